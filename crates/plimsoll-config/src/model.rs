@@ -1,0 +1,405 @@
+//! The validated configuration: what the rest of Plimsoll is given.
+//!
+//! Every value here is valid because it exists: names refer to something, bounds are above zero,
+//! durations are durations. Maps are ordered by name, so that two runs see the same order.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use plimsoll_core::{Class, Mode, Ratio};
+
+use crate::pattern::{HostPattern, PathPattern};
+
+/// A whole configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Where state is kept; `None` = the default for this user (decided by the binary).
+    pub state_path: Option<PathBuf>,
+    /// The HTTP data plane.
+    pub gateway: Gateway,
+    /// Where `/metrics`, `/livez`, `/readyz` are served.
+    pub ops_listen: SocketAddr,
+    /// Where people and the control API are served.
+    pub console_listen: SocketAddr,
+    /// Services by name.
+    pub services: BTreeMap<String, Service>,
+    /// Routes in the order of the file. Names are unique (generated as `route-N` where not given).
+    pub routes: Vec<Route>,
+}
+
+/// `[gateway]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gateway {
+    /// Listeners; at least one.
+    pub listen: Vec<Listener>,
+    /// Peers whose `Forwarded`, class, deadline and `Plimsoll-*` fields are believed.
+    pub trusted: Vec<Network>,
+    /// Over all services: `Observe` makes every policy decide and not act.
+    pub mode: Mode,
+    /// How long what is in flight may take after TERM.
+    pub drain: Duration,
+    /// Data plane threads; `None` = one per core.
+    pub threads: Option<usize>,
+    /// Bounds on what a peer controls.
+    pub limits: Limits,
+    /// The access log.
+    pub log: AccessLog,
+}
+
+/// One listening address.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listener {
+    /// Address; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// Certificates by SNI; the first is the default. Empty = cleartext.
+    pub tls: Vec<Certificate>,
+    /// The peer starts with a PROXY protocol header (v1 or v2).
+    pub proxy_protocol: bool,
+}
+
+/// A certificate chain and its key, both PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// The chain, leaf first.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// An address range, as `10.0.0.0/8`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// The first address.
+    pub address: std::net::IpAddr,
+    /// How many leading bits count.
+    pub prefix: u8,
+}
+
+impl Network {
+    /// Whether `address` is inside. An IPv4-mapped IPv6 address counts as its IPv4 address.
+    pub fn contains(&self, address: std::net::IpAddr) -> bool {
+        use std::net::IpAddr::{V4, V6};
+        match (self.address, address.to_canonical()) {
+            (V4(net), V4(ip)) => {
+                let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix)).unwrap_or(0);
+                net.to_bits() & mask == ip.to_bits() & mask
+            }
+            (V6(net), V6(ip)) => {
+                let mask = u128::MAX.checked_shl(128 - u32::from(self.prefix)).unwrap_or(0);
+                net.to_bits() & mask == ip.to_bits() & mask
+            }
+            _ => false,
+        }
+    }
+}
+
+/// `[gateway.limits]`: bounds on what a peer controls. Units: bytes, counts, durations.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// A request or response head (431).
+    pub header_bytes_max: usize,
+    /// Fields in a head (431).
+    pub headers_max: usize,
+    /// A request target (414).
+    pub uri_bytes_max: usize,
+    /// A request body (413); `None` = unlimited (bodies stream, they are never held whole).
+    pub body_bytes_max: Option<u64>,
+    /// From the first byte of a head to its end (408).
+    pub head_time_max: Duration,
+    /// Between requests on a kept connection.
+    pub idle_time_max: Duration,
+    /// Downstream connections in all.
+    pub connections_max: usize,
+    /// Downstream connections from one address; `None` = unlimited.
+    pub connections_per_address_max: Option<usize>,
+    /// HTTP/2 streams per connection.
+    pub streams_max: u32,
+}
+
+/// `[gateway.log]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccessLog {
+    /// Where it goes.
+    pub to: LogTarget,
+    /// The share of good and fast requests that is logged.
+    pub sample: Ratio,
+    /// From when on a request counts as slow, and is always logged.
+    pub slow: Duration,
+    /// Header names (lower case) whose values are never written.
+    pub redact: Vec<String>,
+}
+
+/// Where the access log goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogTarget {
+    /// Standard output.
+    Stdout,
+    /// Nowhere.
+    Off,
+    /// A file, appended to, reopened on reload.
+    File(PathBuf),
+}
+
+/// `[service.NAME]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Service {
+    /// Who is asked about it.
+    pub owner: Option<String>,
+    /// 1 is the most important.
+    pub tier: u8,
+    /// At least one.
+    pub endpoints: Vec<Endpoint>,
+    /// How TLS endpoints are checked.
+    pub tls: UpstreamTls,
+    /// Which HTTP its endpoints speak.
+    pub protocol: UpstreamProtocol,
+    /// How an endpoint is chosen.
+    pub balance: Balance,
+    /// Active checks; `None` = only what requests show.
+    pub health: Option<Health>,
+    /// Availability and latency objectives by name.
+    pub objectives: BTreeMap<String, Objective>,
+    /// Protections.
+    pub protect: Protect,
+}
+
+/// One address of a service: `http://host:port` or `https://host:port`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint {
+    /// Whether TLS is spoken.
+    pub tls: bool,
+    /// A name or an address literal (IPv6 without brackets).
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+}
+
+impl std::fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let scheme = if self.tls { "https" } else { "http" };
+        if self.host.contains(':') {
+            write!(f, "{scheme}://[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{scheme}://{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// `[service.NAME.tls]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// PEM file of accepted authorities; `None` = the system's.
+    pub ca: Option<PathBuf>,
+    /// The name to ask for and check; `None` = the endpoint's host.
+    pub server_name: Option<String>,
+    /// Our own certificate, where the service asks for one.
+    pub client: Option<Certificate>,
+}
+
+/// Which HTTP a service's endpoints speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UpstreamProtocol {
+    /// Over TLS what ALPN agrees on; in cleartext HTTP/2 for gRPC and HTTP/1.1 for all else.
+    #[default]
+    Auto,
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2, in cleartext with prior knowledge.
+    Http2,
+}
+
+/// How an endpoint is chosen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Balance {
+    /// The better of two by peak-EWMA latency and requests in flight.
+    #[default]
+    LeastLoaded,
+    /// Each in turn.
+    RoundRobin,
+    /// By a key, with bounded load.
+    ConsistentHash(HashKey),
+}
+
+/// What `consistent-hash` hashes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HashKey {
+    /// The client's address.
+    Address,
+    /// The value of this header (lower case); the client's address where it is absent.
+    Header(String),
+    /// The path.
+    Path,
+}
+
+/// `[service.NAME] health = { ... }`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Health {
+    /// What is asked.
+    pub check: HealthCheck,
+    /// Between two checks of one endpoint.
+    pub interval: Duration,
+    /// How long an answer may take.
+    pub timeout: Duration,
+    /// Failures in a row that take an endpoint out.
+    pub failures_max: u32,
+    /// Successes in a row that bring it back.
+    pub successes_min: u32,
+}
+
+/// What an active check asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HealthCheck {
+    /// `GET path`; 200-399 is healthy.
+    Http {
+        /// The path.
+        path: String,
+    },
+    /// A connection is made.
+    Tcp,
+    /// `grpc.health.v1.Health/Check`; `SERVING` is healthy.
+    Grpc {
+        /// The service name asked for; empty = the server as a whole.
+        service: String,
+    },
+}
+
+/// `[service.NAME.objective.OBJECTIVE]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Objective {
+    /// What is good.
+    pub kind: ObjectiveKind,
+    /// The share that must be good.
+    pub target: Ratio,
+    /// The rolling period the budget is for.
+    pub period: Duration,
+}
+
+/// What an objective counts as good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ObjectiveKind {
+    /// The outcome is good.
+    Availability,
+    /// The outcome is good and came within `below`.
+    Latency {
+        /// The threshold.
+        below: Duration,
+    },
+}
+
+/// `[service.NAME.protect]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Protect {
+    /// Of all protections of this service.
+    pub mode: Mode,
+    /// Bounds in time.
+    pub deadline: Deadline,
+    /// Retries.
+    pub retry: Retry,
+    /// Idle connections kept per endpoint and thread.
+    pub idle_connections_max: usize,
+    /// How long a kept upstream connection may idle.
+    pub idle_connection_time_max: Duration,
+    /// How long a connection may take to be made.
+    pub connect_time_max: Duration,
+}
+
+/// `deadline = { head, idle, total }`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadline {
+    /// From the request's arrival to the response's head.
+    pub head: Duration,
+    /// Without a byte in either direction, after the head.
+    pub idle: Duration,
+    /// From arrival to the last byte; `None` = unlimited.
+    pub total: Option<Duration>,
+}
+
+/// `retry = { ... }`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// Whether connect failures are retried on another endpoint.
+    pub mode: Mode,
+    /// Tries in all, the first included.
+    pub attempts: u32,
+}
+
+/// `[[route]]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// Unique.
+    pub name: String,
+    /// Which hosts.
+    pub host: HostPattern,
+    /// Which paths.
+    pub path: PathPattern,
+    /// Which methods; empty = all.
+    pub methods: Vec<String>,
+    /// Header (lower case) -> exact value, or `None` for "present".
+    pub headers: BTreeMap<String, Option<String>>,
+    /// What is done with a match.
+    pub action: RouteAction,
+    /// Its class.
+    pub class: Class,
+    /// A header that names the tenant (lower case).
+    pub tenant_header: Option<String>,
+    /// Overrides of the service's deadline.
+    pub deadline: DeadlineOverride,
+    /// Changes to the request on its way to the service.
+    pub rewrite: Rewrite,
+}
+
+/// What a route does with a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RouteAction {
+    /// Send it to this service.
+    Service(String),
+    /// Answer with a redirect.
+    Redirect(Redirect),
+}
+
+/// `redirect = { to, status }`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    /// Scheme to go to; `None` = the request's.
+    pub scheme: Option<String>,
+    /// Host (and port) to go to; `None` = the request's host without its port.
+    pub host: Option<String>,
+    /// Path to go to; `None` = the request's path and query.
+    pub path: Option<String>,
+    /// 301, 302, 303, 307 or 308.
+    pub status: u16,
+}
+
+/// Parts of a deadline that a route sets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeadlineOverride {
+    /// See [`Deadline::head`].
+    pub head: Option<Duration>,
+    /// See [`Deadline::idle`].
+    pub idle: Option<Duration>,
+    /// See [`Deadline::total`].
+    pub total: Option<Duration>,
+}
+
+/// `rewrite = { ... }`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rewrite {
+    /// Taken off the front of the path.
+    pub strip_prefix: Option<String>,
+    /// The `Host` sent; `None` = as the client sent it.
+    pub host: Option<String>,
+    /// Request headers set (name in lower case, value), replacing those of the client.
+    pub request_set: Vec<(String, String)>,
+    /// Request headers added.
+    pub request_add: Vec<(String, String)>,
+    /// Request headers removed (lower case).
+    pub request_remove: Vec<String>,
+    /// Response headers set.
+    pub response_set: Vec<(String, String)>,
+    /// Response headers added.
+    pub response_add: Vec<(String, String)>,
+    /// Response headers removed (lower case).
+    pub response_remove: Vec<String>,
+}

@@ -1,0 +1,1 @@
+//! The shop, its open-loop load and the two-arm drawing.

@@ -1,0 +1,1 @@
+//! The HTTP data plane: listeners, routing, forwarding.

@@ -1,0 +1,1 @@
+//! Pure state machines that decide on one thing each.

@@ -1,0 +1,1 @@
+//! Outbound HTTP: resolver, pools, TLS, health checks.

@@ -1,0 +1,2 @@
+//! The Plimsoll program.
+fn main() {}
