@@ -1,1 +1,14 @@
-//! One call from arrival to settlement.
+//! One call (an HTTP request, a message, a query) from its arrival to its settlement.
+//!
+//! The one piece that gateway, queue dispatch, Postgres proxy and simulator all drive: it keeps the order of
+//! the [stages](Stage), owns outcomes, deadlines and permits, and settles each call exactly once, also
+//! when the call is dropped half-way or its task panics. It does no I/O: the shell tells it what happened,
+//! and it says what to do next.
+
+mod call;
+mod stage;
+
+pub use call::{
+    Arrival, Attempt, AttemptEnd, Bounds, Call, Effects, Identity, Protocol, Routed, Settlement, Verdict,
+};
+pub use stage::Stage;

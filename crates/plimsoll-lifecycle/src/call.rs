@@ -1,0 +1,644 @@
+//! The state machine of one call.
+//!
+//! Invariants: a call that arrived is settled exactly once; a service permit and an endpoint's in-flight
+//! count that were taken are given back exactly once; attempts never exceed [`Bounds::attempts_max`].
+//! Elsewhere: how a protocol finds its route ([`Protocol`], in the shell), how an endpoint is chosen
+//! (`plimsoll-policy`), sockets and timers (the shells).
+
+use std::time::Duration;
+
+use plimsoll_core::{Class, EndpointId, Instant, RouteId, ServiceId, never};
+use plimsoll_measure::Cause;
+
+use crate::Stage;
+
+/// How many endpoints a call remembers as tried; more attempts than this are not allowed by configuration.
+const TRIED_MAX: usize = 8;
+
+/// What only the protocol knows. Called in the order of [`Stage`], each at most once.
+pub trait Protocol {
+    /// Whether the peer's own claims are believed.
+    fn trust(&mut self) -> bool;
+    /// Finds the route.
+    fn route(&mut self, trusted: bool) -> Routed;
+    /// Who calls, how much it matters, and how long it may take.
+    fn identify(&mut self, route: RouteId, trusted: bool) -> Identity;
+}
+
+/// What routing found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Routed {
+    /// To this service.
+    Service {
+        /// The route that matched.
+        route: RouteId,
+        /// Where it leads.
+        service: ServiceId,
+    },
+    /// Answered without a service.
+    Local {
+        /// The route that matched, if one did.
+        route: Option<RouteId>,
+        /// [`Cause::Local`], or why the call is refused.
+        cause: Cause,
+    },
+}
+
+/// What identification found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// What goes last when not all fits.
+    pub class: Class,
+    /// A keyed hash of the caller that fairness is kept between, if it has a name.
+    pub tenant: Option<u64>,
+    /// The bounds of this call.
+    pub bounds: Bounds,
+}
+
+/// Bounds of one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// From the last byte of the request to the response's head.
+    pub head: Duration,
+    /// Without a byte in either direction.
+    pub idle: Duration,
+    /// From arrival to the last byte.
+    pub total: Option<Duration>,
+    /// Tries in all, the first included; at least 1.
+    pub attempts_max: u32,
+}
+
+/// Whether the call goes on to a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Arrival {
+    /// To this service: ask [`Call::next_attempt`].
+    Proceed(ServiceId),
+    /// Answer now, with this cause; then [`Call::settle`].
+    Answer(Cause),
+}
+
+/// What to try next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Attempt {
+    /// This endpoint. It counts as in flight until [`Call::end_attempt`], or the call's end.
+    Try(EndpointId),
+    /// Nothing is left to try: answer with this cause, then [`Call::settle`].
+    GiveUp(Cause),
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttemptEnd {
+    /// No connection was made; nothing was sent.
+    ConnectFailed,
+    /// A kept connection turned out to be closed before the service saw the request.
+    Stale,
+    /// A response head came.
+    Answered {
+        /// From the attempt's start to the head.
+        head_after: Duration,
+        /// The status.
+        status: u16,
+    },
+    /// The service broke off, timed out, or broke the protocol.
+    Failed(Cause),
+    /// The call was dropped.
+    Cancelled,
+}
+
+/// What may be done after an attempt that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Verdict {
+    /// Ask [`Call::next_attempt`] again.
+    Retry,
+    /// Answer with this cause, then settle.
+    GiveUp(Cause),
+}
+
+/// One call's end.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Settlement {
+    /// When it arrived.
+    pub arrived: Instant,
+    /// When the latency that counts for the objective ended: the last byte the service wrote, or the head
+    /// for streams.
+    pub ended: Instant,
+    /// When the response head came.
+    pub head_at: Option<Instant>,
+    /// Why it ended as it did.
+    pub cause: Cause,
+    /// Its class.
+    pub class: Class,
+    /// Its route, if one matched.
+    pub route: Option<RouteId>,
+    /// Its service, if it reached one.
+    pub service: Option<ServiceId>,
+    /// The endpoint of the last attempt.
+    pub endpoint: Option<EndpointId>,
+    /// How many attempts were made.
+    pub attempts: u32,
+}
+
+impl Settlement {
+    /// What the objective sees.
+    pub fn latency(&self) -> Duration {
+        self.ended - self.arrived
+    }
+}
+
+/// What a call does to the world; the shell (or the simulator) applies it.
+pub trait Effects {
+    /// The time now. Only used where a call is dropped, which nobody announces.
+    fn now(&self) -> Instant;
+    /// A call is in flight in this service.
+    fn take_permit(&self, service: ServiceId);
+    /// It no longer is.
+    fn return_permit(&self, service: ServiceId);
+    /// An attempt is in flight at this endpoint.
+    fn start_attempt(&self, service: ServiceId, endpoint: EndpointId);
+    /// It no longer is, and this is how it went.
+    fn end_attempt(&self, service: ServiceId, endpoint: EndpointId, end: AttemptEnd);
+    /// Why a call that was dropped without a settlement ended: the client went, or we are shutting down.
+    fn abandoned(&self) -> Cause;
+    /// The one record of the call.
+    fn settle(&self, settlement: &Settlement);
+}
+
+/// One call. Dropping it before [`Call::settle`] settles it as [`Effects::abandoned`], or as
+/// [`Cause::Panic`] while its thread panics.
+#[derive(Debug)]
+pub struct Call<E: Effects> {
+    effects: E,
+    stage: Stage,
+    settlement: Settlement,
+    bounds: Bounds,
+    permit: bool,
+    in_flight: bool,
+    attempt_started: Instant,
+    tried: [EndpointId; TRIED_MAX],
+    tried_count: usize,
+    /// The request can no longer be sent again: a part of its body is gone.
+    consumed: bool,
+    stale_retried: bool,
+    last_failure: Cause,
+    settled: bool,
+}
+
+impl<E: Effects> Call<E> {
+    /// A call whose first byte came at `now`.
+    pub fn arrive(effects: E, now: Instant) -> Self {
+        Self {
+            effects,
+            stage: Stage::Trust,
+            settlement: Settlement {
+                arrived: now,
+                ended: now,
+                head_at: None,
+                cause: Cause::ClientGone,
+                class: Class::default(),
+                route: None,
+                service: None,
+                endpoint: None,
+                attempts: 0,
+            },
+            bounds: Bounds {
+                head: Duration::MAX,
+                idle: Duration::MAX,
+                total: None,
+                attempts_max: 1,
+            },
+            permit: false,
+            in_flight: false,
+            attempt_started: now,
+            tried: [EndpointId(u32::MAX); TRIED_MAX],
+            tried_count: 0,
+            consumed: false,
+            stale_retried: false,
+            last_failure: Cause::NoEndpoint,
+            settled: false,
+        }
+    }
+
+    /// Runs the stages up to a permit.
+    pub fn admit(&mut self, protocol: &mut impl Protocol) -> Arrival {
+        let trusted = protocol.trust();
+        self.enter(Stage::Route);
+        let (route, service) = match protocol.route(trusted) {
+            Routed::Service { route, service } => (route, service),
+            Routed::Local { route, cause } => {
+                self.settlement.route = route;
+                return Arrival::Answer(cause);
+            }
+        };
+        self.settlement.route = Some(route);
+        self.settlement.service = Some(service);
+        self.enter(Stage::Identify);
+        let identity = protocol.identify(route, trusted);
+        self.settlement.class = identity.class;
+        self.bounds = identity.bounds;
+        // Degrade, rate limit, contract, cache, defer: nothing fills these stages yet.
+        self.enter(Stage::Admit);
+        self.effects.take_permit(service);
+        self.permit = true;
+        Arrival::Proceed(service)
+    }
+
+    /// What to try next. `choose` is given the endpoints that were tried, and picks another.
+    pub fn next_attempt(
+        &mut self,
+        now: Instant,
+        choose: impl FnOnce(&[EndpointId]) -> Option<EndpointId>,
+    ) -> Attempt {
+        let Some(service) = self.settlement.service else {
+            never!(self.settlement.service.is_none());
+            return Attempt::GiveUp(Cause::NoEndpoint);
+        };
+        if self.settlement.attempts >= self.bounds.attempts_max {
+            return Attempt::GiveUp(self.last_failure);
+        }
+        self.enter(if self.settlement.attempts == 0 { Stage::Endpoint } else { Stage::Retry });
+        let tried = self.tried.get(..self.tried_count).unwrap_or_default();
+        let Some(endpoint) = choose(tried) else {
+            return Attempt::GiveUp(self.last_failure);
+        };
+        self.begin(now, service, endpoint);
+        Attempt::Try(endpoint)
+    }
+
+    /// The same endpoint again, after [`AttemptEnd::Stale`]; the first kept connection said nothing about
+    /// the endpoint. Does not count as an attempt.
+    pub fn again(&mut self, now: Instant) -> Attempt {
+        let (Some(service), Some(endpoint)) = (self.settlement.service, self.settlement.endpoint) else {
+            never!(self.settlement.endpoint.is_none());
+            return Attempt::GiveUp(Cause::NoEndpoint);
+        };
+        self.settlement.attempts = self.settlement.attempts.saturating_sub(1);
+        self.begin(now, service, endpoint);
+        Attempt::Try(endpoint)
+    }
+
+    fn begin(&mut self, now: Instant, service: ServiceId, endpoint: EndpointId) {
+        never!(self.in_flight);
+        self.effects.start_attempt(service, endpoint);
+        self.in_flight = true;
+        self.attempt_started = now;
+        self.settlement.endpoint = Some(endpoint);
+        self.settlement.attempts += 1;
+    }
+
+    /// The connection could not be made: nothing was sent, so another endpoint may be tried.
+    pub fn on_connect_failed(&mut self) -> Verdict {
+        self.end_attempt(AttemptEnd::ConnectFailed);
+        if let (Some(endpoint), Some(slot)) =
+            (self.settlement.endpoint, self.tried.get_mut(self.tried_count))
+        {
+            *slot = endpoint;
+            self.tried_count += 1;
+        }
+        self.last_failure = Cause::Connect;
+        if self.settlement.attempts < self.bounds.attempts_max {
+            Verdict::Retry
+        } else {
+            Verdict::GiveUp(Cause::Connect)
+        }
+    }
+
+    /// A part of the request's body was taken from the client: it can't be sent a second time.
+    pub fn on_body_consumed(&mut self) {
+        self.consumed = true;
+    }
+
+    /// A kept connection was closed before a byte of the response came.
+    ///
+    /// `idempotent`: doing the request twice does what doing it once does (RFC 9110 section 9.2.2).
+    pub fn on_stale(&mut self, idempotent: bool) -> Verdict {
+        if idempotent && !self.consumed && !self.stale_retried {
+            self.stale_retried = true;
+            self.end_attempt(AttemptEnd::Stale);
+            Verdict::Retry
+        } else {
+            self.end_attempt(AttemptEnd::Failed(Cause::Reset));
+            Verdict::GiveUp(Cause::Reset)
+        }
+    }
+
+    /// The service failed the attempt.
+    pub fn on_failed(&mut self, cause: Cause) {
+        self.end_attempt(AttemptEnd::Failed(cause));
+    }
+
+    /// The response's head came. The endpoint still counts as in flight until the call ends.
+    pub fn on_head(&mut self, now: Instant) {
+        self.settlement.head_at = Some(now);
+    }
+
+    /// How long the current attempt has run.
+    pub fn attempt_age(&self, now: Instant) -> Duration {
+        now - self.attempt_started
+    }
+
+    /// The attempt is over; its place at the endpoint is free.
+    pub fn end_attempt(&mut self, end: AttemptEnd) {
+        if !self.in_flight {
+            return;
+        }
+        self.in_flight = false;
+        if let (Some(service), Some(endpoint)) = (self.settlement.service, self.settlement.endpoint) {
+            self.effects.end_attempt(service, endpoint, end);
+        }
+    }
+
+    /// The permit goes back before the call's end: upgrades and streams, at their head.
+    pub fn return_permit(&mut self) {
+        if self.permit {
+            self.permit = false;
+            if let Some(service) = self.settlement.service {
+                self.effects.return_permit(service);
+            }
+        }
+    }
+
+    /// Ends the call. `ended` is when the latency that counts ended.
+    pub fn settle(&mut self, ended: Instant, cause: Cause) {
+        if never!(self.settled) {
+            return;
+        }
+        self.enter(Stage::Settle);
+        self.settled = true;
+        self.settlement.ended = ended;
+        self.settlement.cause = cause;
+        self.end_attempt(AttemptEnd::Cancelled);
+        self.return_permit();
+        self.effects.settle(&self.settlement);
+    }
+
+    /// Whether [`Call::settle`] was called.
+    pub fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    /// What is known of the call so far; final once settled.
+    pub fn settlement(&self) -> &Settlement {
+        &self.settlement
+    }
+
+    /// The bounds of this call.
+    pub fn bounds(&self) -> Bounds {
+        self.bounds
+    }
+
+    fn enter(&mut self, stage: Stage) {
+        // A retry goes back from the attempt to the choice of an endpoint; nothing else goes back.
+        never!(stage < self.stage && self.stage != Stage::Retry);
+        self.stage = stage;
+    }
+}
+
+impl<E: Effects> Drop for Call<E> {
+    fn drop(&mut self) {
+        if !self.settled {
+            let cause = if std::thread::panicking() { Cause::Panic } else { self.effects.abandoned() };
+            self.settle(self.effects.now(), cause);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Debug, Default)]
+    struct World {
+        permits: i64,
+        in_flight: i64,
+        settlements: Vec<Settlement>,
+        ends: Vec<AttemptEnd>,
+    }
+
+    type Shared = Rc<RefCell<World>>;
+
+    impl Effects for Shared {
+        fn now(&self) -> Instant {
+            Instant::from_nanos(99)
+        }
+        fn take_permit(&self, _: ServiceId) {
+            self.borrow_mut().permits += 1;
+        }
+        fn return_permit(&self, _: ServiceId) {
+            self.borrow_mut().permits -= 1;
+        }
+        fn start_attempt(&self, _: ServiceId, _: EndpointId) {
+            self.borrow_mut().in_flight += 1;
+        }
+        fn end_attempt(&self, _: ServiceId, _: EndpointId, end: AttemptEnd) {
+            let mut world = self.borrow_mut();
+            world.in_flight -= 1;
+            world.ends.push(end);
+        }
+        fn abandoned(&self) -> Cause {
+            Cause::ClientGone
+        }
+        fn settle(&self, settlement: &Settlement) {
+            self.borrow_mut().settlements.push(*settlement);
+        }
+    }
+
+    /// A protocol that routes everything to service 0 and records the order it was asked in.
+    struct Scripted {
+        asked: Vec<Stage>,
+        attempts_max: u32,
+        refuse: Option<Cause>,
+    }
+
+    impl Protocol for Scripted {
+        fn trust(&mut self) -> bool {
+            self.asked.push(Stage::Trust);
+            false
+        }
+        fn route(&mut self, _: bool) -> Routed {
+            self.asked.push(Stage::Route);
+            match self.refuse {
+                Some(cause) => Routed::Local { route: None, cause },
+                None => Routed::Service { route: RouteId(0), service: ServiceId(0) },
+            }
+        }
+        fn identify(&mut self, _: RouteId, _: bool) -> Identity {
+            self.asked.push(Stage::Identify);
+            Identity {
+                class: Class::Critical,
+                tenant: None,
+                bounds: Bounds {
+                    head: Duration::from_secs(1),
+                    idle: Duration::from_secs(1),
+                    total: None,
+                    attempts_max: self.attempts_max,
+                },
+            }
+        }
+    }
+
+    fn admitted(world: &Shared, attempts_max: u32) -> Call<Shared> {
+        let mut call = Call::arrive(world.clone(), Instant::ORIGIN);
+        let mut protocol = Scripted { asked: Vec::new(), attempts_max, refuse: None };
+        assert_eq!(call.admit(&mut protocol), Arrival::Proceed(ServiceId(0)));
+        call
+    }
+
+    #[test]
+    fn the_protocol_is_asked_in_the_order_of_the_stages() {
+        let world = Shared::default();
+        let mut call = Call::arrive(world.clone(), Instant::ORIGIN);
+        let mut protocol = Scripted { asked: Vec::new(), attempts_max: 1, refuse: None };
+        let _ = call.admit(&mut protocol);
+        assert_eq!(protocol.asked, [Stage::Trust, Stage::Route, Stage::Identify]);
+    }
+
+    #[test]
+    fn a_refused_call_takes_no_permit() {
+        let world = Shared::default();
+        let mut call = Call::arrive(world.clone(), Instant::ORIGIN);
+        let mut protocol =
+            Scripted { asked: Vec::new(), attempts_max: 1, refuse: Some(Cause::NoRoute) };
+        assert_eq!(call.admit(&mut protocol), Arrival::Answer(Cause::NoRoute));
+        assert_eq!(world.borrow().permits, 0);
+        call.settle(Instant::from_nanos(5), Cause::NoRoute);
+        drop(call);
+        assert_eq!(world.borrow().settlements.len(), 1);
+    }
+
+    #[test]
+    fn a_connect_failure_is_retried_at_another_endpoint() {
+        let world = Shared::default();
+        let mut call = admitted(&world, 2);
+        assert_eq!(call.next_attempt(Instant::ORIGIN, |_| Some(EndpointId(3))), Attempt::Try(EndpointId(3)));
+        assert_eq!(call.on_connect_failed(), Verdict::Retry);
+        let next = call.next_attempt(Instant::ORIGIN, |tried| {
+            assert_eq!(tried, [EndpointId(3)]);
+            Some(EndpointId(4))
+        });
+        assert_eq!(next, Attempt::Try(EndpointId(4)));
+        assert_eq!(call.on_connect_failed(), Verdict::GiveUp(Cause::Connect));
+        call.settle(Instant::from_nanos(5), Cause::Connect);
+        assert_eq!(world.borrow().settlements[0].attempts, 2);
+    }
+
+    #[test]
+    fn without_an_endpoint_the_cause_is_plimsolls_own() {
+        let world = Shared::default();
+        let mut call = admitted(&world, 2);
+        assert_eq!(
+            call.next_attempt(Instant::ORIGIN, |_| None),
+            Attempt::GiveUp(Cause::NoEndpoint)
+        );
+    }
+
+    #[test]
+    fn a_stale_connection_is_retried_once_and_only_where_that_is_safe() {
+        let world = Shared::default();
+        let mut call = admitted(&world, 1);
+        let _ = call.next_attempt(Instant::ORIGIN, |_| Some(EndpointId(0)));
+        assert_eq!(call.on_stale(true), Verdict::Retry);
+        assert_eq!(call.again(Instant::ORIGIN), Attempt::Try(EndpointId(0)));
+        assert_eq!(call.on_stale(true), Verdict::GiveUp(Cause::Reset));
+
+        let mut call = admitted(&world, 1);
+        let _ = call.next_attempt(Instant::ORIGIN, |_| Some(EndpointId(0)));
+        assert_eq!(call.on_stale(false), Verdict::GiveUp(Cause::Reset));
+
+        let mut call = admitted(&world, 1);
+        let _ = call.next_attempt(Instant::ORIGIN, |_| Some(EndpointId(0)));
+        call.on_body_consumed();
+        assert_eq!(call.on_stale(true), Verdict::GiveUp(Cause::Reset));
+    }
+
+    #[test]
+    fn a_panic_is_settled_as_one() {
+        let world = Shared::default();
+        let inside = std::panic::AssertUnwindSafe(world.clone());
+        let result = std::panic::catch_unwind(move || {
+            let mut call = admitted(&inside, 1);
+            let _ = call.next_attempt(Instant::ORIGIN, |_| Some(EndpointId(0)));
+            std::panic::resume_unwind(Box::new("the request's task"));
+        });
+        assert!(result.is_err());
+        let world = world.borrow();
+        assert_eq!(world.settlements.len(), 1);
+        assert_eq!(world.settlements[0].cause, Cause::Panic);
+        assert_eq!((world.permits, world.in_flight), (0, 0));
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Event {
+        Next(u32),
+        ConnectFailed,
+        Consumed,
+        Stale(bool),
+        Failed,
+        Head,
+        ReturnPermit,
+        Settle,
+    }
+
+    fn any_event() -> impl Strategy<Value = Event> {
+        prop_oneof![
+            4 => (0..5u32).prop_map(Event::Next),
+            3 => Just(Event::ConnectFailed),
+            1 => Just(Event::Consumed),
+            2 => any::<bool>().prop_map(Event::Stale),
+            1 => Just(Event::Failed),
+            2 => Just(Event::Head),
+            1 => Just(Event::ReturnPermit),
+            1 => Just(Event::Settle),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_happens_a_call_is_settled_once_and_every_permit_comes_back(
+            events in proptest::collection::vec(any_event(), 0..24),
+            attempts_max in 1..6u32,
+        ) {
+            let world = Shared::default();
+            let mut call = admitted(&world, attempts_max);
+            for event in events {
+                let flying = world.borrow().in_flight > 0;
+                match event {
+                    Event::Next(endpoint) if !flying => {
+                        let _ = call.next_attempt(Instant::ORIGIN, |tried| {
+                            Some(EndpointId(endpoint)).filter(|id| !tried.contains(id))
+                        });
+                    }
+                    Event::ConnectFailed if flying => { let _ = call.on_connect_failed(); }
+                    Event::Consumed => call.on_body_consumed(),
+                    Event::Stale(idempotent) if flying => {
+                        if call.on_stale(idempotent) == Verdict::Retry {
+                            let _ = call.again(Instant::ORIGIN);
+                        }
+                    }
+                    Event::Failed if flying => call.on_failed(Cause::Timeout),
+                    Event::Head if flying => call.on_head(Instant::ORIGIN),
+                    Event::ReturnPermit => call.return_permit(),
+                    Event::Settle => { call.settle(Instant::from_nanos(7), Cause::Answered); break; }
+                    _ => (),
+                }
+                let now = world.borrow();
+                prop_assert!((0..=1).contains(&now.in_flight));
+                prop_assert!((0..=1).contains(&now.permits));
+            }
+            drop(call);
+            let world = world.borrow();
+            prop_assert_eq!(world.settlements.len(), 1);
+            prop_assert_eq!(world.permits, 0);
+            prop_assert_eq!(world.in_flight, 0);
+            prop_assert!(world.settlements[0].attempts <= attempts_max);
+        }
+    }
+}

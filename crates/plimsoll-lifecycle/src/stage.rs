@@ -1,0 +1,68 @@
+//! The order in which policies see a call. One order for all protocols; stages are filled as policies
+//! arrive, and none is reordered.
+
+/// A stage of a call's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stage {
+    /// Whether the peer's claims (forwarded address, class, deadline) are believed.
+    Trust,
+    /// Which route, and so which service.
+    Route,
+    /// Tenant, class, deadline.
+    Identify,
+    /// Read-only, brownout. Not filled yet.
+    Degrade,
+    /// Declared rates. Not filled yet.
+    RateLimit,
+    /// The contract at the edge. Not filled yet.
+    Contract,
+    /// A stored answer. Not filled yet.
+    Cache,
+    /// Accept now, do later. Not filled yet.
+    Defer,
+    /// A permit under the service's limit.
+    Admit,
+    /// Rollout and flag. Not filled yet.
+    Variant,
+    /// Which endpoint.
+    Endpoint,
+    /// The call itself.
+    Attempt,
+    /// Again, or beside.
+    Retry,
+    /// What is answered instead. Not filled yet.
+    Fallback,
+    /// One outcome, one cause, every permit back.
+    Settle,
+}
+
+impl Stage {
+    /// All stages, in the order of a call's life.
+    pub const ORDER: [Self; 15] = [
+        Self::Trust,
+        Self::Route,
+        Self::Identify,
+        Self::Degrade,
+        Self::RateLimit,
+        Self::Contract,
+        Self::Cache,
+        Self::Defer,
+        Self::Admit,
+        Self::Variant,
+        Self::Endpoint,
+        Self::Attempt,
+        Self::Retry,
+        Self::Fallback,
+        Self::Settle,
+    ];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_of_the_list_is_the_order_of_comparison() {
+        assert!(Stage::ORDER.is_sorted());
+    }
+}
