@@ -1,7 +1,38 @@
 //! One TOML file to a validated model, with diagnostics that point at the line.
+//!
+//! [`parse`] is the way in. It works in steps, each over the whole file, so that all errors show at once:
+//! TOML with spans, keys and values by the scheme (`scheme`, `read`), defaults (`defaults`), what must
+//! hold between values (`rules`), and, where nothing is wrong, the model ([`Config`]).
+//! [`schema`] and [`reference_markdown`] come from the same description of the keys.
 
+mod address;
+mod assemble;
+mod defaults;
+mod diagnostic;
+mod files;
+mod init;
 mod model;
+mod nearest;
+mod node;
+mod parse;
 mod pattern;
+mod read;
+mod reference;
+mod rules;
+mod scalar;
+mod schema;
+mod scheme;
+mod unit;
 
+pub use address::EndpointError;
+pub use diagnostic::{Diagnostic, Severity, render, to_json};
+pub use files::check_files;
+pub use init::{InitError, init};
 pub use model::*;
-pub use pattern::{HostPattern, PathPattern, Segment};
+pub use parse::parse;
+pub use pattern::{
+    HostPattern, HostPatternError, PathPattern, PathPatternError, Segment, normal_form,
+    path_segments,
+};
+pub use reference::reference_markdown;
+pub use schema::schema;

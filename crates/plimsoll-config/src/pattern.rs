@@ -1,31 +1,9 @@
 //! Host and path patterns of routes, and how specific they are.
+//!
+//! Elsewhere: which of many routes a request takes (`plimsoll-gateway`'s router).
 
-/// Which hosts a route matches. Names are in lower case, without port.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum HostPattern {
-    /// `shop.example.com`
-    Exact(String),
-    /// `*.example.com`, kept as `.example.com`: any name under it, not itself.
-    Suffix(String),
-    /// Absent: all hosts.
-    #[default]
-    Any,
-}
+mod host;
+mod path;
 
-/// Which paths a route matches.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PathPattern {
-    /// The segments before the end, in order. `/a/{id}/*` has two.
-    pub segments: Vec<Segment>,
-    /// Whether anything may follow (`/*`, or no path at all).
-    pub open: bool,
-}
-
-/// One segment of a path pattern.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Segment {
-    /// This text.
-    Literal(String),
-    /// `{name}`: any one segment.
-    Parameter(String),
-}
+pub use host::{HostPattern, HostPatternError};
+pub use path::{PathPattern, PathPatternError, Segment, normal_form, path_segments};

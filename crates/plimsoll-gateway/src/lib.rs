@@ -1,1 +1,34 @@
 //! The HTTP data plane: listeners, routing, forwarding.
+//!
+//! One current-thread runtime per core, each with listeners of its own (`SO_REUSEPORT`), pools of its own
+//! and counters of its own. A request is parsed once, driven through `plimsoll-lifecycle`, and streamed both
+//! ways with bounded memory. Nothing here waits for the control plane: threads read an immutable
+//! [`Plan`] that is swapped whole.
+
+mod access;
+mod answer;
+mod exchange;
+mod forwarded;
+mod gateway;
+mod heads;
+mod listener;
+mod log;
+mod peer;
+mod plan;
+mod protocol;
+mod refusal;
+mod proxy_protocol;
+mod router;
+mod server;
+mod thread;
+mod timer;
+mod tls;
+mod trace;
+mod transfer;
+
+pub use gateway::{Gateway, GatewayError, GatewayStats};
+pub use listener::{BindError, BoundListener, bind};
+pub use log::{AccessLogError, AccessLogSender, AccessLogWriter};
+pub use plan::{Plan, RoutePlan, ServicePlan, ServiceShared, objective_specs};
+pub use tls::ServerTlsError;
+pub use router::{Match, Router, path_is_ambiguous};

@@ -375,6 +375,12 @@ impl<E: Effects> Call<E> {
         self.effects.settle(&self.settlement);
     }
 
+    /// The call was dropped half-way: settles it as what the effects say that means.
+    pub fn abandon(&mut self) {
+        let cause = if std::thread::panicking() { Cause::Panic } else { self.effects.abandoned() };
+        self.settle(self.effects.now(), cause);
+    }
+
     /// Whether [`Call::settle`] was called.
     pub fn is_settled(&self) -> bool {
         self.settled
@@ -400,8 +406,7 @@ impl<E: Effects> Call<E> {
 impl<E: Effects> Drop for Call<E> {
     fn drop(&mut self) {
         if !self.settled {
-            let cause = if std::thread::panicking() { Cause::Panic } else { self.effects.abandoned() };
-            self.settle(self.effects.now(), cause);
+            self.abandon();
         }
     }
 }

@@ -17,6 +17,17 @@ pub enum Origin {
     Client,
 }
 
+impl Origin {
+    /// The word in metrics, logs and pages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Service => "service",
+            Self::Plimsoll => "plimsoll",
+            Self::Client => "client",
+        }
+    }
+}
+
 /// What a call's end says to an objective.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -27,6 +38,17 @@ pub enum Outcome {
     Bad,
     /// Not in the SLI.
     Excluded,
+}
+
+impl Outcome {
+    /// The word in metrics, logs and pages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Bad => "bad",
+            Self::Excluded => "excluded",
+        }
+    }
 }
 
 macro_rules! causes {

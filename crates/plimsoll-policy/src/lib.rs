@@ -1,1 +1,13 @@
-//! Pure state machines that decide on one thing each.
+//! Policies: pure state machines that decide on one thing each.
+//!
+//! Each is told the time and returns what to do; none opens a socket, starts a thread or reads a clock.
+//! What several threads share is split in two: a `Shared` half of atomics that the data plane reads and
+//! counts into, and a `Control` half that one thread ticks and that publishes into `Shared`.
+
+mod balance;
+mod endpoint;
+
+pub use balance::{Balancer, Candidate, Choice, Method, Ring, hash_key};
+pub use endpoint::{
+    DownCause, EndpointControl, EndpointParameters, EndpointShared, InFlight, Transition, Verdict,
+};

@@ -1,1 +1,34 @@
-//! Outbound HTTP: resolver, pools, TLS, health checks.
+//! Outbound HTTP for everyone: clusters of endpoints, names and their addresses, TLS, connection pools,
+//! health checks.
+//!
+//! A shell library: it opens sockets, and decides nothing that a policy decides. What an endpoint is, and
+//! what is known about its health, is shared by all threads ([`Endpoint`], [`Cluster`]); connections belong
+//! to one thread each ([`Pools`]). The control thread resolves names ([`Resolver`]) and checks health
+//! ([`Health`]). It takes parameter structs of its own, which the binary fills from the configuration.
+
+mod chain;
+
+mod clock;
+mod cluster;
+mod connect;
+mod endpoint;
+
+mod health;
+mod http2;
+mod io;
+mod pool;
+
+mod resolve;
+mod tls;
+
+pub(crate) use chain::chain;
+pub use clock::Clock;
+pub use cluster::{Balance, Cluster, ClusterConfig, ClusterError, Clusters};
+pub use connect::{ConnectError, Connected, connect};
+pub use endpoint::{Endpoint, EndpointConfig, EndpointKey, Protocol};
+pub use health::{Health, HealthCheck, HealthConfig, HealthEvent};
+pub use http2::{Http2Connection, StreamPlace};
+pub use io::Io;
+pub use pool::{Checkout, Http1Connection, Pools, Wanted};
+pub use resolve::Resolver;
+pub use tls::{ClientCertificate, TlsConfig, TlsError};

@@ -1,2 +1,25 @@
-//! The Plimsoll program.
-fn main() {}
+//! The Plimsoll program: command line, wiring, the real clock and random seed.
+//!
+//! Here the shells meet. The main thread is the control thread: it ticks what is measured, checks health,
+//! resolves names, serves the console, takes signals and reloads. The data plane's threads
+//! (`plimsoll-gateway`) never wait for it.
+
+mod cli;
+mod client;
+mod configuration;
+mod exit;
+mod launch;
+mod process;
+mod state;
+mod status;
+mod systemd;
+mod top;
+mod upgrade;
+mod view;
+mod wiring;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

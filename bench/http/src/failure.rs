@@ -1,0 +1,62 @@
+//! Why a bench stopped.
+
+use std::io;
+
+/// What was being done, and why it failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The call was wrong.
+    #[error("{0}; see --help")]
+    Usage(String),
+    /// The system refused something.
+    #[error("{doing}")]
+    Io {
+        /// What.
+        doing: String,
+        /// Its reason.
+        source: io::Error,
+    },
+    /// Something answered, but not as it must.
+    #[error("{0}")]
+    Unexpected(String),
+}
+
+impl Failure {
+    pub(crate) fn usage(text: impl Into<String>) -> Self {
+        Self::Usage(text.into())
+    }
+
+    pub(crate) fn unexpected(text: impl Into<String>) -> Self {
+        Self::Unexpected(text.into())
+    }
+
+    /// The exit status that goes with it.
+    pub(crate) fn status(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            Self::Io { .. } | Self::Unexpected(_) => 1,
+        }
+    }
+
+    /// The message with its reason.
+    pub(crate) fn chain(&self) -> String {
+        match self {
+            Self::Io { doing, source } => format!("{doing}: {source}"),
+            other => other.to_string(),
+        }
+    }
+}
+
+/// Says what was being done when the system refused.
+pub(crate) trait Doing<T> {
+    fn doing(self, what: impl FnOnce() -> String) -> Result<T, Failure>;
+}
+
+impl<T, E: Into<io::Error>> Doing<T> for Result<T, E> {
+    fn doing(self, what: impl FnOnce() -> String) -> Result<T, Failure> {
+        self.map_err(|error| Failure::Io {
+            doing: what(),
+            source: error.into(),
+        })
+    }
+}

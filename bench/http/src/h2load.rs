@@ -1,0 +1,125 @@
+//! TLS and HTTP/2 downstream: `h2load` is the load, its per-request log the record.
+//!
+//! The log has the start of each request as microseconds since 1970, the status, and the microseconds it
+//! took. Requests are counted whose end lies between the two readings of the proxy's CPU time.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use crate::cell::Measured;
+use crate::clock::{epoch_micros, now, sleep};
+use crate::failure::{Doing, Failure};
+use crate::options::Options;
+use crate::peer::{Running, pinned};
+use crate::plan::{self, Row};
+use crate::process;
+use crate::summary::quantile;
+
+/// Before the window, beside the warm-up: TLS handshakes of 512 connections, of about 1 ms each.
+const HANDSHAKES: Duration = Duration::from_secs(1);
+/// After the window, so that the end of the load is not in it.
+const MARGIN: Duration = Duration::from_millis(500);
+
+/// Measures `proxy` once.
+pub(crate) fn measure(
+    row: &Row,
+    streams: usize,
+    proxy: &Running,
+    options: &Options,
+    folder: &Path,
+) -> Result<Measured, Failure> {
+    let log = folder.join("h2load.log");
+    if log.exists() {
+        std::fs::remove_file(&log).doing(|| format!("removing {}", log.display()))?;
+    }
+    let total = options.warm_up + HANDSHAKES + options.window + MARGIN;
+    let load = pinned(plan::LOAD_CORE, "h2load")
+        .args(["--threads", "1", "--clients", &row.connections.to_string()])
+        .args(["--max-concurrent-streams", &streams.to_string()])
+        .args(["--duration", &total.as_secs_f64().ceil().to_string()])
+        .arg("--log-file")
+        .arg(&log)
+        .arg(format!("https://{}{}", proxy.tls, row.path()))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .doing(|| "starting h2load".to_owned())?;
+
+    sleep(options.warm_up + HANDSHAKES);
+    let core = process::core_time(plan::PROXY_CORE);
+    let (cpu, start, start_micros) = (process::cpu_time(&proxy.pids)?, now(), epoch_micros());
+    sleep(options.window);
+    let (cpu_end, elapsed, end_micros) = (
+        process::cpu_time(&proxy.pids)?,
+        start.elapsed(),
+        epoch_micros(),
+    );
+    let core = process::core_time(plan::PROXY_CORE).saturating_sub(core);
+    let memory = process::memory(&proxy.pids)?;
+    let cpu = cpu_end.saturating_sub(cpu);
+
+    let output = load
+        .wait_with_output()
+        .doing(|| "waiting for h2load".to_owned())?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() || !said.contains("Application protocol: h2") {
+        return Err(Failure::unexpected(format!(
+            "h2load failed or did not speak HTTP/2 ({}): {said}{}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        )));
+    }
+    let text = std::fs::read_to_string(&log).doing(|| format!("reading {}", log.display()))?;
+    std::fs::remove_file(&log).doing(|| format!("removing {}", log.display()))?;
+    let (latencies, errors) = within(&text, start_micros, end_micros);
+    Ok(Measured {
+        requests: latencies.len() as u64,
+        errors,
+        elapsed,
+        cpu,
+        foreign: core.saturating_sub(cpu),
+        latency_p50: Duration::from_micros(quantile(&latencies, 0.50).into()),
+        latency_p99: Duration::from_micros(quantile(&latencies, 0.99).into()),
+        memory,
+    })
+}
+
+/// Sorted latencies of the good requests that ended from `start` to `end`, and how many others there were.
+fn within(log: &str, start: u64, end: u64) -> (Vec<u32>, u64) {
+    let mut latencies = Vec::new();
+    let mut errors = 0;
+    for line in log.lines() {
+        let mut fields = line.split('\t');
+        let mut next = || {
+            fields
+                .next()
+                .and_then(|field| field.trim().parse::<i64>().ok())
+        };
+        let (Some(begun), Some(status), Some(took)) = (next(), next(), next()) else {
+            continue;
+        };
+        let ended = u64::try_from(begun.saturating_add(took)).unwrap_or(0);
+        if ended < start || ended >= end {
+            continue;
+        }
+        match status {
+            200 => latencies.push(u32::try_from(took).unwrap_or(u32::MAX)),
+            _ => errors += 1,
+        }
+    }
+    latencies.sort_unstable();
+    (latencies, errors)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_counts_where_it_ends() {
+        let log = "100\t200\t50\n140\t200\t20\n190\t200\t20\n150\t503\t5\n150\t-1\t5\ngarbage\n";
+        assert_eq!(within(log, 150, 200), (vec![20, 50], 2));
+    }
+}

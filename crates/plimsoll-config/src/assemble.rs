@@ -1,0 +1,324 @@
+//! Values of the scheme to the model.
+//!
+//! Everything returns `None` where a value is missing or was wrong, which has been reported before: a
+//! whole [`Config`] comes out only where nothing was.
+
+use std::collections::BTreeMap;
+
+use plimsoll_core::{Class, Mode};
+
+use crate::model::*;
+use crate::node::{Fields, Node, Value};
+use crate::pattern::{HostPattern, PathPattern};
+
+/// The whole file.
+pub(crate) fn config(file: &Fields) -> Option<Config> {
+    let gateway = file.table("gateway")?;
+    let listen = gateway
+        .list("listen")
+        .iter()
+        .map(|node| listener(node.as_table()?))
+        .collect::<Option<_>>()?;
+    let services = file.table("service")?.iter();
+    let routes = file.list("route");
+    Some(Config {
+        state_path: file.table("state")?.file("path"),
+        gateway: Gateway {
+            listen,
+            trusted: gateway
+                .list("trusted")
+                .iter()
+                .map(network)
+                .collect::<Option<_>>()?,
+            mode: mode(gateway)?,
+            drain: gateway.duration("drain")?,
+            threads: gateway.count("threads"),
+            limits: limits(gateway.table("limits")?)?,
+            log: log(gateway.table("log")?)?,
+        },
+        ops_listen: file.table("ops")?.address("listen")?,
+        console_listen: file.table("console")?.address("listen")?,
+        services: services
+            .map(|(name, field)| Some((name.to_owned(), service(field.node.as_table()?)?)))
+            .collect::<Option<_>>()?,
+        routes: routes
+            .iter()
+            .enumerate()
+            .map(|(place, node)| route(node, place))
+            .collect::<Option<_>>()?,
+    })
+}
+
+fn mode(fields: &Fields) -> Option<Mode> {
+    Some(match fields.word("mode")? {
+        "enforce" => Mode::Enforce,
+        "observe" => Mode::Observe,
+        "off" => Mode::Off,
+        _ => return None,
+    })
+}
+
+fn network(node: &Node) -> Option<Network> {
+    match node.value {
+        Value::Network(network) => Some(network),
+        _ => None,
+    }
+}
+
+fn texts(nodes: &[Node]) -> Option<Vec<String>> {
+    nodes
+        .iter()
+        .map(|node| node.as_text().map(str::to_owned))
+        .collect()
+}
+
+fn listener(fields: &Fields) -> Option<Listener> {
+    Some(Listener {
+        address: fields.address("address")?,
+        tls: fields
+            .list("tls")
+            .iter()
+            .map(|node| certificate(node.as_table()?))
+            .collect::<Option<_>>()?,
+        proxy_protocol: fields.boolean("proxy_protocol")?,
+    })
+}
+
+fn certificate(fields: &Fields) -> Option<Certificate> {
+    Some(Certificate {
+        certificate: fields.file("certificate")?,
+        key: fields.file("key")?,
+    })
+}
+
+fn limits(fields: &Fields) -> Option<Limits> {
+    Some(Limits {
+        header_bytes_max: usize::try_from(fields.size("header_bytes_max")?).ok()?,
+        headers_max: fields.count("headers_max")?,
+        uri_bytes_max: usize::try_from(fields.size("uri_bytes_max")?).ok()?,
+        body_bytes_max: fields.size("body_bytes_max"),
+        head_time_max: fields.duration("head_time_max")?,
+        idle_time_max: fields.duration("idle_time_max")?,
+        connections_max: fields.count("connections_max")?,
+        connections_per_address_max: fields.count("connections_per_address_max"),
+        streams_max: fields.count("streams_max")?,
+    })
+}
+
+fn log(fields: &Fields) -> Option<AccessLog> {
+    let to = match &fields.node("to")?.value {
+        Value::Word("stdout") => LogTarget::Stdout,
+        Value::Word("off") => LogTarget::Off,
+        Value::File(path, _) => LogTarget::File(path.clone()),
+        _ => return None,
+    };
+    Some(AccessLog {
+        to,
+        sample: fields.percent("sample")?,
+        slow: fields.duration("slow")?,
+        redact: texts(fields.list("redact"))?,
+    })
+}
+
+fn service(fields: &Fields) -> Option<Service> {
+    let tls = fields.table("tls")?;
+    let objectives = fields.table("objective")?.iter();
+    Some(Service {
+        owner: fields.text("owner").map(str::to_owned),
+        tier: fields.count("tier")?,
+        endpoints: fields
+            .list("endpoints")
+            .iter()
+            .map(endpoint)
+            .collect::<Option<_>>()?,
+        tls: UpstreamTls {
+            ca: tls.file("ca"),
+            server_name: tls.text("server_name").map(str::to_owned),
+            client: match tls.table("client") {
+                Some(client) => Some(certificate(client)?),
+                None => None,
+            },
+        },
+        protocol: match fields.word("protocol")? {
+            "auto" => UpstreamProtocol::Auto,
+            "http1" => UpstreamProtocol::Http1,
+            "http2" => UpstreamProtocol::Http2,
+            _ => return None,
+        },
+        balance: balance(fields.table("balance")?)?,
+        health: match fields.table("health") {
+            Some(fields) => health(fields)?,
+            None => None,
+        },
+        objectives: objectives
+            .map(|(name, field)| Some((name.to_owned(), objective(name, field.node.as_table()?)?)))
+            .collect::<Option<_>>()?,
+        protect: protect(fields.table("protect")?)?,
+    })
+}
+
+pub(crate) fn endpoint(node: &Node) -> Option<Endpoint> {
+    match &node.value {
+        Value::Endpoint(endpoint) => Some(endpoint.clone()),
+        _ => None,
+    }
+}
+
+fn balance(fields: &Fields) -> Option<Balance> {
+    Some(match fields.word("kind")? {
+        "least-loaded" => Balance::LeastLoaded,
+        "round-robin" => Balance::RoundRobin,
+        "consistent-hash" => {
+            Balance::ConsistentHash(match fields.node("by").map(|node| &node.value) {
+                None | Some(Value::Word("address")) => HashKey::Address,
+                Some(Value::Word("path")) => HashKey::Path,
+                Some(Value::Table(header)) => HashKey::Header(header.text("header")?.to_owned()),
+                Some(_) => return None,
+            })
+        }
+        _ => return None,
+    })
+}
+
+fn health(fields: &Fields) -> Option<Option<Health>> {
+    let check = match fields.word("kind")? {
+        "http" => HealthCheck::Http {
+            path: fields.text("path")?.to_owned(),
+        },
+        "tcp" => HealthCheck::Tcp,
+        "grpc" => HealthCheck::Grpc {
+            service: fields.text("service").unwrap_or_default().to_owned(),
+        },
+        "none" => return Some(None),
+        _ => return None,
+    };
+    Some(Some(Health {
+        check,
+        interval: fields.duration("interval")?,
+        timeout: fields.duration("timeout")?,
+        failures_max: fields.count("failures_max")?,
+        successes_min: fields.count("successes_min")?,
+    }))
+}
+
+/// The kind of the objective called `name`; `None` where neither says it.
+pub(crate) fn objective_kind<'a>(name: &'a str, fields: &Fields) -> Option<&'a str> {
+    fields
+        .word("kind")
+        .or_else(|| matches!(name, "availability" | "latency").then_some(name))
+}
+
+fn objective(name: &str, fields: &Fields) -> Option<Objective> {
+    Some(Objective {
+        kind: match objective_kind(name, fields)? {
+            "availability" => ObjectiveKind::Availability,
+            "latency" => ObjectiveKind::Latency {
+                below: fields.duration("below")?,
+            },
+            _ => return None,
+        },
+        target: fields.percent("target")?,
+        period: fields.duration("period")?,
+    })
+}
+
+fn protect(fields: &Fields) -> Option<Protect> {
+    let deadline = fields.table("deadline")?;
+    let retry = fields.table("retry")?;
+    Some(Protect {
+        mode: mode(fields)?,
+        deadline: Deadline {
+            head: deadline.duration("head")?,
+            idle: deadline.duration("idle")?,
+            total: deadline.duration("total"),
+        },
+        retry: Retry {
+            mode: mode(retry)?,
+            attempts: retry.count("attempts")?,
+        },
+        idle_connections_max: fields.count("idle_connections_max")?,
+        idle_connection_time_max: fields.duration("idle_connection_time_max")?,
+        connect_time_max: fields.duration("connect_time_max")?,
+    })
+}
+
+/// The route at `place` in the file.
+pub(crate) fn route(node: &Node, place: usize) -> Option<Route> {
+    let fields = node.as_table()?;
+    let headers = fields.table("headers")?.iter();
+    let deadline = fields.table("deadline")?;
+    Some(Route {
+        name: fields
+            .text("name")
+            .map_or_else(|| format!("route-{}", place + 1), str::to_owned),
+        host: match fields.node("host").map(|node| &node.value) {
+            None => HostPattern::Any,
+            Some(Value::Host(host)) => host.clone(),
+            Some(_) => return None,
+        },
+        path: match fields.node("path").map(|node| &node.value) {
+            None => PathPattern::ALL,
+            Some(Value::Path(path)) => path.clone(),
+            Some(_) => return None,
+        },
+        methods: texts(fields.list("methods"))?,
+        headers: headers
+            .map(|(name, field)| match &field.node.value {
+                Value::Text(value) => Some((name.to_owned(), Some(value.clone()))),
+                Value::Present => Some((name.to_owned(), None)),
+                _ => None,
+            })
+            .collect::<Option<BTreeMap<_, _>>>()?,
+        action: match (fields.text("service"), fields.table("redirect")) {
+            (Some(service), None) => RouteAction::Service(service.to_owned()),
+            (None, Some(fields)) => RouteAction::Redirect(redirect(fields)?),
+            _ => return None,
+        },
+        class: match fields.word("class")? {
+            "critical" => Class::Critical,
+            "standard" => Class::Standard,
+            "sheddable" => Class::Sheddable,
+            _ => return None,
+        },
+        tenant_header: match fields.table("tenant") {
+            Some(tenant) => Some(tenant.text("header")?.to_owned()),
+            None => None,
+        },
+        deadline: DeadlineOverride {
+            head: deadline.duration("head"),
+            idle: deadline.duration("idle"),
+            total: deadline.duration("total"),
+        },
+        rewrite: rewrite(fields.table("rewrite")?)?,
+    })
+}
+
+fn redirect(fields: &Fields) -> Option<Redirect> {
+    Some(Redirect {
+        scheme: fields.word("scheme").map(str::to_owned),
+        host: fields.text("host").map(str::to_owned),
+        path: fields.text("path").map(str::to_owned),
+        status: fields.count("status")?,
+    })
+}
+
+fn rewrite(fields: &Fields) -> Option<Rewrite> {
+    let request = fields.table("request")?;
+    let response = fields.table("response")?;
+    let pairs = |fields: &Fields| -> Option<Vec<(String, String)>> {
+        fields
+            .iter()
+            .map(|(name, field)| Some((name.to_owned(), field.node.as_text()?.to_owned())))
+            .collect()
+    };
+    Some(Rewrite {
+        strip_prefix: fields.text("strip_prefix").map(str::to_owned),
+        host: fields.text("host").map(str::to_owned),
+        request_set: pairs(request.table("set")?)?,
+        request_add: pairs(request.table("add")?)?,
+        request_remove: texts(request.list("remove"))?,
+        response_set: pairs(response.table("set")?)?,
+        response_add: pairs(response.table("add")?)?,
+        response_remove: texts(response.list("remove"))?,
+    })
+}

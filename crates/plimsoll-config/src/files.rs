@@ -1,0 +1,126 @@
+//! The files that the configuration names: whether they are there, and are what they should be.
+//!
+//! Apart from [`parse`](crate::parse), because it reads the disk: `check` and reload ask for it, a test of
+//! the configuration alone does not. Elsewhere: whether a key fits its certificate (`rustls`, on loading).
+
+use std::fs;
+use std::path::Path;
+
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::diagnostic::Diagnostic;
+use crate::node::{Fields, Node, Value};
+use crate::parse::read;
+use crate::scheme::FileKind;
+
+/// Reads every file that `source` names, and reports those that cannot be used, at the line that names them.
+pub fn check_files(source: &str, file_name: &str) -> Vec<Diagnostic> {
+    let (file, _) = read(source, file_name);
+    let mut diagnostics = Vec::new();
+    check_fields(&file, &mut diagnostics);
+    diagnostics.sort_by_key(|diagnostic| {
+        diagnostic
+            .span
+            .as_ref()
+            .map_or(usize::MAX, |span| span.start)
+    });
+    // A file of `[defaults]` is read once per service, but wrong once.
+    diagnostics.dedup();
+    diagnostics
+}
+
+fn check_fields(fields: &Fields, diagnostics: &mut Vec<Diagnostic>) {
+    for (_, field) in fields.iter() {
+        check_node(&field.node, diagnostics);
+    }
+}
+
+fn check_node(node: &Node, diagnostics: &mut Vec<Diagnostic>) {
+    match &node.value {
+        Value::Table(fields) => check_fields(fields, diagnostics),
+        Value::List(nodes) => nodes.iter().for_each(|node| check_node(node, diagnostics)),
+        Value::File(path, kind) => {
+            if let Err((code, message, label)) = check_file(path, *kind) {
+                diagnostics.push(Diagnostic::error(code, node.span.clone(), message).label(label));
+            }
+        }
+        _ => {}
+    }
+}
+
+type Finding = (&'static str, String, String);
+
+fn check_file(path: &Path, kind: FileKind) -> Result<(), Finding> {
+    let shown = path.display();
+    match kind {
+        // Made where it is missing, by whoever starts.
+        FileKind::StateFolder => Ok(()),
+        FileKind::Log => {
+            let folder = path
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty());
+            match folder {
+                Some(folder) if !folder.is_dir() => {
+                    let label =
+                        "the file is made where it is missing, its folder is not".to_owned();
+                    Err((
+                        "file-missing",
+                        format!("there is no folder {}", folder.display()),
+                        label,
+                    ))
+                }
+                _ => Ok(()),
+            }
+        }
+        FileKind::Certificates => {
+            let pem = read_file(path)?;
+            let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+            match certificates {
+                Ok(certificates) if !certificates.is_empty() => Ok(()),
+                Ok(_) => Err((
+                    "bad-pem",
+                    format!("{shown} has no certificate in it"),
+                    "a file with `-----BEGIN CERTIFICATE-----` was expected".into(),
+                )),
+                Err(error) => Err((
+                    "bad-pem",
+                    format!("{shown} is not readable as PEM"),
+                    error.to_string(),
+                )),
+            }
+        }
+        FileKind::Key => {
+            let pem = read_file(path)?;
+            match PrivateKeyDer::from_pem_slice(&pem) {
+                Ok(_) => Ok(()),
+                Err(rustls_pki_types::pem::Error::NoItemsFound) => Err((
+                    "bad-pem",
+                    format!("{shown} has no private key in it"),
+                    "a file with `-----BEGIN PRIVATE KEY-----` was expected, without a password"
+                        .into(),
+                )),
+                Err(error) => Err((
+                    "bad-pem",
+                    format!("{shown} is not readable as PEM"),
+                    error.to_string(),
+                )),
+            }
+        }
+    }
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, Finding> {
+    fs::read(path).map_err(|error| {
+        let code = if error.kind() == std::io::ErrorKind::NotFound {
+            "file-missing"
+        } else {
+            "file-unreadable"
+        };
+        (
+            code,
+            format!("{} cannot be read", path.display()),
+            error.to_string(),
+        )
+    })
+}

@@ -1,0 +1,487 @@
+//! One value that is not a table or an array, read as a kind of the scheme.
+//!
+//! Elsewhere: where it stands and what it belongs to (`read`).
+
+use std::path::Path;
+
+use toml::de::DeValue;
+
+use crate::address::{self, EndpointError, NetworkError};
+use crate::model::Endpoint;
+use crate::nearest::nearest;
+use crate::node::Value;
+use crate::pattern::{HostPattern, HostPatternError, PathPattern};
+use crate::scheme::{FileKind, Kind, Word};
+use crate::unit::{self, UnitError, show_duration, show_size};
+
+/// What is wrong with a value, without the subject: "has no unit".
+#[derive(Debug)]
+pub(crate) struct Problem {
+    pub(crate) code: &'static str,
+    /// Goes on after the key's name.
+    pub(crate) what: String,
+    /// What was found, and what was expected.
+    pub(crate) label: String,
+    /// The value to write instead, in TOML; `None` where nothing can be guessed.
+    pub(crate) instead: Option<String>,
+    /// Other advice.
+    pub(crate) help: Option<String>,
+}
+
+impl Problem {
+    fn new(code: &'static str, what: impl Into<String>, label: impl Into<String>) -> Self {
+        Self {
+            code,
+            what: what.into(),
+            label: label.into(),
+            instead: None,
+            help: None,
+        }
+    }
+
+    fn instead(mut self, toml: impl Into<String>) -> Self {
+        self.instead = Some(toml.into());
+        self
+    }
+
+    fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// The value is of another TOML type than the kind is written in.
+    pub(crate) fn wrong_type(kind: &Kind, found: &DeValue<'_>) -> Self {
+        let expected = kind.expected();
+        let label = format!("{}; {expected} was expected", a_type(found));
+        let what = match kind {
+            Kind::Either { .. } => "is none of the words it can be".to_owned(),
+            _ => format!("is not {}", kind_name(kind)),
+        };
+        let problem = Self::new("wrong-type", what, label);
+        match found {
+            // What reads as the right thing once its quotes are taken away.
+            DeValue::String(text) => match kind {
+                Kind::Bool if matches!(&**text, "true" | "false") => problem.instead(&**text),
+                Kind::Count { .. } if text.parse::<u64>().is_ok() => problem.instead(&**text),
+                _ => problem,
+            },
+            _ => problem,
+        }
+    }
+}
+
+/// "a number"
+pub(crate) fn a_type(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a text",
+        DeValue::Integer(_) | DeValue::Float(_) => "a number",
+        DeValue::Boolean(_) => "`true` or `false`",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "an array",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+/// "a duration": what is expected, without its example.
+fn kind_name(kind: &Kind) -> String {
+    let expected = kind.expected();
+    expected
+        .split([','])
+        .next()
+        .and_then(|text| text.split(" such as").next())
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// Reads `value` as a `kind` that is neither table nor array. Files are relative to `folder`.
+pub(crate) fn read(kind: &Kind, value: &DeValue<'_>, folder: &Path) -> Result<Value, Problem> {
+    match kind {
+        Kind::Bool => match value {
+            DeValue::Boolean(value) => Ok(Value::Bool(*value)),
+            other => Err(Problem::wrong_type(kind, other)),
+        },
+        Kind::Count { min, max } => count(kind, value, *min, *max),
+        Kind::HeaderCondition => match value {
+            DeValue::Boolean(true) => Ok(Value::Present),
+            DeValue::Boolean(false) => Err(Problem::new(
+                "bad-header",
+                "asks for a header that is absent",
+                "a route can only ask for headers that are there",
+            )
+            .help("leave the condition out, and give the requests that have the header a route of their own")),
+            DeValue::String(text) => header_value(text),
+            other => Err(Problem::wrong_type(kind, other)),
+        },
+        _ => match value {
+            DeValue::String(text) => text_value(kind, text, folder),
+            DeValue::Integer(_) | DeValue::Float(_) => Err(number_instead_of_text(kind, value)),
+            other => Err(Problem::wrong_type(kind, other)),
+        },
+    }
+}
+
+fn count(kind: &Kind, value: &DeValue<'_>, min: u64, max: u64) -> Result<Value, Problem> {
+    let DeValue::Integer(integer) = value else {
+        return Err(Problem::wrong_type(kind, value));
+    };
+    let digits = integer.as_str().replace('_', "");
+    match u64::from_str_radix(&digits, integer.radix()) {
+        Ok(count) if (min..=max).contains(&count) => Ok(Value::Count(count)),
+        _ => Err(Problem::new(
+            "out-of-range",
+            "is out of range",
+            format!("a number from {min} to {max} was expected"),
+        )),
+    }
+}
+
+/// A number where the kind is written as text: mostly, the unit was forgotten.
+fn number_instead_of_text(kind: &Kind, value: &DeValue<'_>) -> Problem {
+    let number = match value {
+        DeValue::Integer(integer) if integer.radix() == 10 => integer.as_str().replace('_', ""),
+        DeValue::Float(float) => float.as_str().replace('_', ""),
+        _ => return Problem::wrong_type(kind, value),
+    };
+    let read = match kind {
+        Kind::Duration { .. } => unit::duration(&number).map(|_| ()),
+        Kind::Size { .. } => unit::size(&number).map(|_| ()),
+        Kind::Percent => unit::percent(&number).map(|_| ()),
+        Kind::Address if number.parse::<u16>().is_ok() => {
+            let label = format!("a number; {} was expected", kind.expected());
+            return Problem::new("bad-address", "is a port without an address", label)
+                .instead(format!("\"127.0.0.1:{number}\""));
+        }
+        _ => return Problem::wrong_type(kind, value),
+    };
+    match read {
+        Err(UnitError::NoUnit { suggestion }) => missing_unit(kind, "a number", suggestion),
+        _ => Problem::wrong_type(kind, value),
+    }
+}
+
+fn missing_unit(kind: &Kind, found: &str, suggestion: Option<String>) -> Problem {
+    let label = format!("{found}; {} was expected", kind_name(kind));
+    Problem {
+        instead: suggestion.map(quoted),
+        ..Problem::new("missing-unit", "has no unit", label)
+    }
+}
+
+fn quoted(text: String) -> String {
+    format!("\"{text}\"")
+}
+
+fn text_value(kind: &Kind, text: &str, folder: &Path) -> Result<Value, Problem> {
+    match kind {
+        Kind::Duration { min, max } => {
+            let value = unit::duration(text).map_err(|error| unit_problem(kind, error))?;
+            if !(*min..=*max).contains(&value) {
+                return Err(out_of_range(
+                    value.is_zero(),
+                    &show_duration(*min),
+                    &show_duration(*max),
+                ));
+            }
+            Ok(Value::Duration(value))
+        }
+        Kind::Size { min, max } => {
+            let value = unit::size(text).map_err(|error| unit_problem(kind, error))?;
+            if !(*min..=*max).contains(&value) {
+                return Err(out_of_range(value == 0, &show_size(*min), &show_size(*max)));
+            }
+            Ok(Value::Size(value))
+        }
+        Kind::Percent => unit::percent(text)
+            .map(Value::Percent)
+            .map_err(|error| unit_problem(kind, error)),
+        Kind::Text => match text {
+            "" => Err(Problem::new(
+                "empty-text",
+                "is empty",
+                "a text was expected",
+            )),
+            text if text.chars().any(char::is_control) => Err(Problem::new(
+                "bad-text",
+                "has a control character",
+                "letters, digits and signs were expected",
+            )),
+            text => Ok(Value::Text(text.to_owned())),
+        },
+        Kind::Address => text
+            .parse()
+            .map(Value::Address)
+            .map_err(|_| bad_address(kind, text)),
+        Kind::Network => address::network(text)
+            .map(Value::Network)
+            .map_err(|error| bad_network(kind, &error)),
+        Kind::Endpoint => text
+            .parse()
+            .map(Value::Endpoint)
+            .map_err(|error| bad_endpoint(text, &error)),
+        Kind::Host => text
+            .parse()
+            .map(Value::Host)
+            .map_err(|error| bad_host(text, error)),
+        Kind::Authority => match address::authority(text) {
+            Some(authority) => Ok(Value::Text(authority)),
+            None => Err(Problem::new(
+                "bad-host",
+                "is not a host",
+                format!("{} was expected", kind.expected()),
+            )),
+        },
+        Kind::PathPattern => text
+            .parse::<PathPattern>()
+            .map(Value::Path)
+            .map_err(|error| {
+                let problem = Problem::new(
+                    "bad-path",
+                    error.to_string(),
+                    format!("{} was expected", kind.expected()),
+                );
+                match format!("/{text}").parse::<PathPattern>() {
+                    Ok(_) if !text.starts_with('/') => problem.instead(format!("\"/{text}\"")),
+                    _ => problem,
+                }
+            }),
+        Kind::UriPath => uri_path(kind, text),
+        Kind::HeaderName => header_name(text).map(Value::Text),
+        Kind::HeaderValue => header_value(text),
+        Kind::Method => method(text),
+        Kind::File(file) => file_path(*file, text, folder),
+        _ => Err(Problem::wrong_type(kind, &DeValue::String(text.into()))),
+    }
+}
+
+fn out_of_range(is_zero: bool, min: &str, max: &str) -> Problem {
+    let what = if is_zero {
+        "is zero"
+    } else {
+        "is out of range"
+    };
+    Problem::new(
+        "out-of-range",
+        what,
+        format!("from {min} to {max} was expected"),
+    )
+}
+
+fn unit_problem(kind: &Kind, error: UnitError) -> Problem {
+    let expected = kind.expected();
+    match error {
+        UnitError::NoNumber => Problem::new(
+            "wrong-type",
+            format!("is not {}", kind_name(kind)),
+            format!("{expected} was expected"),
+        ),
+        UnitError::NoUnit { suggestion } => missing_unit(kind, "a number in quotes", suggestion),
+        UnitError::WrongUnit { unit, suggestion } => {
+            let units = match kind {
+                Kind::Duration { .. } => "ns, us, ms, s, m, h or d",
+                Kind::Size { .. } => "B, KiB, MiB, GiB or TiB",
+                _ => "%",
+            };
+            let what = format!(
+                "has the unit `{unit}`, which is no unit of {}",
+                kind_name(kind)
+            );
+            let label = format!("the number must be followed by {units}, without a space");
+            Problem {
+                instead: suggestion.map(quoted),
+                ..Problem::new("wrong-unit", what, label)
+            }
+        }
+        UnitError::OutOfRange if matches!(kind, Kind::Percent) => Problem::new(
+            "out-of-range",
+            "is out of range",
+            "a percentage from 0% to 100% was expected",
+        ),
+        UnitError::OutOfRange => Problem::new(
+            "out-of-range",
+            "is out of range",
+            "more, or finer, than can be counted",
+        ),
+    }
+}
+
+fn bad_address(kind: &Kind, text: &str) -> Problem {
+    let label = format!("{} was expected", kind.expected());
+    let problem = Problem::new("bad-address", "is not an address with a port", label);
+    match address::address_meant(text) {
+        Some(meant) => problem.instead(format!("\"{meant}\"")),
+        None if text.parse::<std::net::IpAddr>().is_ok() => {
+            problem.help("add a port, as in `:8080`")
+        }
+        None => problem.help("names are not looked up here: write the address itself"),
+    }
+}
+
+fn bad_network(kind: &Kind, error: &NetworkError) -> Problem {
+    let problem = Problem::new(
+        "bad-address",
+        error.to_string(),
+        format!("{} was expected", kind.expected()),
+    );
+    match error {
+        NetworkError::HostBits(meant) => {
+            problem.instead(format!("\"{}/{}\"", meant.address, meant.prefix))
+        }
+        _ => problem,
+    }
+}
+
+fn bad_endpoint(text: &str, error: &EndpointError) -> Problem {
+    let expected = "a URL such as \"http://10.0.0.1:9001\" was expected";
+    match error {
+        EndpointError::Credentials => Problem::new(
+            "password-in-url",
+            error.to_string(),
+            "a secret in this file would end up in backups and version control",
+        )
+        .help("take it out; Plimsoll sends no login of its own, and passes on the client's"),
+        EndpointError::NoScheme if format!("http://{text}").parse::<Endpoint>().is_ok() => {
+            Problem::new("bad-url", error.to_string(), expected).instead(format!("\"http://{text}\""))
+        }
+        EndpointError::Path => Problem::new("bad-url", error.to_string(), "an endpoint is a host and a port")
+            .help("paths are for routes: `path` says which ones match, `rewrite.strip_prefix` takes a prefix off"),
+        _ => Problem::new("bad-url", error.to_string(), expected),
+    }
+}
+
+fn bad_host(text: &str, error: HostPatternError) -> Problem {
+    let problem = Problem::new(
+        "bad-host",
+        error.to_string(),
+        format!("{} was expected", Kind::Host.expected()),
+    );
+    match error {
+        HostPatternError::Port => match text.rsplit_once(':') {
+            Some((host, _)) if host.parse::<HostPattern>().is_ok() => {
+                problem.instead(format!("\"{host}\""))
+            }
+            _ => problem,
+        },
+        HostPatternError::Everything => problem.help("leave `host` out: then every host matches"),
+        HostPatternError::Character(c) if !c.is_ascii() => {
+            problem.help("write it in ASCII, as in `xn--…` (Punycode)")
+        }
+        _ => problem,
+    }
+}
+
+fn uri_path(kind: &Kind, text: &str) -> Result<Value, Problem> {
+    let printable = text
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && byte != b'#');
+    if text.starts_with('/') && printable {
+        return Ok(Value::Text(text.to_owned()));
+    }
+    let problem = Problem::new(
+        "bad-path",
+        "is not a path",
+        format!("{} was expected", kind.expected()),
+    );
+    Err(if printable && !text.is_empty() && !text.contains("://") {
+        problem.instead(format!("\"/{text}\""))
+    } else {
+        problem
+    })
+}
+
+/// RFC 9110, section 5.6.2.
+fn is_token(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+/// A header's name in lower case.
+pub(crate) fn header_name(text: &str) -> Result<String, Problem> {
+    if is_token(text) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    let problem = Problem::new(
+        "bad-header",
+        "is not a header's name",
+        "letters, digits and `-` were expected",
+    );
+    Err(match text.trim().strip_suffix(':') {
+        Some(name) if is_token(name) => problem.instead(format!("\"{name}\"")),
+        _ => problem,
+    })
+}
+
+/// RFC 9110, section 5.5: visible characters, with spaces and tabs between them.
+fn header_value(text: &str) -> Result<Value, Problem> {
+    let inner = text
+        .bytes()
+        .all(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7F));
+    if inner && text.trim_matches([' ', '\t']) == text {
+        return Ok(Value::Text(text.to_owned()));
+    }
+    let what = if inner {
+        "begins or ends with a space"
+    } else {
+        "has a control character"
+    };
+    Err(Problem::new(
+        "bad-header",
+        what,
+        "a header's value has neither control characters nor spaces at its ends",
+    ))
+}
+
+const METHODS: [&str; 8] = [
+    "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE",
+];
+
+fn method(text: &str) -> Result<Value, Problem> {
+    let upper = text.to_ascii_uppercase();
+    if upper == "CONNECT" {
+        return Err(Problem::new(
+            "bad-method",
+            "is `CONNECT`, which Plimsoll refuses",
+            "no request with it is routed",
+        ));
+    }
+    if METHODS.contains(&&*upper) && upper != text {
+        return Err(Problem::new(
+            "bad-method",
+            "is not in upper case",
+            "methods are compared in the case they are written in",
+        )
+        .instead(format!("\"{upper}\"")));
+    }
+    if is_token(text) {
+        Ok(Value::Text(text.to_owned()))
+    } else {
+        Err(Problem::new(
+            "bad-method",
+            "is not a method",
+            "a method such as \"GET\" was expected",
+        ))
+    }
+}
+
+fn file_path(kind: FileKind, text: &str, folder: &Path) -> Result<Value, Problem> {
+    if text.is_empty() || text.contains('\0') {
+        return Err(Problem::new(
+            "bad-path",
+            "is not a path",
+            format!("{} was expected", Kind::File(kind).expected()),
+        ));
+    }
+    Ok(Value::File(folder.join(text), kind))
+}
+
+/// One of `words`, or what else may have been meant.
+pub(crate) fn word(
+    words: &'static [Word],
+    text: &str,
+) -> Result<&'static str, Option<&'static str>> {
+    match words.iter().find(|word| word.word == text) {
+        Some(word) => Ok(word.word),
+        None => Err(nearest(text, words.iter().map(|word| word.word))),
+    }
+}

@@ -1,0 +1,221 @@
+//! The keys of a route.
+
+use std::time::Duration;
+
+use super::{DAY, MILLISECOND};
+use crate::scheme::{Key, Kind, NameKind, Table, Word};
+
+pub(super) static ROUTE: Table = Table {
+    doc: "A match on requests, and what is done with them. Of the routes that match, the most specific wins; their order in the file does not matter.",
+    groups: &[&[
+        Key::new(
+            "name",
+            Kind::Text,
+            "Its name in metrics and messages. Absent: `route-N`, counted in the order of the file.",
+        ),
+        Key::new(
+            "host",
+            Kind::Host,
+            "The request's host: `shop.example.com`, or `*.example.com` for every name under it. Absent: all.",
+        ),
+        Key::new(
+            "path",
+            Kind::PathPattern,
+            "The request's path: `/a` is that path alone, `/a/*` is `/a` and all below it, `{id}` is any one segment. Absent: all.",
+        ),
+        Key::new(
+            "methods",
+            Kind::List {
+                of: &Kind::Method,
+                bare: true,
+            },
+            "The request's method. `GET` includes `HEAD`. Absent: all.",
+        )
+        .default("[]"),
+        Key::new(
+            "headers",
+            Kind::Map {
+                noun: None,
+                names: NameKind::Header,
+                of: &Kind::HeaderCondition,
+            },
+            "Headers that the request must have: name and exact value, or `true` for any value.",
+        )
+        .default("{}"),
+        Key::new(
+            "service",
+            Kind::Text,
+            "The service that the request goes to. This or `redirect` is needed.",
+        ),
+        Key::new(
+            "redirect",
+            Kind::Table(&REDIRECT),
+            "Answer with a redirect instead.",
+        ),
+        Key::new(
+            "class",
+            Kind::Either {
+                words: &[
+                    Word {
+                        word: "critical",
+                        doc: "goes last",
+                    },
+                    Word {
+                        word: "standard",
+                        doc: "what has no other class",
+                    },
+                    Word {
+                        word: "sheddable",
+                        doc: "goes first",
+                    },
+                ],
+                other: None,
+            },
+            "What goes first when not all fits.",
+        )
+        .default(r#""standard""#),
+        Key::new(
+            "tenant",
+            Kind::Table(&TENANT),
+            "The caller that fairness is kept between. Absent: the client's address.",
+        ),
+        Key::new(
+            "deadline",
+            Kind::Table(&ROUTE_DEADLINE),
+            "How long a request may take, where it differs from the service's `protect.deadline`.",
+        )
+        .default("{}"),
+        Key::new(
+            "rewrite",
+            Kind::Table(&REWRITE),
+            "Changes to the request and the response.",
+        )
+        .default("{}"),
+        Key::later("cache"),
+        Key::later("fallback"),
+        Key::later("rate"),
+        Key::later("defer"),
+        Key::later("contract"),
+    ]],
+    main: None,
+};
+
+static REDIRECT: Table = Table {
+    doc: "A redirect. What is left out stays as in the request.",
+    groups: &[&[
+        Key::new(
+            "scheme",
+            Kind::Either { words: &[Word { word: "https", doc: "over TLS" }, Word { word: "http", doc: "in cleartext" }], other: None },
+            "The scheme to go to.",
+        ),
+        Key::new("host", Kind::Authority, "The host to go to, with a port where it needs one. Absent: the request's, without its port."),
+        Key::new("path", Kind::UriPath, "The path to go to. Absent: the request's path and query."),
+        Key::new(
+            "status",
+            Kind::Count { min: 301, max: 308 },
+            "301 and 308 are permanent, 302, 303 and 307 are not; 307 and 308 keep the method and the body.",
+        )
+        .default("308"),
+    ]],
+    main: Some("scheme"),
+};
+
+static TENANT: Table = Table {
+    doc: "The caller that fairness is kept between.",
+    groups: &[&[Key::new(
+        "header",
+        Kind::HeaderName,
+        "The header whose value names the tenant.",
+    )
+    .required()]],
+    main: Some("header"),
+};
+
+static ROUTE_DEADLINE: Table = Table {
+    doc: "How long a request may take, where it differs from the service's.",
+    groups: &[&[
+        Key::new(
+            "head",
+            Kind::Duration {
+                min: MILLISECOND,
+                max: DAY,
+            },
+            "As in the service's `protect.deadline`.",
+        ),
+        Key::new(
+            "idle",
+            Kind::Duration {
+                min: MILLISECOND,
+                max: DAY,
+            },
+            "As in the service's `protect.deadline`.",
+        ),
+        Key::new(
+            "total",
+            Kind::Duration {
+                min: MILLISECOND,
+                max: Duration::from_secs(366 * 86_400),
+            },
+            "As in the service's `protect.deadline`.",
+        ),
+    ]],
+    main: Some("head"),
+};
+
+static REWRITE: Table = Table {
+    doc: "Changes to the request on its way to the service, and to the response on its way back.",
+    groups: &[&[
+        Key::new(
+            "strip_prefix",
+            Kind::UriPath,
+            "Taken off the front of the path, whole segments only.",
+        ),
+        Key::new(
+            "host",
+            Kind::Authority,
+            "The `Host` that the service sees. Absent: as the client sent it.",
+        ),
+        Key::new(
+            "request",
+            Kind::Table(&HEADER_CHANGES),
+            "Changes to the request's headers.",
+        )
+        .default("{}"),
+        Key::new(
+            "response",
+            Kind::Table(&HEADER_CHANGES),
+            "Changes to the response's headers.",
+        )
+        .default("{}"),
+    ]],
+    main: None,
+};
+
+static HEADER_CHANGES: Table = Table {
+    doc: "Changes to headers: first `remove`, then `set`, then `add`.",
+    groups: &[&[
+        Key::new(
+            "set",
+            HEADERS,
+            "Headers to set, in place of any of that name.",
+        )
+        .default("{}"),
+        Key::new("add", HEADERS, "Headers to add to those of that name.").default("{}"),
+        Key::new(
+            "remove",
+            Kind::List {
+                of: &Kind::HeaderName,
+                bare: true,
+            },
+            "Headers to remove.",
+        )
+        .default("[]"),
+    ]],
+    main: None,
+};
+
+const HEADERS: Kind = Kind::Map {
+    noun: None,
+    names: NameKind::Header,
+    of: &Kind::HeaderValue,
+};

@@ -1,0 +1,328 @@
+//! The keys of a service.
+
+use std::time::Duration;
+
+use super::{CERTIFICATE, DAY, HOUR, MILLISECOND, MINUTE, MODE, NONE};
+use crate::scheme::{FileKind, Key, Kind, NameKind, Table, Word};
+
+pub(super) static DEFAULTS: Table = Table {
+    doc: "What every service has unless it says otherwise, key by key. `[defaults.protect]` has the keys of `[service.NAME.protect]`, and so on.",
+    groups: &[SERVICE_KEYS],
+    main: None,
+};
+
+pub(super) static SERVICE: Table = Table {
+    doc: "Something that Plimsoll fronts.",
+    groups: &[
+        &[Key::new(
+            "endpoints",
+            Kind::List { of: &Kind::Endpoint, bare: true },
+            "Where it is: `http://host:port` or `https://host:port`, at least one. The port may be left out for 80 and 443.",
+        )
+        .required()],
+        SERVICE_KEYS,
+    ],
+    main: None,
+};
+
+static SERVICE_KEYS: &[Key] = &[
+    Key::new("owner", Kind::Text, "Who is asked about it: a team or a person."),
+    Key::new("tier", Kind::Count { min: 1, max: 9 }, "How much it matters; 1 matters most.").default("3"),
+    Key::new("tls", Kind::Table(&UPSTREAM_TLS), "How `https` endpoints are checked.").default("{}"),
+    Key::new(
+        "protocol",
+        Kind::Either {
+            words: &[
+                Word { word: "auto", doc: "over TLS what ALPN agrees on; in cleartext HTTP/2 for gRPC and HTTP/1.1 for all else" },
+                Word { word: "http1", doc: "HTTP/1.1" },
+                Word { word: "http2", doc: "HTTP/2, in cleartext with prior knowledge" },
+            ],
+            other: None,
+        },
+        "Which HTTP its endpoints speak.",
+    )
+    .default(r#""auto""#),
+    Key::new("balance", Kind::Table(&BALANCE), "How an endpoint is chosen.").default("{}"),
+    Key::new("health", Kind::Table(&HEALTH), "Active checks of the endpoints. Absent: only what requests show is known."),
+    Key::new(
+        "objective",
+        Kind::Map { noun: Some("objective"), names: NameKind::Identifier, of: &Kind::Table(&OBJECTIVE) },
+        "What the service promises, by name. An objective named `availability` or `latency` is of that kind.",
+    )
+    .default("{}"),
+    Key::new("protect", Kind::Table(&PROTECT), "What protects it and its callers.").default("{}"),
+    Key::later("contract"),
+    Key::later("runbook"),
+    Key::later("depends_on"),
+    Key::later("degrade"),
+];
+
+static UPSTREAM_TLS: Table = Table {
+    doc: "How `https` endpoints are checked.",
+    groups: &[&[
+        Key::new(
+            "ca",
+            Kind::File(FileKind::Certificates),
+            "A PEM file of the authorities to accept. Absent: the system's.",
+        ),
+        Key::new(
+            "server_name",
+            Kind::Authority,
+            "The name to ask for and to check. Absent: the endpoint's host.",
+        ),
+        Key::new(
+            "client",
+            Kind::Table(&CERTIFICATE),
+            "Our own certificate, where the service asks for one.",
+        ),
+    ]],
+    main: None,
+};
+
+static BALANCE: Table = Table {
+    doc: "How an endpoint is chosen.",
+    groups: &[&[
+        Key::new(
+            "kind",
+            Kind::Either {
+                words: &[
+                    Word {
+                        word: "least-loaded",
+                        doc: "the better of two by latency (peak EWMA) and requests in flight",
+                    },
+                    Word {
+                        word: "round-robin",
+                        doc: "each in turn",
+                    },
+                    Word {
+                        word: "consistent-hash",
+                        doc: "by a key, with bounded load",
+                    },
+                ],
+                other: None,
+            },
+            "The algorithm.",
+        )
+        .default(r#""least-loaded""#),
+        Key::new(
+            "by",
+            Kind::Either {
+                words: &[
+                    Word {
+                        word: "address",
+                        doc: "the client's address",
+                    },
+                    Word {
+                        word: "path",
+                        doc: "the path",
+                    },
+                ],
+                other: Some(&Kind::Table(&HASH_HEADER)),
+            },
+            "The key of `consistent-hash`. Absent: the client's address.",
+        ),
+    ]],
+    main: Some("kind"),
+};
+
+static HASH_HEADER: Table = Table {
+    doc: "A header as a key.",
+    groups: &[&[Key::new(
+        "header",
+        Kind::HeaderName,
+        "The header; the client's address counts where it is absent.",
+    )
+    .required()]],
+    main: None,
+};
+
+static HEALTH: Table = Table {
+    doc: "Active checks of the endpoints.",
+    groups: &[&[
+        Key::new(
+            "kind",
+            Kind::Either {
+                words: &[
+                    Word {
+                        word: "http",
+                        doc: "`GET path`; 200-399 is healthy",
+                    },
+                    Word {
+                        word: "tcp",
+                        doc: "a connection can be made",
+                    },
+                    Word {
+                        word: "grpc",
+                        doc: "`grpc.health.v1.Health/Check` answers `SERVING`",
+                    },
+                    Word {
+                        word: "none",
+                        doc: "no checks, where `[defaults]` has some",
+                    },
+                ],
+                other: None,
+            },
+            "What is asked. Absent: `http` with a `path`, `grpc` with a `service`.",
+        ),
+        Key::new("path", Kind::UriPath, "The path that `http` asks for."),
+        Key::new(
+            "service",
+            Kind::Text,
+            "The service that `grpc` asks about. Absent: the server as a whole.",
+        ),
+        Key::new(
+            "interval",
+            Kind::Duration {
+                min: Duration::from_millis(10),
+                max: DAY,
+            },
+            "Between two checks of one endpoint.",
+        )
+        .default(r#""2s""#),
+        Key::new(
+            "timeout",
+            Kind::Duration {
+                min: MILLISECOND,
+                max: HOUR,
+            },
+            "How long an answer may take.",
+        )
+        .default(r#""1s""#),
+        Key::new(
+            "failures_max",
+            Kind::Count { min: 1, max: 1_000 },
+            "Failures in a row that take an endpoint out.",
+        )
+        .default("3"),
+        Key::new(
+            "successes_min",
+            Kind::Count { min: 1, max: 1_000 },
+            "Successes in a row that bring it back.",
+        )
+        .default("2"),
+    ]],
+    main: Some("path"),
+};
+
+static OBJECTIVE: Table = Table {
+    doc: "What the service promises: a share of requests that is good over a period. What the target leaves to fail is the error budget.",
+    groups: &[&[
+        Key::new(
+            "kind",
+            Kind::Either {
+                words: &[
+                    Word {
+                        word: "availability",
+                        doc: "a request is good if its outcome is",
+                    },
+                    Word {
+                        word: "latency",
+                        doc: "a request is good if its outcome is and it took less than `below`",
+                    },
+                ],
+                other: None,
+            },
+            "What counts as good. Absent: the objective's name, which must then be one of these.",
+        ),
+        Key::new(
+            "target",
+            Kind::Percent,
+            "The share that must be good; less than 100%, or there is no budget.",
+        )
+        .required(),
+        Key::new(
+            "period",
+            Kind::Duration {
+                min: MINUTE,
+                max: Duration::from_secs(92 * 86_400),
+            },
+            "The rolling period that the budget is for.",
+        )
+        .default(r#""28d""#),
+        Key::new(
+            "below",
+            Kind::Duration {
+                min: Duration::from_micros(1),
+                max: Duration::from_secs(600),
+            },
+            "The threshold of `latency`.",
+        ),
+        Key::later("routes"),
+        Key::later("classes"),
+    ]],
+    main: Some("target"),
+};
+
+static PROTECT: Table = Table {
+    doc: "What protects a service and its callers.",
+    groups: &[&[
+        Key::new("mode", MODE, "Of all protections of the service.").default(r#""enforce""#),
+        Key::new("deadline", Kind::Table(&DEADLINE), "How long a request may take.").default("{}"),
+        Key::new("retry", Kind::Table(&RETRY), "What is tried again on another endpoint: requests whose connection failed before a byte was sent.").default("{}"),
+        Key::new("idle_connections_max", Kind::Count { min: 0, max: 100_000 }, "Idle connections kept to one endpoint by one thread.").default("64"),
+        Key::new("idle_connection_time_max", Kind::Duration { min: Duration::ZERO, max: DAY }, "How long such a connection may idle. Keep it below the service's own bound.").default(r#""30s""#),
+        Key::new("connect_time_max", Kind::Duration { min: MILLISECOND, max: HOUR }, "How long making a connection may take.").default(r#""1s""#),
+        Key::later("limiter"),
+        Key::later("queue"),
+        Key::later("bulkhead"),
+        Key::later("hedge"),
+        Key::later("breaker"),
+        Key::later("ejection"),
+        Key::later("throttle"),
+    ]],
+    main: None,
+};
+
+static DEADLINE: Table = Table {
+    doc: "How long a request may take.",
+    groups: &[&[
+        Key::new(
+            "head",
+            Kind::Duration {
+                min: MILLISECOND,
+                max: DAY,
+            },
+            "From the request's arrival to the head of the response (504).",
+        )
+        .default(r#""30s""#),
+        Key::new(
+            "idle",
+            Kind::Duration {
+                min: MILLISECOND,
+                max: DAY,
+            },
+            "Without a byte in either direction, after the head.",
+        )
+        .default(r#""60s""#),
+        Key::new(
+            "total",
+            Kind::Either {
+                words: NONE,
+                other: Some(&Kind::Duration {
+                    min: MILLISECOND,
+                    max: Duration::from_secs(366 * 86_400),
+                }),
+            },
+            "From the request's arrival to the last byte of the response.",
+        )
+        .default(r#""none""#),
+    ]],
+    main: Some("head"),
+};
+
+static RETRY: Table = Table {
+    doc: "What is tried again.",
+    groups: &[&[
+        Key::new("mode", MODE, "Whether it is.").default(r#""enforce""#),
+        Key::new(
+            "attempts",
+            Kind::Count { min: 1, max: 10 },
+            "Tries in all, the first included.",
+        )
+        .default("2"),
+        Key::later("on"),
+        Key::later("budget"),
+        Key::later("floor"),
+    ]],
+    main: Some("attempts"),
+};

@@ -1,0 +1,52 @@
+//! The files that a configuration names are looked at on disk, and pointed at where they are named.
+
+use std::fs;
+
+use plimsoll_config::{check_files, render};
+
+const SOURCE: &str = r#"[gateway]
+listen = [{ address = "127.0.0.1:8443", tls = [{ certificate = "a.pem", key = "a.key" }] }]
+
+[gateway.log]
+to = "logs/access.log"
+
+[service.app]
+endpoints = "https://10.0.0.1"
+tls = { ca = "ca.pem" }
+
+[[route]]
+service = "app"
+"#;
+
+/// What is found with these files beside the configuration, without the folder's name.
+#[expect(clippy::unwrap_used, reason = "it is a part of a test")]
+fn found(files: &[(&str, &str)]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content) in files {
+        fs::create_dir_all(folder.path().join(name).parent().unwrap()).unwrap();
+        fs::write(folder.path().join(name), content).unwrap();
+    }
+    let file = folder.path().join("plimsoll.toml");
+    let diagnostics = check_files(SOURCE, file.to_str().unwrap());
+    render(&diagnostics, SOURCE, "plimsoll.toml", false)
+        .replace(folder.path().to_str().unwrap(), "FOLDER")
+}
+
+#[test]
+fn files_that_are_what_they_should_be_are_fine() {
+    let key = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+    let (certificate, key) = (key.cert.pem(), key.signing_key.serialize_pem());
+    let files = [
+        ("a.pem", &*certificate),
+        ("a.key", &*key),
+        ("ca.pem", &*certificate),
+        ("logs/x", ""),
+    ];
+    assert_eq!(found(&files), "");
+}
+
+#[test]
+fn files_that_are_missing_or_something_else_are_shown() {
+    let broken = "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n";
+    insta::assert_snapshot!(found(&[("a.key", "no key"), ("ca.pem", broken)]));
+}

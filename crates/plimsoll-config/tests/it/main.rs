@@ -1,0 +1,6 @@
+//! The crate as its users see it: whole files in, a model or diagnostics out.
+
+mod files;
+mod golden;
+mod model;
+mod properties;

@@ -1,0 +1,524 @@
+//! Starts the processes, makes happen what the plan says, watches, and draws the conclusion.
+
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use plimsoll_measure::Snapshot;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::arm::Arm;
+use crate::catalogue::{self, SERVICES};
+use crate::child::{Child, explain};
+use crate::clock::Clock;
+use crate::conclusion;
+use crate::cpu::CpuMeter;
+use crate::insight::{self, Insight};
+use crate::interrupt::Interrupt;
+use crate::limits;
+use crate::message::{LoadDone, LoadLive, LoadNews, LoadOrder, LoadSetup, ShopNews, ShopOrder};
+use crate::options::DemoOptions;
+use crate::plain::Plain;
+use crate::plan::{PhaseKind, Plan};
+use crate::proxy::ProxyKind;
+use crate::report::Report;
+use crate::screen::{Key, Screen, Seen};
+use crate::table::Style;
+
+/// How long everything may take to be ready.
+const START_TIME_MAX: Duration = Duration::from_secs(20);
+/// How often the drawing, the children and the processes' CPU time are looked at.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Runs the demo to its end and prints what came of it.
+///
+/// Exits with 0 when the figures mean something, 1 when they are void, 2 when it could not be run at all
+/// and 130 when it was interrupted. Call it from the main thread: programs that are started end with the
+/// thread that started them.
+pub fn run(options: &DemoOptions) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("starting the runtime: {error}")),
+    };
+    match runtime.block_on(direct(options)) {
+        Ok(code) => ExitCode::from(code),
+        Err(why) => fail(&why),
+    }
+}
+
+fn fail(why: &str) -> ExitCode {
+    eprintln!("plimsoll demo: {why}");
+    ExitCode::from(2)
+}
+
+/// What may happen to the director.
+pub(crate) enum Event {
+    Shop(usize, ShopNews),
+    Load(LoadNews),
+    Key(Key),
+    Insight(Box<Snapshot>),
+}
+
+async fn direct(options: &DemoOptions) -> Result<u8, String> {
+    let descriptors = limits::raise();
+    let mut director = Director::new(options, descriptors)?;
+    let mut interrupted =
+        Interrupt::new().map_err(|error| format!("listening for signals: {error}"))?;
+    let done = tokio::select! {
+        done = director.run() => done?,
+        () = interrupted.wait() => return Ok(130),
+    };
+    let Some(done) = done else { return Ok(130) };
+    let report = director.report(&done);
+    director.screen = None;
+    conclusion::print(options, &report);
+    if options.keep {
+        director.keep();
+        interrupted.wait().await;
+    }
+    Ok(u8::from(!report.void.is_empty()))
+}
+
+struct Director<'a> {
+    options: &'a DemoOptions,
+    plan: Plan,
+    notes: Vec<String>,
+    arms: [Arm; 2],
+    load: Option<Child>,
+    events: UnboundedReceiver<Event>,
+    send: UnboundedSender<Event>,
+    clock: Clock,
+    screen: Option<Screen>,
+    plain: Plain,
+    insight: Insight,
+    phase: Option<usize>,
+    /// When the first phase began.
+    began: Option<Duration>,
+    cpu: CpuMeter,
+    interactive: bool,
+    factor: f64,
+    flood: bool,
+    slow: bool,
+    /// The endpoint that is down, of the service at this place.
+    crashed: Option<(usize, usize)>,
+    // Last: what is written into it must have ended.
+    folder: tempfile::TempDir,
+}
+
+impl<'a> Director<'a> {
+    fn new(options: &'a DemoOptions, descriptors: u64) -> Result<Self, String> {
+        let folder = tempfile::Builder::new()
+            .prefix("plimsoll-demo-")
+            .tempdir()
+            .map_err(|error| format!("making a folder for temporary files: {error}"))?;
+        let kinds = [
+            options.against.map_or(ProxyKind::Plain, ProxyKind::Peer),
+            options
+                .stand_in
+                .map_or(ProxyKind::Plimsoll, ProxyKind::Peer),
+        ];
+        let (send, events) = unbounded_channel();
+        let arm = |index, kind| Arm::start(index, kind, options.seed, folder.path(), send.clone());
+        let [without, with] = kinds;
+        let arms = [arm(0, without)?, arm(1, with)?];
+        let descriptors_per_request = kinds
+            .iter()
+            .map(|kind| kind.descriptors_per_request())
+            .fold(0.0, f64::max);
+        let load_max = limits::load_max(descriptors, descriptors_per_request);
+        let plan = Plan::new(options.length, load_max);
+        let mut notes = Vec::new();
+        if plan != Plan::new(options.length, f64::INFINITY) {
+            notes.push(format!(
+                "Smaller than planned: {descriptors} open files are allowed (ulimit -n), so the flash sale is {load_max:.1} times the capacity."
+            ));
+        }
+        Ok(Self {
+            options,
+            plan,
+            notes,
+            arms,
+            load: None,
+            events,
+            send,
+            clock: Clock::start(),
+            screen: None,
+            plain: Plain::default(),
+            insight: Insight::default(),
+            phase: None,
+            began: None,
+            cpu: CpuMeter::default(),
+            interactive: false,
+            factor: 1.0,
+            flood: false,
+            slow: false,
+            crashed: None,
+            folder,
+        })
+    }
+
+    /// `None` if a person ended it before there was anything to report.
+    async fn run(&mut self) -> Result<Option<LoadDone>, String> {
+        self.start().await?;
+        self.open_screen();
+        let mut tick = tokio::time::interval(TICK);
+        loop {
+            tokio::select! {
+                event = self.events.recv() => match event {
+                    Some(Event::Load(LoadNews::Done(done))) => {
+                        self.look_at_cpu();
+                        return Ok(Some(*done));
+                    }
+                    Some(event) => {
+                        if !self.on_event(event)? {
+                            return Ok(None);
+                        }
+                    }
+                    None => return Err("all parts of the demo are gone".to_owned()),
+                },
+                _ = tick.tick() => {
+                    if let Some(why) = self.ended() {
+                        return Err(why);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Starts everything in the order in which it depends on each other.
+    async fn start(&mut self) -> Result<(), String> {
+        let ready = async {
+            while self.arms.iter().any(|arm| arm.ports.is_empty()) {
+                match self.events.recv().await {
+                    Some(Event::Shop(index, ShopNews::Ready { ports })) => {
+                        if let Some(arm) = self.arms.get_mut(index) {
+                            arm.ports = ports;
+                        }
+                    }
+                    Some(_) => (),
+                    None => break,
+                }
+            }
+        };
+        if tokio::time::timeout(START_TIME_MAX, ready).await.is_err() {
+            return Err(self
+                .ended()
+                .unwrap_or_else(|| format!("the shops were not ready within {START_TIME_MAX:?}")));
+        }
+        let program = match &self.options.program {
+            Some(program) => program.clone(),
+            None => {
+                std::env::current_exe().map_err(|error| format!("finding this program: {error}"))?
+            }
+        };
+        for arm in &mut self.arms {
+            arm.start_proxy(&program, self.folder.path())?;
+        }
+        for index in 0..self.arms.len() {
+            self.await_proxy(index).await?;
+        }
+        self.print_header();
+        let [without, with] = &self.arms;
+        let setup = LoadSetup {
+            seed: self.options.seed,
+            plan: self.plan.clone(),
+            arms: [without.front(), with.front()],
+        };
+        let mut load = Child::part(
+            "generator",
+            &["load"],
+            self.folder.path(),
+            self.send.clone(),
+            Event::Load,
+        )
+        .map_err(|error| explain(&error))?;
+        load.tell(&setup);
+        self.load = Some(load);
+        if with.kind == ProxyKind::Plimsoll {
+            tokio::spawn(watch(with.addresses.console, self.send.clone()));
+        }
+        Ok(())
+    }
+
+    async fn await_proxy(&mut self, index: usize) -> Result<(), String> {
+        let Some(front) = self.arms.get(index).map(Arm::front) else {
+            return Ok(());
+        };
+        let end = self.clock.now() + START_TIME_MAX;
+        while TcpStream::connect(front).await.is_err() {
+            if let Some(why) = self.ended() {
+                return Err(why);
+            }
+            if self.clock.now() > end {
+                return Err(format!(
+                    "nothing answered at {front} within {START_TIME_MAX:?}"
+                ));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    fn print_header(&self) {
+        if self.options.json || self.draws() {
+            return;
+        }
+        let [without, with] = &self.arms;
+        println!(
+            "plimsoll demo --seed {}   {:.0} s of load   capacity {:.0} requests/s on each side",
+            self.options.seed,
+            self.plan.length().as_secs_f64(),
+            catalogue::capacity(),
+        );
+        println!(
+            "without: {}\nwith:    {}",
+            without.kind.title(),
+            with.kind.title()
+        );
+        println!(
+            "Clients speak HTTP/2 over 16 connections and give up after 2 s; the objective's period is 1 h."
+        );
+        for note in &self.notes {
+            println!("{note}");
+        }
+    }
+
+    fn draws(&self) -> bool {
+        !self.options.plain
+            && !self.options.json
+            && std::io::stdout().is_terminal()
+            && std::io::stdin().is_terminal()
+    }
+
+    fn open_screen(&mut self) {
+        if self.draws() {
+            self.screen = Screen::open(self.send.clone(), Style::of_output().ascii).ok();
+        }
+    }
+
+    /// False when the demo is to end at once.
+    fn on_event(&mut self, event: Event) -> Result<bool, String> {
+        match event {
+            Event::Shop(index, ShopNews::State(state)) => {
+                if let Some(arm) = self.arms.get_mut(index) {
+                    arm.state = state;
+                }
+            }
+            Event::Load(LoadNews::Phase { index }) => self.on_phase(index),
+            Event::Load(LoadNews::Live(live)) => self.on_live(&live),
+            Event::Load(LoadNews::Failed { why }) => return Err(why),
+            Event::Load(LoadNews::Ready | LoadNews::Done(_))
+            | Event::Shop(_, ShopNews::Ready { .. }) => (),
+            Event::Insight(snapshot) => {
+                if let Some(began) = self.began {
+                    let at = self.clock.now().saturating_sub(began).as_secs_f64();
+                    self.insight.on_snapshot(at, &snapshot);
+                }
+            }
+            Event::Key(Key::Interrupt) => return Ok(false),
+            Event::Key(Key::End) if self.phase.is_none() => return Ok(false),
+            Event::Key(key) => self.on_key(key),
+        }
+        Ok(true)
+    }
+
+    fn on_phase(&mut self, index: usize) {
+        self.phase = Some(index);
+        let now = self.clock.now();
+        self.began.get_or_insert(now);
+        self.look_at_cpu();
+        let Some(phase) = self.plan.phases.get(index) else {
+            return;
+        };
+        let kind = phase.kind;
+        if self.screen.is_none() && !self.options.json {
+            println!(
+                "-- {}, {:.0} s --",
+                phase.title(Style::of_output().ascii),
+                phase.length.as_secs_f64()
+            );
+        }
+        self.set_slow(kind == PhaseKind::SlowDependency);
+        self.set_crashed((kind == PhaseKind::CrashedEndpoint).then_some((0, 1)));
+    }
+
+    fn set_slow(&mut self, on: bool) {
+        if self.slow != on {
+            self.slow = on;
+            self.arms
+                .iter_mut()
+                .for_each(|arm| arm.tell(&ShopOrder::Slow { on }));
+        }
+    }
+
+    /// At most one endpoint is down at a time.
+    fn set_crashed(&mut self, place: Option<(usize, usize)>) {
+        if self.crashed == place {
+            return;
+        }
+        let before = std::mem::replace(&mut self.crashed, place);
+        for arm in &mut self.arms {
+            if let Some((service, endpoint)) = before {
+                arm.tell(&ShopOrder::Restart { service, endpoint });
+            }
+            if let Some((service, endpoint)) = place {
+                arm.tell(&ShopOrder::Crash { service, endpoint });
+            }
+        }
+    }
+
+    fn on_live(&mut self, live: &LoadLive) {
+        let cpu = self.cpu.share_at(self.clock.now(), &self.processes());
+        let crashed = self
+            .crashed
+            .map(|(service, endpoint)| self.endpoint_name(service, endpoint));
+        if let Some(screen) = &mut self.screen {
+            let [without, with] = &self.arms;
+            screen.draw(&Seen {
+                seed: self.options.seed,
+                plan: &self.plan,
+                phase: self.phase,
+                live,
+                titles: [without.kind.name(), with.kind.name()],
+                did: self.insight.events.last(),
+                shops: [&without.state, &with.state],
+                cpu,
+                interactive: self.interactive,
+                flood: self.flood,
+                slow: self.slow,
+                crashed,
+            });
+        } else if !self.options.json
+            && let Some(line) = self.plain.on_live(live)
+        {
+            println!("{line}");
+        }
+    }
+
+    fn on_key(&mut self, key: Key) {
+        if key == Key::End {
+            if let Some(load) = &mut self.load {
+                load.tell(&LoadOrder::End);
+            }
+            return;
+        }
+        self.interactive = true;
+        match key {
+            Key::Kill => self.set_crashed(if self.crashed.is_some() {
+                None
+            } else {
+                Some((0, 1))
+            }),
+            Key::Slow => self.set_slow(!self.slow),
+            Key::Flood => {
+                self.flood = !self.flood;
+                self.tell_load(&LoadOrder::Flood { on: self.flood });
+            }
+            Key::More => self.set_factor(self.factor * 1.5),
+            Key::Less => self.set_factor(self.factor / 1.5),
+            Key::End | Key::Interrupt => (),
+        }
+    }
+
+    /// No more than the plan's largest load, whatever the phase: the machine has other things to do.
+    fn set_factor(&mut self, factor: f64) {
+        let load = self
+            .phase
+            .and_then(|index| self.plan.phases.get(index))
+            .map_or(1.0, |phase| phase.load);
+        let load_max = self
+            .plan
+            .phases
+            .iter()
+            .map(|phase| phase.load)
+            .fold(0.0, f64::max);
+        self.factor = factor.clamp(0.1, (load_max / load).max(1.0));
+        self.tell_load(&LoadOrder::Load {
+            factor: self.factor,
+        });
+    }
+
+    fn tell_load(&mut self, order: &LoadOrder) {
+        if let Some(load) = &mut self.load {
+            load.tell(order);
+        }
+    }
+
+    fn endpoint_name(&self, service: usize, endpoint: usize) -> String {
+        let name = SERVICES.get(service).map_or("?", |model| model.name);
+        let [_, with] = &self.arms;
+        let port = with
+            .ports
+            .get(service)
+            .and_then(|ports| ports.get(endpoint))
+            .copied()
+            .unwrap_or(0);
+        format!("{name} 127.0.0.1:{port}")
+    }
+
+    /// A sentence about the first process that ended, if one has.
+    fn ended(&mut self) -> Option<String> {
+        let of_arms = self.arms.iter_mut().find_map(Arm::ended);
+        of_arms.or_else(|| self.load.as_mut()?.ended())
+    }
+
+    fn look_at_cpu(&mut self) {
+        self.cpu.on_phase(self.clock.now(), &self.processes());
+    }
+
+    /// All processes of the demo, this one included.
+    fn processes(&self) -> Vec<u32> {
+        let children = self.arms.iter().flat_map(Arm::children).chain(&self.load);
+        children
+            .map(Child::id)
+            .chain([std::process::id()])
+            .collect()
+    }
+
+    fn report(&mut self, done: &LoadDone) -> Report {
+        let [without, with] = &self.arms;
+        let mut report = Report {
+            seed: self.options.seed,
+            proxies: [without.kind.title(), with.kind.title()],
+            phases: conclusion::phases(&self.plan, done, Style::of_output().ascii),
+            arms: done.arms.clone(),
+            cpu: self.cpu.share(),
+            cpu_max: self.cpu.share_max(),
+            void: Vec::new(),
+            interactive: self.interactive,
+            notes: self.notes.clone(),
+            events: std::mem::take(&mut self.insight.events),
+        };
+        report.void = conclusion::void(&report, done);
+        report
+    }
+
+    /// The right arm goes on; the rest ends.
+    fn keep(&mut self) {
+        self.load = None;
+        let [without, with] = &mut self.arms;
+        without.stop_proxy();
+        println!(
+            "\nThe right side keeps running: console http://{}, metrics http://{}/metrics, the shop at http://{}/catalog/browse/1. ^C ends it.",
+            with.addresses.console, with.addresses.ops, with.addresses.front,
+        );
+    }
+}
+
+/// Asks the right arm how it is, for as long as anybody listens.
+async fn watch(console: SocketAddr, events: UnboundedSender<Event>) {
+    let mut tick = tokio::time::interval(insight::INTERVAL);
+    loop {
+        tick.tick().await;
+        if let Some(snapshot) = insight::ask(console).await
+            && events.send(Event::Insight(Box::new(snapshot))).is_err()
+        {
+            return;
+        }
+    }
+}

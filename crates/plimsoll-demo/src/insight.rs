@@ -1,0 +1,102 @@
+//! What the right arm says about itself while it runs: its events become the list of what it did.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use plimsoll_core::Timestamp;
+use plimsoll_measure::Snapshot;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::report::Event;
+
+/// How often it is asked.
+pub(crate) const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Notes what is new in snapshots that come one after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Insight {
+    /// In order of time.
+    pub(crate) events: Vec<Event>,
+    seen: Option<Timestamp>,
+}
+
+impl Insight {
+    /// A snapshot was taken `at` seconds after the first phase began. What happened before that phase is
+    /// not part of the story.
+    pub(crate) fn on_snapshot(&mut self, at: f64, snapshot: &Snapshot) {
+        let mut newest = self.seen;
+        for event in snapshot.recent_events.iter().rev() {
+            if self.seen.is_some_and(|seen| event.at <= seen) {
+                continue;
+            }
+            newest = newest.max(Some(event.at));
+            // Its clock and ours need not agree; its ages are its own.
+            let at = at - snapshot.now.since(event.at).as_secs_f64();
+            if at >= 0.0 {
+                self.events.push(Event {
+                    at,
+                    service: event.service.clone().unwrap_or_default(),
+                    what: event.text.clone(),
+                });
+            }
+        }
+        self.seen = newest;
+    }
+}
+
+/// Asks the console at `address`; `None` where it does not answer, which is no reason to stop.
+pub(crate) async fn ask(address: SocketAddr) -> Option<Snapshot> {
+    let answer = tokio::time::timeout(INTERVAL, read(address)).await.ok()??;
+    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body)?;
+    serde_json::from_str(body).ok()
+}
+
+async fn read(address: SocketAddr) -> Option<String> {
+    let mut stream = TcpStream::connect(address).await.ok()?;
+    let request =
+        format!("GET /api/status HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.ok()?;
+    Some(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_event_is_noted_once_and_with_the_demos_time() {
+        let mut insight = Insight::default();
+        insight.on_snapshot(0.5, &snapshot(100, &[(99, "before the load")]));
+        insight.on_snapshot(
+            10.0,
+            &snapshot(110, &[(108, "endpoint out"), (99, "before the load")]),
+        );
+        insight.on_snapshot(
+            11.0,
+            &snapshot(111, &[(108, "endpoint out"), (99, "before the load")]),
+        );
+        let [event] = insight.events.as_slice() else {
+            panic!("{:?}", insight.events)
+        };
+        assert_eq!((event.at, event.what.as_str()), (8.0, "endpoint out"));
+    }
+
+    fn snapshot(now: u64, events: &[(u64, &str)]) -> Snapshot {
+        let time = |seconds| Timestamp::from_seconds(seconds).to_rfc3339();
+        let events: Vec<_> = events
+            .iter()
+            .map(|(at, text)| serde_json::json!({ "at": time(*at), "service": "catalog", "text": text }))
+            .collect();
+        let value = serde_json::json!({
+            "schema": 1, "version": "0", "instance": "demo", "now": time(now), "uptime_seconds": 1.0,
+            "mode": "enforce", "config": { "path": null, "hash": "", "loaded_at": time(0) },
+            "warnings": [], "connections": 0, "services": [], "recent_events": events,
+            "unrouted": { "requests_total": 0, "requests_per_second": null, "bad_share": null, "errors": [],
+                "latency": { "p50_seconds": null, "p95_seconds": null, "p99_seconds": null, "p999_seconds": null } },
+        });
+        serde_json::from_value(value).unwrap()
+    }
+}

@@ -1,0 +1,130 @@
+//! The generator's connections to one arm's proxy: a fixed number, made again when they break.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::client::{ResponseFuture, SendRequest};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderName, HeaderValue, Method, Uri};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use super::Wire;
+
+/// Connections to one arm: 8,000 pending requests are 500 on each, under what each peer is configured to take.
+pub(super) const COUNT: usize = 16;
+/// Between two attempts to connect.
+const RECONNECT_INTERVAL: Duration = Duration::from_millis(100);
+/// See the shop's endpoint: bodies are to cost no window updates.
+const WINDOW: u32 = 1 << 24;
+/// Names the tenant.
+pub(crate) const TENANT_HEADER: &str = "x-tenant";
+
+/// The connections to one arm.
+pub(super) struct Connections {
+    authority: Option<Authority>,
+    slots: Vec<Arc<Slot>>,
+    next: usize,
+    made: watch::Receiver<usize>,
+}
+
+#[derive(Default)]
+struct Slot {
+    sender: Mutex<Option<SendRequest<Bytes>>>,
+}
+
+impl Connections {
+    /// Begins to connect.
+    pub(super) fn start(address: SocketAddr) -> Self {
+        let (count, made) = watch::channel(0);
+        let slots: Vec<Arc<Slot>> = (0..COUNT).map(|_| Arc::new(Slot::default())).collect();
+        for slot in &slots {
+            tokio::spawn(keep(address, Arc::clone(slot), count.clone()));
+        }
+        Self {
+            authority: address.to_string().parse().ok(),
+            slots,
+            next: 0,
+            made,
+        }
+    }
+
+    /// Returns when all have been made once.
+    pub(super) async fn ready(&self) {
+        // An error means that all keepers are gone, and they never are.
+        let _ = self.made.clone().wait_for(|count| *count >= COUNT).await;
+    }
+
+    /// The next batch goes to the next connection.
+    pub(super) fn turn(&mut self) {
+        self.next = (self.next + 1) % COUNT;
+    }
+
+    /// A `GET` for `path`.
+    pub(super) fn request(&self, path: Bytes, tenant: HeaderValue) -> Option<Wire> {
+        let mut uri = http::uri::Parts::default();
+        uri.scheme = Some(Scheme::HTTP);
+        uri.authority = self.authority.clone();
+        uri.path_and_query = Some(PathAndQuery::from_maybe_shared(path).ok()?);
+        let mut request = Wire::new(());
+        *request.method_mut() = Method::GET;
+        *request.uri_mut() = Uri::from_parts(uri).ok()?;
+        request
+            .headers_mut()
+            .insert(HeaderName::from_static(TENANT_HEADER), tenant);
+        Some(request)
+    }
+
+    /// Sends it on the connection whose turn it is, or the next that takes it; `None` where none does.
+    pub(super) fn send(&self, request: Wire) -> Option<ResponseFuture> {
+        let mut context = Context::from_waker(Waker::noop());
+        for step in 0..COUNT {
+            let slot = self.slots.get((self.next + step) % COUNT)?;
+            let mut sender = slot.sender.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(open) = sender.as_mut() else {
+                continue;
+            };
+            if !matches!(open.poll_ready(&mut context), Poll::Ready(Ok(()))) {
+                continue;
+            }
+            // It was ready, and nothing can have come in between.
+            return open
+                .send_request(request, true)
+                .ok()
+                .map(|(response, _)| response);
+        }
+        None
+    }
+}
+
+/// Keeps one connection open for as long as the process lives.
+async fn keep(address: SocketAddr, slot: Arc<Slot>, made: watch::Sender<usize>) {
+    let mut first = true;
+    loop {
+        if let Ok(stream) = TcpStream::connect(address).await {
+            let _ = stream.set_nodelay(true);
+            let handshake = h2::client::Builder::new()
+                .initial_window_size(WINDOW)
+                .initial_connection_window_size(WINDOW)
+                // Until the peer's settings say what it takes.
+                .initial_max_send_streams(512)
+                .max_concurrent_reset_streams(4_096)
+                .enable_push(false)
+                .handshake::<_, Bytes>(stream)
+                .await;
+            if let Ok((sender, connection)) = handshake {
+                *slot.sender.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+                if std::mem::take(&mut first) {
+                    made.send_modify(|count| *count += 1);
+                }
+                // Why it ended shows in the requests that were on it.
+                let _ = connection.await;
+                *slot.sender.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            }
+        }
+        tokio::time::sleep(RECONNECT_INTERVAL).await;
+    }
+}

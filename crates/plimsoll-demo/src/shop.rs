@@ -1,0 +1,135 @@
+//! One arm's shop: endpoints on ports of their own, whose workers are timers.
+//!
+//! A request waits first come, first served for a slot of its endpoint, as before a pool of workers. Work
+//! that has begun goes on when its client is gone; work that has not is dropped.
+
+mod endpoint;
+mod http1;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::catalogue::{
+    RECOMMENDATIONS, RECOMMENDATIONS_TIME, SERVICES, SLOW_TIME, parse_path, work,
+};
+use crate::message::{ServiceState, ShopNews, ShopOrder, ShopState, orders, tell};
+use endpoint::{Endpoint, EndpointOrder};
+
+/// What all endpoints share.
+pub(crate) struct Shop {
+    seed: u64,
+    slow: AtomicBool,
+    arrived: AtomicU64,
+    dropped: AtomicU64,
+}
+
+/// How often a shop says how it is.
+const STATE_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Serves until standard input ends.
+pub(crate) async fn run(seed: u64) -> Result<(), String> {
+    let shop = Arc::new(Shop {
+        seed,
+        slow: AtomicBool::new(false),
+        arrived: AtomicU64::new(0),
+        dropped: AtomicU64::new(0),
+    });
+    let mut orders = orders::<ShopOrder>();
+    let mut services: Vec<Vec<Handle>> = Vec::new();
+    for (index, model) in SERVICES.iter().enumerate() {
+        let mut handles = Vec::new();
+        for _ in 0..model.endpoints {
+            let (endpoint, listener) = Endpoint::listen(index, model.slots)
+                .map_err(|error| format!("listening: {error}"))?;
+            let endpoint = Arc::new(endpoint);
+            let (send, receive) = tokio::sync::mpsc::unbounded_channel();
+            tokio::spawn(endpoint::run(
+                Arc::clone(&shop),
+                Arc::clone(&endpoint),
+                listener,
+                receive,
+            ));
+            handles.push(Handle { endpoint, send });
+        }
+        services.push(handles);
+    }
+    let ports = |handles: &Vec<Handle>| {
+        handles
+            .iter()
+            .map(|handle| handle.endpoint.port())
+            .collect()
+    };
+    tell(&ShopNews::Ready {
+        ports: services.iter().map(ports).collect(),
+    });
+
+    let mut tick = tokio::time::interval(STATE_INTERVAL);
+    loop {
+        tokio::select! {
+            order = orders.recv() => match order {
+                Some(ShopOrder::Slow { on }) => shop.slow.store(on, Ordering::Relaxed),
+                Some(ShopOrder::Crash { service, endpoint }) => {
+                    send(&services, service, endpoint, EndpointOrder::Crash);
+                }
+                Some(ShopOrder::Restart { service, endpoint }) => {
+                    send(&services, service, endpoint, EndpointOrder::Restart);
+                }
+                None => return Ok(()),
+            },
+            _ = tick.tick() => tell(&ShopNews::State(shop.state(&services))),
+        }
+    }
+}
+
+struct Handle {
+    endpoint: Arc<Endpoint>,
+    send: UnboundedSender<EndpointOrder>,
+}
+
+fn send(services: &[Vec<Handle>], service: usize, endpoint: usize, order: EndpointOrder) {
+    if let Some(handle) = services
+        .get(service)
+        .and_then(|handles| handles.get(endpoint))
+    {
+        // The endpoint's task ends with the process only.
+        let _ = handle.send.send(order);
+    }
+}
+
+impl Shop {
+    /// How long the request for `path` holds its slot; `None` where nothing is at that path.
+    fn holds(&self, service: usize, path: &str) -> Option<Duration> {
+        let (named, class, number) = parse_path(path)?;
+        let model = SERVICES.get(named).filter(|_| named == service)?;
+        let route = model.routes.get(class.index())?;
+        let slow = if self.slow.load(Ordering::Relaxed) {
+            SLOW_TIME
+        } else {
+            Duration::ZERO
+        };
+        let waits = match (route.asks_recommendations, model.name) {
+            (true, _) => RECOMMENDATIONS_TIME + slow,
+            (false, RECOMMENDATIONS) => slow,
+            (false, _) => Duration::ZERO,
+        };
+        Some(work(model, self.seed, number) + waits)
+    }
+
+    fn state(&self, services: &[Vec<Handle>]) -> ShopState {
+        let service = |handles: &Vec<Handle>| ServiceState {
+            waiting: handles.iter().map(|handle| handle.endpoint.waiting()).sum(),
+            up: handles
+                .iter()
+                .map(|handle| handle.endpoint.is_up())
+                .collect(),
+        };
+        ShopState {
+            arrived: self.arrived.load(Ordering::Relaxed),
+            dropped: self.dropped.load(Ordering::Relaxed),
+            services: services.iter().map(service).collect(),
+        }
+    }
+}

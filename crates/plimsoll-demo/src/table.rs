@@ -1,0 +1,376 @@
+//! The end of a run, for people: the table, what was done, what did not help, what to do next.
+
+use std::fmt::Write;
+use std::io::IsTerminal;
+
+use crate::plan::PhaseKind;
+use crate::report::{PhaseFigures, PhaseReport, Report};
+use crate::verdict::{Comparison, Finding, verdict};
+
+/// How it is to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Style {
+    /// Nothing outside ASCII.
+    pub(crate) ascii: bool,
+    /// Columns there are; fewer than [`WIDE`] leave P50 out.
+    pub(crate) width: usize,
+}
+
+impl Style {
+    /// As standard output and the locale ask for.
+    pub(crate) fn of_output() -> Self {
+        let set =
+            ["LC_ALL", "LC_CTYPE", "LANG"].map(|name| std::env::var(name).unwrap_or_default());
+        let locale = set
+            .into_iter()
+            .find(|value| !value.is_empty())
+            .unwrap_or_default();
+        let locale = locale.to_ascii_uppercase();
+        let ascii = !(locale.contains("UTF-8") || locale.contains("UTF8"));
+        let size = crossterm::terminal::size()
+            .ok()
+            .filter(|_| std::io::stdout().is_terminal());
+        Self {
+            ascii,
+            width: size.map_or(usize::MAX, |(columns, _)| usize::from(columns)),
+        }
+    }
+}
+
+/// From here on there is room for the median.
+pub(crate) const WIDE: usize = 84;
+/// The budget bar's cells up to the load line.
+const BAR: usize = 10;
+
+/// The whole text.
+pub(crate) fn render(report: &Report, style: Style) -> String {
+    let mut text = String::new();
+    let out = &mut text;
+    // Writing to a `String` can't fail, here and below.
+    let _ = writeln!(
+        out,
+        "plimsoll demo --seed {}   {:.0} s of load   {} requests offered to each side, the same ones",
+        report.seed,
+        report.seconds(),
+        count(report.offered()),
+    );
+    let [without, with] = &report.proxies;
+    let _ = writeln!(out, "without: {without}   with: {with}\n");
+    table(out, report, style);
+    let _ = writeln!(out);
+    if report.void.is_empty() {
+        findings(out, report, style);
+    } else {
+        let _ = writeln!(out, "THESE FIGURES ARE VOID:");
+        for why in &report.void {
+            let _ = writeln!(out, "  {why}");
+        }
+    }
+    footer(out, report);
+    wrap(&text, style.width)
+}
+
+fn table(out: &mut String, report: &Report, style: Style) {
+    let wide = style.width >= WIDE;
+    let title = report
+        .phases
+        .iter()
+        .map(|phase| phase.title.chars().count())
+        .max()
+        .unwrap_or(0)
+        .max(16);
+    let p50 = |text: &str| if wide { text.to_owned() } else { String::new() };
+    let _ = writeln!(
+        out,
+        "{:title$}        goodput/s{}          P99        budget spent",
+        "",
+        p50("          P50    "),
+    );
+    let _ = writeln!(
+        out,
+        "{:title$}   without   with{}   without   with   without   with",
+        "phase",
+        p50("   without   with"),
+    );
+    for (phase, without, with) in report.rows() {
+        let title = format!("{:title$}", phase.title);
+        let rows = [row(phase, without), row(phase, with)];
+        let [
+            [good_a, p50_a, p99_a, spent_a],
+            [good_b, p50_b, p99_b, spent_b],
+        ] = &rows;
+        let median = p50(&format!("   {p50_a:>7} {p50_b:>6}"));
+        let _ = writeln!(
+            out,
+            "{title}   {good_a:>7} {good_b:>6}{median}   {p99_a:>7} {p99_b:>6}   {spent_a:>7} {spent_b:>6}"
+        );
+    }
+    let before = title + if wide { 3 * 17 } else { 2 * 17 };
+    let rule = if style.ascii { "-" } else { "─" };
+    let _ = writeln!(out, "{:before$}   {}", "", rule.repeat(14));
+    let left = report.budget_spent().map(|spent| 1.0 - spent);
+    let [without, with] = left.map(|left| percent(left, style.ascii));
+    let _ = writeln!(
+        out,
+        "{:before$}   {without:>7} {with:>6}",
+        "budget left (of 1 h)"
+    );
+    let [without, with] = left.map(|left| bar(1.0 - left, style.ascii));
+    // Each bar under its column would not fit: side by side, the plain one first.
+    let width = before + 17;
+    let _ = writeln!(
+        out,
+        "{:>width$}",
+        format!("without {without}   with {with}")
+    );
+}
+
+/// Goodput, P50, P99 and budget of one arm in one phase.
+fn row(phase: &PhaseReport, figures: &PhaseFigures) -> [String; 4] {
+    if figures.offered == 0 {
+        return ["-", "-", "-", "-"].map(str::to_owned);
+    }
+    [
+        figures
+            .goodput(phase.seconds)
+            .map_or_else(|| "-".to_owned(), |goodput| format!("{goodput:.0}")),
+        duration(figures.latency_p50),
+        duration(figures.latency_p99),
+        format!("{:.1}%", figures.budget_spent(phase.seconds) * 100.0),
+    ]
+}
+
+fn findings(out: &mut String, report: &Report, style: Style) {
+    if report.events.is_empty() {
+        let _ = writeln!(out, "What Plimsoll did: nothing that it reports.");
+    } else {
+        let _ = writeln!(out, "What Plimsoll did");
+        for event in &report.events {
+            let _ = writeln!(
+                out,
+                " {:5.1} s  {:<16} {}",
+                event.at, event.service, event.what
+            );
+        }
+    }
+    if report.interactive {
+        let _ = writeln!(
+            out,
+            "Interactive: no verdict. Somebody's keys changed the phases; the figures are what clients saw."
+        );
+        return;
+    }
+    let findings = verdict(report);
+    let better: Vec<String> = findings
+        .iter()
+        .filter_map(|finding| better(report, finding, style))
+        .collect();
+    list(
+        out,
+        "What it helped",
+        &better,
+        "nothing by more than noise.",
+    );
+    let worse: Vec<String> = findings
+        .iter()
+        .flat_map(|finding| worse(report, finding, style))
+        .collect();
+    list(
+        out,
+        "What it did not help or did worse",
+        &worse,
+        "nothing by more than noise.",
+    );
+}
+
+fn list(out: &mut String, title: &str, lines: &[String], none: &str) {
+    if lines.is_empty() {
+        let _ = writeln!(out, "{title}: {none}");
+        return;
+    }
+    let _ = writeln!(out, "{title}");
+    for line in lines {
+        let _ = writeln!(out, "  {line}");
+    }
+}
+
+fn better(report: &Report, finding: &Finding, style: Style) -> Option<String> {
+    let (phase, a, b) = report.rows().nth(finding.phase)?;
+    let arrow = arrow(style);
+    let mut parts = Vec::new();
+    if finding.good == Comparison::Better {
+        let [without, with] = finding.bad.map(|bad| format!("{:.1}%", bad * 100.0));
+        parts.push(format!("bad ends {without} {arrow} {with}"));
+    }
+    if finding.latency_p99 == Comparison::Better {
+        parts.push(format!(
+            "P99 {} {arrow} {}",
+            duration(a.latency_p99),
+            duration(b.latency_p99)
+        ));
+    }
+    if finding.latency_p50 == Comparison::Better {
+        parts.push(format!(
+            "P50 {} {arrow} {}",
+            duration(a.latency_p50),
+            duration(b.latency_p50)
+        ));
+    }
+    (!parts.is_empty()).then(|| format!("{}: {}", phase.title, parts.join(", ")))
+}
+
+fn worse(report: &Report, finding: &Finding, style: Style) -> Vec<String> {
+    let Some((phase, a, b)) = report.rows().nth(finding.phase) else {
+        return Vec::new();
+    };
+    let arrow = arrow(style);
+    let title = &phase.title;
+    let mut lines = Vec::new();
+    let [without, with] = finding.bad.map(|bad| format!("{:.1}%", bad * 100.0));
+    if finding.good == Comparison::Worse {
+        lines.push(format!("{title}: worse, bad ends {without} {arrow} {with}"));
+    }
+    if finding.latency_p99 == Comparison::Worse {
+        lines.push(format!(
+            "{title}: worse, P99 {} {arrow} {}",
+            duration(a.latency_p99),
+            duration(b.latency_p99)
+        ));
+    }
+    if finding.latency_p50 == Comparison::Worse {
+        lines.push(format!(
+            "{title}: worse, P50 {} {arrow} {}",
+            duration(a.latency_p50),
+            duration(b.latency_p50)
+        ));
+    }
+    if finding.is_no_help() {
+        lines.push(format!(
+            "{title}: not helped, bad ends {without} without and {with} with; {}",
+            missing(phase.kind)
+        ));
+    }
+    lines
+}
+
+/// What this version has nothing against.
+fn missing(kind: PhaseKind) -> &'static str {
+    match kind {
+        PhaseKind::FlashSale => "nothing here refuses work yet, so all wait",
+        PhaseKind::SlowDependency => "nothing here stops calls to what is slow yet",
+        PhaseKind::Calm | PhaseKind::CrashedEndpoint | PhaseKind::Recovery => {
+            "and it should have been"
+        }
+    }
+}
+
+fn footer(out: &mut String, report: &Report) {
+    let _ = writeln!(
+        out,
+        "Goodput: good answers within 250 ms of the intended send time. P50, P99: of all answered or given up \
+         (2 s). Recovery: the seconds after each trouble.\n\
+         Budget: 1% of an hour in which every second weighs the same, so 36 s in which all fail; counted by \
+         the clients."
+    );
+    for note in &report.notes {
+        let _ = writeln!(out, "{note}");
+    }
+    let cpu = |cpu: Option<f64>| {
+        cpu.map_or_else(
+            || "unknown".to_owned(),
+            |cpu| format!("{:.0}%", cpu * 100.0),
+        )
+    };
+    let lag = report
+        .phases
+        .iter()
+        .map(|phase| phase.lag_p99)
+        .fold(0.0, f64::max);
+    let _ = writeln!(
+        out,
+        "The demo used {} of one core ({} in its busiest phase); the generator was at most {} late (P99 of a phase).",
+        cpu(report.cpu),
+        cpu(report.cpu_max),
+        duration(Some(lag)),
+    );
+}
+
+/// The next thing to try, in front of somebody's own service.
+pub(crate) const NEXT: &str =
+    "Next, in front of a service of your own:\n  plimsoll run --to http://127.0.0.1:3000";
+
+/// Breaks lines that are longer than `width` between words; what follows is indented by two.
+fn wrap(text: &str, width: usize) -> String {
+    let width = width.clamp(60, 100);
+    let mut wrapped = String::new();
+    for line in text.lines() {
+        let mut length = 0;
+        for word in line.split_inclusive(' ') {
+            let size = word.trim_end().chars().count();
+            // A table is never broken: no line of it is longer than the narrowest width there is for it.
+            if length + size > width && length > 0 {
+                let kept = wrapped.trim_end().len();
+                wrapped.truncate(kept);
+                wrapped.push_str("\n  ");
+                length = 2;
+            }
+            wrapped.push_str(word);
+            length += word.chars().count();
+        }
+        wrapped.push('\n');
+    }
+    wrapped
+}
+
+fn arrow(style: Style) -> &'static str {
+    if style.ascii { "->" } else { "→" }
+}
+
+/// The budget as a bar against the load line `o`: what is over it is over the line.
+pub(crate) fn bar(spent: f64, ascii: bool) -> String {
+    let (full, empty, parts) = if ascii {
+        ("#", ".", [""; 8])
+    } else {
+        ("▆", "·", ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"])
+    };
+    if spent > 1.0 {
+        let over = (((spent - 1.0) * BAR as f64).ceil() as usize).clamp(1, 3);
+        return format!("{}o{}", full.repeat(BAR), full.repeat(over));
+    }
+    let eighths = (spent.max(0.0) * BAR as f64 * 8.0).round() as usize;
+    let (whole, part) = (
+        eighths / 8,
+        parts.get(eighths % 8).copied().unwrap_or_default(),
+    );
+    let rest = BAR.saturating_sub(whole + part.chars().count());
+    format!("{}{part}{}o", full.repeat(whole), empty.repeat(rest))
+}
+
+fn percent(share: f64, ascii: bool) -> String {
+    let minus = if ascii { "-" } else { "−" };
+    let sign = if share < -0.000_5 { minus } else { "" };
+    format!("{sign}{:.1}%", share.abs() * 100.0)
+}
+
+/// `9ms`, `1.6s`
+pub(crate) fn duration(seconds: Option<f64>) -> String {
+    match seconds {
+        None => "-".to_owned(),
+        Some(seconds) if seconds >= 0.999_5 => format!("{seconds:.1}s"),
+        Some(seconds) if seconds >= 0.000_95 => format!("{:.0}ms", seconds * 1e3),
+        Some(seconds) => format!("{:.1}ms", seconds * 1e3),
+    }
+}
+
+/// With thousands separators.
+pub(crate) fn count(value: u64) -> String {
+    let digits = value.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}

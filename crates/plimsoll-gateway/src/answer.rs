@@ -1,0 +1,215 @@
+//! Heads that go to a client: a service's answer, or one of Plimsoll's own.
+
+use bytes::Bytes;
+use http::HeaderMap;
+use plimsoll_config::Rewrite;
+use plimsoll_http1::{
+    Framing, RequestHead, ResponseHead, Version, write_content_length, write_field, write_head_end,
+    write_status_line,
+};
+
+use crate::heads;
+use crate::peer::{Peer, PeerError, Sending, append};
+use crate::refusal::Answer;
+
+/// Whether a client's connection can carry another request after this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    Alive,
+    Close,
+}
+
+/// Gives a client the head of its answer. Returns whether its connection lives on.
+pub(crate) fn send_head(
+    down: &mut Peer,
+    request: &RequestHead,
+    response: &ResponseHead,
+    rewrite: Option<&Rewrite>,
+    from_http2: bool,
+    keep: Keep,
+) -> Result<Keep, PeerError> {
+    let to_head_request = request.method() == b"HEAD";
+    // The length that is announced is the service's, also where no body follows (HEAD, 304).
+    let announced = match response.framing() {
+        Framing::Length(length) => Some(length),
+        Framing::None if to_head_request || response.status() == 304 => response
+            .fields
+            .get(plimsoll_http1::Name::ContentLength)
+            .and_then(|value| std::str::from_utf8(value).ok()?.parse().ok()),
+        Framing::None if from_http2 && !no_body(response.status()) => Some(0),
+        _ => None,
+    };
+    match down {
+        Peer::Http1(peer) => {
+            let (sending, keep) = match (response.framing(), request.version()) {
+                (Framing::None, _) => (Sending::None, keep),
+                (Framing::Length(length), _) => (Sending::Length(length), keep),
+                (Framing::Chunked | Framing::UntilClose, Version::Http11) => (Sending::Chunked, keep),
+                (Framing::Chunked | Framing::UntilClose, Version::Http10) => {
+                    (Sending::UntilClose, Keep::Close)
+                }
+            };
+            let sending = if to_head_request || no_body(response.status()) { Sending::None } else { sending };
+            peer.sending = sending;
+            let out = peer.out.head();
+            write_status_line(out, response.status(), response.reason());
+            heads::response_fields(response, rewrite, from_http2, |name, value| {
+                write_field(out, name, value);
+            });
+            if let Some(length) = announced {
+                write_content_length(out, length);
+            } else if sending == Sending::Chunked {
+                write_field(out, b"Transfer-Encoding", b"chunked");
+            }
+            write_connection(out, request, keep);
+            write_head_end(out);
+            Ok(keep)
+        }
+        Peer::Http2(peer) => {
+            let mut head = http::Response::new(());
+            *head.status_mut() = http::StatusCode::from_u16(response.status())
+                .map_err(|_| PeerError::Malformed("status".to_owned()))?;
+            let fields = head.headers_mut();
+            fields.reserve(response.fields.len() + 2);
+            heads::response_fields(response, rewrite, from_http2, |name, value| append(fields, name, value));
+            if let Some(length) = announced {
+                fields.insert(http::header::CONTENT_LENGTH, length.into());
+            }
+            let ends = response.framing() == Framing::None;
+            let Some(respond) = &mut peer.respond else { return Err(PeerError::Closed) };
+            let send = respond.send_response(head, ends).map_err(|error| PeerError::from_h2(&error))?;
+            peer.send = Some(send);
+            peer.ended = ends;
+            Ok(Keep::Alive)
+        }
+    }
+}
+
+fn no_body(status: u16) -> bool {
+    matches!(status, 100..=199 | 204 | 304)
+}
+
+fn write_connection(out: &mut Vec<u8>, request: &RequestHead, keep: Keep) {
+    match (keep, request.version()) {
+        (Keep::Close, _) => write_field(out, b"Connection", b"close"),
+        (Keep::Alive, Version::Http10) => write_field(out, b"Connection", b"keep-alive"),
+        (Keep::Alive, Version::Http11) => (),
+    }
+}
+
+/// Passes an interim answer on, to a client that can read one.
+pub(crate) fn send_interim(down: &mut Peer, request: &RequestHead, response: &ResponseHead) {
+    match down {
+        Peer::Http1(peer) => {
+            if request.version() == Version::Http10 {
+                return;
+            }
+            let out = peer.out.head();
+            write_status_line(out, response.status(), response.reason());
+            heads::response_fields(response, None, false, |name, value| write_field(out, name, value));
+            write_head_end(out);
+        }
+        Peer::Http2(peer) => {
+            let mut head = http::Response::new(());
+            let Ok(status) = http::StatusCode::from_u16(response.status()) else { return };
+            *head.status_mut() = status;
+            for field in response.fields.iter() {
+                append(head.headers_mut(), field.name, field.value);
+            }
+            if let Some(respond) = &mut peer.respond {
+                // A client that has gone shows elsewhere.
+                let _gone = respond.send_informational(head);
+            }
+        }
+    }
+}
+
+/// Gives a client an answer of Plimsoll's own, head and body.
+pub(crate) fn send_own(
+    down: &mut Peer,
+    request: &RequestHead,
+    answer: &Answer,
+    request_id: &str,
+    keep: Keep,
+) -> Result<Keep, PeerError> {
+    let grpc = is_grpc(request);
+    let body = answer.body(request_id);
+    let decision = answer.decision(request_id);
+    match down {
+        Peer::Http1(peer) => {
+            let out = peer.out.head();
+            write_status_line(out, answer.status, plimsoll_http1::reason_phrase(answer.status).as_bytes());
+            if !body.is_empty() {
+                write_field(out, b"Content-Type", b"application/problem+json");
+            }
+            for (name, value) in &answer.fields {
+                write_field(out, name.as_bytes(), value.as_bytes());
+            }
+            write_field(out, b"Plimsoll-Decision", decision.as_bytes());
+            if answer.status != 204 {
+                write_content_length(out, body.len() as u64);
+            }
+            write_connection(out, request, keep);
+            write_head_end(out);
+            peer.sending = Sending::Done;
+            if request.method() != b"HEAD" && !body.is_empty() {
+                peer.out.push(Bytes::from(body));
+            }
+            Ok(keep)
+        }
+        Peer::Http2(peer) => {
+            let mut head = http::Response::new(());
+            let fields: &mut HeaderMap = head.headers_mut();
+            append(fields, b"plimsoll-decision", decision.as_bytes());
+            for (name, value) in &answer.fields {
+                append(fields, name.as_bytes(), value.as_bytes());
+            }
+            let body = if grpc {
+                // A gRPC client reads the status from its own fields; the answer is "trailers only".
+                append(fields, b"content-type", b"application/grpc");
+                append(fields, b"grpc-status", grpc_status(answer.status).as_bytes());
+                append(fields, b"grpc-message", answer.detail.replace('%', "%25").as_bytes());
+                Vec::new()
+            } else {
+                *head.status_mut() = http::StatusCode::from_u16(answer.status)
+                    .map_err(|_| PeerError::Malformed("status".to_owned()))?;
+                let fields = head.headers_mut();
+                if !body.is_empty() {
+                    append(fields, b"content-type", b"application/problem+json");
+                }
+                fields.insert(http::header::CONTENT_LENGTH, body.len().into());
+                body
+            };
+            let ends = body.is_empty() || request.method() == b"HEAD";
+            let Some(respond) = &mut peer.respond else { return Err(PeerError::Closed) };
+            let mut send =
+                respond.send_response(head, ends).map_err(|error| PeerError::from_h2(&error))?;
+            if !ends {
+                send.send_data(Bytes::from(body), true).map_err(|error| PeerError::from_h2(&error))?;
+            }
+            Ok(Keep::Alive)
+        }
+    }
+}
+
+/// Whether a request is gRPC.
+pub(crate) fn is_grpc(request: &RequestHead) -> bool {
+    request
+        .fields
+        .get(plimsoll_http1::Name::ContentType)
+        .is_some_and(|value| value.starts_with(b"application/grpc"))
+}
+
+/// The gRPC status that stands for an HTTP one. Source: gRPC's "HTTP to gRPC Status Code Mapping".
+const fn grpc_status(status: u16) -> &'static str {
+    match status {
+        400 => "13",
+        401 => "16",
+        403 => "7",
+        404 | 405 | 501 => "12",
+        413 | 414 | 431 => "8",
+        504 => "4",
+        429 | 502 | 503 => "14",
+        _ => "2",
+    }
+}

@@ -1,0 +1,301 @@
+//! One request from its head to its last byte: chooses an endpoint, sends, waits, streams the answer back.
+//!
+//! Drives `plimsoll-lifecycle`, which decides; this file has the sockets and timers. Invariant: whatever
+//! happens, also when the future is dropped or panics, the call is settled once ([`Exchange`]'s drop).
+
+mod attempt;
+mod relay;
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use plimsoll_core::Instant;
+use plimsoll_http1::{Framing, Name, RequestHead, ResponseHead};
+use plimsoll_lifecycle::{Arrival, Attempt, AttemptEnd, Call, Verdict};
+use plimsoll_measure::Cause;
+use plimsoll_upstream::{Endpoint, Http1Connection};
+
+use crate::access;
+use crate::answer::{self, Keep};
+use crate::heads::Facts;
+use crate::peer::Peer;
+use crate::protocol::{ClientConnection, HttpRequest};
+use crate::refusal::Answer;
+use crate::thread::{Thread, ThreadEffects, ThreadPlan};
+use crate::timer::Timer;
+use crate::transfer::Transfer;
+
+/// What a request's exchange says to its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Served {
+    /// It can carry another request.
+    Keep,
+    /// It is to be closed, once what was written has arrived.
+    Close,
+    /// It is of no use any more: cut it.
+    Cut,
+}
+
+/// A request on its way. Dropping it settles the call and writes its line.
+pub(crate) struct Exchange<'a> {
+    pub(crate) thread: &'a Rc<Thread>,
+    pub(crate) plan: Rc<ThreadPlan>,
+    pub(crate) head: &'a RequestHead,
+    pub(crate) call: Call<ThreadEffects>,
+    pub(crate) facts: Facts,
+    pub(crate) status: u16,
+    pub(crate) bytes: Rc<Bytes>,
+}
+
+/// Body bytes so far.
+#[derive(Debug, Default)]
+pub(crate) struct Bytes {
+    pub(crate) up: Cell<u64>,
+    pub(crate) down: Cell<u64>,
+}
+
+/// Serves one request.
+pub(crate) async fn serve(
+    thread: &Rc<Thread>,
+    connection: &ClientConnection,
+    down: &mut Peer,
+    head: &RequestHead,
+    arrived: Instant,
+    timer: &mut Timer,
+) -> Served {
+    let plan = thread.plan();
+    let bytes = Rc::new(Bytes::default());
+    let effects =
+        ThreadEffects { thread: Rc::clone(thread), plan: Rc::clone(&plan), bytes: Rc::clone(&bytes) };
+    let mut call = Call::arrive(effects, arrived);
+    let mut request = HttpRequest {
+        thread,
+        plan: &plan,
+        connection,
+        head,
+        trusted: false,
+        answer: None,
+        max_forwards: None,
+    };
+    let arrival = call.admit(&mut request);
+    let facts = request.facts(down.is_http2());
+    let answer = request.answer.take();
+    let mut exchange =
+        Exchange { thread, plan: Rc::clone(&plan), head, call, facts, status: 0, bytes };
+    let service = match arrival {
+        Arrival::Proceed(service) => service,
+        Arrival::Answer(cause) => {
+            let answer = answer.unwrap_or_else(|| Answer::of_cause(cause, ""));
+            return exchange.answer(down, answer, timer).await;
+        }
+    };
+    let Some(service) = plan.plan.service(service) else {
+        let answer = Answer::of_cause(Cause::NoEndpoint, "");
+        return exchange.answer(down, answer, timer).await;
+    };
+    let balancer = plan.balancers.get(exchange.call.settlement().service.map_or(0, |id| id.index()));
+    let key = exchange.hash_key(service);
+    let mut upload = match head.framing() {
+        Framing::None => Transfer::done(),
+        _ => Transfer { bytes_max: plan.plan.config.gateway.limits.body_bytes_max, ..Transfer::default() },
+    };
+    let mut response = ResponseHead::new();
+    let mut again = false;
+    loop {
+        let now = thread.clock.now();
+        let attempt = if again {
+            exchange.call.again(now)
+        } else {
+            exchange.call.next_attempt(now, |tried| {
+                let choice = balancer?.borrow_mut().choose(now, &service.cluster.endpoints, key, tried)?;
+                if choice.panic {
+                    thread.shared.panics.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                }
+                Some(choice.endpoint)
+            })
+        };
+        let endpoint = match attempt {
+            Attempt::Try(id) => service.cluster.endpoints.get(id.index()),
+            Attempt::GiveUp(cause) => {
+                let answer = Answer::of_cause(cause, &service.name);
+                return exchange.answer(down, answer, timer).await;
+            }
+        };
+        let Some(endpoint) = endpoint else {
+            let answer = Answer::of_cause(Cause::NoEndpoint, &service.name);
+            return exchange.answer(down, answer, timer).await;
+        };
+        let checkout = match exchange.checkout(endpoint, again, down, &upload, timer).await {
+            attempt::Connecting::Ready(checkout) => checkout,
+            attempt::Connecting::Failed(error) => {
+                tracing::debug!(%error, endpoint = %endpoint.name, "connecting failed");
+                match exchange.call.on_connect_failed() {
+                    Verdict::Retry => {
+                        again = false;
+                        continue;
+                    }
+                    Verdict::GiveUp(cause) => {
+                        let answer = Answer::of_cause(cause, &service.name);
+                        return exchange.answer(down, answer, timer).await;
+                    }
+                }
+            }
+            attempt::Connecting::Late => {
+                exchange.call.on_failed(Cause::Timeout);
+                let answer = Answer::of_cause(Cause::Timeout, &service.name);
+                return exchange.answer(down, answer, timer).await;
+            }
+            attempt::Connecting::Gone => return exchange.gone(),
+        };
+        let sent_at = thread.clock.now();
+        let mut up = match exchange.send(endpoint, checkout) {
+            Some(up) => up,
+            None => match exchange.call.on_stale(exchange.is_idempotent()) {
+                Verdict::Retry => {
+                    again = true;
+                    continue;
+                }
+                Verdict::GiveUp(cause) => {
+                    let answer = Answer::of_cause(cause, &service.name);
+                    return exchange.answer(down, answer, timer).await;
+                }
+            },
+        };
+        match exchange.wait(down, &mut up, &mut upload, &mut response, sent_at, timer).await {
+            relay::Waited::Head => {
+                return exchange.relay(down, up, upload, &response, endpoint, sent_at, timer).await;
+            }
+            relay::Waited::Unseen => match exchange.call.on_stale(exchange.is_idempotent()) {
+                Verdict::Retry => again = true,
+                Verdict::GiveUp(cause) => {
+                    let answer = Answer::of_cause(cause, &service.name);
+                    return exchange.answer(down, answer, timer).await;
+                }
+            },
+            relay::Waited::Failed(cause, why) => {
+                tracing::debug!(cause = cause.name(), why, endpoint = %endpoint.name, "the attempt failed");
+                exchange.call.on_failed(cause);
+                drop(up);
+                let answer = Answer::of_cause(cause, &service.name);
+                return exchange.answer(down, answer, timer).await;
+            }
+            relay::Waited::Refused(answer) => {
+                drop(up);
+                return exchange.answer(down, answer, timer).await;
+            }
+            relay::Waited::Gone => return exchange.gone(),
+        }
+    }
+}
+
+/// Counts a request that is too malformed to be answered.
+pub(crate) fn count_malformed(thread: &Rc<Thread>, arrived: Instant) {
+    let effects =
+        ThreadEffects { thread: Rc::clone(thread), plan: thread.plan(), bytes: Rc::default() };
+    Call::arrive(effects, arrived).settle(thread.clock.now(), Cause::BadRequest);
+}
+
+impl Exchange<'_> {
+    /// Whether doing it twice does what doing it once does (RFC 9110 section 9.2.2).
+    fn is_idempotent(&self) -> bool {
+        matches!(self.head.method(), b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE")
+    }
+
+    /// The client went away: nothing is to be answered.
+    fn gone(&mut self) -> Served {
+        let now = self.thread.clock.now();
+        self.call.settle(now, Cause::ClientGone);
+        Served::Cut
+    }
+
+    /// Whether a kept connection can carry another request, as far as is known before the answer.
+    fn keep(&self) -> Keep {
+        if self.head.keep_alive() && !self.thread.is_draining() { Keep::Alive } else { Keep::Close }
+    }
+
+    /// Answers without a service.
+    async fn answer(&mut self, down: &mut Peer, answer: Answer, timer: &mut Timer) -> Served {
+        // What is left of the request's body would be read as the next request.
+        let keep = if self.head.framing() == Framing::None { self.keep() } else { Keep::Close };
+        self.status = answer.status;
+        let sent = answer::send_own(down, self.head, &answer, &self.facts.request_id, keep);
+        let now = self.thread.clock.now();
+        self.call.settle(now, answer.cause);
+        match sent {
+            Ok(keep) => self.flush(down, keep, timer).await,
+            Err(_) => Served::Cut,
+        }
+    }
+
+    /// Writes what is left to the client, within the idle time.
+    async fn flush(&self, down: &mut Peer, keep: Keep, timer: &mut Timer) -> Served {
+        let deadline = self.thread.clock.now() + self.plan.plan.config.gateway.limits.idle_time_max;
+        let flushed = std::future::poll_fn(|cx| {
+            if let std::task::Poll::Ready(result) = down.poll_flush(cx) {
+                return std::task::Poll::Ready(result.is_ok());
+            }
+            timer.poll_at(cx, deadline).map(|()| false)
+        })
+        .await;
+        match (flushed, keep) {
+            (true, Keep::Alive) => Served::Keep,
+            (true, Keep::Close) => Served::Close,
+            (false, _) => Served::Cut,
+        }
+    }
+
+    fn hash_key(&self, service: &crate::plan::ServicePlan) -> Option<u64> {
+        use plimsoll_config::HashKey;
+        let client = || match self.facts.client {
+            std::net::IpAddr::V4(address) => plimsoll_policy::hash_key(&address.octets()),
+            std::net::IpAddr::V6(address) => plimsoll_policy::hash_key(&address.octets()),
+        };
+        Some(match service.hash_key.as_ref()? {
+            HashKey::Address => client(),
+            HashKey::Path => {
+                plimsoll_policy::hash_key(crate::protocol::path_of(self.head.path_and_query()))
+            }
+            HashKey::Header(name) => self
+                .head
+                .fields
+                .get_named(name.as_bytes())
+                .map_or_else(client, plimsoll_policy::hash_key),
+        })
+    }
+
+    /// Gives a connection back, if it can carry another request.
+    fn give_back(&self, endpoint: &std::sync::Arc<Endpoint>, up: Peer) {
+        if let Peer::Http1(peer) = up
+            && peer.buf.is_empty()
+            && !peer.eof
+            && peer.out.is_empty()
+        {
+            let connection = Http1Connection { io: peer.io, buf: peer.buf, reused: true };
+            self.thread.pools.give_back(endpoint, connection);
+        }
+    }
+}
+
+impl Drop for Exchange<'_> {
+    fn drop(&mut self) {
+        if !self.call.is_settled() {
+            // The future was dropped: the call knows what that means.
+            self.call.abandon();
+        }
+        access::write(self);
+    }
+}
+
+/// Whether an answer is a stream: its permit and its latency end at its head.
+fn is_event_stream(response: &ResponseHead) -> bool {
+    response
+        .fields
+        .get(Name::ContentType)
+        .is_some_and(|value| value.starts_with(b"text/event-stream"))
+}
+
+/// How an attempt that was answered ended.
+fn answered(call: &Call<ThreadEffects>, sent_at: Instant, status: u16) -> AttemptEnd {
+    let head_at = call.settlement().head_at.unwrap_or(sent_at);
+    AttemptEnd::Answered { head_after: head_at - sent_at, status }
+}

@@ -1,0 +1,168 @@
+//! Getting a connection, and sending the request's head on it.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::future::Future;
+
+use plimsoll_config::Rewrite;
+use plimsoll_http1::{Framing, write_content_length, write_field, write_head_end, write_request_line};
+use plimsoll_upstream::{Checkout, ConnectError, Endpoint, Wanted};
+
+use super::Exchange;
+use crate::answer::is_grpc;
+use crate::heads::{self, Hop};
+use crate::peer::{Http1Peer, Http2Peer, Peer, Sending, append};
+use crate::timer::Timer;
+use crate::transfer::Transfer;
+
+/// What came of asking for a connection.
+pub(super) enum Connecting {
+    Ready(Checkout),
+    Failed(ConnectError),
+    /// The deadline passed.
+    Late,
+    /// The client went.
+    Gone,
+}
+
+impl Exchange<'_> {
+    /// A connection to `endpoint`; a new one if `fresh`.
+    pub(super) async fn checkout(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        fresh: bool,
+        down: &mut Peer,
+        upload: &Transfer,
+        timer: &mut Timer,
+    ) -> Connecting {
+        let wanted = if self.head.upgrade().is_some() {
+            Wanted::Http1
+        } else {
+            Wanted::Auto { grpc: is_grpc(self.head) }
+        };
+        let deadline = self.deadline_total(self.thread.clock.now() + self.call.bounds().head);
+        let mut checkout = pin!(async {
+            loop {
+                match self.thread.pools.checkout(endpoint, wanted).await {
+                    // Those that were kept are as old as the one that had gone stale.
+                    Ok(Checkout::Http1(connection)) if fresh && connection.reused => drop(connection),
+                    result => return result,
+                }
+            }
+        });
+        poll_fn(|cx| {
+            if let Poll::Ready(result) = checkout.as_mut().poll(cx) {
+                return Poll::Ready(match result {
+                    Ok(checkout) => Connecting::Ready(checkout),
+                    Err(error) => Connecting::Failed(error),
+                });
+            }
+            if upload.ended && down.poll_gone(cx).is_ready() {
+                return Poll::Ready(Connecting::Gone);
+            }
+            timer.poll_at(cx, deadline).map(|()| Connecting::Late)
+        })
+        .await
+    }
+
+    /// `at`, or the end of the call's whole time if that comes first.
+    pub(super) fn deadline_total(&self, at: plimsoll_core::Instant) -> plimsoll_core::Instant {
+        match self.call.bounds().total {
+            Some(total) => at.min(self.call.settlement().arrived + total),
+            None => at,
+        }
+    }
+
+    pub(super) fn rewrite(&self) -> Option<&Rewrite> {
+        let route = self.call.settlement().route?;
+        self.plan.plan.route(route)?.rewrite.as_deref()
+    }
+
+    /// The `Host` (or `:authority`) that the service is sent: the client's own, unless a rewrite says
+    /// otherwise.
+    fn authority<'b>(&'b self, endpoint: &'b Endpoint) -> &'b [u8] {
+        if let Some(host) = self.rewrite().and_then(|rewrite| rewrite.host.as_deref()) {
+            return host.as_bytes();
+        }
+        self.head.authority().unwrap_or(endpoint.authority.as_bytes())
+    }
+
+    /// Puts the request's head on a connection; `None` if the connection is closed already.
+    pub(super) fn send(&self, endpoint: &Endpoint, checkout: Checkout) -> Option<Peer> {
+        match checkout {
+            Checkout::Http1(connection) => {
+                let mut peer = Http1Peer::new(connection.io, connection.buf);
+                peer.reused = connection.reused;
+                self.write_http1(endpoint, &mut peer);
+                Some(Peer::Http1(peer))
+            }
+            Checkout::Http2(mut connection) => {
+                let ends = self.head.framing() == Framing::None;
+                let request = self.http2_request(endpoint)?;
+                let (response, send) = connection.send.send_request(request, ends).ok()?;
+                Some(Peer::Http2(Http2Peer::service(response, (!ends).then_some(send))))
+            }
+        }
+    }
+
+    fn write_http1(&self, endpoint: &Endpoint, peer: &mut Http1Peer) {
+        let out = peer.out.head();
+        out.reserve(1024);
+        let rewrite = self.rewrite();
+        write_request_line(out, self.head.method(), &heads::target(self.head, rewrite));
+        heads::request_fields(
+            self.head,
+            &self.facts,
+            rewrite,
+            self.authority(endpoint),
+            Hop::Http1,
+            |name, value| write_field(out, name, value),
+        );
+        peer.sending = match self.head.framing() {
+            Framing::None => Sending::None,
+            Framing::Length(length) => {
+                write_content_length(out, length);
+                Sending::Length(length)
+            }
+            Framing::Chunked | Framing::UntilClose => {
+                write_field(out, b"Transfer-Encoding", b"chunked");
+                Sending::Chunked
+            }
+        };
+        if self.head.framing() == Framing::None && matches!(self.head.method(), b"POST" | b"PUT" | b"PATCH") {
+            write_content_length(out, 0);
+        }
+        if let Some(protocol) = self.head.upgrade() {
+            write_field(out, b"Connection", b"Upgrade");
+            write_field(out, b"Upgrade", protocol);
+        }
+        write_head_end(out);
+    }
+
+    fn http2_request(&self, endpoint: &Endpoint) -> Option<http::Request<()>> {
+        let rewrite = self.rewrite();
+        let target = heads::target(self.head, rewrite);
+        let scheme = if endpoint.config.tls.is_some() { "https" } else { "http" };
+        let uri = http::Uri::builder()
+            .scheme(scheme)
+            .authority(self.authority(endpoint))
+            .path_and_query(&*target)
+            .build()
+            .ok()?;
+        let mut request = http::Request::new(());
+        *request.method_mut() = http::Method::from_bytes(self.head.method()).ok()?;
+        *request.uri_mut() = uri;
+        *request.version_mut() = http::Version::HTTP_2;
+        let fields = request.headers_mut();
+        fields.reserve(self.head.fields.len() + 8);
+        heads::request_fields(self.head, &self.facts, rewrite, b"", Hop::Http2, |name, value| {
+            append(fields, name, value);
+        });
+        if let Framing::Length(length) = self.head.framing() {
+            fields.insert(http::header::CONTENT_LENGTH, length.into());
+        }
+        Some(request)
+    }
+}

@@ -1,0 +1,415 @@
+//! Waiting for the service's head, then streaming both ways until both are done.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use plimsoll_core::Instant;
+use plimsoll_http1::{Framing, Name, ResponseHead};
+use plimsoll_measure::{Cause, grpc_status_is_bad};
+use plimsoll_upstream::Endpoint;
+
+use super::{Exchange, Served, answered, is_event_stream};
+use crate::answer::{self, Keep, is_grpc};
+use crate::peer::{HeadFault, Peer, PeerError, Sending};
+use crate::refusal::Answer;
+use crate::timer::Timer;
+use crate::transfer::{Transfer, TransferError};
+
+/// From when on a gRPC call of unknown kind counts as a stream.
+const STREAM_AFTER: Duration = Duration::from_secs(10);
+
+/// What came of waiting for a head.
+pub(super) enum Waited {
+    /// It is there.
+    Head,
+    /// A kept connection was closed before the service saw the request.
+    Unseen,
+    /// The service failed.
+    Failed(Cause, String),
+    /// The client's own request can't go on.
+    Refused(Answer),
+    /// The client went.
+    Gone,
+}
+
+/// How streaming ended.
+enum Ended {
+    Complete,
+    Service(Cause),
+    ClientGone,
+    Stalled,
+    /// The client's body was cut or malformed after the answer had begun.
+    ClientBroke,
+}
+
+impl Exchange<'_> {
+    /// Sends the body and waits for the answer's head.
+    pub(super) async fn wait(
+        &mut self,
+        down: &mut Peer,
+        up: &mut Peer,
+        upload: &mut Transfer,
+        response: &mut ResponseHead,
+        sent_at: Instant,
+        timer: &mut Timer,
+    ) -> Waited {
+        let bounds = self.call.bounds();
+        let is_head = self.head.method() == b"HEAD";
+        let mut broken = false;
+        let mut progressed_at = sent_at;
+        let mut continued = !self.head.expect_continue();
+        poll_fn(|cx| {
+            if !continued && up.is_http2() {
+                // Over HTTP/2 nobody waits for it: the client is told to go on.
+                continued = true;
+                let _ = response.set_from_parts(100);
+                answer::send_interim(down, self.head, response);
+                if let Poll::Ready(Err(_)) = down.poll_flush(cx) {
+                    return Poll::Ready(Waited::Gone);
+                }
+            }
+            if !upload.flushed && !broken {
+                let before = upload.bytes;
+                match upload.poll(down, up, cx) {
+                    Poll::Ready(Ok(())) | Poll::Pending => (),
+                    Poll::Ready(Err(TransferError::To)) => broken = true,
+                    Poll::Ready(Err(error)) => return Poll::Ready(upload_failed(&error)),
+                }
+                if upload.bytes > before || upload.ended {
+                    progressed_at = self.thread.clock.now();
+                    self.bytes.up.set(upload.bytes);
+                    if upload.bytes > 0 {
+                        self.call.on_body_consumed();
+                    }
+                }
+            } else if upload.ended
+                && let Poll::Ready(Err(_)) = up.poll_flush(cx)
+            {
+                broken = true;
+            }
+            loop {
+                match up.poll_head(cx, is_head, &self.plan.plan.head_limits, response) {
+                    Poll::Ready(Ok(())) if response.is_interim() => {
+                        if response.status() == 101 {
+                            return Poll::Ready(Waited::Head);
+                        }
+                        if response.status() != 100 || !continued {
+                            continued = true;
+                            answer::send_interim(down, self.head, response);
+                            if let Poll::Ready(Err(_)) = down.poll_flush(cx) {
+                                return Poll::Ready(Waited::Gone);
+                            }
+                        }
+                    }
+                    Poll::Ready(Ok(())) => return Poll::Ready(Waited::Head),
+                    Poll::Ready(Err(HeadFault::Closed { unseen: true })) => {
+                        return Poll::Ready(Waited::Unseen);
+                    }
+                    Poll::Ready(Err(HeadFault::Closed { unseen: false })) => {
+                        let why = "closed before the head".to_owned();
+                        return Poll::Ready(Waited::Failed(Cause::Reset, why));
+                    }
+                    Poll::Ready(Err(HeadFault::Malformed(why))) => {
+                        return Poll::Ready(Waited::Failed(Cause::BadResponse, why));
+                    }
+                    Poll::Pending => break,
+                }
+            }
+            if upload.ended && down.poll_gone(cx).is_ready() {
+                return Poll::Ready(Waited::Gone);
+            }
+            let uploading = !upload.ended && !broken;
+            let patience = if uploading { bounds.idle } else { bounds.head };
+            let deadline = self.deadline_total(progressed_at + patience);
+            match timer.poll_at(cx, deadline) {
+                Poll::Ready(()) if uploading && upload.starved => {
+                    let detail = "The request's body did not arrive in time.";
+                    let answer = Answer::refuse(408, Cause::RequestLimit, "body-timeout", detail);
+                    Poll::Ready(Waited::Refused(answer))
+                }
+                Poll::Ready(()) => {
+                    Poll::Ready(Waited::Failed(Cause::Timeout, "no head in time".to_owned()))
+                }
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Streams the answer to the client, and settles.
+    #[expect(clippy::too_many_arguments, reason = "an exchange's two ends and what is known of them")]
+    pub(super) async fn relay(
+        &mut self,
+        down: &mut Peer,
+        mut up: Peer,
+        mut upload: Transfer,
+        response: &ResponseHead,
+        endpoint: &Arc<Endpoint>,
+        sent_at: Instant,
+        timer: &mut Timer,
+    ) -> Served {
+        let head_at = self.thread.clock.now();
+        self.call.on_head(head_at);
+        self.status = response.status();
+        if response.status() == 101 {
+            return self.upgrade(down, up, response, sent_at, timer).await;
+        }
+        if let Peer::Http1(peer) = &mut up {
+            peer.expect_body(response.framing());
+        }
+        let keep = if upload.ended { self.keep() } else { Keep::Close };
+        let rewrite = self.rewrite();
+        let sent = answer::send_head(down, self.head, response, rewrite, up.is_http2(), keep);
+        let Ok(keep) = sent else {
+            return self.gone();
+        };
+        let stream = is_event_stream(response);
+        let grpc = is_grpc(self.head);
+        if stream {
+            self.call.return_permit();
+        }
+        let mut download = match response.framing() {
+            Framing::None => Transfer { ended: true, ..Transfer::default() },
+            _ => Transfer::default(),
+        };
+        let mut streaming = Streaming {
+            ended_at: None,
+            progressed_at: head_at,
+            stream_from: grpc.then(|| head_at + STREAM_AFTER),
+            upload_broken: false,
+        };
+        let ended = poll_fn(|cx| {
+            self.poll_streams(cx, down, &mut up, &mut upload, &mut download, &mut streaming, timer)
+        })
+        .await;
+        self.bytes.down.set(download.bytes);
+        let became_stream = stream || (grpc && streaming.stream_from.is_none());
+        let ended_at = if became_stream {
+            head_at
+        } else {
+            streaming.ended_at.unwrap_or_else(|| self.thread.clock.now())
+        };
+        let cause = match ended {
+            Ended::Complete => judge(response, &download, grpc),
+            Ended::Service(cause) => cause,
+            Ended::Stalled => Cause::Stalled,
+            Ended::ClientGone | Ended::ClientBroke => Cause::ClientGone,
+        };
+        let end = answered(&self.call, sent_at, response.status());
+        self.call.end_attempt(end);
+        self.call.settle(ended_at, cause);
+        match ended {
+            Ended::Complete => {
+                if upload.flushed && !streaming.upload_broken && response.keep_alive() && response.framing() != Framing::UntilClose {
+                    self.give_back(endpoint, up);
+                }
+                match keep {
+                    Keep::Alive if upload.ended => Served::Keep,
+                    _ => Served::Close,
+                }
+            }
+            _ => {
+                if let Peer::Http2(peer) = down {
+                    peer.reset(h2::Reason::INTERNAL_ERROR);
+                }
+                Served::Cut
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "an exchange's two ends and what is known of them")]
+    fn poll_streams(
+        &mut self,
+        cx: &mut Context<'_>,
+        down: &mut Peer,
+        up: &mut Peer,
+        upload: &mut Transfer,
+        download: &mut Transfer,
+        streaming: &mut Streaming,
+        timer: &mut Timer,
+    ) -> Poll<Ended> {
+        let before = download.bytes + upload.bytes;
+        let result = download.poll(up, down, cx);
+        if download.ended && streaming.ended_at.is_none() {
+            streaming.ended_at = Some(self.thread.clock.now());
+        }
+        match result {
+            Poll::Ready(Ok(())) => return Poll::Ready(Ended::Complete),
+            Poll::Ready(Err(TransferError::From(PeerError::Closed))) => {
+                return Poll::Ready(Ended::Service(Cause::Reset));
+            }
+            Poll::Ready(Err(TransferError::From(PeerError::Malformed(why)))) => {
+                tracing::debug!(why, "the service's body is malformed");
+                return Poll::Ready(Ended::Service(Cause::BadResponse));
+            }
+            Poll::Ready(Err(TransferError::To | TransferError::TooLong)) => {
+                return Poll::Ready(Ended::ClientGone);
+            }
+            Poll::Pending => (),
+        }
+        if !upload.flushed && !streaming.upload_broken {
+            match upload.poll(down, up, cx) {
+                Poll::Ready(Ok(())) | Poll::Pending => (),
+                Poll::Ready(Err(TransferError::To)) => streaming.upload_broken = true,
+                Poll::Ready(Err(_)) => return Poll::Ready(Ended::ClientBroke),
+            }
+            self.bytes.up.set(upload.bytes);
+        }
+        if upload.ended && down.poll_gone(cx).is_ready() {
+            return Poll::Ready(Ended::ClientGone);
+        }
+        let now = self.thread.clock.now();
+        if download.bytes + upload.bytes > before {
+            streaming.progressed_at = now;
+        }
+        if streaming.stream_from.is_some_and(|from| now >= from) {
+            streaming.stream_from = None;
+            self.call.return_permit();
+        }
+        let idle = self.deadline_total(streaming.progressed_at + self.call.bounds().idle);
+        let next = streaming.stream_from.map_or(idle, |from| idle.min(from));
+        match timer.poll_at(cx, next) {
+            Poll::Ready(()) if next == idle => {
+                // Who is it that stands still? A client that does not read is not the service's fault.
+                let service = download.starved || download.ended;
+                Poll::Ready(if service { Ended::Stalled } else { Ended::ClientGone })
+            }
+            Poll::Ready(()) => {
+                streaming.stream_from = None;
+                self.call.return_permit();
+                let _armed = timer.poll_at(cx, idle);
+                Poll::Pending
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// `101 Switching Protocols`: from here on bytes are passed both ways until both ends have closed.
+    async fn upgrade(
+        &mut self,
+        down: &mut Peer,
+        mut up: Peer,
+        response: &ResponseHead,
+        sent_at: Instant,
+        timer: &mut Timer,
+    ) -> Served {
+        let now = self.thread.clock.now();
+        let asked = self.head.upgrade();
+        let agreed = response.fields.get(Name::Upgrade);
+        let (Peer::Http1(client), Peer::Http1(service), Some(protocol), true) =
+            (&mut *down, &mut up, agreed, asked.is_some())
+        else {
+            self.call.on_failed(Cause::BadResponse);
+            self.call.settle(now, Cause::BadResponse);
+            return Served::Cut;
+        };
+        let out = client.out.head();
+        plimsoll_http1::write_status_line(out, 101, response.reason());
+        crate::heads::response_fields(response, None, false, |name, value| {
+            plimsoll_http1::write_field(out, name, value);
+        });
+        plimsoll_http1::write_field(out, b"Connection", b"Upgrade");
+        plimsoll_http1::write_field(out, b"Upgrade", protocol);
+        plimsoll_http1::write_head_end(out);
+        for peer in [client, service] {
+            peer.expect_body(Framing::UntilClose);
+            peer.sending = Sending::UntilClose;
+        }
+        self.call.return_permit();
+        let idle = self.call.bounds().idle;
+        let (mut upload, mut download) = (Transfer::default(), Transfer::default());
+        let (mut up_shut, mut down_shut) = (false, false);
+        let mut progressed_at = now;
+        poll_fn(|cx| {
+            let before = upload.bytes + download.bytes;
+            let one = poll_tunnel(&mut upload, down, &mut up, &mut up_shut, cx);
+            let other = poll_tunnel(&mut download, &mut up, down, &mut down_shut, cx);
+            if one.is_err() || other.is_err() {
+                return Poll::Ready(());
+            }
+            if up_shut && down_shut {
+                return Poll::Ready(());
+            }
+            if upload.bytes + download.bytes > before {
+                progressed_at = self.thread.clock.now();
+            }
+            let deadline = self.deadline_total(progressed_at + idle);
+            timer.poll_at(cx, deadline)
+        })
+        .await;
+        self.bytes.up.set(upload.bytes);
+        self.bytes.down.set(download.bytes);
+        let end = answered(&self.call, sent_at, 101);
+        self.call.end_attempt(end);
+        self.call.settle(now, Cause::Answered);
+        Served::Cut
+    }
+}
+
+/// One direction of a tunnel; its end is passed on, so that either side may close first.
+fn poll_tunnel(
+    transfer: &mut Transfer,
+    from: &mut Peer,
+    to: &mut Peer,
+    shut: &mut bool,
+    cx: &mut Context<'_>,
+) -> Result<(), TransferError> {
+    if *shut {
+        return Ok(());
+    }
+    if let Poll::Ready(result) = transfer.poll(from, to, cx) {
+        result?;
+        if let Peer::Http1(to) = to
+            && to.io.poll_shutdown(cx).is_ready()
+        {
+            *shut = true;
+        }
+    }
+    Ok(())
+}
+
+struct Streaming {
+    ended_at: Option<Instant>,
+    progressed_at: Instant,
+    stream_from: Option<Instant>,
+    upload_broken: bool,
+}
+
+fn upload_failed(error: &TransferError) -> Waited {
+    match error {
+        TransferError::TooLong => {
+            let detail = "The request's body is longer than is allowed.";
+            Waited::Refused(Answer::refuse(413, Cause::RequestLimit, "body-too-large", detail))
+        }
+        TransferError::From(PeerError::Malformed(why)) => Waited::Refused(Answer::refuse(
+            400,
+            Cause::BadRequest,
+            "body",
+            format!("The request's body is malformed: {why}."),
+        )),
+        TransferError::From(PeerError::Closed) | TransferError::To => Waited::Gone,
+    }
+}
+
+/// The cause of a call that was answered whole.
+fn judge(response: &ResponseHead, download: &Transfer, grpc: bool) -> Cause {
+    if grpc {
+        let status = download
+            .trailers
+            .as_ref()
+            .and_then(|trailers| trailers.get(Name::GrpcStatus))
+            .or_else(|| response.fields.get(Name::GrpcStatus))
+            .and_then(|value| std::str::from_utf8(value).ok()?.parse::<u32>().ok());
+        return match status {
+            Some(status) if grpc_status_is_bad(status) => Cause::GrpcStatus,
+            Some(_) => Cause::Answered,
+            // An answer without a status is a failure (gRPC over HTTP/2, "Responses").
+            None if response.status() == 200 => Cause::GrpcStatus,
+            None if response.status() >= 500 => Cause::UpstreamStatus,
+            None => Cause::Answered,
+        };
+    }
+    if response.status() >= 500 { Cause::UpstreamStatus } else { Cause::Answered }
+}

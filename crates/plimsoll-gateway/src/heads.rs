@@ -1,0 +1,306 @@
+//! What changes in a head on its way through: hop-by-hop fields go, Plimsoll's own are added, a route's
+//! rewrites are applied.
+//!
+//! Sources: RFC 9110 section 7.6 (what a proxy must do), RFC 9113 section 8.2.2 (what HTTP/2 can't carry).
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use plimsoll_config::Rewrite;
+use plimsoll_http1::{Field, Fields, Name, RequestHead, ResponseHead};
+
+use crate::forwarded;
+use crate::trace::TraceContext;
+
+/// Our name in `Via` (RFC 9110 section 7.6.3).
+const VIA: &[u8] = b"plimsoll";
+
+/// What is known about a request beside its head.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    /// Whether the peer's own claims are believed.
+    pub(crate) trusted: bool,
+    /// The address that the connection comes from.
+    pub(crate) peer: IpAddr,
+    /// The address of the client: the peer, or who is behind it if it is trusted.
+    pub(crate) client: IpAddr,
+    /// Whether the client's connection is encrypted.
+    pub(crate) tls: bool,
+    /// Identifies the request in logs and answers; visible ASCII.
+    pub(crate) request_id: String,
+    /// The trace that it belongs to, with us as the parent.
+    pub(crate) trace: TraceContext,
+    /// Whether the inbound `tracestate` belongs to it.
+    pub(crate) tracestate: bool,
+    /// The value of `Max-Forwards` to send, where it counts.
+    pub(crate) max_forwards: Option<u64>,
+    /// HTTP/2 on the client's side.
+    pub(crate) http2: bool,
+}
+
+/// What the hop to the service speaks, as far as fields depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hop {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
+/// Calls `emit` with each field of the request as it goes to the service, without framing, `Connection`
+/// and `Upgrade`, which belong to the connection.
+pub(crate) fn request_fields(
+    head: &RequestHead,
+    facts: &Facts,
+    rewrite: Option<&Rewrite>,
+    authority: &[u8],
+    speaks: Hop,
+    mut emit: impl FnMut(&[u8], &[u8]),
+) {
+    let fields = &head.fields;
+    if speaks == Hop::Http1 {
+        emit(b"Host", authority);
+    }
+    let lists_others = connection_lists_others(fields);
+    for field in fields.iter() {
+        let pass = match field.known {
+            Name::Host
+            | Name::Connection
+            | Name::KeepAlive
+            | Name::ProxyConnection
+            | Name::TransferEncoding
+            | Name::ContentLength
+            | Name::Te
+            | Name::Upgrade
+            | Name::Http2Settings
+            | Name::Via
+            | Name::XForwardedFor
+            | Name::XForwardedHost
+            | Name::XForwardedProto
+            | Name::Forwarded
+            | Name::XRequestId
+            | Name::Traceparent
+            | Name::MaxForwards => false,
+            Name::Expect => speaks == Hop::Http1,
+            Name::XForwardedPort | Name::Plimsoll => facts.trusted,
+            Name::Tracestate => facts.tracestate,
+            _ => true,
+        };
+        if pass
+            && !(lists_others && fields.lists_in_connection(field.name))
+            && !is_replaced(rewrite, &field)
+        {
+            emit(field.name, field.value);
+        }
+    }
+    // Only "trailers" means anything beyond one hop (RFC 9110 section 10.1.4).
+    if fields.contains_token(Name::Te, b"trailers") {
+        emit(b"TE", b"trailers");
+    }
+    let hop = forwarded::Hop {
+        peer: facts.peer,
+        scheme: if facts.tls { "https" } else { "http" },
+        host: head.authority(),
+    };
+    forwarded::emit_all(fields, facts.trusted, &hop, &mut emit);
+    emit(b"X-Request-Id", facts.request_id.as_bytes());
+    emit(b"traceparent", &facts.trace.to_value());
+    emit_via(fields, if facts.http2 { b"2 " } else { b"1.1 " }, &mut emit);
+    if let Some(max_forwards) = facts.max_forwards {
+        emit(b"Max-Forwards", max_forwards.to_string().as_bytes());
+    }
+    if let Some(rewrite) = rewrite {
+        for (name, value) in rewrite.request_set.iter().chain(&rewrite.request_add) {
+            emit(name.as_bytes(), value.as_bytes());
+        }
+    }
+}
+
+fn is_replaced(rewrite: Option<&Rewrite>, field: &Field<'_>) -> bool {
+    let Some(rewrite) = rewrite else { return false };
+    let is = |name: &String| name.as_bytes().eq_ignore_ascii_case(field.name);
+    rewrite.request_remove.iter().any(is) || rewrite.request_set.iter().any(|(name, _)| is(name))
+}
+
+/// Whether `Connection` names fields beside its usual words.
+fn connection_lists_others(fields: &Fields) -> bool {
+    fields.get_all(Name::Connection).any(|value| {
+        !value.eq_ignore_ascii_case(b"keep-alive") && !value.eq_ignore_ascii_case(b"close")
+    })
+}
+
+fn emit_via(fields: &Fields, version: &[u8], emit: &mut impl FnMut(&[u8], &[u8])) {
+    let mut via = [0; 16];
+    let own = version.len() + VIA.len();
+    if let (Some(first), true) = (via.get_mut(..version.len()), own <= 16) {
+        first.copy_from_slice(version);
+    }
+    if let Some(second) = via.get_mut(version.len()..own) {
+        second.copy_from_slice(VIA);
+    }
+    let via = via.get(..own).unwrap_or_default();
+    if fields.get(Name::Via).is_none() {
+        emit(b"Via", via);
+        return;
+    }
+    let mut chain = Vec::new();
+    for value in fields.get_all(Name::Via) {
+        chain.extend_from_slice(value);
+        chain.extend_from_slice(b", ");
+    }
+    chain.extend_from_slice(via);
+    emit(b"Via", &chain);
+}
+
+/// How often a request has come through here: a loop shows as our own name in `Via` again and again.
+pub(crate) fn via_count(fields: &Fields) -> usize {
+    fields
+        .get_all(Name::Via)
+        .flat_map(|value| value.split(|&byte| byte == b','))
+        .filter(|hop| hop.trim_ascii().ends_with(VIA))
+        .count()
+}
+
+/// Calls `emit` with each field of the response as it goes to the client, without framing.
+pub(crate) fn response_fields(
+    head: &ResponseHead,
+    rewrite: Option<&Rewrite>,
+    http2: bool,
+    mut emit: impl FnMut(&[u8], &[u8]),
+) {
+    let fields = &head.fields;
+    let lists_others = connection_lists_others(fields);
+    for field in fields.iter() {
+        let pass = match field.known {
+            Name::Connection
+            | Name::KeepAlive
+            | Name::ProxyConnection
+            | Name::TransferEncoding
+            | Name::ContentLength
+            | Name::Upgrade
+            | Name::Via => false,
+            Name::Te => false,
+            _ => true,
+        };
+        let replaced = rewrite.is_some_and(|rewrite| {
+            let is = |name: &String| name.as_bytes().eq_ignore_ascii_case(field.name);
+            rewrite.response_remove.iter().any(is)
+                || rewrite.response_set.iter().any(|(name, _)| is(name))
+        });
+        if pass && !replaced && !(lists_others && fields.lists_in_connection(field.name)) {
+            emit(field.name, field.value);
+        }
+    }
+    emit_via(fields, if http2 { b"2 " } else { b"1.1 " }, &mut emit);
+    if let Some(rewrite) = rewrite {
+        for (name, value) in rewrite.response_set.iter().chain(&rewrite.response_add) {
+            emit(name.as_bytes(), value.as_bytes());
+        }
+    }
+}
+
+/// Path and query as the service sees them.
+pub(crate) fn target<'a>(head: &'a RequestHead, rewrite: Option<&Rewrite>) -> Cow<'a, [u8]> {
+    let sent = head.path_and_query();
+    let Some(prefix) = rewrite.and_then(|rewrite| rewrite.strip_prefix.as_deref()) else {
+        return Cow::Borrowed(sent);
+    };
+    let prefix = prefix.trim_end_matches('/').as_bytes();
+    match sent.strip_prefix(prefix) {
+        Some(rest) if rest.first() == Some(&b'/') => Cow::Borrowed(rest),
+        Some(rest) if rest.is_empty() || rest.first() == Some(&b'?') => {
+            let mut path = vec![b'/'];
+            path.extend_from_slice(rest);
+            Cow::Owned(path)
+        }
+        _ => Cow::Borrowed(sent),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use plimsoll_http1::{HeadLimits, parse_request};
+
+    use super::*;
+
+    fn parse(text: &str) -> RequestHead {
+        let mut head = RequestHead::new();
+        let limits = HeadLimits { head_bytes_max: 8192, headers_max: 64, uri_bytes_max: 2048 };
+        assert!(parse_request(&mut BytesMut::from(text), &limits, &mut head).unwrap());
+        head
+    }
+
+    fn facts(trusted: bool) -> Facts {
+        Facts {
+            trusted,
+            peer: [192, 0, 2, 1].into(),
+            client: [192, 0, 2, 1].into(),
+            tls: false,
+            request_id: "id".to_owned(),
+            trace: TraceContext::start(1, 2, false),
+            tracestate: false,
+            max_forwards: None,
+            http2: false,
+        }
+    }
+
+    fn forwarded(head: &RequestHead, facts: &Facts, rewrite: Option<&Rewrite>) -> String {
+        let mut lines = String::new();
+        request_fields(head, facts, rewrite, b"shop", Hop::Http1, |name, value| {
+            lines.push_str(&String::from_utf8_lossy(name));
+            lines.push_str(": ");
+            lines.push_str(&String::from_utf8_lossy(value));
+            lines.push('\n');
+        });
+        lines
+    }
+
+    #[test]
+    fn fields_that_belong_to_one_hop_stay_there() {
+        let head = parse(
+            "GET / HTTP/1.1\r\nHost: shop\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\n\
+             TE: trailers, gzip\r\nX-Mine: 2\r\n\r\n",
+        );
+        let lines = forwarded(&head, &facts(false), None);
+        assert!(!lines.contains("X-Hop") && !lines.contains("Keep-Alive"), "{lines}");
+        assert!(lines.contains("X-Mine: 2\n") && lines.contains("TE: trailers\n"), "{lines}");
+    }
+
+    #[test]
+    fn claims_of_an_untrusted_peer_are_replaced() {
+        let head = parse(
+            "GET / HTTP/1.1\r\nHost: shop\r\nX-Forwarded-For: 10.0.0.9\r\nForwarded: for=10.0.0.9\r\n\
+             X-Forwarded-Proto: https\r\nPlimsoll-Class: critical\r\nX-Request-Id: mine\r\n\r\n",
+        );
+        let lines = forwarded(&head, &facts(false), None);
+        assert!(lines.contains("X-Forwarded-For: 192.0.2.1\n"), "{lines}");
+        assert!(lines.contains("X-Forwarded-Proto: http\n"), "{lines}");
+        assert!(!lines.contains("10.0.0.9") && !lines.contains("Plimsoll-Class"), "{lines}");
+
+        let lines = forwarded(&head, &facts(true), None);
+        assert!(lines.contains("X-Forwarded-For: 10.0.0.9, 192.0.2.1\n"), "{lines}");
+        assert!(lines.contains("X-Forwarded-Proto: https\n"), "{lines}");
+        assert!(lines.contains("Plimsoll-Class: critical"), "{lines}");
+    }
+
+    #[test]
+    fn a_rewrite_sets_adds_and_removes() {
+        let head = parse("GET /api/x?y HTTP/1.1\r\nHost: shop\r\nA: 1\r\nB: 2\r\nC: 3\r\n\r\n");
+        let rewrite = Rewrite {
+            strip_prefix: Some("/api".to_owned()),
+            request_set: vec![("a".to_owned(), "9".to_owned())],
+            request_add: vec![("c".to_owned(), "4".to_owned())],
+            request_remove: vec!["b".to_owned()],
+            ..Rewrite::default()
+        };
+        let lines = forwarded(&head, &facts(false), Some(&rewrite));
+        assert!(!lines.contains("A: 1") && lines.contains("a: 9"), "{lines}");
+        assert!(lines.contains("C: 3") && lines.contains("c: 4") && !lines.contains("B: 2"), "{lines}");
+        assert_eq!(target(&head, Some(&rewrite)).as_ref(), b"/x?y");
+        let head = parse("GET /api?y HTTP/1.1\r\nHost: shop\r\n\r\n");
+        assert_eq!(target(&head, Some(&rewrite)).as_ref(), b"/?y");
+        let head = parse("GET /apiary HTTP/1.1\r\nHost: shop\r\n\r\n");
+        assert_eq!(target(&head, Some(&rewrite)).as_ref(), b"/apiary");
+    }
+}

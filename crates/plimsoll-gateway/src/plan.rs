@@ -1,0 +1,207 @@
+//! What the data plane reads: a configuration, made ready for requests. Immutable, swapped whole.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use plimsoll_config::{Config, HashKey, Redirect, Rewrite, Route, RouteAction, Service};
+use plimsoll_core::{Class, Mode, RouteId, ServiceId, never};
+use plimsoll_http1::HeadLimits;
+use plimsoll_lifecycle::Bounds;
+use plimsoll_measure::{ObjectiveSpec, Registry, Series, Sli};
+use plimsoll_upstream::{Cluster, Clusters};
+
+use crate::router::Router;
+
+/// Requests in flight at a service, over all threads. One for each service name, for as long as the
+/// process lives.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub struct ServiceShared {
+    in_flight: AtomicU32,
+}
+
+impl ServiceShared {
+    /// How many there are.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn enter(&self) {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn leave(&self) {
+        if never!(self.in_flight.load(Ordering::Relaxed) == 0) {
+            return;
+        }
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A service of the plan.
+#[derive(Debug)]
+pub struct ServicePlan {
+    /// Its name.
+    pub name: String,
+    /// Its endpoints.
+    pub cluster: Arc<Cluster>,
+    /// Its counters.
+    pub series: Arc<Series>,
+    /// Those of its endpoints, in their order.
+    pub endpoint_series: Vec<Arc<Series>>,
+    /// Requests in flight.
+    pub shared: Arc<ServiceShared>,
+    /// What a consistent hash is taken of.
+    pub hash_key: Option<HashKey>,
+}
+
+/// A route of the plan.
+#[derive(Debug)]
+pub struct RoutePlan {
+    /// Its name.
+    pub name: String,
+    /// Its counters.
+    pub series: Arc<Series>,
+    /// Where it leads; `None` = a redirect.
+    pub service: Option<ServiceId>,
+    /// What it answers by itself.
+    pub redirect: Option<Redirect>,
+    /// Its class.
+    pub class: Class,
+    /// The header that names the tenant.
+    pub tenant_header: Option<String>,
+    /// Bounds of its calls.
+    pub bounds: Bounds,
+    /// Changes to heads; `None` = none.
+    pub rewrite: Option<Box<Rewrite>>,
+}
+
+/// A configuration, made ready.
+#[derive(Debug)]
+pub struct Plan {
+    /// What it was made of.
+    pub config: Arc<Config>,
+    /// Finds routes.
+    pub router: Router,
+    /// By [`ServiceId`].
+    pub services: Vec<ServicePlan>,
+    /// By [`RouteId`].
+    pub routes: Vec<RoutePlan>,
+    /// Counters of what no route was found for.
+    pub unrouted: Arc<Series>,
+    /// Bounds on heads.
+    pub head_limits: HeadLimits,
+}
+
+/// The objectives of a service in the form that is measured.
+pub fn objective_specs(service: &Service) -> Vec<ObjectiveSpec> {
+    let spec = |(name, objective): (&String, &plimsoll_config::Objective)| ObjectiveSpec {
+        name: name.clone(),
+        sli: match objective.kind {
+            plimsoll_config::ObjectiveKind::Availability => Sli::Availability,
+            plimsoll_config::ObjectiveKind::Latency { below } => Sli::Latency { below },
+        },
+        target: objective.target,
+        period: objective.period,
+    };
+    service.objectives.iter().map(spec).collect()
+}
+
+impl Plan {
+    /// Makes `config` ready. `clusters` has a cluster for each of its services; `shared` is kept across
+    /// plans.
+    pub fn new(
+        config: Arc<Config>,
+        clusters: &Clusters,
+        registry: &Registry,
+        shared: &mut BTreeMap<String, Arc<ServiceShared>>,
+    ) -> Self {
+        let mut services = Vec::new();
+        for (name, service) in &config.services {
+            let Some(cluster) = clusters.cluster(name) else {
+                never!(clusters.cluster(name).is_none());
+                continue;
+            };
+            services.push(ServicePlan {
+                name: name.clone(),
+                cluster: Arc::clone(cluster),
+                series: registry.service(name, &objective_specs(service)),
+                endpoint_series: cluster
+                    .endpoints
+                    .iter()
+                    .map(|endpoint| registry.endpoint(name, &endpoint.name))
+                    .collect(),
+                shared: Arc::clone(shared.entry(name.clone()).or_default()),
+                hash_key: match &service.balance {
+                    plimsoll_config::Balance::ConsistentHash(key) => Some(key.clone()),
+                    _ => None,
+                },
+            });
+        }
+        let routes = config
+            .routes
+            .iter()
+            .map(|route| route_plan(&config, route, &services, registry))
+            .collect();
+        Self {
+            router: Router::new(&config.routes),
+            services,
+            routes,
+            unrouted: registry.unrouted(),
+            head_limits: HeadLimits {
+                head_bytes_max: config.gateway.limits.header_bytes_max,
+                headers_max: config.gateway.limits.headers_max,
+                uri_bytes_max: config.gateway.limits.uri_bytes_max,
+            },
+            config,
+        }
+    }
+
+    pub(crate) fn service(&self, id: ServiceId) -> Option<&ServicePlan> {
+        self.services.get(id.index())
+    }
+
+    pub(crate) fn route(&self, id: RouteId) -> Option<&RoutePlan> {
+        self.routes.get(id.index())
+    }
+}
+
+fn route_plan(config: &Config, route: &Route, services: &[ServicePlan], registry: &Registry) -> RoutePlan {
+    let (name, redirect) = match &route.action {
+        RouteAction::Service(name) => (name.as_str(), None),
+        RouteAction::Redirect(redirect) => ("", Some(redirect.clone())),
+    };
+    let service = services.iter().position(|service| service.name == name);
+    let protect = config.services.get(name).map(|service| &service.protect);
+    let bounds = match protect {
+        Some(protect) => {
+            let retries = protect.retry.mode == Mode::Enforce
+                && protect.mode == Mode::Enforce
+                && config.gateway.mode == Mode::Enforce;
+            Bounds {
+                head: route.deadline.head.unwrap_or(protect.deadline.head),
+                idle: route.deadline.idle.unwrap_or(protect.deadline.idle),
+                total: route.deadline.total.or(protect.deadline.total),
+                attempts_max: if retries { protect.retry.attempts.max(1) } else { 1 },
+            }
+        }
+        None => Bounds {
+            head: Duration::from_secs(30),
+            idle: Duration::from_secs(60),
+            total: None,
+            attempts_max: 1,
+        },
+    };
+    RoutePlan {
+        name: route.name.clone(),
+        series: registry.route(name, &route.name),
+        service: service.and_then(|place| u32::try_from(place).ok()).map(ServiceId),
+        redirect,
+        class: route.class,
+        tenant_header: route.tenant_header.clone(),
+        bounds,
+        rewrite: (route.rewrite != Rewrite::default()).then(|| Box::new(route.rewrite.clone())),
+    }
+}

@@ -1,0 +1,233 @@
+//! HTTP's side of a call's first stages: whom to believe, which route, who calls.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use plimsoll_core::RouteId;
+use plimsoll_http1::{Authority, Name, RequestHead, TargetForm};
+use plimsoll_lifecycle::{Bounds, Identity, Protocol, Routed};
+use plimsoll_measure::Cause;
+
+use crate::forwarded;
+use crate::heads::{self, Facts};
+use crate::plan::Plan;
+use crate::refusal::Answer;
+use crate::router::{Match, path_is_ambiguous};
+use crate::thread::{Thread, ThreadPlan};
+use crate::trace::{self, TraceContext};
+
+/// How often a request may come through Plimsoll before it counts as a loop.
+const HOPS_MAX: usize = 8;
+
+/// A client's connection.
+#[derive(Debug)]
+pub(crate) struct ClientConnection {
+    /// Where it comes from; behind a PROXY protocol header, what that says.
+    pub(crate) peer: SocketAddr,
+    /// Whether it is encrypted.
+    pub(crate) tls: bool,
+}
+
+/// A request and what the stages find out about it.
+pub(crate) struct HttpRequest<'a> {
+    pub(crate) thread: &'a Thread,
+    pub(crate) plan: &'a Rc<ThreadPlan>,
+    pub(crate) connection: &'a ClientConnection,
+    pub(crate) head: &'a RequestHead,
+    pub(crate) trusted: bool,
+    /// What is answered if it goes to no service.
+    pub(crate) answer: Option<Answer>,
+    pub(crate) max_forwards: Option<u64>,
+}
+
+impl HttpRequest<'_> {
+    fn plan(&self) -> &Plan {
+        &self.plan.plan
+    }
+
+    /// What is known once the stages have run.
+    pub(crate) fn facts(&self, http2: bool) -> Facts {
+        let fields = &self.head.fields;
+        let peer = self.connection.peer.ip();
+        let given = fields
+            .get(Name::XRequestId)
+            .filter(|id| self.trusted && trace::is_request_id(id))
+            .and_then(|id| std::str::from_utf8(id).ok());
+        let request_id = match given {
+            Some(id) => id.to_owned(),
+            None => {
+                let id = trace::request_id(self.random_u128());
+                String::from_utf8_lossy(&id).into_owned()
+            }
+        };
+        let inbound = TraceContext::of(fields);
+        let span = self.thread.random().max(1);
+        Facts {
+            trusted: self.trusted,
+            peer,
+            client: if self.trusted {
+                forwarded::client_address(peer, fields, &self.plan().config.gateway.trusted)
+            } else {
+                peer
+            },
+            tls: self.connection.tls,
+            request_id,
+            trace: match inbound {
+                Some(inbound) => inbound.child(span),
+                None => TraceContext::start(self.random_u128().max(1), span, false),
+            },
+            tracestate: inbound.is_some()
+                && fields.get(Name::Tracestate).is_some()
+                && trace::tracestate_can_pass(fields),
+            max_forwards: self.max_forwards,
+            http2,
+        }
+    }
+
+    fn random_u128(&self) -> u128 {
+        u128::from(self.thread.random()) << 64 | u128::from(self.thread.random())
+    }
+
+    fn refuse(&mut self, route: Option<RouteId>, answer: Answer) -> Routed {
+        let cause = answer.cause;
+        self.answer = Some(answer);
+        Routed::Local { route, cause }
+    }
+
+    fn check(&mut self) -> Result<(), Answer> {
+        let head = self.head;
+        if head.method() == b"CONNECT" || head.form() == TargetForm::Authority {
+            let detail = "CONNECT is not served here: Plimsoll is no forward proxy.";
+            return Err(Answer::refuse(501, Cause::BadRequest, "connect", detail));
+        }
+        if let Some(value) = head.fields.get(Name::MaxForwards)
+            && matches!(head.method(), b"OPTIONS" | b"TRACE")
+        {
+            // RFC 9110 section 7.6.2: at zero we are the final recipient.
+            match std::str::from_utf8(value).ok().and_then(|text| text.parse::<u64>().ok()) {
+                Some(0) => return Err(options_answer()),
+                Some(hops) => self.max_forwards = Some(hops - 1),
+                None => {
+                    let detail = "Max-Forwards is not a number.";
+                    return Err(Answer::refuse(400, Cause::BadRequest, "max-forwards", detail));
+                }
+            }
+        }
+        if head.form() == TargetForm::Asterisk {
+            return Err(options_answer());
+        }
+        if heads::via_count(&head.fields) >= HOPS_MAX {
+            let detail = "The request has come through Plimsoll again and again: a route leads back to it.";
+            return Err(Answer::refuse(508, Cause::BadRequest, "loop", detail));
+        }
+        let path = path_of(head.path_and_query());
+        if path_is_ambiguous(path) {
+            let detail = "The path has dot segments, which could be read in two ways.";
+            return Err(Answer::refuse(400, Cause::BadRequest, "path", detail));
+        }
+        let limits = &self.plan().config.gateway.limits;
+        if let (plimsoll_http1::Framing::Length(length), Some(max)) = (head.framing(), limits.body_bytes_max)
+            && length > max
+        {
+            let detail = format!("The body may have at most {max} bytes.");
+            return Err(Answer::refuse(413, Cause::RequestLimit, "body-too-large", detail));
+        }
+        Ok(())
+    }
+
+    fn redirect(&self, redirect: &plimsoll_config::Redirect) -> Answer {
+        let scheme =
+            redirect.scheme.as_deref().unwrap_or(if self.connection.tls { "https" } else { "http" });
+        let authority = self.head.authority().unwrap_or_default();
+        let host = match &redirect.host {
+            Some(host) => host.clone(),
+            None => Authority::parse(authority)
+                .map(|authority| String::from_utf8_lossy(authority.host).into_owned())
+                .unwrap_or_default(),
+        };
+        let path = match &redirect.path {
+            Some(path) => path.clone(),
+            None => String::from_utf8_lossy(self.head.path_and_query()).into_owned(),
+        };
+        Answer::local(redirect.status, vec![("location", format!("{scheme}://{host}{path}"))])
+    }
+}
+
+/// The path without its query.
+pub(crate) fn path_of(path_and_query: &[u8]) -> &[u8] {
+    let end = memchr::memchr(b'?', path_and_query).unwrap_or(path_and_query.len());
+    path_and_query.get(..end).unwrap_or_default()
+}
+
+fn options_answer() -> Answer {
+    Answer::local(200, vec![("allow", "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS".to_owned())])
+}
+
+impl Protocol for HttpRequest<'_> {
+    fn trust(&mut self) -> bool {
+        let address = self.connection.peer.ip();
+        self.trusted = forwarded::is_trusted(address, &self.plan().config.gateway.trusted);
+        self.trusted
+    }
+
+    fn route(&mut self, _trusted: bool) -> Routed {
+        if let Err(answer) = self.check() {
+            return self.refuse(None, answer);
+        }
+        let head = self.head;
+        let host = head.authority().unwrap_or_default();
+        let path = path_of(head.path_and_query());
+        let found = self.plan().router.find(host, path, head.method(), |name| {
+            head.fields.get_named(name.as_bytes())
+        });
+        let id = match found {
+            Match::Found(id) => id,
+            Match::NotFound => {
+                let detail = "No route matches the host and path of this request.";
+                return self.refuse(None, Answer::refuse(404, Cause::NoRoute, "no-route", detail));
+            }
+            Match::MethodNotAllowed(allowed) => {
+                let detail = "No route for this path takes this method.";
+                let answer = Answer::refuse(405, Cause::NoRoute, "method", detail)
+                    .with("allow", allowed.join(", "));
+                return self.refuse(None, answer);
+            }
+        };
+        let Some(route) = self.plan().route(id) else {
+            let detail = "No route matches.";
+            return self.refuse(None, Answer::refuse(404, Cause::NoRoute, "no-route", detail));
+        };
+        match (&route.redirect, route.service) {
+            (Some(redirect), _) => {
+                let answer = self.redirect(redirect);
+                self.refuse(Some(id), answer)
+            }
+            (None, Some(service)) => Routed::Service { route: id, service },
+            (None, None) => {
+                let answer = Answer::of_cause(Cause::NoEndpoint, &route.name);
+                self.refuse(Some(id), answer)
+            }
+        }
+    }
+
+    fn identify(&mut self, route: RouteId, _trusted: bool) -> Identity {
+        let Some(plan) = self.plan().route(route) else {
+            return Identity {
+                class: plimsoll_core::Class::default(),
+                tenant: None,
+                bounds: Bounds {
+                    head: std::time::Duration::from_secs(30),
+                    idle: std::time::Duration::from_secs(60),
+                    total: None,
+                    attempts_max: 1,
+                },
+            };
+        };
+        let tenant = plan
+            .tenant_header
+            .as_ref()
+            .and_then(|name| self.head.fields.get_named(name.as_bytes()))
+            .map(plimsoll_policy::hash_key);
+        Identity { class: plan.class, tenant, bounds: plan.bounds }
+    }
+}

@@ -1,0 +1,255 @@
+//! What one data-plane thread has for itself, and what all of them share.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use plimsoll_core::{EndpointId, Instant, ServiceId};
+use plimsoll_lifecycle::{AttemptEnd, Effects, Settlement};
+use plimsoll_measure::{Cause, Record};
+use plimsoll_policy::Balancer;
+use plimsoll_upstream::{Clock, Pools};
+use rand_core::{Rng, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use tokio::sync::Notify;
+
+use crate::exchange::Bytes;
+use crate::log::AccessLogSender;
+use crate::plan::Plan;
+
+/// What all data-plane threads share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) plan: ArcSwap<Plan>,
+    pub(crate) connections: AtomicUsize,
+    pub(crate) connections_refused: AtomicU64,
+    /// Only used where `connections_per_address_max` is set, and only when a connection opens or closes.
+    per_address: Mutex<HashMap<IpAddr, usize>>,
+    /// Requests that were sent to a service none of whose endpoints was up.
+    pub(crate) panics: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn new(plan: Arc<Plan>) -> Self {
+        Self {
+            plan: ArcSwap::new(plan),
+            connections: AtomicUsize::new(0),
+            connections_refused: AtomicU64::new(0),
+            per_address: Mutex::default(),
+            panics: AtomicU64::new(0),
+        }
+    }
+
+    /// Counts a connection, if the limits allow another.
+    pub(crate) fn open(self: &Arc<Self>, address: IpAddr) -> Option<ConnectionSlot> {
+        let limits = &self.plan.load().config.gateway.limits;
+        let before = self.connections.fetch_add(1, Ordering::Relaxed);
+        let mut slot = ConnectionSlot { shared: Arc::clone(self), address: None };
+        if before >= limits.connections_max {
+            self.connections_refused.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        if let Some(max) = limits.connections_per_address_max {
+            let mut counts = self.per_address.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = counts.entry(address).or_insert(0);
+            if *count >= max {
+                self.connections_refused.fetch_add(1, Ordering::Relaxed);
+                return None;
+            }
+            *count += 1;
+            slot.address = Some(address);
+        }
+        Some(slot)
+    }
+}
+
+/// A connection that counts for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct ConnectionSlot {
+    shared: Arc<Shared>,
+    address: Option<IpAddr>,
+}
+
+impl Drop for ConnectionSlot {
+    fn drop(&mut self) {
+        self.shared.connections.fetch_sub(1, Ordering::Relaxed);
+        if let Some(address) = self.address {
+            let mut counts = self.shared.per_address.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(count) = counts.get_mut(&address) {
+                *count -= 1;
+                if *count == 0 {
+                    counts.remove(&address);
+                }
+            }
+        }
+    }
+}
+
+/// A plan with this thread's own half of its policies.
+#[derive(Debug)]
+pub(crate) struct ThreadPlan {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) balancers: Vec<RefCell<Balancer>>,
+}
+
+/// One data-plane thread.
+#[derive(Debug)]
+pub(crate) struct Thread {
+    pub(crate) index: usize,
+    pub(crate) clock: Clock,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) pools: Pools,
+    pub(crate) log: AccessLogSender,
+    rng: RefCell<Xoshiro256PlusPlus>,
+    plan: RefCell<Rc<ThreadPlan>>,
+    pub(crate) drain: Notify,
+    draining_since: Cell<Option<Instant>>,
+    pub(crate) cut: Cell<bool>,
+    pub(crate) connections: Cell<usize>,
+    pub(crate) listeners: Cell<usize>,
+    pub(crate) connection_closed: Notify,
+}
+
+impl Thread {
+    pub(crate) fn new(index: usize, clock: Clock, shared: Arc<Shared>, log: AccessLogSender, seed: u64) -> Self {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let plan = RefCell::new(Rc::new(ThreadPlan::new(shared.plan.load_full(), &mut rng)));
+        Self {
+            index,
+            clock,
+            shared,
+            pools: Pools::new(clock),
+            log,
+            rng: RefCell::new(rng),
+            plan,
+            drain: Notify::new(),
+            draining_since: Cell::new(None),
+            cut: Cell::new(false),
+            connections: Cell::new(0),
+            listeners: Cell::new(0),
+            connection_closed: Notify::new(),
+        }
+    }
+
+    /// The plan in force.
+    pub(crate) fn plan(&self) -> Rc<ThreadPlan> {
+        let current = self.shared.plan.load();
+        let mut plan = self.plan.borrow_mut();
+        if !Arc::ptr_eq(&plan.plan, &current) {
+            *plan = Rc::new(ThreadPlan::new(Arc::clone(&current), &mut self.rng.borrow_mut()));
+        }
+        Rc::clone(&plan)
+    }
+
+    pub(crate) fn random(&self) -> u64 {
+        self.rng.borrow_mut().next_u64()
+    }
+
+    /// No new work after what has begun: connections are told so.
+    pub(crate) fn begin_drain(&self) {
+        if self.draining_since.get().is_none() {
+            self.draining_since.set(Some(self.clock.now()));
+        }
+        self.drain.notify_waiters();
+    }
+
+    pub(crate) fn draining_since(&self) -> Option<Instant> {
+        self.draining_since.get()
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining_since.get().is_some()
+    }
+}
+
+impl ThreadPlan {
+    fn new(plan: Arc<Plan>, rng: &mut Xoshiro256PlusPlus) -> Self {
+        let balancers = plan
+            .services
+            .iter()
+            .map(|service| RefCell::new(service.cluster.balancer(rng.next_u64())))
+            .collect();
+        Self { plan, balancers }
+    }
+}
+
+/// Applies what a call does.
+#[derive(Debug)]
+pub(crate) struct ThreadEffects {
+    pub(crate) thread: Rc<Thread>,
+    pub(crate) plan: Rc<ThreadPlan>,
+    pub(crate) bytes: Rc<Bytes>,
+}
+
+impl Effects for ThreadEffects {
+    fn now(&self) -> Instant {
+        self.thread.clock.now()
+    }
+
+    fn take_permit(&self, service: ServiceId) {
+        if let Some(service) = self.plan.plan.service(service) {
+            service.shared.enter();
+        }
+    }
+
+    fn return_permit(&self, service: ServiceId) {
+        if let Some(service) = self.plan.plan.service(service) {
+            service.shared.leave();
+        }
+    }
+
+    fn start_attempt(&self, service: ServiceId, endpoint: EndpointId) {
+        let service = self.plan.plan.service(service);
+        if let Some(endpoint) = service.and_then(|it| it.cluster.endpoints.get(endpoint.index())) {
+            endpoint.shared.begin();
+        }
+    }
+
+    fn end_attempt(&self, service: ServiceId, endpoint: EndpointId, end: AttemptEnd) {
+        let found = self.plan.plan.service(service);
+        if let Some(endpoint) = found.and_then(|it| it.cluster.endpoints.get(endpoint.index())) {
+            endpoint.shared.end();
+        }
+        let Some(balancer) = self.plan.balancers.get(service.index()) else { return };
+        match end {
+            AttemptEnd::Answered { head_after, status } if status < 500 => {
+                balancer.borrow_mut().on_response(endpoint, head_after, self.thread.clock.now());
+            }
+            AttemptEnd::Answered { .. } | AttemptEnd::ConnectFailed | AttemptEnd::Failed(_) => {
+                balancer.borrow_mut().on_failure(endpoint, self.thread.clock.now());
+            }
+            AttemptEnd::Stale | AttemptEnd::Cancelled => (),
+        }
+    }
+
+    fn abandoned(&self) -> Cause {
+        if self.thread.cut.get() { Cause::Draining } else { Cause::ClientGone }
+    }
+
+    fn settle(&self, settlement: &Settlement) {
+        let record = Record {
+            class: settlement.class,
+            cause: settlement.cause,
+            latency: settlement.latency(),
+            bytes_in: self.bytes.up.get(),
+            bytes_out: self.bytes.down.get(),
+        };
+        let (plan, thread) = (&self.plan.plan, self.thread.index);
+        match settlement.route.and_then(|route| plan.route(route)) {
+            Some(route) => route.series.record(thread, &record),
+            None => plan.unrouted.record(thread, &record),
+        }
+        let Some(service) = settlement.service.and_then(|service| plan.service(service)) else {
+            return;
+        };
+        service.series.record(thread, &record);
+        let endpoint = settlement.endpoint.and_then(|id| service.endpoint_series.get(id.index()));
+        if let Some(endpoint) = endpoint {
+            endpoint.record(thread, &record);
+        }
+    }
+}

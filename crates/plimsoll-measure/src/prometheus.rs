@@ -1,0 +1,387 @@
+//! `/metrics`: the counters as Prometheus text (0.0.4) or OpenMetrics (1.0).
+//!
+//! Labels come from the configuration and from closed sets only, so there are as many series as the
+//! registry's bound allows. A sum over causes is the number of requests: each request is in the series of
+//! its one route, or in the one without a route.
+//! Units: seconds, bytes, ratios, as their names say.
+
+mod exposition;
+
+use plimsoll_core::{Class, never_count};
+
+use crate::histogram::slot_at_power_of_two;
+use crate::outcome::{Cause, Outcome};
+use crate::registry::{Reading, SeriesKey};
+use crate::snapshot::{EndpointState, Snapshot};
+
+pub use exposition::Format;
+use exposition::{Exposition, Kind};
+
+/// Bucket bounds of `plimsoll_request_duration_seconds` as powers of two: 122 us to 64 s. Each is a bound of
+/// the histogram itself, so its counts are exact.
+const BOUNDS: std::ops::RangeInclusive<i32> = -13..=6;
+
+/// Causes that are given from the start, so that the first failure shows as a rise from zero.
+const CAUSES_ALWAYS: [Cause; 4] = [
+    Cause::Answered,
+    Cause::UpstreamStatus,
+    Cause::Timeout,
+    Cause::Connect,
+];
+
+/// What the process knows of itself; what it can't find out is left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ProcessView {
+    /// User and system time.
+    pub cpu_seconds: Option<f64>,
+    /// Memory in use.
+    pub resident_bytes: Option<u64>,
+    /// Open file descriptors.
+    pub open_fds: Option<u64>,
+    /// How many may be open.
+    pub max_fds: Option<u64>,
+    /// When it started, since the epoch.
+    pub start_time_seconds: Option<f64>,
+    /// Access log lines that were not written, because nobody took them fast enough.
+    pub access_log_dropped: u64,
+}
+
+/// Writes all metrics. `readings` are those of [`Registry::read`](crate::Registry::read); gauges and
+/// objectives are as of the snapshot.
+pub fn render(
+    format: Format,
+    readings: &[Reading],
+    snapshot: &Snapshot,
+    process: &ProcessView,
+) -> String {
+    let mut out = Exposition::new(format);
+    requests(&mut out, readings);
+    gauges(&mut out, snapshot);
+    endpoints(&mut out, readings, snapshot);
+    objectives(&mut out, readings, snapshot);
+    about(&mut out, snapshot, process);
+    out.finish()
+}
+
+/// The service and route labels of what counts requests exactly once; `None` for all else.
+fn route_labels(key: &SeriesKey) -> Option<(&str, &str)> {
+    match key {
+        SeriesKey::Route { service, route } => Some((service, route)),
+        SeriesKey::Unrouted => Some(("", "")),
+        SeriesKey::Other => Some(("other", "other")),
+        SeriesKey::Service(_) | SeriesKey::Endpoint { .. } => None,
+    }
+}
+
+fn requests(out: &mut Exposition, readings: &[Reading]) {
+    let routes: Vec<_> = readings
+        .iter()
+        .filter_map(|reading| Some((route_labels(&reading.key)?, &reading.totals)))
+        .collect();
+
+    out.family(
+        "plimsoll_requests",
+        Kind::Counter,
+        "Requests by how they ended; each has one cause.",
+    );
+    for ((service, route), totals) in &routes {
+        let any = |class: Class| {
+            Cause::ALL
+                .iter()
+                .any(|cause| totals.count(class, *cause) > 0)
+        };
+        let quiet = !Class::ALL.into_iter().any(any);
+        for class in Class::ALL {
+            let shown = any(class) || (quiet && class == Class::default() && !service.is_empty());
+            for cause in Cause::ALL {
+                let count = totals.count(class, *cause);
+                if count > 0 || (shown && CAUSES_ALWAYS.contains(cause)) {
+                    let labels = [
+                        ("service", *service),
+                        ("route", *route),
+                        ("class", class.name()),
+                        ("cause", cause.name()),
+                        ("outcome", cause.outcome().name()),
+                        ("origin", cause.origin().name()),
+                    ];
+                    out.sample("_total", &labels, count);
+                }
+            }
+        }
+    }
+
+    out.family(
+        "plimsoll_request_duration_seconds",
+        Kind::Histogram,
+        "From a request's arrival to the end of its latency SLI: the response's head for streams, else the last byte that the service wrote.",
+    );
+    for ((service, route), totals) in &routes {
+        let labels = [("service", *service), ("route", *route)];
+        // One reading of the buckets gives both, so that the count is that of the last bucket.
+        let buckets = BOUNDS.map(|power| {
+            (
+                libm::ldexp(1.0, power),
+                totals.latency.cumulative(slot_at_power_of_two(power)),
+            )
+        });
+        out.histogram(
+            &labels,
+            buckets,
+            totals.latency.sum_seconds(),
+            totals.latency.count(),
+        );
+    }
+
+    out.family(
+        "plimsoll_request_body_bytes",
+        Kind::Counter,
+        "Body bytes from clients.",
+    );
+    for ((service, route), totals) in &routes {
+        out.sample(
+            "_total",
+            &[("service", *service), ("route", *route)],
+            totals.bytes_in,
+        );
+    }
+    out.family(
+        "plimsoll_response_body_bytes",
+        Kind::Counter,
+        "Body bytes to clients.",
+    );
+    for ((service, route), totals) in &routes {
+        out.sample(
+            "_total",
+            &[("service", *service), ("route", *route)],
+            totals.bytes_out,
+        );
+    }
+}
+
+fn gauges(out: &mut Exposition, snapshot: &Snapshot) {
+    out.family("plimsoll_in_flight", Kind::Gauge, "Requests in flight.");
+    for service in &snapshot.services {
+        if let Some(in_flight) = service.in_flight {
+            out.sample("", &[("service", &service.name)], in_flight);
+        }
+    }
+    out.family(
+        "plimsoll_serving_to_all",
+        Kind::Gauge,
+        "1 while no endpoint of the service is healthy, so that all are used.",
+    );
+    for service in &snapshot.services {
+        out.sample(
+            "",
+            &[("service", &service.name)],
+            u64::from(service.serving_to_all),
+        );
+    }
+    out.family(
+        "plimsoll_connections",
+        Kind::Gauge,
+        "Connections from clients.",
+    );
+    out.sample("", &[], snapshot.connections);
+}
+
+fn endpoints(out: &mut Exposition, readings: &[Reading], snapshot: &Snapshot) {
+    out.family(
+        "plimsoll_endpoint_up",
+        Kind::Gauge,
+        "1 if the endpoint gets requests, 0 if not; absent while nothing is known about it.",
+    );
+    for service in &snapshot.services {
+        for endpoint in &service.endpoints {
+            if endpoint.state != EndpointState::Unknown {
+                let labels = [
+                    ("service", service.name.as_str()),
+                    ("endpoint", &endpoint.name),
+                ];
+                out.sample("", &labels, u64::from(endpoint.state.serves()));
+            }
+        }
+    }
+    out.family(
+        "plimsoll_endpoint_requests",
+        Kind::Counter,
+        "Attempts at an endpoint by outcome.",
+    );
+    for reading in readings {
+        let SeriesKey::Endpoint { service, endpoint } = &reading.key else {
+            continue;
+        };
+        let causes = reading.totals.causes();
+        for outcome in [Outcome::Good, Outcome::Bad, Outcome::Excluded] {
+            let labels = [
+                ("service", service.as_str()),
+                ("endpoint", endpoint),
+                ("outcome", outcome.name()),
+            ];
+            out.sample("_total", &labels, causes.with_outcome(outcome));
+        }
+    }
+}
+
+fn objectives(out: &mut Exposition, readings: &[Reading], snapshot: &Snapshot) {
+    let counted: Vec<_> = readings
+        .iter()
+        .filter_map(|reading| match &reading.key {
+            SeriesKey::Service(service) => Some((service, reading)),
+            _ => None,
+        })
+        .flat_map(|(service, reading)| {
+            let objectives = reading.objectives.iter().zip(&reading.totals.objectives);
+            objectives.map(move |((spec, _), tally)| {
+                (
+                    [
+                        ("service", service.as_str()),
+                        ("objective", spec.name.as_str()),
+                    ],
+                    tally,
+                )
+            })
+        })
+        .collect();
+    out.family(
+        "plimsoll_objective_good",
+        Kind::Counter,
+        "Requests that were good for the objective.",
+    );
+    for (labels, tally) in &counted {
+        out.sample("_total", labels, tally.good);
+    }
+    out.family(
+        "plimsoll_objective_bad",
+        Kind::Counter,
+        "Requests that were bad for the objective.",
+    );
+    for (labels, tally) in &counted {
+        out.sample("_total", labels, tally.bad);
+    }
+
+    let shown = || {
+        snapshot.services.iter().flat_map(|service| {
+            service
+                .objectives
+                .iter()
+                .map(move |objective| (service.name.as_str(), objective))
+        })
+    };
+    out.family(
+        "plimsoll_objective_target_ratio",
+        Kind::Gauge,
+        "The share of requests that must be good.",
+    );
+    for (service, objective) in shown() {
+        out.sample(
+            "",
+            &[("service", service), ("objective", &objective.name)],
+            objective.target,
+        );
+    }
+    out.family(
+        "plimsoll_budget_left_ratio",
+        Kind::Gauge,
+        "The share of the period's error budget that is left, over what was observed; negative if overspent, absent without traffic.",
+    );
+    for (service, objective) in shown() {
+        if let Some(left) = objective.budget_left {
+            out.sample(
+                "",
+                &[("service", service), ("objective", &objective.name)],
+                left,
+            );
+        }
+    }
+    out.family(
+        "plimsoll_burn_rate",
+        Kind::Gauge,
+        "Error budget spent per budget granted over the window, as far as it was observed; absent without traffic.",
+    );
+    for (service, objective) in shown() {
+        for burn in &objective.burn {
+            if let Some(rate) = burn.rate {
+                let labels = [
+                    ("service", service),
+                    ("objective", &objective.name),
+                    ("window", &burn.window),
+                ];
+                out.sample("", &labels, rate);
+            }
+        }
+    }
+}
+
+fn about(out: &mut Exposition, snapshot: &Snapshot, process: &ProcessView) {
+    out.family("plimsoll_build", Kind::Info, "The program.");
+    out.sample(
+        "_info",
+        &[
+            ("version", &snapshot.version),
+            ("instance", &snapshot.instance),
+        ],
+        1_u64,
+    );
+    out.family(
+        "plimsoll_config_loaded_timestamp_seconds",
+        Kind::Gauge,
+        "When the configuration in force was loaded.",
+    );
+    out.sample("", &[], snapshot.config.loaded_at.as_seconds());
+    out.family(
+        "plimsoll_access_log_dropped",
+        Kind::Counter,
+        "Access log lines that were not written.",
+    );
+    out.sample("_total", &[], process.access_log_dropped);
+    out.family(
+        "plimsoll_never",
+        Kind::Counter,
+        "Invariants that did not hold: each is a bug.",
+    );
+    out.sample("_total", &[], never_count());
+
+    if let Some(seconds) = process.cpu_seconds {
+        out.family(
+            "process_cpu_seconds",
+            Kind::Counter,
+            "User and system time.",
+        );
+        out.sample("_total", &[], seconds);
+    }
+    let gauges = [
+        (
+            "process_resident_memory_bytes",
+            "Memory in use.",
+            process.resident_bytes,
+        ),
+        (
+            "process_open_fds",
+            "Open file descriptors.",
+            process.open_fds,
+        ),
+        (
+            "process_max_fds",
+            "How many file descriptors may be open.",
+            process.max_fds,
+        ),
+    ];
+    for (name, help, value) in gauges {
+        if let Some(value) = value {
+            out.family(name, Kind::Gauge, help);
+            out.sample("", &[], value);
+        }
+    }
+    if let Some(seconds) = process.start_time_seconds {
+        out.family(
+            "process_start_time_seconds",
+            Kind::Gauge,
+            "When the process started, since the epoch.",
+        );
+        out.sample("", &[], seconds);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,264 @@
+//! What `status`, `top` and the console show: one consistent picture of one moment.
+//!
+//! The field names are an interface (`/api/status`, `status --json`): they change only together with
+//! [`SCHEMA`]. An unknown is `null`, never zero. Units are in the names; shares are `0.0..=1.0`; times are
+//! RFC 3339 in UTC.
+
+mod mark;
+mod wire;
+
+use std::time::Duration;
+
+use plimsoll_core::{Mode, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::objective::Forecast;
+use crate::outcome::{Cause, Origin, Outcome};
+
+pub use mark::Mark;
+
+/// The version of the field names.
+pub const SCHEMA: u32 = 1;
+
+/// One moment of one Plimsoll.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The version of the field names: [`SCHEMA`].
+    pub schema: u32,
+    /// Of the program.
+    pub version: String,
+    /// The name of this process among others.
+    pub instance: String,
+    /// When it was taken.
+    #[serde(with = "wire")]
+    pub now: Timestamp,
+    /// How long the process has been up.
+    pub uptime_seconds: f64,
+    /// Over all services.
+    pub mode: Mode,
+    /// The configuration in force.
+    pub config: ConfigView,
+    /// What someone should look at, in sentences.
+    pub warnings: Vec<String>,
+    /// Downstream connections now.
+    pub connections: u64,
+    /// By name.
+    pub services: Vec<ServiceView>,
+    /// What had no route: malformed requests, unknown hosts and paths.
+    pub unrouted: TrafficView,
+    /// The newest first.
+    pub recent_events: Vec<EventView>,
+}
+
+/// The configuration in force.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigView {
+    /// The file; `null` where there is none (`run --to`).
+    pub path: Option<String>,
+    /// Of the file's content, hexadecimal.
+    pub hash: String,
+    /// When it came into force.
+    #[serde(with = "wire")]
+    pub loaded_at: Timestamp,
+}
+
+/// A service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServiceView {
+    /// Its name.
+    pub name: String,
+    /// Who is asked about it.
+    pub owner: Option<String>,
+    /// 1 is the most important.
+    pub tier: u8,
+    /// Of its protections.
+    pub mode: Mode,
+    /// Requests in flight now; `null` where it is not known.
+    pub in_flight: Option<u64>,
+    /// Whether no endpoint is healthy, so that all are used.
+    pub serving_to_all: bool,
+    /// Its requests.
+    pub traffic: TrafficView,
+    /// In the order of the configuration.
+    pub objectives: Vec<ObjectiveView>,
+    /// In the order of the configuration.
+    pub endpoints: Vec<EndpointView>,
+    /// In the order of the configuration.
+    pub routes: Vec<RouteView>,
+}
+
+/// Requests of a service, a route or an endpoint.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TrafficView {
+    /// Since the process started.
+    pub requests_total: u64,
+    /// Over the last 10 s; `null` where nothing was observed yet.
+    pub requests_per_second: Option<f64>,
+    /// The share of bad among good and bad, over the last minute (55 to 60 s); `null` without traffic.
+    pub bad_share: Option<f64>,
+    /// What was not good over the last minute, by cause; the most frequent first.
+    pub errors: Vec<ErrorView>,
+    /// Over the last minute.
+    pub latency: LatencyView,
+}
+
+/// Requests that were not good, with one cause, over the last minute.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ErrorView {
+    /// The cause.
+    pub cause: Cause,
+    /// `bad`, or `excluded` from the SLI.
+    pub outcome: Outcome,
+    /// Who it is attributed to.
+    pub origin: Origin,
+    /// How many.
+    pub count: u64,
+    /// Of all requests.
+    pub share: f64,
+}
+
+/// Latency of all requests over the last minute; `null` without traffic. Right to 2.2 %.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LatencyView {
+    /// Half are faster.
+    pub p50_seconds: Option<f64>,
+    /// 95 % are faster.
+    pub p95_seconds: Option<f64>,
+    /// 99 % are faster.
+    pub p99_seconds: Option<f64>,
+    /// 99.9 % are faster.
+    pub p999_seconds: Option<f64>,
+}
+
+/// An objective of a service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ObjectiveView {
+    /// Unique within the service.
+    pub name: String,
+    /// `availability` or `latency`.
+    pub kind: String,
+    /// The threshold of a latency objective.
+    pub below_seconds: Option<f64>,
+    /// The share that must be good.
+    pub target: f64,
+    /// The rolling period.
+    pub period_seconds: f64,
+    /// How much of the period was observed.
+    pub observed_seconds: f64,
+    /// From 1; counts start again with each.
+    pub version: u32,
+    /// Good requests over the period.
+    pub good: u64,
+    /// Bad requests over the period.
+    pub bad: u64,
+    /// The share of the budget that is left: below zero it is overspent; `null` without traffic.
+    pub budget_left: Option<f64>,
+    /// How many more requests may be bad if no others come.
+    pub bad_left: i64,
+    /// When the budget will be gone at the burn rate of the last hour.
+    pub forecast: Forecast,
+    /// Burn rates, over the shortest window first.
+    pub burn: Vec<BurnView>,
+}
+
+impl ObjectiveView {
+    /// The burn rate over a window, as `1h`; `None` where it is unknown.
+    pub fn burn_over(&self, window: &str) -> Option<f64> {
+        self.burn
+            .iter()
+            .find(|burn| burn.window == window)
+            .and_then(|burn| burn.rate)
+    }
+}
+
+/// A burn rate over one window.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BurnView {
+    /// `5m`, `30m`, `1h`, `2h`, `6h`, `1d` or `3d`.
+    pub window: String,
+    /// Budget spent per budget granted, over what was observed of the window; `null` without traffic.
+    pub rate: Option<f64>,
+    /// How much of the window was observed.
+    pub observed_seconds: f64,
+}
+
+/// An endpoint of a service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EndpointView {
+    /// `http://host:port`.
+    pub name: String,
+    /// Whether it gets requests.
+    pub state: EndpointState,
+    /// Since when it is in that state; `null` where it is not known.
+    #[serde(with = "wire::optional")]
+    pub since: Option<Timestamp>,
+    /// Attempts in flight now; `null` where it is not known.
+    pub in_flight: Option<u64>,
+    /// Its attempts.
+    pub traffic: TrafficView,
+}
+
+/// Whether an endpoint gets requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EndpointState {
+    /// It does.
+    Up,
+    /// It does, slowly more after it came back.
+    SlowStart,
+    /// One probe decides.
+    HalfOpen,
+    /// It does not.
+    Down,
+    /// Nothing said anything about it yet.
+    #[default]
+    Unknown,
+}
+
+impl EndpointState {
+    /// The word in metrics and pages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::SlowStart => "slow-start",
+            Self::HalfOpen => "half-open",
+            Self::Down => "down",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Whether requests go there by choice: also while nothing speaks against it.
+    pub const fn serves(self) -> bool {
+        matches!(self, Self::Up | Self::SlowStart | Self::Unknown)
+    }
+}
+
+/// A route that leads to a service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RouteView {
+    /// Its name.
+    pub name: String,
+    /// Requests in flight now; `null` where it is not known.
+    pub in_flight: Option<u64>,
+    /// Its requests.
+    pub traffic: TrafficView,
+}
+
+/// Something that changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventView {
+    /// When.
+    #[serde(with = "wire")]
+    pub at: Timestamp,
+    /// Which service it is about; `null` for the process as a whole.
+    pub service: Option<String>,
+    /// What, in a few words.
+    pub text: String,
+}
+
+impl Snapshot {
+    /// How long the process has been up.
+    pub fn uptime(&self) -> Duration {
+        Duration::try_from_secs_f64(self.uptime_seconds).unwrap_or_default()
+    }
+}

@@ -1,0 +1,118 @@
+//! Timestamps as RFC 3339 in UTC, to the millisecond: what a person can read and any program can parse.
+
+use plimsoll_core::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+pub(crate) fn serialize<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    at.to_rfc3339().serialize(serializer)
+}
+
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Timestamp, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse(&text).ok_or_else(|| {
+        de::Error::invalid_value(
+            de::Unexpected::Str(&text),
+            &"a time as 2026-11-25T14:10:52.123Z",
+        )
+    })
+}
+
+pub(crate) mod optional {
+    use super::*;
+
+    pub(crate) fn serialize<S: Serializer>(
+        at: &Option<Timestamp>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        at.map(Timestamp::to_rfc3339).serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Timestamp>, D::Error> {
+        #[derive(Deserialize)]
+        struct Wrapped(#[serde(with = "super")] Timestamp);
+        Ok(Option::<Wrapped>::deserialize(deserializer)?.map(|wrapped| wrapped.0))
+    }
+}
+
+/// Only the form that [`Timestamp::to_rfc3339`] writes.
+fn parse(text: &str) -> Option<Timestamp> {
+    let number = |from: usize, to: usize| text.get(from..to)?.parse::<u64>().ok();
+    let marks = [
+        (4, b'-'),
+        (7, b'-'),
+        (10, b'T'),
+        (13, b':'),
+        (16, b':'),
+        (19, b'.'),
+        (23, b'Z'),
+    ];
+    let bytes = text.as_bytes();
+    if text.len() != 24
+        || !marks
+            .iter()
+            .all(|(place, mark)| bytes.get(*place) == Some(mark))
+    {
+        return None;
+    }
+    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    let (hour, minute, second, millis) = (
+        number(11, 13)?,
+        number(14, 16)?,
+        number(17, 19)?,
+        number(20, 23)?,
+    );
+    let valid = year >= 1970 && (1..=12).contains(&month) && (1..=31).contains(&day);
+    if !valid || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let seconds = days_from_civil(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second;
+    Some(Timestamp::from_nanos(
+        (seconds * 1_000 + millis).checked_mul(1_000_000)?,
+    ))
+}
+
+/// (year, month, day) of the proleptic Gregorian calendar, from 1970 on, to days since the epoch.
+///
+/// Source: H. Hinnant, "chrono-compatible low-level date algorithms" (2013).
+fn days_from_civil(year: u64, month: u64, day: u64) -> u64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year / 400;
+    let year_of_era = year % 400;
+    let month_from_march = (month + 9) % 12;
+    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_time_is_refused() {
+        for text in [
+            "",
+            "now",
+            "2026-11-25",
+            "2026-13-25T14:10:52.123Z",
+            "2026-11-25T14:10:52,123Z",
+            "é026-11-25T14:10:52.12Z",
+        ] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(millis in 0_u64..4_200_000_000_000) {
+            let at = Timestamp::from_nanos(millis * 1_000_000);
+            prop_assert_eq!(parse(&at.to_rfc3339()), Some(at));
+        }
+    }
+}

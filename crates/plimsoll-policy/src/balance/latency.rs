@@ -1,0 +1,122 @@
+//! Peak-EWMA: a latency estimate that rises at once and falls slowly.
+
+use std::time::Duration;
+
+use plimsoll_core::Instant;
+
+/// What is forgotten to 37 % after this long without a sample.
+const DECAY: Duration = Duration::from_secs(10);
+/// Before anything was measured, in seconds.
+const LATENCY_FIRST: f64 = 0.001;
+/// The least that is reckoned with, in seconds: below it, only requests in flight tell endpoints apart.
+const LATENCY_MIN: f64 = 0.000_05;
+/// What a failed attempt counts as.
+pub(super) const FAILURE: Duration = Duration::from_secs(1);
+/// How much one sample moves the service's typical latency.
+const TYPICAL_GAIN: f64 = 1.0 / 32.0;
+
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    seconds: f64,
+    at: Instant,
+}
+
+/// The estimates of one service's endpoints on one thread.
+#[derive(Clone, Debug)]
+pub(super) struct Latency {
+    samples: Vec<Option<Sample>>,
+    typical: f64,
+}
+
+impl Latency {
+    pub(super) fn new(endpoints: usize) -> Self {
+        Self {
+            samples: vec![None; endpoints],
+            typical: LATENCY_FIRST,
+        }
+    }
+
+    /// A sample above the estimate becomes the estimate; one below pulls it down by the time that passed.
+    pub(super) fn observe(&mut self, index: usize, latency: Duration, now: Instant) {
+        let seconds = latency.as_secs_f64();
+        self.typical += (seconds - self.typical) * TYPICAL_GAIN;
+        let Some(slot) = self.samples.get_mut(index) else {
+            return;
+        };
+        let estimate = match *slot {
+            Some(before) if seconds < before.seconds => {
+                let keep = decay(now.since(before.at));
+                before.seconds * keep + seconds * (1.0 - keep)
+            }
+            _ => seconds,
+        };
+        *slot = Some(Sample {
+            seconds: estimate,
+            at: now,
+        });
+    }
+
+    /// The estimate in seconds. It fades while there is no sample, so that an endpoint that was slow once
+    /// is tried again; one that was never measured counts as half of what is typical, so that it gets
+    /// traffic, but at most about twice its share.
+    pub(super) fn at(&self, index: usize, now: Instant) -> f64 {
+        let estimate = match self.samples.get(index) {
+            Some(Some(sample)) => sample.seconds * decay(now.since(sample.at)),
+            _ => self.typical / 2.0,
+        };
+        estimate.max(LATENCY_MIN)
+    }
+}
+
+/// What is left after `elapsed`. From a pinned library: the choice must be the same on every platform.
+fn decay(elapsed: Duration) -> f64 {
+    libm::exp(-elapsed.as_secs_f64() / DECAY.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Instant = Instant::from_nanos(1_000_000_000);
+
+    fn millis(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn a_peak_counts_at_once_and_fades() {
+        let mut latency = Latency::new(1);
+        latency.observe(0, millis(10), START);
+        latency.observe(0, millis(500), START + millis(1));
+        assert!((latency.at(0, START + millis(1)) - 0.5).abs() < 1e-9);
+        latency.observe(0, millis(10), START + millis(2));
+        assert!(
+            latency.at(0, START + millis(2)) > 0.49,
+            "one quick answer does not erase a peak"
+        );
+        let later = START + DECAY * 3;
+        assert!(
+            latency.at(0, later) < 0.03,
+            "an endpoint that is not asked is tried again"
+        );
+    }
+
+    #[test]
+    fn quick_samples_pull_a_peak_down_by_the_time_that_passed() {
+        let mut latency = Latency::new(1);
+        latency.observe(0, millis(1_000), START);
+        latency.observe(0, millis(10), START + DECAY);
+        let expected = 1.0 * (-1.0_f64).exp() + 0.01 * (1.0 - (-1.0_f64).exp());
+        assert!((latency.at(0, START + DECAY) - expected).abs() < 1e-9);
+    }
+
+    #[test]
+    fn an_unknown_endpoint_counts_as_half_of_what_is_typical() {
+        let mut latency = Latency::new(2);
+        for step in 0..1_000 {
+            latency.observe(0, millis(40), START + millis(step));
+        }
+        let unknown = latency.at(1, START);
+        assert!((0.019..0.021).contains(&unknown), "{unknown}");
+    }
+}

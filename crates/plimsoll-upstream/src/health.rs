@@ -1,0 +1,279 @@
+//! Endpoint health on the control thread: runs checks and probes, merges what requests show, publishes.
+//!
+//! What makes an endpoint up or down is decided by `plimsoll_policy::EndpointControl`; this is its shell.
+
+mod check;
+
+pub use check::HealthCheck;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use plimsoll_policy::{DownCause, EndpointControl, Transition, Verdict};
+use rand_core::{Rng, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+
+use crate::clock::Clock;
+use crate::cluster::{Cluster, Clusters};
+use crate::connect::connect;
+use crate::endpoint::{Endpoint, EndpointKey};
+
+/// How often what requests show is merged: a crashed endpoint is out within this, once it was noticed.
+const TICK: Duration = Duration::from_millis(25);
+/// The first check of an endpoint comes within this, whatever the interval.
+const FIRST_CHECK_MAX: Duration = Duration::from_millis(500);
+/// Results that wait for the next turn of the loop.
+const RESULTS_MAX: usize = 1_024;
+
+/// A service's active checks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthConfig {
+    /// What is asked.
+    pub check: HealthCheck,
+    /// Between two checks of one endpoint; varied by a tenth, so that checks do not come in step.
+    pub interval: Duration,
+    /// How long an answer may take, the connection included.
+    pub timeout: Duration,
+}
+
+/// An endpoint went up or down.
+#[derive(Clone, Debug)]
+pub struct HealthEvent {
+    /// Which one.
+    pub endpoint: Arc<Endpoint>,
+    /// What happened.
+    pub transition: Transition,
+    /// Why it went down, for a person.
+    pub reason: Option<String>,
+}
+
+/// The health of all endpoints. Lives on the control thread.
+#[derive(Debug)]
+pub struct Health {
+    clock: Clock,
+    rng: Xoshiro256PlusPlus,
+    events: mpsc::Sender<HealthEvent>,
+    watched: BTreeMap<EndpointKey, Watched>,
+    results: mpsc::Sender<Finished>,
+}
+
+#[derive(Debug)]
+struct Watched {
+    endpoint: Arc<Endpoint>,
+    control: EndpointControl,
+    checks: Option<Checks>,
+    /// Why the last check that failed did.
+    reason: Option<String>,
+}
+
+impl Watched {
+    /// Why it is so, for a person.
+    fn reason(&self, verdict: Verdict) -> Option<String> {
+        match verdict {
+            Verdict::Up { .. } => None,
+            Verdict::Down(DownCause::Checks) => self.reason.clone(),
+            Verdict::Down(DownCause::Connect) => self
+                .endpoint
+                .connect_error()
+                .map(|error| crate::chain(&*error).to_string()),
+        }
+    }
+}
+
+/// The task that checks one endpoint; ends with this.
+#[derive(Debug)]
+struct Checks {
+    config: HealthConfig,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Checks {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+#[derive(Debug)]
+struct Finished {
+    key: EndpointKey,
+    kind: Kind,
+    result: Result<(), String>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Check,
+    Probe,
+}
+
+impl Health {
+    /// Transitions go to `events`; one that finds it full is logged and dropped.
+    pub fn new(clock: Clock, seed: u64, events: mpsc::Sender<HealthEvent>) -> Self {
+        // The receiver is made in `run`: until then there is nothing to send.
+        let (results, _) = mpsc::channel(1);
+        let rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        Self {
+            clock,
+            rng,
+            events,
+            watched: BTreeMap::new(),
+            results,
+        }
+    }
+
+    /// Keeps the health of the clusters in force for as long as there is someone to set them. Needs a
+    /// runtime that can `spawn_local`.
+    pub async fn run(mut self, mut clusters: watch::Receiver<Arc<Clusters>>) {
+        let (results, mut finished) = mpsc::channel(RESULTS_MAX);
+        self.results = results;
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let first = Arc::clone(&clusters.borrow_and_update());
+        self.take_over(&first);
+        loop {
+            tokio::select! {
+                _at = ticks.tick() => self.tick(),
+                Some(finished) = finished.recv() => self.on_finished(finished),
+                changed = clusters.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let next = Arc::clone(&clusters.borrow_and_update());
+                    self.take_over(&next);
+                }
+            }
+        }
+    }
+
+    /// Watches the endpoints of these clusters; those that stay keep their state.
+    fn take_over(&mut self, clusters: &Clusters) {
+        let now = self.clock.now();
+        let services = self
+            .watched
+            .values()
+            .map(|watched| watched.endpoint.service.clone())
+            .collect::<BTreeSet<_>>();
+        let mut before = std::mem::take(&mut self.watched);
+        for cluster in clusters.iter() {
+            for endpoint in &cluster.endpoints {
+                let mut watched = before.remove(&endpoint.key).unwrap_or_else(|| {
+                    let joins_others = services.contains(&cluster.name);
+                    Watched {
+                        endpoint: Arc::clone(endpoint),
+                        control: EndpointControl::new(cluster.config.parameters, now, joins_others),
+                        checks: None,
+                        reason: None,
+                    }
+                });
+                watched.control.set_parameters(cluster.config.parameters);
+                self.set_checks(&mut watched, cluster);
+                self.watched.insert(endpoint.key, watched);
+            }
+        }
+    }
+
+    fn set_checks(&mut self, watched: &mut Watched, cluster: &Cluster) {
+        let config = &cluster.config.health;
+        if watched.checks.as_ref().map(|checks| &checks.config) == config.as_ref() {
+            return;
+        }
+        watched.checks = config.clone().map(|config| {
+            let rng = Xoshiro256PlusPlus::seed_from_u64(self.rng.next_u64());
+            let task = check_for_ever(
+                Arc::clone(&watched.endpoint),
+                config.clone(),
+                rng,
+                self.results.clone(),
+            );
+            Checks {
+                config,
+                task: tokio::task::spawn_local(task),
+            }
+        });
+        if watched.checks.is_none() {
+            watched.control.on_checks_removed(self.clock.now());
+        }
+    }
+
+    fn on_finished(&mut self, finished: Finished) {
+        let Some(watched) = self.watched.get_mut(&finished.key) else {
+            return;
+        };
+        let now = self.clock.now();
+        let ok = finished.result.is_ok();
+        match finished.kind {
+            Kind::Check => {
+                if let Err(reason) = finished.result {
+                    watched.reason = Some(reason);
+                }
+                watched.control.on_check(now, ok);
+            }
+            Kind::Probe => watched.control.on_probe(now, ok),
+        }
+    }
+
+    fn tick(&mut self) {
+        let now = self.clock.now();
+        for (&key, watched) in &mut self.watched {
+            if let Some(transition) = watched.control.tick(now, &watched.endpoint.shared) {
+                let reason = watched.reason(transition.verdict);
+                let event = HealthEvent {
+                    endpoint: Arc::clone(&watched.endpoint),
+                    transition,
+                    reason,
+                };
+                if let Err(dropped) = self.events.try_send(event) {
+                    tracing::warn!(endpoint = watched.endpoint.name, %dropped, "nobody takes an endpoint's transition");
+                }
+            }
+            if watched.control.take_probe(now) {
+                let (endpoint, results) = (Arc::clone(&watched.endpoint), self.results.clone());
+                tokio::task::spawn_local(async move {
+                    let result = connect(&endpoint, None).await.map(drop);
+                    let result = result.map_err(|error| crate::chain(&error).to_string());
+                    // The receiver is gone at the end of the process only.
+                    let _at_the_end = results
+                        .send(Finished {
+                            key,
+                            kind: Kind::Probe,
+                            result,
+                        })
+                        .await;
+                });
+            }
+        }
+    }
+}
+
+async fn check_for_ever(
+    endpoint: Arc<Endpoint>,
+    config: HealthConfig,
+    mut rng: Xoshiro256PlusPlus,
+    results: mpsc::Sender<Finished>,
+) {
+    let mut share = move || f64::from((rng.next_u64() >> 32) as u32) / f64::from(u32::MAX);
+    sleep(config.interval.min(FIRST_CHECK_MAX).mul_f64(share())).await;
+    loop {
+        let result = match timeout(config.timeout, config.check.run(&endpoint)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(crate::chain(&error).to_string()),
+            Err(_elapsed) => Err(format!("no answer within {:?}", config.timeout)),
+        };
+        if results
+            .send(Finished {
+                key: endpoint.key,
+                kind: Kind::Check,
+                result,
+            })
+            .await
+            .is_err()
+        {
+            return;
+        }
+        sleep(config.interval.mul_f64(0.9 + 0.2 * share())).await;
+    }
+}

@@ -1,0 +1,281 @@
+//! The command line.
+
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::client::{self, Target};
+use crate::configuration;
+use crate::exit::{Exit, report};
+use crate::launch;
+use crate::status::look::Look;
+use crate::status::render_status;
+use crate::top::run_top;
+
+/// Keeps your services serving while load, data, teams and cost grow.
+#[derive(Debug, Parser)]
+#[command(name = "plimsoll", version, propagate_version = true, after_help = "\
+Examples:
+  plimsoll demo                                  see it work, on this machine, in 70 seconds
+  plimsoll run --to http://127.0.0.1:3000        put it in front of a service, without a file
+  plimsoll init http://127.0.0.1:3000 > plimsoll.toml
+  plimsoll check plimsoll.toml && plimsoll run --config plimsoll.toml
+  plimsoll status                                what burns, what is down, what is slow
+
+Exit codes: 0 done, 1 refused (errors in the file, reload refused), 2 could not run, 3 no running Plimsoll found.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve traffic.
+    Run(Run),
+    /// Two arms side by side, same arrivals: a plain proxy and Plimsoll, through a bad day of 70 seconds.
+    Demo(Demo),
+    /// Write a commented starter file for these endpoints to standard output.
+    #[command(after_help = "Example:\n  plimsoll init http://127.0.0.1:3000 http://127.0.0.1:3001 > plimsoll.toml")]
+    Init {
+        /// Endpoints of your services, as http://host:port.
+        #[arg(required = true)]
+        endpoints: Vec<String>,
+    },
+    /// Check a configuration file; shows all errors at once.
+    #[command(after_help = "Example:\n  plimsoll check plimsoll.toml --json\n\nExit codes: 0 valid, 1 errors, 2 the file can't be read.")]
+    Check {
+        /// The file.
+        file: PathBuf,
+        /// The diagnostics as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the JSON Schema of the configuration file, for editors.
+    Schema,
+    /// One screen: services, budgets, endpoints, warnings.
+    Status {
+        #[command(flatten)]
+        at: At,
+        /// The whole snapshot as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// The same, live.
+    Top {
+        #[command(flatten)]
+        at: At,
+    },
+    /// Read the configuration file again. An invalid one is refused, and the old one stays.
+    Reload {
+        #[command(flatten)]
+        at: At,
+    },
+    /// A process of the demo.
+    #[command(hide = true)]
+    DemoPart {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+}
+
+/// Which running Plimsoll.
+#[derive(Debug, Args)]
+struct At {
+    /// The console's URL, as http://127.0.0.1:7676. By default it is found by the state folder.
+    #[arg(long, value_name = "URL", env = "PLIMSOLL_AT")]
+    at: Option<String>,
+    /// The state folder of the process.
+    #[arg(long, value_name = "FOLDER")]
+    state: Option<PathBuf>,
+}
+
+impl At {
+    fn target(&self) -> Target {
+        Target { url: self.at.clone(), state: self.state.clone() }
+    }
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  plimsoll run --to http://127.0.0.1:3000
+  plimsoll run --to http://127.0.0.1:3000 --listen 0.0.0.0:8080 --observe
+  plimsoll run --config /etc/plimsoll/plimsoll.toml
+  plimsoll run --config /etc/plimsoll/plimsoll.toml --upgrade      take over from the running process
+
+Signals: HUP reloads, TERM and INT drain and end.")]
+pub(crate) struct Run {
+    /// Forward everything to this service; needs no file.
+    #[arg(long, value_name = "URL", conflicts_with = "config", required_unless_present_any = ["config", "last_good"])]
+    pub(crate) to: Option<String>,
+    /// The configuration file.
+    #[arg(long, short, value_name = "FILE", env = "PLIMSOLL_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// With --to: where to listen. Port 0 takes a free one and prints it.
+    #[arg(long, value_name = "ADDRESS", requires = "to")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// With --to: where the console listens.
+    #[arg(long, value_name = "ADDRESS", requires = "to")]
+    pub(crate) console: Option<SocketAddr>,
+    /// With --to: where /metrics, /livez and /readyz are served.
+    #[arg(long, value_name = "ADDRESS", requires = "to")]
+    pub(crate) ops: Option<SocketAddr>,
+    /// Every policy decides and counts, none acts.
+    #[arg(long)]
+    pub(crate) observe: bool,
+    /// The state folder, over that of the file.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) state: Option<PathBuf>,
+    /// Take listeners over from the process that runs on the same state folder; it then drains and ends.
+    #[arg(long)]
+    pub(crate) upgrade: bool,
+    /// Start with the last configuration that was in force, as kept in the state folder.
+    #[arg(long, conflicts_with_all = ["to", "config"])]
+    pub(crate) last_good: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  plimsoll demo
+  plimsoll demo --seed 7 --against nginx
+  plimsoll demo --keep                       leaves it running, with its console
+
+Keys, on a terminal: k kill an endpoint, s slow a dependency, f flood from one tenant, + - load, q end.")]
+struct Demo {
+    /// The same seed offers the same requests.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Leave the right arm running when the demo is over, until ^C.
+    #[arg(long)]
+    keep: bool,
+    /// What the left arm is: nginx or haproxy, where installed.
+    #[arg(long, value_name = "PEER")]
+    against: Option<plimsoll_demo::Against>,
+    /// Plain lines, even on a terminal.
+    #[arg(long)]
+    plain: bool,
+    /// The report as JSON.
+    #[arg(long)]
+    json: bool,
+    /// Short phases, for tests.
+    #[arg(long, hide = true)]
+    short: bool,
+}
+
+pub(crate) fn main() -> ExitCode {
+    // A reader that has gone (`plimsoll status | head`) ends us quietly instead of with a panic.
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { Exit::Failed } else { Exit::Done };
+            let _unprintable = error.print();
+            return code.into();
+        }
+    };
+    match cli.command {
+        Command::Run(run) => {
+            start_log();
+            launch::run(&run).into()
+        }
+        Command::Demo(demo) => {
+            let length =
+                if demo.short { plimsoll_demo::Length::Short } else { plimsoll_demo::Length::Full };
+            plimsoll_demo::run(&plimsoll_demo::DemoOptions {
+                seed: demo.seed,
+                keep: demo.keep,
+                against: demo.against,
+                plain: demo.plain,
+                json: demo.json,
+                length,
+                ..plimsoll_demo::DemoOptions::default()
+            })
+        }
+        Command::DemoPart { args } => plimsoll_demo::run_part(&args),
+        Command::Init { endpoints } => init(&endpoints).into(),
+        Command::Check { file, json } => configuration::check(&file, json).into(),
+        Command::Schema => {
+            print(&format!("{:#}\n", plimsoll_config::schema()));
+            Exit::Done.into()
+        }
+        Command::Status { at, json } => status(&at.target(), json).into(),
+        Command::Top { at } => {
+            let target = at.target();
+            match run_top(move || client::snapshot(&target).map_err(|error| error.to_string())) {
+                Ok(()) => Exit::Done.into(),
+                Err(error) => {
+                    report(&error);
+                    Exit::Unreachable.into()
+                }
+            }
+        }
+        Command::Reload { at } => reload(&at.target()).into(),
+    }
+}
+
+/// Our own log: to standard error, `info` and above unless `PLIMSOLL_LOG` says otherwise.
+fn start_log() {
+    let filter =
+        EnvFilter::try_from_env("PLIMSOLL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(color).with_writer(std::io::stderr).init();
+}
+
+/// Prints to standard output; a reader that has gone is no error.
+pub(crate) fn print(text: &str) {
+    use std::io::Write as _;
+    let _gone = std::io::stdout().write_all(text.as_bytes());
+}
+
+fn init(endpoints: &[String]) -> Exit {
+    let endpoints: Vec<&str> = endpoints.iter().map(String::as_str).collect();
+    match plimsoll_config::init(&endpoints) {
+        Ok(text) => {
+            print(&text);
+            Exit::Done
+        }
+        Err(error) => {
+            report(&error);
+            Exit::Failed
+        }
+    }
+}
+
+fn status(target: &Target, json: bool) -> Exit {
+    let result = if json {
+        client::snapshot_json(target).map(|text| text + "\n")
+    } else {
+        client::snapshot(target).map(|snapshot| render_status(&snapshot, Look::of_stdout()))
+    };
+    match result {
+        Ok(text) => {
+            print(&text);
+            Exit::Done
+        }
+        Err(error) => {
+            report(&error);
+            Exit::Unreachable
+        }
+    }
+}
+
+fn reload(target: &Target) -> Exit {
+    match client::reload(target) {
+        Ok(said) => {
+            print(&format!("{said}\n"));
+            Exit::Done
+        }
+        Err(client::ClientError::Refused(said)) => {
+            eprintln!("{said}");
+            Exit::Refused
+        }
+        Err(error) => {
+            report(&error);
+            Exit::Unreachable
+        }
+    }
+}

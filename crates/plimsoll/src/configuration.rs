@@ -1,0 +1,141 @@
+//! Reading the configuration, and showing what is wrong with it.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use plimsoll_config::{Config, Diagnostic, Severity};
+
+use crate::cli::{Run, print};
+use crate::exit::Exit;
+
+/// Where a configuration comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// This file; read again on reload.
+    File(PathBuf),
+    /// The command line: nothing to read again.
+    Target,
+    /// The last good one, from the state folder.
+    LastGood { text: String, file: String },
+}
+
+/// A configuration that can be put in force.
+#[derive(Clone, Debug)]
+pub(crate) struct Loaded {
+    pub(crate) config: Config,
+    /// The text it was made of; empty for `run --to`.
+    pub(crate) text: String,
+    /// Of the text, hexadecimal.
+    pub(crate) hash: String,
+    /// The file it came from.
+    pub(crate) path: Option<String>,
+    /// What is not wrong, but worth a look, ready to print.
+    pub(crate) warnings: String,
+}
+
+/// A configuration that can't be used; the text is ready to print.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct LoadError(pub(crate) String);
+
+impl Source {
+    /// What `run` was given.
+    pub(crate) fn of(run: &Run) -> Self {
+        match &run.config {
+            Some(path) => Self::File(path.clone()),
+            None => Self::Target,
+        }
+    }
+}
+
+/// Reads and checks a configuration.
+pub(crate) fn load(source: &Source, run: &Run) -> Result<Loaded, LoadError> {
+    let mut loaded = match source {
+        Source::File(path) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| LoadError(format!("error: reading {}: {error}", path.display())))?;
+            from_text(text, &path.display().to_string())?
+        }
+        Source::LastGood { text, file } => from_text(text.clone(), file)?,
+        Source::Target => {
+            let target = run.to.as_deref().unwrap_or_default();
+            let config = Config::for_target(target, run.listen, run.console, run.ops)
+                .map_err(|error| LoadError(format!("error: {error}")))?;
+            Loaded {
+                config,
+                text: String::new(),
+                hash: hash(target),
+                path: None,
+                warnings: String::new(),
+            }
+        }
+    };
+    if run.observe {
+        loaded.config.gateway.mode = plimsoll_core::Mode::Observe;
+    }
+    Ok(loaded)
+}
+
+fn from_text(text: String, file: &str) -> Result<Loaded, LoadError> {
+    let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let (config, mut diagnostics) = plimsoll_config::parse(&text, file)
+        .map_err(|errors| LoadError(plimsoll_config::render(&errors, &text, file, color)))?;
+    diagnostics.extend(plimsoll_config::check_files(&text, file));
+    let rendered = plimsoll_config::render(&diagnostics, &text, file, color);
+    if diagnostics.iter().any(|it| it.severity == Severity::Error) {
+        return Err(LoadError(rendered));
+    }
+    Ok(Loaded { config, hash: hash(&text), text, path: Some(file.to_owned()), warnings: rendered })
+}
+
+/// Tells two texts apart; not for security.
+fn hash(text: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
+
+/// `plimsoll check FILE`
+pub(crate) fn check(path: &Path, json: bool) -> Exit {
+    let file = path.display().to_string();
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => {
+            eprintln!("error: reading {file}: {error}");
+            return Exit::Failed;
+        }
+    };
+    let (mut diagnostics, summary) = match plimsoll_config::parse(&text, &file) {
+        Ok((config, warnings)) => {
+            let summary = format!(
+                "{file} is valid: {} service{}, {} route{}\n",
+                config.services.len(),
+                if config.services.len() == 1 { "" } else { "s" },
+                config.routes.len(),
+                if config.routes.len() == 1 { "" } else { "s" },
+            );
+            (warnings, summary)
+        }
+        Err(errors) => (errors, String::new()),
+    };
+    diagnostics.extend(plimsoll_config::check_files(&text, &file));
+    let errors = diagnostics.iter().filter(|it| it.severity == Severity::Error).count();
+    if json {
+        print(&format!("{:#}\n", plimsoll_config::to_json(&diagnostics, &text, &file)));
+    } else {
+        show(&diagnostics, &text, &file, errors, &summary);
+    }
+    if errors == 0 { Exit::Done } else { Exit::Refused }
+}
+
+fn show(diagnostics: &[Diagnostic], text: &str, file: &str, errors: usize, summary: &str) {
+    let color = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let mut out = plimsoll_config::render(diagnostics, text, file, color);
+    if errors == 0 {
+        out.push_str(summary);
+    } else {
+        out.push_str(&format!("\n{errors} error{} in {file}\n", if errors == 1 { "" } else { "s" }));
+    }
+    print(&out);
+}

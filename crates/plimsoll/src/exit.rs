@@ -1,0 +1,32 @@
+//! Exit codes, as documented in `docs/reference/exit-codes.md`.
+
+use std::process::ExitCode;
+
+/// What a command ends with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// It did what was asked.
+    Done = 0,
+    /// It ran, and the answer is no: the configuration has errors, the reload was refused.
+    Refused = 1,
+    /// It could not run: a file that can't be read, a wrong option, a port in use.
+    Failed = 2,
+    /// There is no running Plimsoll to talk to.
+    Unreachable = 3,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Prints an error with its causes, one to a line.
+pub(crate) fn report(error: &dyn std::error::Error) {
+    eprintln!("error: {error}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        eprintln!("  because: {cause}");
+        source = cause.source();
+    }
+}

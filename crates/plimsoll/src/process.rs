@@ -1,0 +1,525 @@
+//! The running process: the control thread's loop.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use plimsoll_console::{ConsoleOptions, Control, Token, serve_console, serve_ops};
+use plimsoll_core::{Instant, Timestamp};
+use plimsoll_gateway::{AccessLogWriter, Gateway, Plan, ServiceShared, bind};
+use plimsoll_measure::{ConfigView, EVENTS_MAX, EventView, Inputs, Measure, Registry};
+use plimsoll_policy::Verdict;
+use plimsoll_upstream::{Clock, Clusters, Health, HealthEvent, Resolver};
+use tokio::net::UnixListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::cli::Run;
+use crate::configuration::{self, Loaded, Source};
+use crate::exit::Exit;
+use crate::launch::{LaunchError, side_listener};
+use crate::state::{LastGood, StateFolder};
+use crate::systemd;
+use crate::upgrade::{self, Package, Predecessor};
+use crate::view::{ReloadRequest, Since, View, service_inputs};
+use crate::wiring;
+
+/// How often certificate files are looked at.
+const CERTIFICATES_EVERY: u64 = 5;
+/// Reloads that may wait for their turn.
+const RELOADS_MAX: usize = 16;
+/// Health transitions that may wait.
+const HEALTH_EVENTS_MAX: usize = 1024;
+
+/// What a process is made of.
+pub(crate) struct Parts {
+    pub(crate) run: Run,
+    pub(crate) source: Source,
+    pub(crate) loaded: Loaded,
+    pub(crate) state: StateFolder,
+    pub(crate) lock: File,
+    pub(crate) token: String,
+    pub(crate) clock: Clock,
+    pub(crate) threads: usize,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) shared: BTreeMap<String, Arc<ServiceShared>>,
+    pub(crate) clusters: Arc<Clusters>,
+    pub(crate) resolver: Resolver,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) gateway: Gateway,
+    pub(crate) access_log: AccessLogWriter,
+    pub(crate) ops: TcpListener,
+    pub(crate) console: TcpListener,
+    pub(crate) seed: u64,
+}
+
+/// A server of the control thread.
+struct Server {
+    configured: SocketAddr,
+    listener: TcpListener,
+    task: JoinHandle<()>,
+}
+
+/// The running process.
+pub(crate) struct Process {
+    run: Run,
+    source: Source,
+    loaded: Loaded,
+    loaded_at: Timestamp,
+    state: StateFolder,
+    lock: File,
+    token: String,
+    clock: Clock,
+    started: Instant,
+    threads: usize,
+    registry: Arc<Registry>,
+    shared: BTreeMap<String, Arc<ServiceShared>>,
+    clusters: watch::Sender<Arc<Clusters>>,
+    plan: Arc<Plan>,
+    gateway: Gateway,
+    access_log: AccessLogWriter,
+    measure: Measure,
+    view: Arc<View>,
+    events: VecDeque<EventView>,
+    since: Since,
+    ops: Server,
+    console: Server,
+    reloads: mpsc::Receiver<ReloadRequest>,
+    health: mpsc::Receiver<HealthEvent>,
+    upgrades: UnixListener,
+    ticks: u64,
+}
+
+/// What the loop woke up for.
+enum Wake {
+    Tick,
+    Health(HealthEvent),
+    Hangup,
+    Stop,
+    Reload(ReloadRequest),
+    Successor(UnixStream),
+    HandedOver(std::io::Result<()>),
+}
+
+impl Process {
+    /// Starts everything that runs beside the data plane. Inside the control thread's runtime.
+    pub(crate) fn begin(parts: Parts) -> Result<Self, LaunchError> {
+        let (reload_sender, reloads) = mpsc::channel(RELOADS_MAX);
+        let (health_sender, health) = mpsc::channel(HEALTH_EVENTS_MAX);
+        let now = parts.clock.now();
+        let timestamp = parts.clock.timestamp();
+        let mut measure =
+            Measure::new(Arc::clone(&parts.registry), wiring::layout(&parts.loaded.config), now);
+        measure.tick(now);
+        let view = Arc::new(View {
+            registry: Arc::clone(&parts.registry),
+            snapshot: ArcSwap::from_pointee(measure.snapshot(timestamp, &Inputs::default())),
+            access_log: parts.access_log.sender(),
+            started: timestamp,
+            not_ready: std::sync::Mutex::new(Some("starting".to_owned())),
+            reloads: reload_sender,
+        });
+        let (clusters, receiver) = watch::channel(parts.clusters);
+        tokio::spawn(Health::new(parts.clock, parts.seed, health_sender).run(receiver.clone()));
+        tokio::spawn(parts.resolver.run(receiver));
+        let config = &parts.loaded.config;
+        let ops = Server::ops(config.ops_listen, parts.ops, &view).map_err(LaunchError::Runtime)?;
+        let console = Server::console(config.console_listen, parts.console, &view, &parts.token)
+            .map_err(LaunchError::Runtime)?;
+        let upgrades = upgrade::listen(&parts.state.upgrade_socket())
+            .and_then(UnixListener::from_std)
+            .map_err(LaunchError::Runtime)?;
+        parts.state.write_running(console.address())?;
+        let mut process = Self {
+            run: parts.run,
+            source: parts.source,
+            loaded: parts.loaded,
+            loaded_at: timestamp,
+            state: parts.state,
+            lock: parts.lock,
+            token: parts.token,
+            clock: parts.clock,
+            started: now,
+            threads: parts.threads,
+            registry: parts.registry,
+            shared: parts.shared,
+            clusters,
+            plan: parts.plan,
+            gateway: parts.gateway,
+            access_log: parts.access_log,
+            measure,
+            view,
+            events: VecDeque::new(),
+            since: BTreeMap::new(),
+            ops,
+            console,
+            reloads,
+            health,
+            upgrades,
+            ticks: 0,
+        };
+        process.keep_last_good();
+        process.tick();
+        Ok(process)
+    }
+
+    /// Serves until it is told to end.
+    pub(crate) async fn run(mut self, predecessor: Option<Predecessor>) -> Exit {
+        let signals = [SignalKind::hangup(), SignalKind::terminate(), SignalKind::interrupt()].map(signal);
+        let [Ok(mut hangup), Ok(mut terminate), Ok(mut interrupt)] = signals else {
+            eprintln!("error: signals can't be received");
+            return Exit::Failed;
+        };
+        self.announce();
+        self.view.set_not_ready(None);
+        systemd::notify(&format!("READY=1\nMAINPID={}", std::process::id()));
+        if let Some(predecessor) = predecessor
+            && let Err(error) = predecessor.release()
+        {
+            tracing::warn!(%error, "the predecessor can't be told that we serve: it goes on");
+        }
+        let mut ticks = tokio::time::interval(Duration::from_secs(1));
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let (handover_sender, mut handovers) = mpsc::channel(1);
+        loop {
+            let wake = tokio::select! {
+                _ = ticks.tick() => Wake::Tick,
+                Some(event) = self.health.recv() => Wake::Health(event),
+                _ = hangup.recv() => Wake::Hangup,
+                _ = terminate.recv() => Wake::Stop,
+                _ = interrupt.recv() => Wake::Stop,
+                Some(request) = self.reloads.recv() => Wake::Reload(request),
+                Ok((stream, _)) = self.upgrades.accept() => match stream.into_std() {
+                    Ok(stream) => Wake::Successor(stream),
+                    Err(_) => continue,
+                },
+                Some(result) = handovers.recv() => Wake::HandedOver(result),
+            };
+            match wake {
+                Wake::Tick => self.tick(),
+                Wake::Health(event) => self.on_health(&event),
+                Wake::Hangup => match self.reload().await {
+                    Ok(said) => tracing::info!("{said}"),
+                    Err(why) => eprintln!("{why}"),
+                },
+                Wake::Reload(request) => {
+                    let result = self.reload().await;
+                    match &result {
+                        Ok(said) => tracing::info!("{said}"),
+                        Err(why) => eprintln!("{why}"),
+                    }
+                    let _asker_is_gone = request.send(result);
+                }
+                Wake::Stop => break,
+                Wake::Successor(stream) => self.hand_over(stream, handover_sender.clone()),
+                Wake::HandedOver(Ok(())) => {
+                    tracing::info!("a successor serves: this process drains");
+                    self.ops.task.abort();
+                    self.console.task.abort();
+                    break;
+                }
+                Wake::HandedOver(Err(error)) => {
+                    tracing::warn!(%error, "the take-over failed: this process goes on");
+                }
+            }
+        }
+        systemd::notify("STOPPING=1");
+        self.view.set_not_ready(Some("draining"));
+        let within = self.loaded.config.gateway.drain;
+        tracing::info!(?within, connections = self.gateway.stats().connections, "draining");
+        self.gateway.drain(within);
+        let mut polls = tokio::time::interval(Duration::from_millis(10));
+        while !self.gateway.is_drained() {
+            tokio::select! {
+                _ = polls.tick() => (),
+                _ = ticks.tick() => self.tick(),
+                _ = terminate.recv() => { tracing::warn!("told to end again: cutting what is left"); break }
+                _ = interrupt.recv() => { tracing::warn!("told to end again: cutting what is left"); break }
+            }
+        }
+        drop(self.gateway);
+        self.access_log.close();
+        tracing::info!("ended");
+        Exit::Done
+    }
+
+    /// The lines a person sees first.
+    fn announce(&self) {
+        for (_, address) in self.gateway.addresses() {
+            eprintln!("listening on {address}");
+        }
+        eprintln!("console on http://{}", self.console.address());
+        eprintln!("metrics on http://{}/metrics", self.ops.address());
+        let services: Vec<&str> = self.loaded.config.services.keys().map(String::as_str).collect();
+        let observing = self.loaded.config.gateway.mode == plimsoll_core::Mode::Observe;
+        tracing::info!(
+            services = services.join(","),
+            threads = self.threads,
+            observing,
+            state = %self.state.path().display(),
+            "serving"
+        );
+    }
+
+    fn tick(&mut self) {
+        self.ticks += 1;
+        let now = self.clock.now();
+        self.measure.tick(now);
+        if self.ticks.is_multiple_of(CERTIFICATES_EVERY) {
+            for result in self.gateway.refresh_certificates() {
+                match result {
+                    Ok(address) => self.note(None, format!("certificates of {address} were read again")),
+                    Err(error) => tracing::warn!(
+                        error = %with_causes(&error),
+                        "certificates have changed and can't be used: the old ones stay"
+                    ),
+                }
+            }
+        }
+        let stats = self.gateway.stats();
+        let mut warnings = Vec::new();
+        if stats.connections_refused > 0 {
+            warnings.push(format!(
+                "{} connections were turned away at a limit of [gateway.limits]",
+                stats.connections_refused
+            ));
+        }
+        let dead = self.gateway.stopped();
+        if dead > 0 {
+            warnings.push(format!("{dead} of {} data-plane threads have died: restart the process", self.threads));
+        }
+        let inputs = Inputs {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            instance: instance_name(),
+            uptime: now - self.started,
+            mode: self.loaded.config.gateway.mode,
+            config: ConfigView {
+                path: self.loaded.path.clone(),
+                hash: self.loaded.hash.clone(),
+                loaded_at: self.loaded_at,
+            },
+            connections: stats.connections as u64,
+            services: service_inputs(&self.plan, &self.since, now),
+            events: self.events.iter().cloned().collect(),
+            warnings,
+        };
+        let snapshot = self.measure.snapshot(self.clock.timestamp(), &inputs);
+        self.view.snapshot.store(Arc::new(snapshot));
+    }
+
+    fn on_health(&mut self, event: &HealthEvent) {
+        let endpoint = &event.endpoint;
+        let key = (endpoint.service.clone(), endpoint.name.clone());
+        self.since.insert(key, self.clock.timestamp());
+        let text = match event.transition.verdict {
+            Verdict::Up { .. } => format!("endpoint {} is up", endpoint.name),
+            Verdict::Down(cause) => match &event.reason {
+                Some(reason) => format!("endpoint {} is down: {reason}", endpoint.name),
+                None => format!("endpoint {} is down by {}", endpoint.name, cause.name()),
+            },
+        };
+        if event.transition.verdict.is_up() {
+            tracing::info!(service = endpoint.service, "{text}");
+        } else {
+            tracing::warn!(service = endpoint.service, "{text}");
+        }
+        self.note(Some(endpoint.service.clone()), text);
+        let up = |name: &str| {
+            let cluster = self.plan.services.iter().find(|service| service.name == name)?;
+            Some(cluster.cluster.endpoints.iter().any(|it| it.shared.verdict().is_up()))
+        };
+        if up(&endpoint.service) == Some(false) {
+            let service = endpoint.service.clone();
+            tracing::warn!(service, "no endpoint is up: requests are sent to all of them");
+            self.note(Some(service), "no endpoint is up: requests are sent to all of them".to_owned());
+        }
+    }
+
+    fn note(&mut self, service: Option<String>, text: String) {
+        self.events.push_front(EventView { at: self.clock.timestamp(), service, text });
+        self.events.truncate(EVENTS_MAX);
+    }
+
+    /// Reads the configuration again. On an error nothing has changed.
+    async fn reload(&mut self) -> Result<String, String> {
+        let source = match &self.source {
+            // What was last good is not read again: the file it came from is.
+            Source::LastGood { file, .. } => Source::File(file.into()),
+            other => other.clone(),
+        };
+        if source == Source::Target {
+            return Ok("nothing to reload: this process was started with --to, without a file".to_owned());
+        }
+        let loaded = configuration::load(&source, &self.run)
+            .map_err(|error| format!("{error}\nreload refused: the configuration in force stays"))?;
+        self.apply(loaded, source)
+            .map_err(|why| format!("error: {why}\nreload refused: the configuration in force stays"))?;
+        let unresolved = {
+            let clusters = Arc::clone(&self.clusters.borrow());
+            // The resolver's own loop refreshes; here new names get their first addresses.
+            Resolver::new(self.clock).resolve_all(&clusters, Duration::from_secs(3)).await
+        };
+        for problem in unresolved {
+            tracing::warn!("{problem}");
+        }
+        eprint!("{}", self.loaded.warnings);
+        Ok(format!("reloaded: {}", self.loaded.path.clone().unwrap_or_default()))
+    }
+
+    fn apply(&mut self, loaded: Loaded, source: Source) -> Result<(), String> {
+        let config = &loaded.config;
+        let old = Arc::clone(&self.clusters.borrow());
+        let clusters = old.update(wiring::clusters(config)).map_err(|error| with_causes(&error))?;
+        let open: Vec<SocketAddr> = self.gateway.addresses().map(|(configured, _)| configured).collect();
+        let mut bound = Vec::new();
+        for listener in &config.gateway.listen {
+            if !open.contains(&listener.address) {
+                bound.push(bind(listener.address, self.threads).map_err(|error| with_causes(&error))?);
+            }
+        }
+        let ops = self.ops.changed(config.ops_listen)?;
+        let console = self.console.changed(config.console_listen)?;
+        let mut shared = self.shared.clone();
+        let plan = Arc::new(Plan::new(Arc::new(config.clone()), &clusters, &self.registry, &mut shared));
+        self.gateway.apply(Arc::clone(&plan), bound).map_err(|error| with_causes(&error))?;
+        if let Err(error) = self.access_log.reopen(&config.gateway.log.to) {
+            tracing::warn!(error = %with_causes(&error), "the access log stays where it was");
+        }
+        // From here on nothing fails.
+        clusters.supersede(&old);
+        self.clusters.send_replace(Arc::new(clusters));
+        self.measure.set_layout(wiring::layout(config));
+        if config.gateway.threads.is_some_and(|threads| threads != self.threads) {
+            tracing::warn!("`gateway.threads` takes effect with the next start or upgrade");
+        }
+        let (ops_address, console_address) = (config.ops_listen, config.console_listen);
+        self.shared = shared;
+        self.plan = plan;
+        self.loaded = loaded;
+        self.loaded_at = self.clock.timestamp();
+        self.source = source;
+        if let Some(listener) = ops {
+            self.ops.task.abort();
+            match Server::ops(ops_address, listener, &self.view) {
+                Ok(server) => self.ops = server,
+                Err(error) => tracing::error!(%error, "the ops endpoints can't be served"),
+            }
+        }
+        if let Some(listener) = console {
+            self.console.task.abort();
+            match Server::console(console_address, listener, &self.view, &self.token) {
+                Ok(server) => self.console = server,
+                Err(error) => tracing::error!(%error, "the console can't be served"),
+            }
+            if let Err(error) = self.state.write_running(self.console.address()) {
+                tracing::warn!(error = %with_causes(&error), "the command line won't find this process");
+            }
+        }
+        self.keep_last_good();
+        let text = format!("configuration {} is in force", self.loaded.hash);
+        self.note(None, text);
+        self.tick();
+        Ok(())
+    }
+
+    fn keep_last_good(&self) {
+        let Some(file) = &self.loaded.path else { return };
+        let last_good = LastGood {
+            version: 1,
+            file: file.clone(),
+            text: self.loaded.text.clone(),
+            loaded_at: self.loaded_at.to_rfc3339(),
+        };
+        if let Err(error) = self.state.write_last_good(&last_good) {
+            tracing::warn!(error = %with_causes(&error), "the configuration in force can't be kept in the state folder");
+        }
+    }
+
+    /// Gives a successor what it asks for, on a thread of its own; the loop hears how it went.
+    fn hand_over(&self, stream: UnixStream, done: mpsc::Sender<std::io::Result<()>>) {
+        let package = self.package();
+        let spawned = std::thread::Builder::new().name("hand-over".to_owned()).spawn(move || {
+            let result = package.and_then(|package| upgrade::hand_over(stream, &package));
+            let _process_is_gone = done.blocking_send(result);
+        });
+        if let Err(error) = spawned {
+            tracing::warn!(%error, "a successor can't be served");
+        }
+    }
+
+    fn package(&self) -> std::io::Result<Package> {
+        let mut listeners = BTreeMap::new();
+        for (configured, sockets) in self.gateway.sockets() {
+            let copies = sockets.iter().map(TcpListener::try_clone).collect::<std::io::Result<_>>()?;
+            listeners.insert(configured, copies);
+        }
+        Ok(Package {
+            lock: self.lock.try_clone()?,
+            ops: (self.ops.configured, self.ops.listener.try_clone()?),
+            console: (self.console.configured, self.console.listener.try_clone()?),
+            listeners,
+        })
+    }
+}
+
+impl Server {
+    fn ops(configured: SocketAddr, listener: TcpListener, view: &Arc<View>) -> std::io::Result<Self> {
+        let (copy, control) = (listener.try_clone()?, Arc::clone(view) as Arc<dyn Control>);
+        let task = tokio::spawn(async move {
+            if let Err(error) = serve_ops(copy, control).await {
+                tracing::error!(%error, "the ops endpoints have stopped");
+            }
+        });
+        Ok(Self { configured, listener, task })
+    }
+
+    fn console(
+        configured: SocketAddr,
+        listener: TcpListener,
+        view: &Arc<View>,
+        token: &str,
+    ) -> std::io::Result<Self> {
+        let (copy, control) = (listener.try_clone()?, Arc::clone(view) as Arc<dyn Control>);
+        let options = ConsoleOptions { token: Token::new(token), hosts: Vec::new() };
+        let task = tokio::spawn(async move {
+            if let Err(error) = serve_console(copy, control, options).await {
+                tracing::error!(%error, "the console has stopped");
+            }
+        });
+        Ok(Self { configured, listener, task })
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.listener.local_addr().unwrap_or(self.configured)
+    }
+
+    /// A new listener, if the address has changed.
+    fn changed(&self, configured: SocketAddr) -> Result<Option<TcpListener>, String> {
+        if configured == self.configured {
+            return Ok(None);
+        }
+        side_listener(configured, None).map(Some).map_err(|error| with_causes(&error))
+    }
+}
+
+/// An error with its causes, on one line.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+fn instance_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map_or_else(|_| "plimsoll".to_owned(), |name| name.trim().to_owned())
+}

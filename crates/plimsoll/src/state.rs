@@ -1,0 +1,209 @@
+//! The state folder: the lock, the token of the command line, where the console is, the last good
+//! configuration.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// The last configuration that was put in force: enough to start without the file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LastGood {
+    /// Of this file's own form.
+    pub(crate) version: u32,
+    /// The file it came from.
+    pub(crate) file: String,
+    /// Its content.
+    pub(crate) text: String,
+    /// When it came into force, RFC 3339.
+    pub(crate) loaded_at: String,
+}
+
+/// Where the running process can be asked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Running {
+    pid: u32,
+    console: SocketAddr,
+}
+
+/// The state folder can't be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StateError {
+    #[error(
+        "another Plimsoll runs on the state folder {folder}; end it, give this one a folder of its own with --state, or take over from it with --upgrade"
+    )]
+    Locked { folder: PathBuf },
+    #[error("using the state folder {folder}; give another one with --state")]
+    Io {
+        folder: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A state folder.
+#[derive(Clone, Debug)]
+pub(crate) struct StateFolder {
+    path: PathBuf,
+}
+
+impl StateFolder {
+    /// The folder given, else the service manager's, else this user's.
+    pub(crate) fn locate(given: Option<&Path>) -> Self {
+        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let path = given
+            .map(Path::to_owned)
+            // systemd gives a list; the first is ours.
+            .or_else(|| {
+                let list = std::env::var("STATE_DIRECTORY").ok()?;
+                list.split(':').next().filter(|path| !path.is_empty()).map(PathBuf::from)
+            })
+            .unwrap_or_else(|| {
+                if rustix::process::geteuid().is_root() {
+                    PathBuf::from("/var/lib/plimsoll")
+                } else {
+                    variable("XDG_STATE_HOME")
+                        .or_else(|| variable("HOME").map(|home| home.join(".local/state")))
+                        .unwrap_or_else(std::env::temp_dir)
+                        .join("plimsoll")
+                }
+            });
+        Self { path }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes the folder, for this user alone.
+    pub(crate) fn create(&self) -> Result<(), StateError> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.path).map_err(|source| self.failed(source))
+    }
+
+    /// Takes the lock; it is held for as long as the file is open.
+    pub(crate) fn lock(&self) -> Result<File, StateError> {
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(self.path.join("lock"))
+            .map_err(|source| self.failed(source))?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => Err(StateError::Locked { folder: self.path.clone() }),
+            Err(TryLockError::Error(source)) => Err(self.failed(source)),
+        }
+    }
+
+    /// Whether a process holds the lock.
+    fn is_locked(&self) -> bool {
+        let Ok(file) = OpenOptions::new().write(true).open(self.path.join("lock")) else { return false };
+        matches!(file.try_lock(), Err(TryLockError::WouldBlock))
+    }
+
+    /// The token of the command line; made, 0600, if there is none.
+    pub(crate) fn make_token(&self) -> Result<String, StateError> {
+        if let Some(token) = self.token() {
+            return Ok(token);
+        }
+        let mut random = [0_u8; 24];
+        File::open("/dev/urandom")
+            .and_then(|mut file| io::Read::read_exact(&mut file, &mut random))
+            .map_err(|source| self.failed(source))?;
+        let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.write("token", token.as_bytes())?;
+        Ok(token)
+    }
+
+    /// The token, if this user may read it.
+    pub(crate) fn token(&self) -> Option<String> {
+        let token = fs::read_to_string(self.path.join("token")).ok()?;
+        Some(token.trim().to_owned()).filter(|token| token.len() >= 32)
+    }
+
+    /// Says where this process can be asked.
+    pub(crate) fn write_running(&self, console: SocketAddr) -> Result<(), StateError> {
+        let running = Running { pid: std::process::id(), console };
+        self.write("running.json", &serde_json::to_vec(&running).unwrap_or_default())
+    }
+
+    /// Where the process that holds the lock can be asked.
+    pub(crate) fn console_address(&self) -> Option<SocketAddr> {
+        if !self.is_locked() {
+            return None;
+        }
+        let running: Running = serde_json::from_slice(&fs::read(self.path.join("running.json")).ok()?).ok()?;
+        Some(running.console)
+    }
+
+    pub(crate) fn write_last_good(&self, last_good: &LastGood) -> Result<(), StateError> {
+        self.write("last-good.json", &serde_json::to_vec_pretty(last_good).unwrap_or_default())
+    }
+
+    pub(crate) fn last_good(&self) -> Option<LastGood> {
+        serde_json::from_slice(&fs::read(self.path.join("last-good.json")).ok()?).ok()
+    }
+
+    pub(crate) fn upgrade_socket(&self) -> PathBuf {
+        self.path.join("upgrade.sock")
+    }
+
+    /// Writes a file whole or not at all, for this user alone.
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
+        let temporary = self.path.join(format!(".{name}.{}", std::process::id()));
+        let result = (|| {
+            let mut file =
+                OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            fs::rename(&temporary, self.path.join(name))
+        })();
+        result.map_err(|source| self.failed(source))
+    }
+
+    fn failed(&self, source: io::Error) -> StateError {
+        StateError::Io { folder: self.path.clone(), source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_can_be_locked_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = StateFolder::locate(Some(&dir.path().join("state")));
+        folder.create().unwrap();
+        let held = folder.lock().unwrap();
+        assert!(matches!(folder.lock(), Err(StateError::Locked { .. })));
+        drop(held);
+        assert!(folder.lock().is_ok());
+    }
+
+    #[test]
+    fn the_token_stays_and_is_for_its_owner_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let folder = StateFolder::locate(Some(dir.path()));
+        let token = folder.make_token().unwrap();
+        assert_eq!(folder.make_token().unwrap(), token);
+        let mode = fs::metadata(dir.path().join("token")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_process_that_is_gone_is_not_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = StateFolder::locate(Some(dir.path()));
+        let held = folder.lock().unwrap();
+        folder.write_running("127.0.0.1:7676".parse().unwrap()).unwrap();
+        assert!(folder.console_address().is_some());
+        drop(held);
+        assert!(folder.console_address().is_none());
+    }
+}

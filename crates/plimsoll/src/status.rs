@@ -1,0 +1,251 @@
+//! `plimsoll status`: one screen that says how the services stand, from one [`Snapshot`].
+//!
+//! Words, order and marks are those of the console and of `top`. Colour only repeats the mark: `NO_COLOR`, a
+//! pipe and a screen reader lose nothing.
+//! Elsewhere: the pieces of a row (`row`), the live screen (`top`).
+
+pub(crate) mod look;
+#[cfg(test)]
+pub(crate) mod made_up;
+pub(crate) mod row;
+
+use plimsoll_core::{Mode, Timestamp};
+use plimsoll_measure::{ServiceView, Snapshot, figure};
+
+use look::{Look, Tone, clean};
+
+/// How many events `status` shows.
+const EVENTS: usize = 6;
+
+/// The whole screen, lines ended by a newline.
+pub(crate) fn render_status(snapshot: &Snapshot, look: Look) -> String {
+    let mut lines = vec![title(snapshot, look), configuration(snapshot, look)];
+    lines.extend(warnings(snapshot, look));
+    lines.push(String::new());
+    let services = row::by_urgency(&snapshot.services);
+    if services.is_empty() {
+        lines.push("no service yet: `plimsoll init` writes a file to start from".to_owned());
+    } else {
+        lines.push(row::header(&snapshot.services, look));
+        for service in services {
+            lines.push(row::service(service, snapshot.now, look));
+            lines.extend(details(service, snapshot.now, look));
+        }
+    }
+    if let Some(observed) = snapshot.services.iter().find_map(row::observed) {
+        let line = format!("  budgets are about what was observed so far: {observed}");
+        lines.push(look.paint(Tone::Quiet, &look.cut(&line)));
+    }
+    let unrouted = &snapshot.unrouted;
+    if unrouted.requests_total > 0 {
+        let count = figure::count(unrouted.requests_total);
+        let line = format!("  {count} requests had no route or were malformed, since the start");
+        lines.push(look.paint(Tone::Quiet, &look.cut(&line)));
+    }
+    if !snapshot.recent_events.is_empty() {
+        lines.push(String::new());
+        lines.push(look.paint(Tone::Strong, "Recent"));
+        lines.extend(events(snapshot, EVENTS, look));
+    }
+    let mut out = String::new();
+    for line in lines {
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+fn title(snapshot: &Snapshot, look: Look) -> String {
+    let mode = match snapshot.mode {
+        Mode::Enforce => "enforce",
+        Mode::Observe => "observe",
+        Mode::Off => "off",
+    };
+    let line = format!(
+        "-o- Plimsoll {}  {}  {} UTC  up {}  mode {mode}  {} connections",
+        clean(&snapshot.version),
+        clean(&snapshot.instance),
+        figure::clock(snapshot.now, 8),
+        figure::duration(snapshot.uptime_seconds),
+        figure::count(snapshot.connections),
+    );
+    look.paint(Tone::Strong, &look.cut(&line))
+}
+
+fn configuration(snapshot: &Snapshot, look: Look) -> String {
+    let config = &snapshot.config;
+    let path = config
+        .path
+        .as_deref()
+        .map_or_else(|| "without a file".to_owned(), clean);
+    let hash: String = clean(&config.hash).chars().take(12).collect();
+    let loaded = figure::duration(snapshot.now.since(config.loaded_at).as_secs_f64());
+    look.paint(
+        Tone::Quiet,
+        &look.cut(&format!("configuration {path} {hash}, loaded {loaded} ago")),
+    )
+}
+
+/// One line for each, cut to the width.
+pub(crate) fn warnings(snapshot: &Snapshot, look: Look) -> Vec<String> {
+    let observing = (snapshot.mode == Mode::Observe)
+        .then(|| "observing only: policies decide and count, nothing acts".to_owned());
+    observing
+        .iter()
+        .chain(&snapshot.warnings)
+        .map(|warning| look.paint(Tone::Burning, &look.cut(&format!("! {}", clean(warning)))))
+        .collect()
+}
+
+/// What is not as it should be: causes, endpoints out, further objectives that are short of budget.
+fn details(service: &ServiceView, now: Timestamp, look: Look) -> Vec<String> {
+    let mut lines = Vec::new();
+    let causes = row::causes(service, 4);
+    if !causes.is_empty() {
+        lines.push(format!("not good over 1 min: {causes}"));
+    }
+    lines.extend(row::endpoints_out(service, now));
+    let shown = service.tightest().map(|objective| objective.name.as_str());
+    for objective in service
+        .objectives
+        .iter()
+        .filter(|objective| Some(objective.name.as_str()) != shown)
+    {
+        let name = clean(&objective.name);
+        let left = figure::budget_left(objective.budget_left, "");
+        let burn = figure::burn(objective.burn_over("1h"));
+        lines.push(format!("{name}: {left} of its budget left, burn 1h {burn}"));
+    }
+    lines
+        .iter()
+        .map(|line| look.paint(Tone::Quiet, &look.cut(&look.text(&format!("    {line}")))))
+        .collect()
+}
+
+/// The newest first.
+pub(crate) fn events(snapshot: &Snapshot, events_max: usize, look: Look) -> Vec<String> {
+    let event = |event: &plimsoll_measure::EventView| {
+        let service = event.service.as_deref().map(clean).unwrap_or_default();
+        let line = format!(
+            "{} {service:<12} {}",
+            figure::clock(event.at, 8),
+            clean(&event.text)
+        );
+        look.cut(&look.text(&line))
+    };
+    snapshot
+        .recent_events
+        .iter()
+        .take(events_max)
+        .map(event)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use super::made_up::made_up;
+    use super::*;
+
+    #[test]
+    fn one_screen_answers_what_is_wrong() {
+        assert_snapshot!(render_status(&made_up(), Look::plain(100)), @r"
+        -o- Plimsoll 0.1.0  shop-eu-1  14:10:52 UTC  up 2d 3h  mode enforce  1,204 connections
+        configuration /etc/plimsoll.toml 5d41402abc4b, loaded 2h ago
+        ! no endpoint of catalog is healthy: serving to all of them
+
+          service                  budget left 28d      burn 1h    req/s   P99 1m / goal   bad 1m
+        ■ reports                  ▆▆▆▆▆▆▆▆▆▆o▆     −8%    1.4×      3.1     8.4s / 5.0s       0%
+        ▲ checkout                 ▆▆▆▆▏·····o      58%    6.8×      212    238ms / 250ms    3.4%
+            not good over 1 min: upstream-5xx 3.1%, timeout 0.30%
+            endpoint http://127.0.0.1:9003 down for 1m 35s
+        ? partner-feed             ??????????o        ?       ?        0        ? / 2.0s        ?
+        o search                   ▆▆▉·······o      71%    0.8×    2,310    148ms / 200ms      0%
+        o catalog                  ▉·········o      91%    0.2×    3,120     44ms / 100ms      0%
+            endpoint http://127.0.0.1:9011 down for 4m 10s
+        o a-service-with-a-very-l… ··········o     100%    0.0×     0.02    640µs              0%
+          1,402 requests had no route or were malformed, since the start
+
+        Recent
+        14:09:17 checkout     endpoint http://127.0.0.1:9003 up → down: 3 connects in a row failed
+        14:06:42 catalog      endpoint http://127.0.0.1:9011 up → down: health check: 503
+        12:10:52              configuration loaded
+        ");
+    }
+
+    #[test]
+    fn without_utf8_nothing_is_lost() {
+        let text = render_status(
+            &made_up(),
+            Look {
+                unicode: false,
+                ..Look::plain(80)
+            },
+        );
+        assert!(text.is_ascii(), "{text}");
+        assert_snapshot!(text, @r"
+        -o- Plimsoll 0.1.0  shop-eu-1  14:10:52 UTC  up 2d 3h  mode enforce  1,204 conn~
+        configuration /etc/plimsoll.toml 5d41402abc4b, loaded 2h ago
+        ! no endpoint of catalog is healthy: serving to all of them
+
+          service         budget left 28d      burn 1h    req/s   P99 1m / goal   bad 1m
+        X reports         ##########o#     -8%    1.4x      3.1     8.4s / 5.0s       0%
+        ^ checkout        ####......o      58%    6.8x      212    238ms / 250ms    3.4%
+            not good over 1 min: upstream-5xx 3.1%, timeout 0.30%
+            endpoint http://127.0.0.1:9003 down for 1m 35s
+        ? partner-feed    ??????????o        ?       ?        0        ? / 2.0s        ?
+        o search          ###.......o      71%    0.8x    2,310    148ms / 200ms      0%
+        o catalog         #.........o      91%    0.2x    3,120     44ms / 100ms      0%
+            endpoint http://127.0.0.1:9011 down for 4m 10s
+        o a-service-with~ ..........o     100%    0.0x     0.02    640us              0%
+          1,402 requests had no route or were malformed, since the start
+
+        Recent
+        14:09:17 checkout     endpoint http://127.0.0.1:9003 up -> down: 3 connects in ~
+        14:06:42 catalog      endpoint http://127.0.0.1:9011 up -> down: health check: ~
+        12:10:52              configuration loaded
+        ");
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_screen() {
+        for width in [40, 60, 72, 80, 96, 120, 200] {
+            let text = render_status(&made_up(), Look::plain(width));
+            for line in text.lines() {
+                assert!(line.chars().count() <= width, "{width}: {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn colour_only_repeats_the_mark() {
+        let plain = render_status(&made_up(), Look::plain(100));
+        let painted = render_status(
+            &made_up(),
+            Look {
+                color: true,
+                ..Look::plain(100)
+            },
+        );
+        let mut stripped = String::new();
+        let mut rest = painted.as_str();
+        while let Some((before, after)) = rest.split_once('\x1b') {
+            stripped.push_str(before);
+            rest = after.split_once('m').unwrap().1;
+        }
+        stripped.push_str(rest);
+        assert_ne!(painted, plain);
+        let trimmed: Vec<_> = stripped.lines().map(str::trim_end).collect();
+        assert_eq!(trimmed, plain.lines().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn names_cannot_write_to_the_terminal() {
+        let mut snapshot = made_up();
+        snapshot.instance = "a\x1b[2Jb".to_owned();
+        snapshot.recent_events[0].text = "\x07bell".to_owned();
+        let text = render_status(&snapshot, Look::plain(100));
+        assert!(!text.contains(['\x1b', '\x07']), "{text}");
+    }
+}

@@ -1,0 +1,167 @@
+//! A bad Tuesday, made up: what the tests of `status` and `top` draw.
+
+use plimsoll_core::{Mode, Timestamp};
+use plimsoll_measure::{
+    BurnView, Cause, ConfigView, EndpointState, EndpointView, ErrorView, EventView, Forecast,
+    LatencyView, ObjectiveView, SCHEMA, ServiceView, Snapshot, TrafficView,
+};
+
+pub(crate) fn made_up() -> Snapshot {
+    let now = Timestamp::from_seconds(1_795_615_852);
+    let ago = |seconds: u64| Timestamp::from_seconds(now.as_seconds() - seconds);
+    let event = |seconds, service: Option<&str>, text: &str| EventView {
+        at: ago(seconds),
+        service: service.map(str::to_owned),
+        text: text.to_owned(),
+    };
+    let mut catalog = service("catalog", Some((0.91, 0.2)), 3_120.0, 0.044, Some(0.100));
+    catalog.serving_to_all = true;
+    catalog.endpoints = vec![endpoint(
+        "http://127.0.0.1:9011",
+        EndpointState::Down,
+        ago(250),
+    )];
+    let mut checkout = service("checkout", Some((0.58, 6.8)), 212.0, 0.238, Some(0.250));
+    checkout.endpoints.push(endpoint(
+        "http://127.0.0.1:9003",
+        EndpointState::Down,
+        ago(95),
+    ));
+    checkout.traffic.bad_share = Some(0.034);
+    checkout.traffic.errors = vec![
+        error(Cause::UpstreamStatus, 396, 0.031),
+        error(Cause::Timeout, 38, 0.003),
+    ];
+    let mut reports = service("reports", Some((-0.08, 1.4)), 3.1, 8.4, Some(5.0));
+    reports.objectives[0].forecast = Forecast::Gone;
+    let mut feed = service("partner-feed", None, 0.0, 0.0, Some(2.0));
+    feed.traffic.latency = LatencyView::default();
+    Snapshot {
+        schema: SCHEMA,
+        version: "0.1.0".to_owned(),
+        instance: "shop-eu-1".to_owned(),
+        now,
+        uptime_seconds: 183_600.0,
+        mode: Mode::Enforce,
+        config: ConfigView {
+            path: Some("/etc/plimsoll.toml".to_owned()),
+            hash: "5d41402abc4b2a76b9719d911017c592".to_owned(),
+            loaded_at: ago(7_200),
+        },
+        warnings: vec!["no endpoint of catalog is healthy: serving to all of them".to_owned()],
+        connections: 1_204,
+        services: vec![
+            catalog,
+            checkout,
+            feed,
+            reports,
+            service("search", Some((0.71, 0.8)), 2_310.0, 0.148, Some(0.200)),
+            service(
+                "a-service-with-a-very-long-name",
+                Some((1.0, 0.0)),
+                0.02,
+                0.000_64,
+                None,
+            ),
+        ],
+        unrouted: TrafficView {
+            requests_total: 1_402,
+            ..TrafficView::default()
+        },
+        recent_events: vec![
+            event(
+                95,
+                Some("checkout"),
+                "endpoint http://127.0.0.1:9003 up → down: 3 connects in a row failed",
+            ),
+            event(
+                250,
+                Some("catalog"),
+                "endpoint http://127.0.0.1:9011 up → down: health check: 503",
+            ),
+            event(7_200, None, "configuration loaded"),
+        ],
+    }
+}
+
+fn service(
+    name: &str,
+    budget: Option<(f64, f64)>,
+    rate: f64,
+    p99: f64,
+    below: Option<f64>,
+) -> ServiceView {
+    let burn = |window: &str, factor: f64| BurnView {
+        window: window.to_owned(),
+        rate: budget.map(|(_, burn)| burn * factor),
+        observed_seconds: 60.0,
+    };
+    ServiceView {
+        name: name.to_owned(),
+        owner: Some("shop".to_owned()),
+        tier: 1,
+        mode: Mode::Enforce,
+        in_flight: Some(12),
+        serving_to_all: false,
+        traffic: TrafficView {
+            requests_total: 1_000_000,
+            requests_per_second: Some(rate),
+            bad_share: budget.map(|_| 0.0),
+            errors: Vec::new(),
+            latency: LatencyView {
+                p50_seconds: Some(p99 / 10.0),
+                p95_seconds: Some(p99 / 2.0),
+                p99_seconds: Some(p99),
+                p999_seconds: Some(p99 * 2.0),
+            },
+        },
+        objectives: vec![ObjectiveView {
+            name: "latency".to_owned(),
+            kind: "latency".to_owned(),
+            below_seconds: below,
+            target: 0.99,
+            period_seconds: 28.0 * 86_400.0,
+            observed_seconds: 28.0 * 86_400.0,
+            version: 1,
+            good: 1,
+            bad: 1,
+            budget_left: budget.map(|(left, _)| left),
+            bad_left: 0,
+            forecast: match budget {
+                None => Forecast::Unknown,
+                Some((_, burn)) if burn <= 1.0 => Forecast::Lasts,
+                Some(_) => Forecast::GoneAt {
+                    at: Timestamp::from_seconds(1_795_831_200),
+                },
+            },
+            burn: vec![burn("5m", 0.75), burn("1h", 1.0)],
+        }],
+        endpoints: vec![endpoint(
+            "http://127.0.0.1:9001",
+            EndpointState::Up,
+            Timestamp::from_seconds(0),
+        )],
+        routes: Vec::new(),
+    }
+}
+
+fn endpoint(name: &str, state: EndpointState, since: Timestamp) -> EndpointView {
+    let traffic = TrafficView::default();
+    EndpointView {
+        name: name.to_owned(),
+        state,
+        since: Some(since),
+        in_flight: Some(3),
+        traffic,
+    }
+}
+
+fn error(cause: Cause, count: u64, share: f64) -> ErrorView {
+    ErrorView {
+        cause,
+        outcome: cause.outcome(),
+        origin: cause.origin(),
+        count,
+        share,
+    }
+}

@@ -1,0 +1,115 @@
+//! What the process shows of itself: to the console, to scrapers, to the command line.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use plimsoll_console::{Control, ReloadFuture};
+use plimsoll_core::{Instant, Timestamp};
+use plimsoll_gateway::{AccessLogSender, Plan};
+use plimsoll_measure::{EndpointInput, EndpointState, Format, ProcessView, Registry, ServiceInput, Snapshot};
+use plimsoll_policy::Verdict;
+use tokio::sync::{mpsc, oneshot};
+
+/// Someone asks for a reload, and waits for what came of it.
+pub(crate) type ReloadRequest = oneshot::Sender<Result<String, String>>;
+
+/// Shared between the control thread's loop and its servers.
+pub(crate) struct View {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) snapshot: ArcSwap<Snapshot>,
+    pub(crate) access_log: AccessLogSender,
+    pub(crate) started: Timestamp,
+    /// Why no new requests are welcome.
+    pub(crate) not_ready: Mutex<Option<String>>,
+    pub(crate) reloads: mpsc::Sender<ReloadRequest>,
+}
+
+impl View {
+    pub(crate) fn set_not_ready(&self, why: Option<&str>) {
+        *self.not_ready.lock().unwrap_or_else(PoisonError::into_inner) = why.map(str::to_owned);
+    }
+}
+
+impl Control for View {
+    fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    fn metrics(&self, format: Format) -> String {
+        let process = process_view(self.started, self.access_log.dropped());
+        plimsoll_measure::render_metrics(format, &self.registry.read(), &self.snapshot.load(), &process)
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        match &*self.not_ready.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(why) => Err(why.clone()),
+            None => Ok(()),
+        }
+    }
+
+    fn reload(&self) -> ReloadFuture {
+        let reloads = self.reloads.clone();
+        Box::pin(async move {
+            let (sender, receiver) = oneshot::channel();
+            let ending = || "the process is ending".to_owned();
+            reloads.send(sender).await.map_err(|_| ending())?;
+            receiver.await.map_err(|_| ending())?
+        })
+    }
+}
+
+/// What Linux says of this process.
+fn process_view(started: Timestamp, access_log_dropped: u64) -> ProcessView {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name, in parentheses, may hold spaces: what follows it is counted.
+    let fields: Vec<&str> =
+        stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();
+    let number = |place: usize| fields.get(place).and_then(|text| text.parse::<f64>().ok());
+    let ticks_per_second = rustix::param::clock_ticks_per_second() as f64;
+    let page_bytes = rustix::param::page_size() as f64;
+    ProcessView {
+        cpu_seconds: number(11).zip(number(12)).map(|(user, system)| (user + system) / ticks_per_second),
+        resident_bytes: number(21).map(|pages| (pages * page_bytes) as u64),
+        open_fds: std::fs::read_dir("/proc/self/fd").ok().map(|list| list.count() as u64),
+        max_fds: rustix::process::getrlimit(rustix::process::Resource::Nofile).current,
+        start_time_seconds: Some(started.as_nanos() as f64 / 1e9),
+        access_log_dropped,
+    }
+}
+
+/// When endpoints last went up or down.
+pub(crate) type Since = BTreeMap<(String, String), Timestamp>;
+
+/// The states of all services, as the data plane sees them now.
+pub(crate) fn service_inputs(plan: &Plan, since: &Since, now: Instant) -> BTreeMap<String, ServiceInput> {
+    let mut inputs = BTreeMap::new();
+    for service in &plan.services {
+        let mut endpoints = BTreeMap::new();
+        let mut up = 0;
+        for endpoint in &service.cluster.endpoints {
+            let state = match endpoint.shared.verdict() {
+                verdict @ Verdict::Up { .. } => {
+                    up += 1;
+                    if verdict.weight(now) < 1.0 { EndpointState::SlowStart } else { EndpointState::Up }
+                }
+                Verdict::Down(_) => EndpointState::Down,
+            };
+            let key = (service.name.clone(), endpoint.name.clone());
+            let input = EndpointInput {
+                state,
+                since: since.get(&key).copied(),
+                in_flight: Some(endpoint.shared.in_flight().into()),
+            };
+            endpoints.insert(endpoint.name.clone(), input);
+        }
+        let input = ServiceInput {
+            in_flight: Some(service.shared.in_flight().into()),
+            serving_to_all: up == 0,
+            endpoints,
+            routes_in_flight: BTreeMap::new(),
+        };
+        inputs.insert(service.name.clone(), input);
+    }
+    inputs
+}

@@ -1,0 +1,26 @@
+//! `cargo xtask soak`: long counts, by hand.
+
+use crate::run::{Failure, cargo, step};
+use crate::tools;
+
+/// Cases of each property, where `PROPTEST_CASES` does not say otherwise: the everyday run has 256.
+const CASES: &str = "20000";
+
+/// Runs the property tests with many cases, and the tests that are ignored for their length.
+///
+/// `name` is a package of the workspace, or a part of a test's name.
+pub(crate) fn soak(name: Option<&str>) -> Result<(), Failure> {
+    tools::ensure(tools::FOR_TESTS)?;
+    let package = name.filter(|name| crate::run::root().join("crates").join(name).is_dir());
+    let mut command = cargo(&["test", "--no-fail-fast", "--locked"]);
+    match package {
+        Some(package) => command.args(["--package", package, "--", "--include-ignored"]),
+        None => command
+            .args(["--workspace", "--", "--include-ignored"])
+            .args(name),
+    };
+    let cases = std::env::var("PROPTEST_CASES").unwrap_or_else(|_| CASES.to_owned());
+    println!("{cases} cases of each property; set PROPTEST_CASES for another number");
+    // A shrink step counts against the same clock as a case: leave room for a small counterexample.
+    step("soak", command.env("PROPTEST_CASES", cases))
+}

@@ -1,0 +1,125 @@
+//! Tools that are not ours: found in the path, or installed where that is possible.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::run::{Failure, step};
+
+/// A program and the Debian package it comes in.
+pub(crate) struct Tool {
+    /// What is called.
+    pub(crate) program: &'static str,
+    /// What is installed.
+    pub(crate) package: &'static str,
+}
+
+/// What tests of the whole program drive it with.
+pub(crate) const FOR_TESTS: &[Tool] = &[
+    Tool {
+        program: "curl",
+        package: "curl",
+    },
+    Tool {
+        program: "h2load",
+        package: "nghttp2-client",
+    },
+    Tool {
+        program: "nginx",
+        package: "nginx",
+    },
+];
+
+/// What `bench http` compares with and measures with.
+pub(crate) const FOR_BENCH_HTTP: &[Tool] = &[
+    Tool {
+        program: "nginx",
+        package: "nginx",
+    },
+    Tool {
+        program: "haproxy",
+        package: "haproxy",
+    },
+    Tool {
+        program: "h2load",
+        package: "nghttp2-client",
+    },
+    Tool {
+        program: "openssl",
+        package: "openssl",
+    },
+    Tool {
+        program: "taskset",
+        package: "util-linux",
+    },
+];
+
+/// Installs those of `tools` that are missing: as root on Debian. Elsewhere says what to install.
+pub(crate) fn ensure(tools: &[Tool]) -> Result<(), Failure> {
+    let missing: Vec<&Tool> = tools
+        .iter()
+        .filter(|tool| !installed(tool.program))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let programs: Vec<&str> = missing.iter().map(|tool| tool.program).collect();
+    let mut packages: Vec<&str> = missing.iter().map(|tool| tool.package).collect();
+    packages.dedup();
+    let explanation = format!(
+        "missing: {}. On Debian: apt-get install {}",
+        programs.join(", "),
+        packages.join(" ")
+    );
+    if !(is_root() && Path::new("/etc/debian_version").exists() && installed("apt-get")) {
+        return Err(Failure::Tool(explanation));
+    }
+    let mut update = Command::new("apt-get");
+    update.args(["update", "--quiet"]);
+    let mut install = Command::new("apt-get");
+    install
+        .args(["install", "--quiet", "--yes", "--no-install-recommends"])
+        .args(&packages);
+    for command in [&mut update, &mut install] {
+        command.env("DEBIAN_FRONTEND", "noninteractive");
+    }
+    // A package that brings a service must not start it: it would take ports that tests want.
+    let policy = Path::new("/usr/sbin/policy-rc.d");
+    let policy_is_ours = !policy.exists() && forbid_services(policy).is_ok();
+    let result =
+        step("apt-get update", &mut update).and_then(|()| step("apt-get install", &mut install));
+    if policy_is_ours && let Err(error) = std::fs::remove_file(policy) {
+        eprintln!("xtask: removing {}: {error}", policy.display());
+    }
+    result?;
+    match tools.iter().find(|tool| !installed(tool.program)) {
+        None => Ok(()),
+        Some(tool) => Err(Failure::Tool(format!(
+            "{} is still missing. {explanation}",
+            tool.program
+        ))),
+    }
+}
+
+/// Debian asks this script before it starts a service; 101 is "not allowed".
+fn forbid_services(policy: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::write(policy, "#!/bin/sh\nexit 101\n")?;
+    std::fs::set_permissions(policy, std::fs::Permissions::from_mode(0o755))
+}
+
+/// Whether `program` is in the path, or in the folders of system tools that a user's path may lack.
+pub(crate) fn installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .any(|folder| folder.join(program).is_file())
+}
+
+fn is_root() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("Uid:"))
+        .and_then(|ids| ids.split_whitespace().nth(1))
+        .is_some_and(|effective| effective == "0")
+}
