@@ -15,7 +15,12 @@ pub fn never_count() -> u64 {
 #[cold]
 pub fn record_never(condition: &str, file: &str, line: u32) {
     NEVER.fetch_add(1, Ordering::Relaxed);
-    tracing::error!(condition, file, line, "an invariant does not hold; going on with the fallback");
+    tracing::error!(
+        condition,
+        file,
+        line,
+        "an invariant does not hold; going on with the fallback"
+    );
     if cfg!(debug_assertions) {
         panic!("an invariant does not hold: {condition} at {file}:{line}");
     }

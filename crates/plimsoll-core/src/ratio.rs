@@ -38,7 +38,11 @@ impl TryFrom<f64> for Ratio {
     type Error = NotARatio;
 
     fn try_from(value: f64) -> Result<Self, NotARatio> {
-        if (0.0..=1.0).contains(&value) { Ok(Self(value)) } else { Err(NotARatio(value)) }
+        if (0.0..=1.0).contains(&value) {
+            Ok(Self(value))
+        } else {
+            Err(NotARatio(value))
+        }
     }
 }
 

@@ -25,7 +25,8 @@ pub(crate) fn write(exchange: &Exchange<'_>) {
 
 fn drawn(exchange: &Exchange<'_>, share: f64) -> bool {
     // 53 random bits fill a float's mantissa.
-    share >= 1.0 || (exchange.thread.random() >> 11) as f64 / (1_u64 << 53) as f64 <= share && share > 0.0
+    share >= 1.0
+        || (exchange.thread.random() >> 11) as f64 / (1_u64 << 53) as f64 <= share && share > 0.0
 }
 
 fn line(exchange: &Exchange<'_>) -> String {
@@ -40,13 +41,23 @@ fn line(exchange: &Exchange<'_>) -> String {
     line.0.push('{');
     line.text("time", &exchange.thread.clock.timestamp().to_rfc3339());
     line.text("id", &exchange.facts.request_id);
-    line.text("trace_id", &format!("{:032x}", exchange.facts.trace.trace_id()));
+    line.text(
+        "trace_id",
+        &format!("{:032x}", exchange.facts.trace.trace_id()),
+    );
     line.text("client", &exchange.facts.client.to_string());
     line.bytes("method", head.method());
     line.bytes("host", head.authority().unwrap_or_default());
     // A query may carry secrets: it is left out.
     line.bytes("path", crate::protocol::path_of(head.path_and_query()));
-    line.text("protocol", if exchange.facts.http2 { "HTTP/2" } else { "HTTP/1.1" });
+    line.text(
+        "protocol",
+        if exchange.facts.http2 {
+            "HTTP/2"
+        } else {
+            "HTTP/1.1"
+        },
+    );
     line.number("status", exchange.status.into());
     line.text("cause", settlement.cause.name());
     if let Some(service) = service {
@@ -68,7 +79,11 @@ fn line(exchange: &Exchange<'_>) -> String {
     line.number("bytes_out", exchange.bytes.down.get());
     let redacted = |name: &str| plan.config.gateway.log.redact.iter().any(|it| it == name);
     if let Some(agent) = head.fields.get(plimsoll_http1::Name::UserAgent) {
-        let agent = if redacted("user-agent") { b"[redacted]" } else { agent.get(..200).unwrap_or(agent) };
+        let agent = if redacted("user-agent") {
+            b"[redacted]"
+        } else {
+            agent.get(..200).unwrap_or(agent)
+        };
         line.bytes("user_agent", agent);
     }
     line.0.push_str("}\n");
@@ -89,7 +104,8 @@ impl Line {
     fn text(&mut self, key: &str, value: &str) {
         self.key(key);
         // A string always has a JSON form.
-        self.0.push_str(&serde_json::to_string(value).unwrap_or_default());
+        self.0
+            .push_str(&serde_json::to_string(value).unwrap_or_default());
     }
 
     fn bytes(&mut self, key: &str, value: &[u8]) {

@@ -44,12 +44,18 @@ pub(crate) fn send_head(
             let (sending, keep) = match (response.framing(), request.version()) {
                 (Framing::None, _) => (Sending::None, keep),
                 (Framing::Length(length), _) => (Sending::Length(length), keep),
-                (Framing::Chunked | Framing::UntilClose, Version::Http11) => (Sending::Chunked, keep),
+                (Framing::Chunked | Framing::UntilClose, Version::Http11) => {
+                    (Sending::Chunked, keep)
+                }
                 (Framing::Chunked | Framing::UntilClose, Version::Http10) => {
                     (Sending::UntilClose, Keep::Close)
                 }
             };
-            let sending = if to_head_request || no_body(response.status()) { Sending::None } else { sending };
+            let sending = if to_head_request || no_body(response.status()) {
+                Sending::None
+            } else {
+                sending
+            };
             peer.sending = sending;
             let out = peer.out.head();
             write_status_line(out, response.status(), response.reason());
@@ -71,13 +77,19 @@ pub(crate) fn send_head(
                 .map_err(|_| PeerError::Malformed("status".to_owned()))?;
             let fields = head.headers_mut();
             fields.reserve(response.fields.len() + 2);
-            heads::response_fields(response, rewrite, from_http2, |name, value| append(fields, name, value));
+            heads::response_fields(response, rewrite, from_http2, |name, value| {
+                append(fields, name, value)
+            });
             if let Some(length) = announced {
                 fields.insert(http::header::CONTENT_LENGTH, length.into());
             }
             let ends = response.framing() == Framing::None;
-            let Some(respond) = &mut peer.respond else { return Err(PeerError::Closed) };
-            let send = respond.send_response(head, ends).map_err(|error| PeerError::from_h2(&error))?;
+            let Some(respond) = &mut peer.respond else {
+                return Err(PeerError::Closed);
+            };
+            let send = respond
+                .send_response(head, ends)
+                .map_err(|error| PeerError::from_h2(&error))?;
             peer.send = Some(send);
             peer.ended = ends;
             Ok(Keep::Alive)
@@ -106,12 +118,16 @@ pub(crate) fn send_interim(down: &mut Peer, request: &RequestHead, response: &Re
             }
             let out = peer.out.head();
             write_status_line(out, response.status(), response.reason());
-            heads::response_fields(response, None, false, |name, value| write_field(out, name, value));
+            heads::response_fields(response, None, false, |name, value| {
+                write_field(out, name, value)
+            });
             write_head_end(out);
         }
         Peer::Http2(peer) => {
             let mut head = http::Response::new(());
-            let Ok(status) = http::StatusCode::from_u16(response.status()) else { return };
+            let Ok(status) = http::StatusCode::from_u16(response.status()) else {
+                return;
+            };
             *head.status_mut() = status;
             for field in response.fields.iter() {
                 append(head.headers_mut(), field.name, field.value);
@@ -138,7 +154,11 @@ pub(crate) fn send_own(
     match down {
         Peer::Http1(peer) => {
             let out = peer.out.head();
-            write_status_line(out, answer.status, plimsoll_http1::reason_phrase(answer.status).as_bytes());
+            write_status_line(
+                out,
+                answer.status,
+                plimsoll_http1::reason_phrase(answer.status).as_bytes(),
+            );
             if !body.is_empty() {
                 write_field(out, b"Content-Type", b"application/problem+json");
             }
@@ -167,8 +187,16 @@ pub(crate) fn send_own(
             let body = if grpc {
                 // A gRPC client reads the status from its own fields; the answer is "trailers only".
                 append(fields, b"content-type", b"application/grpc");
-                append(fields, b"grpc-status", grpc_status(answer.status).as_bytes());
-                append(fields, b"grpc-message", answer.detail.replace('%', "%25").as_bytes());
+                append(
+                    fields,
+                    b"grpc-status",
+                    grpc_status(answer.status).as_bytes(),
+                );
+                append(
+                    fields,
+                    b"grpc-message",
+                    answer.detail.replace('%', "%25").as_bytes(),
+                );
                 Vec::new()
             } else {
                 *head.status_mut() = http::StatusCode::from_u16(answer.status)
@@ -181,11 +209,15 @@ pub(crate) fn send_own(
                 body
             };
             let ends = body.is_empty() || request.method() == b"HEAD";
-            let Some(respond) = &mut peer.respond else { return Err(PeerError::Closed) };
-            let mut send =
-                respond.send_response(head, ends).map_err(|error| PeerError::from_h2(&error))?;
+            let Some(respond) = &mut peer.respond else {
+                return Err(PeerError::Closed);
+            };
+            let mut send = respond
+                .send_response(head, ends)
+                .map_err(|error| PeerError::from_h2(&error))?;
             if !ends {
-                send.send_data(Bytes::from(body), true).map_err(|error| PeerError::from_h2(&error))?;
+                send.send_data(Bytes::from(body), true)
+                    .map_err(|error| PeerError::from_h2(&error))?;
             }
             Ok(Keep::Alive)
         }

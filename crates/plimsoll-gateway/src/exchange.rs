@@ -65,8 +65,11 @@ pub(crate) async fn serve(
 ) -> Served {
     let plan = thread.plan();
     let bytes = Rc::new(Bytes::default());
-    let effects =
-        ThreadEffects { thread: Rc::clone(thread), plan: Rc::clone(&plan), bytes: Rc::clone(&bytes) };
+    let effects = ThreadEffects {
+        thread: Rc::clone(thread),
+        plan: Rc::clone(&plan),
+        bytes: Rc::clone(&bytes),
+    };
     let mut call = Call::arrive(effects, arrived);
     let mut request = HttpRequest {
         thread,
@@ -80,8 +83,15 @@ pub(crate) async fn serve(
     let arrival = call.admit(&mut request);
     let facts = request.facts(down.is_http2());
     let answer = request.answer.take();
-    let mut exchange =
-        Exchange { thread, plan: Rc::clone(&plan), head, call, facts, status: 0, bytes };
+    let mut exchange = Exchange {
+        thread,
+        plan: Rc::clone(&plan),
+        head,
+        call,
+        facts,
+        status: 0,
+        bytes,
+    };
     let service = match arrival {
         Arrival::Proceed(service) => service,
         Arrival::Answer(cause) => {
@@ -93,11 +103,20 @@ pub(crate) async fn serve(
         let answer = Answer::of_cause(Cause::NoEndpoint, "");
         return exchange.answer(down, answer, timer).await;
     };
-    let balancer = plan.balancers.get(exchange.call.settlement().service.map_or(0, |id| id.index()));
+    let balancer = plan.balancers.get(
+        exchange
+            .call
+            .settlement()
+            .service
+            .map_or(0, |id| id.index()),
+    );
     let key = exchange.hash_key(service);
     let mut upload = match head.framing() {
         Framing::None => Transfer::done(),
-        _ => Transfer { bytes_max: plan.plan.config.gateway.limits.body_bytes_max, ..Transfer::default() },
+        _ => Transfer {
+            bytes_max: plan.plan.config.gateway.limits.body_bytes_max,
+            ..Transfer::default()
+        },
     };
     let mut response = ResponseHead::new();
     let mut again = false;
@@ -107,9 +126,15 @@ pub(crate) async fn serve(
             exchange.call.again(now)
         } else {
             exchange.call.next_attempt(now, |tried| {
-                let choice = balancer?.borrow_mut().choose(now, &service.cluster.endpoints, key, tried)?;
+                let choice =
+                    balancer?
+                        .borrow_mut()
+                        .choose(now, &service.cluster.endpoints, key, tried)?;
                 if choice.panic {
-                    thread.shared.panics.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    thread
+                        .shared
+                        .panics
+                        .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 }
                 Some(choice.endpoint)
             })
@@ -125,7 +150,10 @@ pub(crate) async fn serve(
             let answer = Answer::of_cause(Cause::NoEndpoint, &service.name);
             return exchange.answer(down, answer, timer).await;
         };
-        let checkout = match exchange.checkout(endpoint, again, down, &upload, timer).await {
+        let checkout = match exchange
+            .checkout(endpoint, again, down, &upload, timer)
+            .await
+        {
             attempt::Connecting::Ready(checkout) => checkout,
             attempt::Connecting::Failed(error) => {
                 tracing::debug!(%error, endpoint = %endpoint.name, "connecting failed");
@@ -161,9 +189,14 @@ pub(crate) async fn serve(
                 }
             },
         };
-        match exchange.wait(down, &mut up, &mut upload, &mut response, sent_at, timer).await {
+        match exchange
+            .wait(down, &mut up, &mut upload, &mut response, sent_at, timer)
+            .await
+        {
             relay::Waited::Head => {
-                return exchange.relay(down, up, upload, &response, endpoint, sent_at, timer).await;
+                return exchange
+                    .relay(down, up, upload, &response, endpoint, sent_at, timer)
+                    .await;
             }
             relay::Waited::Unseen => match exchange.call.on_stale(exchange.is_idempotent()) {
                 Verdict::Retry => again = true,
@@ -190,15 +223,21 @@ pub(crate) async fn serve(
 
 /// Counts a request that is too malformed to be answered.
 pub(crate) fn count_malformed(thread: &Rc<Thread>, arrived: Instant) {
-    let effects =
-        ThreadEffects { thread: Rc::clone(thread), plan: thread.plan(), bytes: Rc::default() };
+    let effects = ThreadEffects {
+        thread: Rc::clone(thread),
+        plan: thread.plan(),
+        bytes: Rc::default(),
+    };
     Call::arrive(effects, arrived).settle(thread.clock.now(), Cause::BadRequest);
 }
 
 impl Exchange<'_> {
     /// Whether doing it twice does what doing it once does (RFC 9110 section 9.2.2).
     fn is_idempotent(&self) -> bool {
-        matches!(self.head.method(), b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE")
+        matches!(
+            self.head.method(),
+            b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE"
+        )
     }
 
     /// The client went away: nothing is to be answered.
@@ -210,13 +249,21 @@ impl Exchange<'_> {
 
     /// Whether a kept connection can carry another request, as far as is known before the answer.
     fn keep(&self) -> Keep {
-        if self.head.keep_alive() && !self.thread.is_draining() { Keep::Alive } else { Keep::Close }
+        if self.head.keep_alive() && !self.thread.is_draining() {
+            Keep::Alive
+        } else {
+            Keep::Close
+        }
     }
 
     /// Answers without a service.
     async fn answer(&mut self, down: &mut Peer, answer: Answer, timer: &mut Timer) -> Served {
         // What is left of the request's body would be read as the next request.
-        let keep = if self.head.framing() == Framing::None { self.keep() } else { Keep::Close };
+        let keep = if self.head.framing() == Framing::None {
+            self.keep()
+        } else {
+            Keep::Close
+        };
         self.status = answer.status;
         let sent = answer::send_own(down, self.head, &answer, &self.facts.request_id, keep);
         let now = self.thread.clock.now();
@@ -270,7 +317,11 @@ impl Exchange<'_> {
             && !peer.eof
             && peer.out.is_empty()
         {
-            let connection = Http1Connection { io: peer.io, buf: peer.buf, reused: true };
+            let connection = Http1Connection {
+                io: peer.io,
+                buf: peer.buf,
+                reused: true,
+            };
             self.thread.pools.give_back(endpoint, connection);
         }
     }
@@ -297,5 +348,8 @@ fn is_event_stream(response: &ResponseHead) -> bool {
 /// How an attempt that was answered ended.
 fn answered(call: &Call<ThreadEffects>, sent_at: Instant, status: u16) -> AttemptEnd {
     let head_at = call.settlement().head_at.unwrap_or(sent_at);
-    AttemptEnd::Answered { head_after: head_at - sent_at, status }
+    AttemptEnd::Answered {
+        head_after: head_at - sent_at,
+        status,
+    }
 }

@@ -37,7 +37,7 @@ pub enum GatewayError {
         address: SocketAddr,
         /// Why.
         #[source]
-        source: ServerTlsError,
+        source: Box<ServerTlsError>,
     },
 }
 
@@ -51,8 +51,14 @@ pub(crate) struct ListenerSettings {
 /// What a thread is told.
 #[derive(Debug)]
 enum Command {
-    Listen { socket: std::net::TcpListener, settings: Arc<ListenerSettings>, stop: watch::Receiver<bool> },
-    Drain { within: Duration },
+    Listen {
+        socket: std::net::TcpListener,
+        settings: Arc<ListenerSettings>,
+        stop: watch::Receiver<bool>,
+    },
+    Drain {
+        within: Duration,
+    },
 }
 
 /// A listener that is open.
@@ -107,29 +113,43 @@ impl Gateway {
                 .map_err(GatewayError::Thread)?;
             handles.push((sender, handle));
         }
-        Ok(Self { shared, threads: handles, listeners: BTreeMap::new() })
+        Ok(Self {
+            shared,
+            threads: handles,
+            listeners: BTreeMap::new(),
+        })
     }
 
     /// Addresses that are listened on, as configured and as bound.
     pub fn addresses(&self) -> impl Iterator<Item = (SocketAddr, SocketAddr)> {
-        self.listeners.iter().map(|(configured, open)| (*configured, open.address))
+        self.listeners
+            .iter()
+            .map(|(configured, open)| (*configured, open.address))
     }
 
     /// The sockets of all listeners, for a successor: one entry for each address as configured.
     pub fn sockets(&self) -> impl Iterator<Item = (SocketAddr, &[std::net::TcpListener])> {
-        self.listeners.iter().map(|(configured, open)| (*configured, open.sockets.as_slice()))
+        self.listeners
+            .iter()
+            .map(|(configured, open)| (*configured, open.sockets.as_slice()))
     }
 
     /// Puts a plan in force. `bound` has sockets for the listeners of the plan that are not open yet; those
     /// that stay are kept, and those that the plan no longer has are closed once nobody waits in them.
     ///
     /// On an error nothing has changed.
-    pub fn apply(&mut self, plan: Arc<Plan>, bound: Vec<BoundListener>) -> Result<(), GatewayError> {
+    pub fn apply(
+        &mut self,
+        plan: Arc<Plan>,
+        bound: Vec<BoundListener>,
+    ) -> Result<(), GatewayError> {
         let wanted = plan.config.gateway.listen.clone();
         let mut tls_configs = BTreeMap::new();
         for listener in wanted.iter().filter(|listener| !listener.tls.is_empty()) {
-            let config = tls::server_config(&listener.tls)
-                .map_err(|source| GatewayError::Tls { address: listener.address, source })?;
+            let config = tls::server_config(&listener.tls).map_err(|source| GatewayError::Tls {
+                address: listener.address,
+                source: Box::new(source),
+            })?;
             tls_configs.insert(listener.address, config);
         }
         self.shared.plan.store(plan);
@@ -152,7 +172,10 @@ impl Gateway {
                 tls: tls.map(ArcSwap::new),
                 proxy_protocol: listener.proxy_protocol,
             });
-            let (address, sockets) = match (bound.remove(&listener.address), self.listeners.remove(&listener.address)) {
+            let (address, sockets) = match (
+                bound.remove(&listener.address),
+                self.listeners.remove(&listener.address),
+            ) {
                 (Some(bound), _) => (bound.address, bound.sockets),
                 // The same address, spoken to differently: the sockets stay, those who serve them change.
                 (None, Some(open)) => {
@@ -165,7 +188,9 @@ impl Gateway {
             let mut kept = Vec::with_capacity(sockets.len());
             // A predecessor may have had more threads: each of its queues is served.
             for (socket, (thread, _)) in sockets.into_iter().zip(self.threads.iter().cycle()) {
-                let Ok(copy) = socket.try_clone() else { continue };
+                let Ok(copy) = socket.try_clone() else {
+                    continue;
+                };
                 kept.push(socket);
                 let command = Command::Listen {
                     socket: copy,
@@ -178,7 +203,14 @@ impl Gateway {
             let file_times = tls::file_times(&listener.tls);
             self.listeners.insert(
                 listener.address,
-                Open { listener, address, settings, file_times, stop, sockets: kept },
+                Open {
+                    listener,
+                    address,
+                    settings,
+                    file_times,
+                    stop,
+                    sockets: kept,
+                },
             );
         }
         self.listeners.retain(|address, open| {
@@ -195,7 +227,9 @@ impl Gateway {
     pub fn refresh_certificates(&mut self) -> Vec<Result<SocketAddr, GatewayError>> {
         let mut results = Vec::new();
         for (address, open) in &mut self.listeners {
-            let Some(current) = &open.settings.tls else { continue };
+            let Some(current) = &open.settings.tls else {
+                continue;
+            };
             let times = tls::file_times(&open.listener.tls);
             if times == open.file_times {
                 continue;
@@ -206,7 +240,10 @@ impl Gateway {
                     current.store(config);
                     Ok(*address)
                 }
-                Err(source) => Err(GatewayError::Tls { address: *address, source }),
+                Err(source) => Err(GatewayError::Tls {
+                    address: *address,
+                    source: Box::new(source),
+                }),
             });
         }
         results
@@ -231,7 +268,10 @@ impl Gateway {
 
     /// How many threads have died (a bug): the data plane is smaller than it should be.
     pub fn stopped(&self) -> usize {
-        self.threads.iter().filter(|(_, handle)| handle.is_finished()).count()
+        self.threads
+            .iter()
+            .filter(|(_, handle)| handle.is_finished())
+            .count()
     }
 
     /// Figures as of now.

@@ -171,17 +171,17 @@ pub(crate) fn response_fields(
     let fields = &head.fields;
     let lists_others = connection_lists_others(fields);
     for field in fields.iter() {
-        let pass = match field.known {
+        let pass = !matches!(
+            field.known,
             Name::Connection
-            | Name::KeepAlive
-            | Name::ProxyConnection
-            | Name::TransferEncoding
-            | Name::ContentLength
-            | Name::Upgrade
-            | Name::Via => false,
-            Name::Te => false,
-            _ => true,
-        };
+                | Name::KeepAlive
+                | Name::ProxyConnection
+                | Name::TransferEncoding
+                | Name::ContentLength
+                | Name::Upgrade
+                | Name::Te
+                | Name::Via
+        );
         let replaced = rewrite.is_some_and(|rewrite| {
             let is = |name: &String| name.as_bytes().eq_ignore_ascii_case(field.name);
             rewrite.response_remove.iter().any(is)
@@ -226,7 +226,11 @@ mod tests {
 
     fn parse(text: &str) -> RequestHead {
         let mut head = RequestHead::new();
-        let limits = HeadLimits { head_bytes_max: 8192, headers_max: 64, uri_bytes_max: 2048 };
+        let limits = HeadLimits {
+            head_bytes_max: 8192,
+            headers_max: 64,
+            uri_bytes_max: 2048,
+        };
         assert!(parse_request(&mut BytesMut::from(text), &limits, &mut head).unwrap());
         head
     }
@@ -263,8 +267,14 @@ mod tests {
              TE: trailers, gzip\r\nX-Mine: 2\r\n\r\n",
         );
         let lines = forwarded(&head, &facts(false), None);
-        assert!(!lines.contains("X-Hop") && !lines.contains("Keep-Alive"), "{lines}");
-        assert!(lines.contains("X-Mine: 2\n") && lines.contains("TE: trailers\n"), "{lines}");
+        assert!(
+            !lines.contains("X-Hop") && !lines.contains("Keep-Alive"),
+            "{lines}"
+        );
+        assert!(
+            lines.contains("X-Mine: 2\n") && lines.contains("TE: trailers\n"),
+            "{lines}"
+        );
     }
 
     #[test]
@@ -276,10 +286,16 @@ mod tests {
         let lines = forwarded(&head, &facts(false), None);
         assert!(lines.contains("X-Forwarded-For: 192.0.2.1\n"), "{lines}");
         assert!(lines.contains("X-Forwarded-Proto: http\n"), "{lines}");
-        assert!(!lines.contains("10.0.0.9") && !lines.contains("Plimsoll-Class"), "{lines}");
+        assert!(
+            !lines.contains("10.0.0.9") && !lines.contains("Plimsoll-Class"),
+            "{lines}"
+        );
 
         let lines = forwarded(&head, &facts(true), None);
-        assert!(lines.contains("X-Forwarded-For: 10.0.0.9, 192.0.2.1\n"), "{lines}");
+        assert!(
+            lines.contains("X-Forwarded-For: 10.0.0.9, 192.0.2.1\n"),
+            "{lines}"
+        );
         assert!(lines.contains("X-Forwarded-Proto: https\n"), "{lines}");
         assert!(lines.contains("Plimsoll-Class: critical"), "{lines}");
     }
@@ -296,7 +312,10 @@ mod tests {
         };
         let lines = forwarded(&head, &facts(false), Some(&rewrite));
         assert!(!lines.contains("A: 1") && lines.contains("a: 9"), "{lines}");
-        assert!(lines.contains("C: 3") && lines.contains("c: 4") && !lines.contains("B: 2"), "{lines}");
+        assert!(
+            lines.contains("C: 3") && lines.contains("c: 4") && !lines.contains("B: 2"),
+            "{lines}"
+        );
         assert_eq!(target(&head, Some(&rewrite)).as_ref(), b"/x?y");
         let head = parse("GET /api?y HTTP/1.1\r\nHost: shop\r\n\r\n");
         assert_eq!(target(&head, Some(&rewrite)).as_ref(), b"/?y");

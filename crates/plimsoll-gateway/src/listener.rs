@@ -35,9 +35,15 @@ pub struct BoundListener {
 /// The first bind is without `SO_REUSEPORT`: a port that another process has, also another Plimsoll, is an
 /// error, and not shared silently.
 pub fn bind(configured: SocketAddr, threads: usize) -> Result<BoundListener, BindError> {
-    let failed = |source| BindError { address: configured, source };
+    let failed = |source| BindError {
+        address: configured,
+        source,
+    };
     let probe = socket(configured, false).map_err(failed)?;
-    let address = probe.local_addr()?.as_socket().ok_or_else(|| failed(io::ErrorKind::Unsupported.into()))?;
+    let address = probe
+        .local_addr()?
+        .as_socket()
+        .ok_or_else(|| failed(io::ErrorKind::Unsupported.into()))?;
     drop(probe);
     let mut sockets = Vec::with_capacity(threads);
     for _ in 0..threads {
@@ -45,11 +51,19 @@ pub fn bind(configured: SocketAddr, threads: usize) -> Result<BoundListener, Bin
         socket.listen(BACKLOG).map_err(failed)?;
         sockets.push(TcpListener::from(socket));
     }
-    Ok(BoundListener { configured, address, sockets })
+    Ok(BoundListener {
+        configured,
+        address,
+        sockets,
+    })
 }
 
 fn socket(address: SocketAddr, share: bool) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     if share {
         socket.set_reuse_port(true)?;
@@ -65,6 +79,9 @@ fn socket(address: SocketAddr, share: bool) -> io::Result<Socket> {
 
 impl From<io::Error> for BindError {
     fn from(source: io::Error) -> Self {
-        Self { address: SocketAddr::from(([0, 0, 0, 0], 0)), source }
+        Self {
+            address: SocketAddr::from(([0, 0, 0, 0], 0)),
+            source,
+        }
     }
 }

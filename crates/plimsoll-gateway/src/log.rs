@@ -73,8 +73,14 @@ impl AccessLogWriter {
         let thread = std::thread::Builder::new()
             .name("access-log".to_owned())
             .spawn(move || write_lines(&receiver, output))
-            .map_err(|source| AccessLogError { path: "thread".to_owned(), source })?;
-        Ok(Self { sender: AccessLogSender { lines, dropped }, thread: Some(thread) })
+            .map_err(|source| AccessLogError {
+                path: "thread".to_owned(),
+                source,
+            })?;
+        Ok(Self {
+            sender: AccessLogSender { lines, dropped },
+            thread: Some(thread),
+        })
     }
 
     /// For the data plane.
@@ -109,9 +115,14 @@ enum Output {
 
 fn open(target: &LogTarget) -> Result<Output, AccessLogError> {
     match target {
-        LogTarget::Stdout => Ok(Output::Stdout(BufWriter::with_capacity(64 * 1024, io::stdout()))),
+        LogTarget::Stdout => Ok(Output::Stdout(BufWriter::with_capacity(
+            64 * 1024,
+            io::stdout(),
+        ))),
         LogTarget::Off => Ok(Output::Off),
-        LogTarget::File(path) => open_file(path).map(|file| Output::File(BufWriter::with_capacity(64 * 1024, file))),
+        LogTarget::File(path) => {
+            open_file(path).map(|file| Output::File(BufWriter::with_capacity(64 * 1024, file)))
+        }
     }
 }
 
@@ -120,7 +131,10 @@ fn open_file(path: &Path) -> Result<File, AccessLogError> {
         .create(true)
         .append(true)
         .open(path)
-        .map_err(|source| AccessLogError { path: path.display().to_string(), source })
+        .map_err(|source| AccessLogError {
+            path: path.display().to_string(),
+            source,
+        })
 }
 
 impl Output {

@@ -53,9 +53,7 @@ impl PeerError {
 pub(crate) enum HeadFault {
     /// The service closed first. `unseen`: it can't have acted on the request, or had closed a kept
     /// connection before it saw it.
-    Closed {
-        unseen: bool,
-    },
+    Closed { unseen: bool },
     /// What came is not HTTP, or can be read in two ways.
     Malformed(String),
 }

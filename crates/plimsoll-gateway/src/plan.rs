@@ -168,7 +168,12 @@ impl Plan {
     }
 }
 
-fn route_plan(config: &Config, route: &Route, services: &[ServicePlan], registry: &Registry) -> RoutePlan {
+fn route_plan(
+    config: &Config,
+    route: &Route,
+    services: &[ServicePlan],
+    registry: &Registry,
+) -> RoutePlan {
     let (name, redirect) = match &route.action {
         RouteAction::Service(name) => (name.as_str(), None),
         RouteAction::Redirect(redirect) => ("", Some(redirect.clone())),
@@ -184,7 +189,11 @@ fn route_plan(config: &Config, route: &Route, services: &[ServicePlan], registry
                 head: route.deadline.head.unwrap_or(protect.deadline.head),
                 idle: route.deadline.idle.unwrap_or(protect.deadline.idle),
                 total: route.deadline.total.or(protect.deadline.total),
-                attempts_max: if retries { protect.retry.attempts.max(1) } else { 1 },
+                attempts_max: if retries {
+                    protect.retry.attempts.max(1)
+                } else {
+                    1
+                },
             }
         }
         None => Bounds {
@@ -197,7 +206,9 @@ fn route_plan(config: &Config, route: &Route, services: &[ServicePlan], registry
     RoutePlan {
         name: route.name.clone(),
         series: registry.route(name, &route.name),
-        service: service.and_then(|place| u32::try_from(place).ok()).map(ServiceId),
+        service: service
+            .and_then(|place| u32::try_from(place).ok())
+            .map(ServiceId),
         redirect,
         class: route.class,
         tenant_header: route.tenant_header.clone(),

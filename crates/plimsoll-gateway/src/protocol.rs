@@ -104,12 +104,20 @@ impl HttpRequest<'_> {
             && matches!(head.method(), b"OPTIONS" | b"TRACE")
         {
             // RFC 9110 section 7.6.2: at zero we are the final recipient.
-            match std::str::from_utf8(value).ok().and_then(|text| text.parse::<u64>().ok()) {
+            match std::str::from_utf8(value)
+                .ok()
+                .and_then(|text| text.parse::<u64>().ok())
+            {
                 Some(0) => return Err(options_answer()),
                 Some(hops) => self.max_forwards = Some(hops - 1),
                 None => {
                     let detail = "Max-Forwards is not a number.";
-                    return Err(Answer::refuse(400, Cause::BadRequest, "max-forwards", detail));
+                    return Err(Answer::refuse(
+                        400,
+                        Cause::BadRequest,
+                        "max-forwards",
+                        detail,
+                    ));
                 }
             }
         }
@@ -117,7 +125,8 @@ impl HttpRequest<'_> {
             return Err(options_answer());
         }
         if heads::via_count(&head.fields) >= HOPS_MAX {
-            let detail = "The request has come through Plimsoll again and again: a route leads back to it.";
+            let detail =
+                "The request has come through Plimsoll again and again: a route leads back to it.";
             return Err(Answer::refuse(508, Cause::BadRequest, "loop", detail));
         }
         let path = path_of(head.path_and_query());
@@ -126,18 +135,26 @@ impl HttpRequest<'_> {
             return Err(Answer::refuse(400, Cause::BadRequest, "path", detail));
         }
         let limits = &self.plan().config.gateway.limits;
-        if let (plimsoll_http1::Framing::Length(length), Some(max)) = (head.framing(), limits.body_bytes_max)
+        if let (plimsoll_http1::Framing::Length(length), Some(max)) =
+            (head.framing(), limits.body_bytes_max)
             && length > max
         {
             let detail = format!("The body may have at most {max} bytes.");
-            return Err(Answer::refuse(413, Cause::RequestLimit, "body-too-large", detail));
+            return Err(Answer::refuse(
+                413,
+                Cause::RequestLimit,
+                "body-too-large",
+                detail,
+            ));
         }
         Ok(())
     }
 
     fn redirect(&self, redirect: &plimsoll_config::Redirect) -> Answer {
-        let scheme =
-            redirect.scheme.as_deref().unwrap_or(if self.connection.tls { "https" } else { "http" });
+        let scheme = redirect
+            .scheme
+            .as_deref()
+            .unwrap_or(if self.connection.tls { "https" } else { "http" });
         let authority = self.head.authority().unwrap_or_default();
         let host = match &redirect.host {
             Some(host) => host.clone(),
@@ -149,7 +166,10 @@ impl HttpRequest<'_> {
             Some(path) => path.clone(),
             None => String::from_utf8_lossy(self.head.path_and_query()).into_owned(),
         };
-        Answer::local(redirect.status, vec![("location", format!("{scheme}://{host}{path}"))])
+        Answer::local(
+            redirect.status,
+            vec![("location", format!("{scheme}://{host}{path}"))],
+        )
     }
 }
 
@@ -160,7 +180,13 @@ pub(crate) fn path_of(path_and_query: &[u8]) -> &[u8] {
 }
 
 fn options_answer() -> Answer {
-    Answer::local(200, vec![("allow", "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS".to_owned())])
+    Answer::local(
+        200,
+        vec![(
+            "allow",
+            "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS".to_owned(),
+        )],
+    )
 }
 
 impl Protocol for HttpRequest<'_> {
@@ -184,7 +210,10 @@ impl Protocol for HttpRequest<'_> {
             Match::Found(id) => id,
             Match::NotFound => {
                 let detail = "No route matches the host and path of this request.";
-                return self.refuse(None, Answer::refuse(404, Cause::NoRoute, "no-route", detail));
+                return self.refuse(
+                    None,
+                    Answer::refuse(404, Cause::NoRoute, "no-route", detail),
+                );
             }
             Match::MethodNotAllowed(allowed) => {
                 let detail = "No route for this path takes this method.";
@@ -195,7 +224,10 @@ impl Protocol for HttpRequest<'_> {
         };
         let Some(route) = self.plan().route(id) else {
             let detail = "No route matches.";
-            return self.refuse(None, Answer::refuse(404, Cause::NoRoute, "no-route", detail));
+            return self.refuse(
+                None,
+                Answer::refuse(404, Cause::NoRoute, "no-route", detail),
+            );
         };
         match (&route.redirect, route.service) {
             (Some(redirect), _) => {
@@ -228,6 +260,10 @@ impl Protocol for HttpRequest<'_> {
             .as_ref()
             .and_then(|name| self.head.fields.get_named(name.as_bytes()))
             .map(plimsoll_policy::hash_key);
-        Identity { class: plan.class, tenant, bounds: plan.bounds }
+        Identity {
+            class: plan.class,
+            tenant,
+            bounds: plan.bounds,
+        }
     }
 }

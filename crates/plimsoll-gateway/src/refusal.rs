@@ -20,13 +20,30 @@ pub(crate) struct Answer {
 type Cow = std::borrow::Cow<'static, str>;
 
 impl Answer {
-    pub(crate) fn refuse(status: u16, cause: Cause, reason: &'static str, detail: impl Into<Cow>) -> Self {
-        Self { status, cause, detail: detail.into(), reason, fields: Vec::new() }
+    pub(crate) fn refuse(
+        status: u16,
+        cause: Cause,
+        reason: &'static str,
+        detail: impl Into<Cow>,
+    ) -> Self {
+        Self {
+            status,
+            cause,
+            detail: detail.into(),
+            reason,
+            fields: Vec::new(),
+        }
     }
 
     /// An answer that is no refusal.
     pub(crate) fn local(status: u16, fields: Vec<(&'static str, String)>) -> Self {
-        Self { status, cause: Cause::Local, detail: Cow::Borrowed(""), reason: "local", fields }
+        Self {
+            status,
+            cause: Cause::Local,
+            detail: Cow::Borrowed(""),
+            reason: "local",
+            fields,
+        }
     }
 
     pub(crate) fn with(mut self, name: &'static str, value: String) -> Self {

@@ -80,7 +80,10 @@ pub(crate) async fn accept(
 }
 
 fn is_peers_fault(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+    )
 }
 
 /// Counts an accept task, so that draining waits for its queue.
@@ -108,12 +111,19 @@ struct ConnectionCount {
 
 impl Drop for ConnectionCount {
     fn drop(&mut self) {
-        self.thread.connections.set(self.thread.connections.get() - 1);
+        self.thread
+            .connections
+            .set(self.thread.connections.get() - 1);
         self.thread.connection_closed.notify_one();
     }
 }
 
-fn begin(thread: &Rc<Thread>, settings: &Arc<ListenerSettings>, stream: TcpStream, peer: SocketAddr) {
+fn begin(
+    thread: &Rc<Thread>,
+    settings: &Arc<ListenerSettings>,
+    stream: TcpStream,
+    peer: SocketAddr,
+) {
     let Some(slot) = thread.shared.open(peer.ip()) else {
         if settings.tls.is_none() {
             // Best effort: it fits in the socket's buffer or it does not.
@@ -125,7 +135,10 @@ fn begin(thread: &Rc<Thread>, settings: &Arc<ListenerSettings>, stream: TcpStrea
         return;
     };
     thread.connections.set(thread.connections.get() + 1);
-    let count = ConnectionCount { thread: Rc::clone(thread), _slot: slot };
+    let count = ConnectionCount {
+        thread: Rc::clone(thread),
+        _slot: slot,
+    };
     let (thread, settings) = (Rc::clone(thread), Arc::clone(settings));
     tokio::task::spawn_local(async move {
         let _count = count;
@@ -134,7 +147,12 @@ fn begin(thread: &Rc<Thread>, settings: &Arc<ListenerSettings>, stream: TcpStrea
 }
 
 /// Serves one connection to its end.
-async fn serve(thread: &Rc<Thread>, settings: &ListenerSettings, stream: TcpStream, peer: SocketAddr) {
+async fn serve(
+    thread: &Rc<Thread>,
+    settings: &ListenerSettings,
+    stream: TcpStream,
+    peer: SocketAddr,
+) {
     if stream.set_nodelay(true).is_err() {
         return;
     }
@@ -143,7 +161,10 @@ async fn serve(thread: &Rc<Thread>, settings: &ListenerSettings, stream: TcpStre
     let deadline = thread.clock.now() + head_time_max;
     let mut io = Io::Tcp(stream);
     let mut buf = BytesMut::new();
-    let mut connection = ClientConnection { peer, tls: settings.tls.is_some() };
+    let mut connection = ClientConnection {
+        peer,
+        tls: settings.tls.is_some(),
+    };
     if settings.proxy_protocol {
         match read_proxy_header(&mut io, &mut buf, &mut timer, deadline).await {
             Ok(Some(source)) => connection.peer = source,
@@ -177,7 +198,8 @@ async fn serve(thread: &Rc<Thread>, settings: &ListenerSettings, stream: TcpStre
     let http2 = match negotiated {
         Some(http2) => http2,
         None => {
-            let deadline = thread.clock.now() + thread.plan().plan.config.gateway.limits.idle_time_max;
+            let deadline =
+                thread.clock.now() + thread.plan().plan.config.gateway.limits.idle_time_max;
             match sniff(thread, &mut io, &mut buf, &mut timer, deadline).await {
                 Some(http2) => http2,
                 None => return,
@@ -197,20 +219,26 @@ async fn read_proxy_header(
     timer: &mut Timer,
     deadline: Instant,
 ) -> Result<Option<SocketAddr>, String> {
-    poll_fn(|cx| loop {
-        match proxy_protocol::parse(buf) {
-            Ok(Some(header)) => return Poll::Ready(Ok(header.source)),
-            Ok(None) => (),
-            Err(error) => return Poll::Ready(Err(error.to_string())),
-        }
-        // Not a byte more than the header may be read: what follows may be TLS. The header says its own
-        // length, but only once it is here, so it is read in small steps.
-        buf.reserve(1);
-        match read_some(io, buf, cx, 1) {
-            Poll::Ready(Ok(0)) => return Poll::Ready(Err("closed".to_owned())),
-            Poll::Ready(Ok(_)) => (),
-            Poll::Ready(Err(error)) => return Poll::Ready(Err(error.to_string())),
-            Poll::Pending => return timer.poll_at(cx, deadline).map(|()| Err("too slow".to_owned())),
+    poll_fn(|cx| {
+        loop {
+            match proxy_protocol::parse(buf) {
+                Ok(Some(header)) => return Poll::Ready(Ok(header.source)),
+                Ok(None) => (),
+                Err(error) => return Poll::Ready(Err(error.to_string())),
+            }
+            // Not a byte more than the header may be read: what follows may be TLS. The header says its own
+            // length, but only once it is here, so it is read in small steps.
+            buf.reserve(1);
+            match read_some(io, buf, cx, 1) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err("closed".to_owned())),
+                Poll::Ready(Ok(_)) => (),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.to_string())),
+                Poll::Pending => {
+                    return timer
+                        .poll_at(cx, deadline)
+                        .map(|()| Err("too slow".to_owned()));
+                }
+            }
         }
     })
     .await
@@ -236,25 +264,33 @@ async fn sniff(
     timer: &mut Timer,
     deadline: Instant,
 ) -> Option<bool> {
-    poll_fn(|cx| loop {
-        let seen = buf.len().min(HTTP2_PREFACE.len());
-        if !buf.is_empty() {
-            if buf.get(..seen) != HTTP2_PREFACE.get(..seen) {
-                return Poll::Ready(Some(false));
+    poll_fn(|cx| {
+        loop {
+            let seen = buf.len().min(HTTP2_PREFACE.len());
+            if !buf.is_empty() {
+                if buf.get(..seen) != HTTP2_PREFACE.get(..seen) {
+                    return Poll::Ready(Some(false));
+                }
+                if seen == HTTP2_PREFACE.len() {
+                    return Poll::Ready(Some(true));
+                }
             }
-            if seen == HTTP2_PREFACE.len() {
-                return Poll::Ready(Some(true));
+            if buf.capacity() - buf.len() < 1024 {
+                buf.reserve(8 * 1024);
             }
-        }
-        if buf.capacity() - buf.len() < 1024 {
-            buf.reserve(8 * 1024);
-        }
-        match io.poll_read_buf(cx, buf) {
-            Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready((!buf.is_empty()).then_some(false)),
-            Poll::Ready(Ok(_)) => (),
-            Poll::Pending => {
-                let deadline = if buf.is_empty() { http1::patience(thread, deadline) } else { deadline };
-                return timer.poll_at(cx, deadline).map(|()| None);
+            match io.poll_read_buf(cx, buf) {
+                Poll::Ready(Ok(0) | Err(_)) => {
+                    return Poll::Ready((!buf.is_empty()).then_some(false));
+                }
+                Poll::Ready(Ok(_)) => (),
+                Poll::Pending => {
+                    let deadline = if buf.is_empty() {
+                        http1::patience(thread, deadline)
+                    } else {
+                        deadline
+                    };
+                    return timer.poll_at(cx, deadline).map(|()| None);
+                }
             }
         }
     })

@@ -48,13 +48,19 @@ impl Shared {
     pub(crate) fn open(self: &Arc<Self>, address: IpAddr) -> Option<ConnectionSlot> {
         let limits = &self.plan.load().config.gateway.limits;
         let before = self.connections.fetch_add(1, Ordering::Relaxed);
-        let mut slot = ConnectionSlot { shared: Arc::clone(self), address: None };
+        let mut slot = ConnectionSlot {
+            shared: Arc::clone(self),
+            address: None,
+        };
         if before >= limits.connections_max {
             self.connections_refused.fetch_add(1, Ordering::Relaxed);
             return None;
         }
         if let Some(max) = limits.connections_per_address_max {
-            let mut counts = self.per_address.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut counts = self
+                .per_address
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             let count = counts.entry(address).or_insert(0);
             if *count >= max {
                 self.connections_refused.fetch_add(1, Ordering::Relaxed);
@@ -78,7 +84,11 @@ impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.shared.connections.fetch_sub(1, Ordering::Relaxed);
         if let Some(address) = self.address {
-            let mut counts = self.shared.per_address.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut counts = self
+                .shared
+                .per_address
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             if let Some(count) = counts.get_mut(&address) {
                 *count -= 1;
                 if *count == 0 {
@@ -115,7 +125,13 @@ pub(crate) struct Thread {
 }
 
 impl Thread {
-    pub(crate) fn new(index: usize, clock: Clock, shared: Arc<Shared>, log: AccessLogSender, seed: u64) -> Self {
+    pub(crate) fn new(
+        index: usize,
+        clock: Clock,
+        shared: Arc<Shared>,
+        log: AccessLogSender,
+        seed: u64,
+    ) -> Self {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         let plan = RefCell::new(Rc::new(ThreadPlan::new(shared.plan.load_full(), &mut rng)));
         Self {
@@ -140,7 +156,10 @@ impl Thread {
         let current = self.shared.plan.load();
         let mut plan = self.plan.borrow_mut();
         if !Arc::ptr_eq(&plan.plan, &current) {
-            *plan = Rc::new(ThreadPlan::new(Arc::clone(&current), &mut self.rng.borrow_mut()));
+            *plan = Rc::new(ThreadPlan::new(
+                Arc::clone(&current),
+                &mut self.rng.borrow_mut(),
+            ));
         }
         Rc::clone(&plan)
     }
@@ -214,20 +233,30 @@ impl Effects for ThreadEffects {
         if let Some(endpoint) = found.and_then(|it| it.cluster.endpoints.get(endpoint.index())) {
             endpoint.shared.end();
         }
-        let Some(balancer) = self.plan.balancers.get(service.index()) else { return };
+        let Some(balancer) = self.plan.balancers.get(service.index()) else {
+            return;
+        };
         match end {
             AttemptEnd::Answered { head_after, status } if status < 500 => {
-                balancer.borrow_mut().on_response(endpoint, head_after, self.thread.clock.now());
+                balancer
+                    .borrow_mut()
+                    .on_response(endpoint, head_after, self.thread.clock.now());
             }
             AttemptEnd::Answered { .. } | AttemptEnd::ConnectFailed | AttemptEnd::Failed(_) => {
-                balancer.borrow_mut().on_failure(endpoint, self.thread.clock.now());
+                balancer
+                    .borrow_mut()
+                    .on_failure(endpoint, self.thread.clock.now());
             }
             AttemptEnd::Stale | AttemptEnd::Cancelled => (),
         }
     }
 
     fn abandoned(&self) -> Cause {
-        if self.thread.cut.get() { Cause::Draining } else { Cause::ClientGone }
+        if self.thread.cut.get() {
+            Cause::Draining
+        } else {
+            Cause::ClientGone
+        }
     }
 
     fn settle(&self, settlement: &Settlement) {
@@ -247,7 +276,9 @@ impl Effects for ThreadEffects {
             return;
         };
         service.series.record(thread, &record);
-        let endpoint = settlement.endpoint.and_then(|id| service.endpoint_series.get(id.index()));
+        let endpoint = settlement
+            .endpoint
+            .and_then(|id| service.endpoint_series.get(id.index()));
         if let Some(endpoint) = endpoint {
             endpoint.record(thread, &record);
         }

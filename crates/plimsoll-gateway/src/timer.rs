@@ -1,8 +1,8 @@
 //! A timer that is cheap to move: deadlines of requests move all the time, and hardly ever come.
 
+use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::future::Future;
 
 use plimsoll_core::Instant;
 use plimsoll_upstream::Clock;
@@ -21,12 +21,18 @@ pub(crate) struct Timer {
 
 impl Timer {
     pub(crate) fn new(clock: Clock) -> Self {
-        Self { clock, sleep: None, set_for: Instant::NEVER }
+        Self {
+            clock,
+            sleep: None,
+            set_for: Instant::NEVER,
+        }
     }
 
     /// Ready once `deadline` has passed.
     pub(crate) fn poll_at(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
-        let Some(at) = self.clock.timer(deadline) else { return Poll::Pending };
+        let Some(at) = self.clock.timer(deadline) else {
+            return Poll::Pending;
+        };
         let sleep = match &mut self.sleep {
             Some(sleep) => {
                 if deadline < self.set_for {

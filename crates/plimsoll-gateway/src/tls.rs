@@ -55,15 +55,29 @@ pub enum ServerTlsError {
 }
 
 /// Makes the TLS settings of a listener: HTTP/2 and HTTP/1.1 by ALPN, certificates by name.
-pub(crate) fn server_config(certificates: &[Certificate]) -> Result<Arc<ServerConfig>, ServerTlsError> {
-    let keys = certificates.iter().map(load).collect::<Result<Vec<_>, _>>()?;
+pub(crate) fn server_config(
+    certificates: &[Certificate],
+) -> Result<Arc<ServerConfig>, ServerTlsError> {
+    let keys = certificates
+        .iter()
+        .map(load)
+        .collect::<Result<Vec<_>, _>>()?;
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
     let mut config = match builder.with_safe_default_protocol_versions() {
-        Ok(builder) => builder.with_no_client_auth().with_cert_resolver(Arc::new(ByName(keys))),
+        Ok(builder) => builder
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(ByName(keys))),
         Err(source) => {
-            let path = certificates.first().map(|it| it.certificate.clone()).unwrap_or_default();
-            return Err(ServerTlsError::Pair { certificate: path.clone(), key: path, source });
+            let path = certificates
+                .first()
+                .map(|it| it.certificate.clone())
+                .unwrap_or_default();
+            return Err(ServerTlsError::Pair {
+                certificate: path.clone(),
+                key: path,
+                source,
+            });
         }
     };
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
@@ -72,19 +86,30 @@ pub(crate) fn server_config(certificates: &[Certificate]) -> Result<Arc<ServerCo
 }
 
 fn load(pair: &Certificate) -> Result<Arc<CertifiedKey>, ServerTlsError> {
-    let failed = |source| ServerTlsError::Certificate { path: pair.certificate.clone(), source };
+    let failed = |source| ServerTlsError::Certificate {
+        path: pair.certificate.clone(),
+        source,
+    };
     let chain = CertificateDer::pem_file_iter(&pair.certificate)
         .map_err(failed)?
         .collect::<Result<Vec<_>, _>>()
         .map_err(failed)?;
     if chain.is_empty() {
-        return Err(ServerTlsError::NoCertificate { path: pair.certificate.clone() });
+        return Err(ServerTlsError::NoCertificate {
+            path: pair.certificate.clone(),
+        });
     }
-    let key = PrivateKeyDer::from_pem_file(&pair.key)
-        .map_err(|source| ServerTlsError::Key { path: pair.key.clone(), source })?;
-    CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map(Arc::new).map_err(|source| {
-        ServerTlsError::Pair { certificate: pair.certificate.clone(), key: pair.key.clone(), source }
-    })
+    let key = PrivateKeyDer::from_pem_file(&pair.key).map_err(|source| ServerTlsError::Key {
+        path: pair.key.clone(),
+        source,
+    })?;
+    CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())
+        .map(Arc::new)
+        .map_err(|source| ServerTlsError::Pair {
+            certificate: pair.certificate.clone(),
+            key: pair.key.clone(),
+            source,
+        })
 }
 
 /// The first certificate that is for the name asked for; else the first of all.
@@ -114,5 +139,8 @@ impl ResolvesServerCert for ByName {
 /// When the files of these certificates were last changed; what can't be read has no time.
 pub(crate) fn file_times(certificates: &[Certificate]) -> Vec<Option<SystemTime>> {
     let changed = |path: &Path| std::fs::metadata(path).and_then(|it| it.modified()).ok();
-    certificates.iter().flat_map(|pair| [changed(&pair.certificate), changed(&pair.key)]).collect()
+    certificates
+        .iter()
+        .flat_map(|pair| [changed(&pair.certificate), changed(&pair.key)])
+        .collect()
 }

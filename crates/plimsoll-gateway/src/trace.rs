@@ -83,16 +83,6 @@ impl TraceContext {
         self.trace_id
     }
 
-    /// The id of the span that sends the request.
-    pub(crate) fn parent_id(&self) -> u64 {
-        self.parent_id
-    }
-
-    /// Whether the caller records this trace.
-    pub(crate) fn is_sampled(&self) -> bool {
-        self.flags & SAMPLED != 0
-    }
-
     /// The value of `traceparent`.
     pub(crate) fn to_value(self) -> [u8; LENGTH] {
         let mut value = *b"00-00000000000000000000000000000000-0000000000000000-00";
@@ -226,8 +216,8 @@ mod tests {
             context.trace_id(),
             0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c
         );
-        assert_eq!(context.parent_id(), 0xb7ad_6b71_6920_3331);
-        assert!(context.is_sampled());
+        assert_eq!(context.parent_id, 0xb7ad_6b71_6920_3331);
+        assert!(context.flags & SAMPLED != 0);
         assert_eq!(context.to_value(), PARENT.as_bytes());
         assert_eq!(context.to_string(), PARENT);
         let child = context.child(0xff);
@@ -235,7 +225,7 @@ mod tests {
             child.to_value(),
             b"00-0af7651916cd43dd8448eb211c80319c-00000000000000ff-01"[..]
         );
-        assert_ne!(context.child(0).parent_id(), 0);
+        assert_ne!(context.child(0).parent_id, 0);
     }
 
     #[test]

@@ -37,7 +37,11 @@ pub(crate) struct Transfer {
 impl Transfer {
     /// Nothing is to be transferred.
     pub(crate) fn done() -> Self {
-        Self { ended: true, flushed: true, ..Self::default() }
+        Self {
+            ended: true,
+            flushed: true,
+            ..Self::default()
+        }
     }
 
     /// Moves what can be moved; ready once all of it was.
@@ -61,11 +65,12 @@ impl Transfer {
                 Poll::Ready(Ok(Piece::End(trailers))) => {
                     self.ended = true;
                     self.trailers = trailers;
-                    to.finish(self.trailers.as_deref()).map_err(|error| match error {
-                        // Less came than the source had announced.
-                        PeerError::Malformed(_) => TransferError::From(error),
-                        PeerError::Closed => TransferError::To,
-                    })?;
+                    to.finish(self.trailers.as_deref())
+                        .map_err(|error| match error {
+                            // Less came than the source had announced.
+                            PeerError::Malformed(_) => TransferError::From(error),
+                            PeerError::Closed => TransferError::To,
+                        })?;
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(TransferError::From(error))),
                 Poll::Pending => {

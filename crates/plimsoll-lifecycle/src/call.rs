@@ -259,7 +259,11 @@ impl<E: Effects> Call<E> {
         if self.settlement.attempts >= self.bounds.attempts_max {
             return Attempt::GiveUp(self.last_failure);
         }
-        self.enter(if self.settlement.attempts == 0 { Stage::Endpoint } else { Stage::Retry });
+        self.enter(if self.settlement.attempts == 0 {
+            Stage::Endpoint
+        } else {
+            Stage::Retry
+        });
         let tried = self.tried.get(..self.tried_count).unwrap_or_default();
         let Some(endpoint) = choose(tried) else {
             return Attempt::GiveUp(self.last_failure);
@@ -271,7 +275,8 @@ impl<E: Effects> Call<E> {
     /// The same endpoint again, after [`AttemptEnd::Stale`]; the first kept connection said nothing about
     /// the endpoint. Does not count as an attempt.
     pub fn again(&mut self, now: Instant) -> Attempt {
-        let (Some(service), Some(endpoint)) = (self.settlement.service, self.settlement.endpoint) else {
+        let (Some(service), Some(endpoint)) = (self.settlement.service, self.settlement.endpoint)
+        else {
             never!(self.settlement.endpoint.is_none());
             return Attempt::GiveUp(Cause::NoEndpoint);
         };
@@ -292,9 +297,10 @@ impl<E: Effects> Call<E> {
     /// The connection could not be made: nothing was sent, so another endpoint may be tried.
     pub fn on_connect_failed(&mut self) -> Verdict {
         self.end_attempt(AttemptEnd::ConnectFailed);
-        if let (Some(endpoint), Some(slot)) =
-            (self.settlement.endpoint, self.tried.get_mut(self.tried_count))
-        {
+        if let (Some(endpoint), Some(slot)) = (
+            self.settlement.endpoint,
+            self.tried.get_mut(self.tried_count),
+        ) {
             *slot = endpoint;
             self.tried_count += 1;
         }
@@ -346,7 +352,8 @@ impl<E: Effects> Call<E> {
             return;
         }
         self.in_flight = false;
-        if let (Some(service), Some(endpoint)) = (self.settlement.service, self.settlement.endpoint) {
+        if let (Some(service), Some(endpoint)) = (self.settlement.service, self.settlement.endpoint)
+        {
             self.effects.end_attempt(service, endpoint, end);
         }
     }
@@ -377,7 +384,11 @@ impl<E: Effects> Call<E> {
 
     /// The call was dropped half-way: settles it as what the effects say that means.
     pub fn abandon(&mut self) {
-        let cause = if std::thread::panicking() { Cause::Panic } else { self.effects.abandoned() };
+        let cause = if std::thread::panicking() {
+            Cause::Panic
+        } else {
+            self.effects.abandoned()
+        };
         self.settle(self.effects.now(), cause);
     }
 
@@ -472,7 +483,10 @@ mod tests {
             self.asked.push(Stage::Route);
             match self.refuse {
                 Some(cause) => Routed::Local { route: None, cause },
-                None => Routed::Service { route: RouteId(0), service: ServiceId(0) },
+                None => Routed::Service {
+                    route: RouteId(0),
+                    service: ServiceId(0),
+                },
             }
         }
         fn identify(&mut self, _: RouteId, _: bool) -> Identity {
@@ -492,7 +506,11 @@ mod tests {
 
     fn admitted(world: &Shared, attempts_max: u32) -> Call<Shared> {
         let mut call = Call::arrive(world.clone(), Instant::ORIGIN);
-        let mut protocol = Scripted { asked: Vec::new(), attempts_max, refuse: None };
+        let mut protocol = Scripted {
+            asked: Vec::new(),
+            attempts_max,
+            refuse: None,
+        };
         assert_eq!(call.admit(&mut protocol), Arrival::Proceed(ServiceId(0)));
         call
     }
@@ -501,17 +519,27 @@ mod tests {
     fn the_protocol_is_asked_in_the_order_of_the_stages() {
         let world = Shared::default();
         let mut call = Call::arrive(world.clone(), Instant::ORIGIN);
-        let mut protocol = Scripted { asked: Vec::new(), attempts_max: 1, refuse: None };
+        let mut protocol = Scripted {
+            asked: Vec::new(),
+            attempts_max: 1,
+            refuse: None,
+        };
         let _ = call.admit(&mut protocol);
-        assert_eq!(protocol.asked, [Stage::Trust, Stage::Route, Stage::Identify]);
+        assert_eq!(
+            protocol.asked,
+            [Stage::Trust, Stage::Route, Stage::Identify]
+        );
     }
 
     #[test]
     fn a_refused_call_takes_no_permit() {
         let world = Shared::default();
         let mut call = Call::arrive(world.clone(), Instant::ORIGIN);
-        let mut protocol =
-            Scripted { asked: Vec::new(), attempts_max: 1, refuse: Some(Cause::NoRoute) };
+        let mut protocol = Scripted {
+            asked: Vec::new(),
+            attempts_max: 1,
+            refuse: Some(Cause::NoRoute),
+        };
         assert_eq!(call.admit(&mut protocol), Arrival::Answer(Cause::NoRoute));
         assert_eq!(world.borrow().permits, 0);
         call.settle(Instant::from_nanos(5), Cause::NoRoute);
@@ -523,7 +551,10 @@ mod tests {
     fn a_connect_failure_is_retried_at_another_endpoint() {
         let world = Shared::default();
         let mut call = admitted(&world, 2);
-        assert_eq!(call.next_attempt(Instant::ORIGIN, |_| Some(EndpointId(3))), Attempt::Try(EndpointId(3)));
+        assert_eq!(
+            call.next_attempt(Instant::ORIGIN, |_| Some(EndpointId(3))),
+            Attempt::Try(EndpointId(3))
+        );
         assert_eq!(call.on_connect_failed(), Verdict::Retry);
         let next = call.next_attempt(Instant::ORIGIN, |tried| {
             assert_eq!(tried, [EndpointId(3)]);
@@ -623,10 +654,10 @@ mod tests {
                     }
                     Event::ConnectFailed if flying => { let _ = call.on_connect_failed(); }
                     Event::Consumed => call.on_body_consumed(),
-                    Event::Stale(idempotent) if flying => {
-                        if call.on_stale(idempotent) == Verdict::Retry {
-                            let _ = call.again(Instant::ORIGIN);
-                        }
+                    Event::Stale(idempotent)
+                        if flying && call.on_stale(idempotent) == Verdict::Retry =>
+                    {
+                        let _ = call.again(Instant::ORIGIN);
                     }
                     Event::Failed if flying => call.on_failed(Cause::Timeout),
                     Event::Head if flying => call.on_head(Instant::ORIGIN),

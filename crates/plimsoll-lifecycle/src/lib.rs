@@ -9,6 +9,7 @@ mod call;
 mod stage;
 
 pub use call::{
-    Arrival, Attempt, AttemptEnd, Bounds, Call, Effects, Identity, Protocol, Routed, Settlement, Verdict,
+    Arrival, Attempt, AttemptEnd, Bounds, Call, Effects, Identity, Protocol, Routed, Settlement,
+    Verdict,
 };
 pub use stage::Stage;

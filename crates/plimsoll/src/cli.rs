@@ -18,7 +18,11 @@ use crate::top::run_top;
 
 /// Keeps your services serving while load, data, teams and cost grow.
 #[derive(Debug, Parser)]
-#[command(name = "plimsoll", version, propagate_version = true, after_help = "\
+#[command(
+    name = "plimsoll",
+    version,
+    propagate_version = true,
+    after_help = "\
 Examples:
   plimsoll demo                                  see it work, on this machine, in 70 seconds
   plimsoll run --to http://127.0.0.1:3000        put it in front of a service, without a file
@@ -26,7 +30,8 @@ Examples:
   plimsoll check plimsoll.toml && plimsoll run --config plimsoll.toml
   plimsoll status                                what burns, what is down, what is slow
 
-Exit codes: 0 done, 1 refused (errors in the file, reload refused), 2 could not run, 3 no running Plimsoll found.")]
+Exit codes: 0 done, 1 refused (errors in the file, reload refused), 2 could not run, 3 no running Plimsoll found."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -39,14 +44,18 @@ enum Command {
     /// Two arms side by side, same arrivals: a plain proxy and Plimsoll, through a bad day of 70 seconds.
     Demo(Demo),
     /// Write a commented starter file for these endpoints to standard output.
-    #[command(after_help = "Example:\n  plimsoll init http://127.0.0.1:3000 http://127.0.0.1:3001 > plimsoll.toml")]
+    #[command(
+        after_help = "Example:\n  plimsoll init http://127.0.0.1:3000 http://127.0.0.1:3001 > plimsoll.toml"
+    )]
     Init {
         /// Endpoints of your services, as http://host:port.
         #[arg(required = true)]
         endpoints: Vec<String>,
     },
     /// Check a configuration file; shows all errors at once.
-    #[command(after_help = "Example:\n  plimsoll check plimsoll.toml --json\n\nExit codes: 0 valid, 1 errors, 2 the file can't be read.")]
+    #[command(
+        after_help = "Example:\n  plimsoll check plimsoll.toml --json\n\nExit codes: 0 valid, 1 errors, 2 the file can't be read."
+    )]
     Check {
         /// The file.
         file: PathBuf,
@@ -95,7 +104,10 @@ struct At {
 
 impl At {
     fn target(&self) -> Target {
-        Target { url: self.at.clone(), state: self.state.clone() }
+        Target {
+            url: self.at.clone(),
+            state: self.state.clone(),
+        }
     }
 }
 
@@ -172,7 +184,11 @@ pub(crate) fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            let code = if error.use_stderr() { Exit::Failed } else { Exit::Done };
+            let code = if error.use_stderr() {
+                Exit::Failed
+            } else {
+                Exit::Done
+            };
             let _unprintable = error.print();
             return code.into();
         }
@@ -183,8 +199,11 @@ pub(crate) fn main() -> ExitCode {
             launch::run(&run).into()
         }
         Command::Demo(demo) => {
-            let length =
-                if demo.short { plimsoll_demo::Length::Short } else { plimsoll_demo::Length::Full };
+            let length = if demo.short {
+                plimsoll_demo::Length::Short
+            } else {
+                plimsoll_demo::Length::Full
+            };
             plimsoll_demo::run(&plimsoll_demo::DemoOptions {
                 seed: demo.seed,
                 keep: demo.keep,
@@ -219,10 +238,13 @@ pub(crate) fn main() -> ExitCode {
 
 /// Our own log: to standard error, `info` and above unless `PLIMSOLL_LOG` says otherwise.
 fn start_log() {
-    let filter =
-        EnvFilter::try_from_env("PLIMSOLL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env("PLIMSOLL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(color).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(color)
+        .with_writer(std::io::stderr)
+        .init();
 }
 
 /// Prints to standard output; a reader that has gone is no error.

@@ -70,41 +70,72 @@ fn request(target: &Target, method: &str, path: &str) -> Result<String, ClientEr
         None => folder
             .console_address()
             .map(|address| address.to_string())
-            .ok_or_else(|| ClientError::NotFound { folder: folder.path().to_owned() })?,
+            .ok_or_else(|| ClientError::NotFound {
+                folder: folder.path().to_owned(),
+            })?,
     };
-    let failed = |source| ClientError::Io { authority: authority.clone(), source };
+    let failed = |source| ClientError::Io {
+        authority: authority.clone(),
+        source,
+    };
     let address = authority
         .to_socket_addrs()
         .map_err(failed)?
         .next()
         .ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
-    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2)).map_err(failed)?;
+    let mut stream =
+        TcpStream::connect_timeout(&address, Duration::from_secs(2)).map_err(failed)?;
     stream.set_read_timeout(Some(TIME_MAX)).map_err(failed)?;
     stream.set_write_timeout(Some(TIME_MAX)).map_err(failed)?;
-    let token = folder.token().map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+    let token = folder
+        .token()
+        .map(|token| format!("Authorization: Bearer {token}\r\n"))
+        .unwrap_or_default();
     let head = format!(
         "{method} {path} HTTP/1.1\r\nHost: {authority}\r\n{token}Content-Length: 0\r\nConnection: close\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).map_err(failed)?;
     let mut received = Vec::new();
-    stream.take(ANSWER_BYTES_MAX as u64).read_to_end(&mut received).map_err(failed)?;
-    let (status, body) = parse(&received)
-        .map_err(|why| ClientError::Answer { authority: authority.clone(), why })?;
-    if status < 300 { Ok(body) } else { Err(ClientError::Refused(explain(status, &body))) }
+    stream
+        .take(ANSWER_BYTES_MAX as u64)
+        .read_to_end(&mut received)
+        .map_err(failed)?;
+    let (status, body) = parse(&received).map_err(|why| ClientError::Answer {
+        authority: authority.clone(),
+        why,
+    })?;
+    if status < 300 {
+        Ok(body)
+    } else {
+        Err(ClientError::Refused(explain(status, &body)))
+    }
 }
 
 /// `http://host:port` to `host:port`.
 fn authority_of(url: &str) -> Result<String, ClientError> {
-    let rest = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/');
+    let rest = url
+        .strip_prefix("http://")
+        .unwrap_or(url)
+        .trim_end_matches('/');
     if rest.contains('/') || rest.contains("://") || rest.is_empty() {
         return Err(ClientError::Url(url.to_owned()));
     }
-    let has_port = rest.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-    Ok(if has_port { rest.to_owned() } else { format!("{rest}:7676") })
+    let has_port = rest
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    Ok(if has_port {
+        rest.to_owned()
+    } else {
+        format!("{rest}:7676")
+    })
 }
 
 fn parse(received: &[u8]) -> Result<(u16, String), String> {
-    let limits = HeadLimits { head_bytes_max: 64 << 10, headers_max: 100, uri_bytes_max: 8 << 10 };
+    let limits = HeadLimits {
+        head_bytes_max: 64 << 10,
+        headers_max: 100,
+        uri_bytes_max: 8 << 10,
+    };
     let mut buf = BytesMut::from(received);
     let mut head = ResponseHead::new();
     match parse_response(&mut buf, false, &limits, &mut head) {
@@ -115,7 +146,10 @@ fn parse(received: &[u8]) -> Result<(u16, String), String> {
     let mut decoder = BodyDecoder::new(head.framing());
     let mut body = Vec::new();
     loop {
-        match decoder.decode(&mut buf).map_err(|error| error.to_string())? {
+        match decoder
+            .decode(&mut buf)
+            .map_err(|error| error.to_string())?
+        {
             Piece::Data(count) => {
                 body.extend_from_slice(&buf.split_to(count));
                 decoder.consumed(count);
@@ -127,7 +161,9 @@ fn parse(received: &[u8]) -> Result<(u16, String), String> {
             Piece::End => break,
         }
     }
-    String::from_utf8(body).map(|body| (head.status(), body)).map_err(|_| "it is no text".to_owned())
+    String::from_utf8(body)
+        .map(|body| (head.status(), body))
+        .map_err(|_| "it is no text".to_owned())
 }
 
 /// The detail of problem details, or the text as it is.

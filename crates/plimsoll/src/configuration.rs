@@ -53,8 +53,9 @@ impl Source {
 pub(crate) fn load(source: &Source, run: &Run) -> Result<Loaded, LoadError> {
     let mut loaded = match source {
         Source::File(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| LoadError(format!("error: reading {}: {error}", path.display())))?;
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                LoadError(format!("error: reading {}: {error}", path.display()))
+            })?;
             from_text(text, &path.display().to_string())?
         }
         Source::LastGood { text, file } => from_text(text.clone(), file)?,
@@ -86,7 +87,13 @@ fn from_text(text: String, file: &str) -> Result<Loaded, LoadError> {
     if diagnostics.iter().any(|it| it.severity == Severity::Error) {
         return Err(LoadError(rendered));
     }
-    Ok(Loaded { config, hash: hash(&text), text, path: Some(file.to_owned()), warnings: rendered })
+    Ok(Loaded {
+        config,
+        hash: hash(&text),
+        text,
+        path: Some(file.to_owned()),
+        warnings: rendered,
+    })
 }
 
 /// Tells two texts apart; not for security.
@@ -120,13 +127,23 @@ pub(crate) fn check(path: &Path, json: bool) -> Exit {
         Err(errors) => (errors, String::new()),
     };
     diagnostics.extend(plimsoll_config::check_files(&text, &file));
-    let errors = diagnostics.iter().filter(|it| it.severity == Severity::Error).count();
+    let errors = diagnostics
+        .iter()
+        .filter(|it| it.severity == Severity::Error)
+        .count();
     if json {
-        print(&format!("{:#}\n", plimsoll_config::to_json(&diagnostics, &text, &file)));
+        print(&format!(
+            "{:#}\n",
+            plimsoll_config::to_json(&diagnostics, &text, &file)
+        ));
     } else {
         show(&diagnostics, &text, &file, errors, &summary);
     }
-    if errors == 0 { Exit::Done } else { Exit::Refused }
+    if errors == 0 {
+        Exit::Done
+    } else {
+        Exit::Refused
+    }
 }
 
 fn show(diagnostics: &[Diagnostic], text: &str, file: &str, errors: usize, summary: &str) {
@@ -135,7 +152,10 @@ fn show(diagnostics: &[Diagnostic], text: &str, file: &str, errors: usize, summa
     if errors == 0 {
         out.push_str(summary);
     } else {
-        out.push_str(&format!("\n{errors} error{} in {file}\n", if errors == 1 { "" } else { "s" }));
+        out.push_str(&format!(
+            "\n{errors} error{} in {file}\n",
+            if errors == 1 { "" } else { "s" }
+        ));
     }
     print(&out);
 }

@@ -5,7 +5,9 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use plimsoll_gateway::{AccessLogError, AccessLogWriter, BindError, BoundListener, Gateway, GatewayError, Plan, bind};
+use plimsoll_gateway::{
+    AccessLogError, AccessLogWriter, BindError, BoundListener, Gateway, GatewayError, Plan, bind,
+};
 use plimsoll_measure::{Registry, SERIES_MAX};
 use plimsoll_upstream::{Clock, ClusterError, Clusters, Resolver};
 
@@ -75,8 +77,14 @@ fn source_of(run: &Run) -> Result<Source, LaunchError> {
     let folder = StateFolder::locate(run.state.as_deref());
     match folder.last_good() {
         Some(last_good) => {
-            eprintln!("starting with the configuration of {} as of {}", last_good.file, last_good.loaded_at);
-            Ok(Source::LastGood { text: last_good.text, file: last_good.file })
+            eprintln!(
+                "starting with the configuration of {} as of {}",
+                last_good.file, last_good.loaded_at
+            );
+            Ok(Source::LastGood {
+                text: last_good.text,
+                file: last_good.file,
+            })
         }
         None => Err(LaunchError::NoLastGood(folder.path().display().to_string())),
     }
@@ -100,18 +108,25 @@ fn start(run: &Run, source: Source, loaded: configuration::Loaded) -> Result<Exi
         (None, None)
     };
     let lock = match &inherited {
-        Some(package) => package
-            .lock
-            .try_clone()
-            .map_err(|source| StateError::Io { folder: state.path().to_owned(), source })?,
+        Some(package) => package.lock.try_clone().map_err(|source| StateError::Io {
+            folder: state.path().to_owned(),
+            source,
+        })?,
         None => state.lock()?,
     };
     let token = state.make_token()?;
-    let threads = config.gateway.threads.unwrap_or_else(|| {
-        std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-    });
-    let ops = side_listener(config.ops_listen, inherited.as_mut().map(|package| &mut package.ops))?;
-    let console = side_listener(config.console_listen, inherited.as_mut().map(|package| &mut package.console))?;
+    let threads = config
+        .gateway
+        .threads
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
+    let ops = side_listener(
+        config.ops_listen,
+        inherited.as_mut().map(|package| &mut package.ops),
+    )?;
+    let console = side_listener(
+        config.console_listen,
+        inherited.as_mut().map(|package| &mut package.console),
+    )?;
     let bound = listeners(config, threads, inherited.as_mut())?;
 
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -128,10 +143,20 @@ fn start(run: &Run, source: Source, loaded: configuration::Loaded) -> Result<Exi
     }
     let registry = Arc::new(Registry::new(threads, SERIES_MAX));
     let mut shared = BTreeMap::new();
-    let plan = Arc::new(Plan::new(Arc::new(config.clone()), &clusters, &registry, &mut shared));
+    let plan = Arc::new(Plan::new(
+        Arc::new(config.clone()),
+        &clusters,
+        &registry,
+        &mut shared,
+    ));
     let access_log = AccessLogWriter::start(&config.gateway.log.to)?;
-    let mut gateway =
-        Gateway::start(Arc::clone(&plan), threads, clock, &access_log.sender(), random_seed())?;
+    let mut gateway = Gateway::start(
+        Arc::clone(&plan),
+        threads,
+        clock,
+        &access_log.sender(),
+        random_seed(),
+    )?;
     gateway.apply(Arc::clone(&plan), bound)?;
     let parts = Parts {
         run: run.clone(),
@@ -177,7 +202,10 @@ pub(crate) fn side_listener(
     {
         return Ok(copy);
     }
-    let failed = |source| BindError { address: configured, source };
+    let failed = |source| BindError {
+        address: configured,
+        source,
+    };
     let listener = TcpListener::bind(configured).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
     Ok(listener)
@@ -191,7 +219,9 @@ fn listeners(
 ) -> Result<Vec<BoundListener>, BindError> {
     let mut bound = Vec::new();
     for listener in &config.gateway.listen {
-        let taken = inherited.as_mut().and_then(|package| package.listeners.remove(&listener.address));
+        let taken = inherited
+            .as_mut()
+            .and_then(|package| package.listeners.remove(&listener.address));
         bound.push(match taken {
             Some(sockets) => BoundListener {
                 configured: listener.address,
@@ -212,14 +242,20 @@ fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     if limit.current < limit.maximum || limit.maximum.is_none() {
-        let raised = Rlimit { current: limit.maximum.or(Some(1 << 20)), maximum: limit.maximum };
+        let raised = Rlimit {
+            current: limit.maximum.or(Some(1 << 20)),
+            maximum: limit.maximum,
+        };
         if let Err(error) = setrlimit(Resource::Nofile, raised) {
             tracing::warn!(%error, "the limit on file descriptors can't be raised");
         }
     }
     let now = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     if now < DESCRIPTORS_MIN {
-        tracing::warn!(limit = now, "few file descriptors: each connection takes two; raise `ulimit -n`");
+        tracing::warn!(
+            limit = now,
+            "few file descriptors: each connection takes two; raise `ulimit -n`"
+        );
     }
 }
 

@@ -113,8 +113,11 @@ impl Process {
         let (health_sender, health) = mpsc::channel(HEALTH_EVENTS_MAX);
         let now = parts.clock.now();
         let timestamp = parts.clock.timestamp();
-        let mut measure =
-            Measure::new(Arc::clone(&parts.registry), wiring::layout(&parts.loaded.config), now);
+        let mut measure = Measure::new(
+            Arc::clone(&parts.registry),
+            wiring::layout(&parts.loaded.config),
+            now,
+        );
         measure.tick(now);
         let view = Arc::new(View {
             registry: Arc::clone(&parts.registry),
@@ -170,7 +173,12 @@ impl Process {
 
     /// Serves until it is told to end.
     pub(crate) async fn run(mut self, predecessor: Option<Predecessor>) -> Exit {
-        let signals = [SignalKind::hangup(), SignalKind::terminate(), SignalKind::interrupt()].map(signal);
+        let signals = [
+            SignalKind::hangup(),
+            SignalKind::terminate(),
+            SignalKind::interrupt(),
+        ]
+        .map(signal);
         let [Ok(mut hangup), Ok(mut terminate), Ok(mut interrupt)] = signals else {
             eprintln!("error: signals can't be received");
             return Exit::Failed;
@@ -231,7 +239,11 @@ impl Process {
         systemd::notify("STOPPING=1");
         self.view.set_not_ready(Some("draining"));
         let within = self.loaded.config.gateway.drain;
-        tracing::info!(?within, connections = self.gateway.stats().connections, "draining");
+        tracing::info!(
+            ?within,
+            connections = self.gateway.stats().connections,
+            "draining"
+        );
         self.gateway.drain(within);
         let mut polls = tokio::time::interval(Duration::from_millis(10));
         while !self.gateway.is_drained() {
@@ -255,7 +267,13 @@ impl Process {
         }
         eprintln!("console on http://{}", self.console.address());
         eprintln!("metrics on http://{}/metrics", self.ops.address());
-        let services: Vec<&str> = self.loaded.config.services.keys().map(String::as_str).collect();
+        let services: Vec<&str> = self
+            .loaded
+            .config
+            .services
+            .keys()
+            .map(String::as_str)
+            .collect();
         let observing = self.loaded.config.gateway.mode == plimsoll_core::Mode::Observe;
         tracing::info!(
             services = services.join(","),
@@ -273,7 +291,9 @@ impl Process {
         if self.ticks.is_multiple_of(CERTIFICATES_EVERY) {
             for result in self.gateway.refresh_certificates() {
                 match result {
-                    Ok(address) => self.note(None, format!("certificates of {address} were read again")),
+                    Ok(address) => {
+                        self.note(None, format!("certificates of {address} were read again"))
+                    }
                     Err(error) => tracing::warn!(
                         error = %with_causes(&error),
                         "certificates have changed and can't be used: the old ones stay"
@@ -291,7 +311,10 @@ impl Process {
         }
         let dead = self.gateway.stopped();
         if dead > 0 {
-            warnings.push(format!("{dead} of {} data-plane threads have died: restart the process", self.threads));
+            warnings.push(format!(
+                "{dead} of {} data-plane threads have died: restart the process",
+                self.threads
+            ));
         }
         let inputs = Inputs {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -330,18 +353,38 @@ impl Process {
         }
         self.note(Some(endpoint.service.clone()), text);
         let up = |name: &str| {
-            let cluster = self.plan.services.iter().find(|service| service.name == name)?;
-            Some(cluster.cluster.endpoints.iter().any(|it| it.shared.verdict().is_up()))
+            let cluster = self
+                .plan
+                .services
+                .iter()
+                .find(|service| service.name == name)?;
+            Some(
+                cluster
+                    .cluster
+                    .endpoints
+                    .iter()
+                    .any(|it| it.shared.verdict().is_up()),
+            )
         };
         if up(&endpoint.service) == Some(false) {
             let service = endpoint.service.clone();
-            tracing::warn!(service, "no endpoint is up: requests are sent to all of them");
-            self.note(Some(service), "no endpoint is up: requests are sent to all of them".to_owned());
+            tracing::warn!(
+                service,
+                "no endpoint is up: requests are sent to all of them"
+            );
+            self.note(
+                Some(service),
+                "no endpoint is up: requests are sent to all of them".to_owned(),
+            );
         }
     }
 
     fn note(&mut self, service: Option<String>, text: String) {
-        self.events.push_front(EventView { at: self.clock.timestamp(), service, text });
+        self.events.push_front(EventView {
+            at: self.clock.timestamp(),
+            service,
+            text,
+        });
         self.events.truncate(EVENTS_MAX);
     }
 
@@ -353,40 +396,64 @@ impl Process {
             other => other.clone(),
         };
         if source == Source::Target {
-            return Ok("nothing to reload: this process was started with --to, without a file".to_owned());
+            return Ok(
+                "nothing to reload: this process was started with --to, without a file".to_owned(),
+            );
         }
-        let loaded = configuration::load(&source, &self.run)
-            .map_err(|error| format!("{error}\nreload refused: the configuration in force stays"))?;
-        self.apply(loaded, source)
-            .map_err(|why| format!("error: {why}\nreload refused: the configuration in force stays"))?;
+        let loaded = configuration::load(&source, &self.run).map_err(|error| {
+            format!("{error}\nreload refused: the configuration in force stays")
+        })?;
+        self.apply(loaded, source).map_err(|why| {
+            format!("error: {why}\nreload refused: the configuration in force stays")
+        })?;
         let unresolved = {
             let clusters = Arc::clone(&self.clusters.borrow());
             // The resolver's own loop refreshes; here new names get their first addresses.
-            Resolver::new(self.clock).resolve_all(&clusters, Duration::from_secs(3)).await
+            Resolver::new(self.clock)
+                .resolve_all(&clusters, Duration::from_secs(3))
+                .await
         };
         for problem in unresolved {
             tracing::warn!("{problem}");
         }
         eprint!("{}", self.loaded.warnings);
-        Ok(format!("reloaded: {}", self.loaded.path.clone().unwrap_or_default()))
+        Ok(format!(
+            "reloaded: {}",
+            self.loaded.path.clone().unwrap_or_default()
+        ))
     }
 
     fn apply(&mut self, loaded: Loaded, source: Source) -> Result<(), String> {
         let config = &loaded.config;
         let old = Arc::clone(&self.clusters.borrow());
-        let clusters = old.update(wiring::clusters(config)).map_err(|error| with_causes(&error))?;
-        let open: Vec<SocketAddr> = self.gateway.addresses().map(|(configured, _)| configured).collect();
+        let clusters = old
+            .update(wiring::clusters(config))
+            .map_err(|error| with_causes(&error))?;
+        let open: Vec<SocketAddr> = self
+            .gateway
+            .addresses()
+            .map(|(configured, _)| configured)
+            .collect();
         let mut bound = Vec::new();
         for listener in &config.gateway.listen {
             if !open.contains(&listener.address) {
-                bound.push(bind(listener.address, self.threads).map_err(|error| with_causes(&error))?);
+                bound.push(
+                    bind(listener.address, self.threads).map_err(|error| with_causes(&error))?,
+                );
             }
         }
         let ops = self.ops.changed(config.ops_listen)?;
         let console = self.console.changed(config.console_listen)?;
         let mut shared = self.shared.clone();
-        let plan = Arc::new(Plan::new(Arc::new(config.clone()), &clusters, &self.registry, &mut shared));
-        self.gateway.apply(Arc::clone(&plan), bound).map_err(|error| with_causes(&error))?;
+        let plan = Arc::new(Plan::new(
+            Arc::new(config.clone()),
+            &clusters,
+            &self.registry,
+            &mut shared,
+        ));
+        self.gateway
+            .apply(Arc::clone(&plan), bound)
+            .map_err(|error| with_causes(&error))?;
         if let Err(error) = self.access_log.reopen(&config.gateway.log.to) {
             tracing::warn!(error = %with_causes(&error), "the access log stays where it was");
         }
@@ -394,7 +461,11 @@ impl Process {
         clusters.supersede(&old);
         self.clusters.send_replace(Arc::new(clusters));
         self.measure.set_layout(wiring::layout(config));
-        if config.gateway.threads.is_some_and(|threads| threads != self.threads) {
+        if config
+            .gateway
+            .threads
+            .is_some_and(|threads| threads != self.threads)
+        {
             tracing::warn!("`gateway.threads` takes effect with the next start or upgrade");
         }
         let (ops_address, console_address) = (config.ops_listen, config.console_listen);
@@ -428,7 +499,9 @@ impl Process {
     }
 
     fn keep_last_good(&self) {
-        let Some(file) = &self.loaded.path else { return };
+        let Some(file) = &self.loaded.path else {
+            return;
+        };
         let last_good = LastGood {
             version: 1,
             file: file.clone(),
@@ -443,10 +516,12 @@ impl Process {
     /// Gives a successor what it asks for, on a thread of its own; the loop hears how it went.
     fn hand_over(&self, stream: UnixStream, done: mpsc::Sender<std::io::Result<()>>) {
         let package = self.package();
-        let spawned = std::thread::Builder::new().name("hand-over".to_owned()).spawn(move || {
-            let result = package.and_then(|package| upgrade::hand_over(stream, &package));
-            let _process_is_gone = done.blocking_send(result);
-        });
+        let spawned = std::thread::Builder::new()
+            .name("hand-over".to_owned())
+            .spawn(move || {
+                let result = package.and_then(|package| upgrade::hand_over(stream, &package));
+                let _process_is_gone = done.blocking_send(result);
+            });
         if let Err(error) = spawned {
             tracing::warn!(%error, "a successor can't be served");
         }
@@ -455,7 +530,10 @@ impl Process {
     fn package(&self) -> std::io::Result<Package> {
         let mut listeners = BTreeMap::new();
         for (configured, sockets) in self.gateway.sockets() {
-            let copies = sockets.iter().map(TcpListener::try_clone).collect::<std::io::Result<_>>()?;
+            let copies = sockets
+                .iter()
+                .map(TcpListener::try_clone)
+                .collect::<std::io::Result<_>>()?;
             listeners.insert(configured, copies);
         }
         Ok(Package {
@@ -468,14 +546,22 @@ impl Process {
 }
 
 impl Server {
-    fn ops(configured: SocketAddr, listener: TcpListener, view: &Arc<View>) -> std::io::Result<Self> {
+    fn ops(
+        configured: SocketAddr,
+        listener: TcpListener,
+        view: &Arc<View>,
+    ) -> std::io::Result<Self> {
         let (copy, control) = (listener.try_clone()?, Arc::clone(view) as Arc<dyn Control>);
         let task = tokio::spawn(async move {
             if let Err(error) = serve_ops(copy, control).await {
                 tracing::error!(%error, "the ops endpoints have stopped");
             }
         });
-        Ok(Self { configured, listener, task })
+        Ok(Self {
+            configured,
+            listener,
+            task,
+        })
     }
 
     fn console(
@@ -485,13 +571,20 @@ impl Server {
         token: &str,
     ) -> std::io::Result<Self> {
         let (copy, control) = (listener.try_clone()?, Arc::clone(view) as Arc<dyn Control>);
-        let options = ConsoleOptions { token: Token::new(token), hosts: Vec::new() };
+        let options = ConsoleOptions {
+            token: Token::new(token),
+            hosts: Vec::new(),
+        };
         let task = tokio::spawn(async move {
             if let Err(error) = serve_console(copy, control, options).await {
                 tracing::error!(%error, "the console has stopped");
             }
         });
-        Ok(Self { configured, listener, task })
+        Ok(Self {
+            configured,
+            listener,
+            task,
+        })
     }
 
     fn address(&self) -> SocketAddr {
@@ -503,7 +596,9 @@ impl Server {
         if configured == self.configured {
             return Ok(None);
         }
-        side_listener(configured, None).map(Some).map_err(|error| with_causes(&error))
+        side_listener(configured, None)
+            .map(Some)
+            .map_err(|error| with_causes(&error))
     }
 }
 

@@ -53,13 +53,20 @@ pub(crate) struct StateFolder {
 impl StateFolder {
     /// The folder given, else the service manager's, else this user's.
     pub(crate) fn locate(given: Option<&Path>) -> Self {
-        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let variable = |name: &str| {
+            std::env::var_os(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
         let path = given
             .map(Path::to_owned)
             // systemd gives a list; the first is ours.
             .or_else(|| {
                 let list = std::env::var("STATE_DIRECTORY").ok()?;
-                list.split(':').next().filter(|path| !path.is_empty()).map(PathBuf::from)
+                list.split(':')
+                    .next()
+                    .filter(|path| !path.is_empty())
+                    .map(PathBuf::from)
             })
             .unwrap_or_else(|| {
                 if rustix::process::geteuid().is_root() {
@@ -80,7 +87,11 @@ impl StateFolder {
 
     /// Makes the folder, for this user alone.
     pub(crate) fn create(&self) -> Result<(), StateError> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.path).map_err(|source| self.failed(source))
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.path)
+            .map_err(|source| self.failed(source))
     }
 
     /// Takes the lock; it is held for as long as the file is open.
@@ -94,14 +105,18 @@ impl StateFolder {
             .map_err(|source| self.failed(source))?;
         match file.try_lock() {
             Ok(()) => Ok(file),
-            Err(TryLockError::WouldBlock) => Err(StateError::Locked { folder: self.path.clone() }),
+            Err(TryLockError::WouldBlock) => Err(StateError::Locked {
+                folder: self.path.clone(),
+            }),
             Err(TryLockError::Error(source)) => Err(self.failed(source)),
         }
     }
 
     /// Whether a process holds the lock.
     fn is_locked(&self) -> bool {
-        let Ok(file) = OpenOptions::new().write(true).open(self.path.join("lock")) else { return false };
+        let Ok(file) = OpenOptions::new().write(true).open(self.path.join("lock")) else {
+            return false;
+        };
         matches!(file.try_lock(), Err(TryLockError::WouldBlock))
     }
 
@@ -127,8 +142,14 @@ impl StateFolder {
 
     /// Says where this process can be asked.
     pub(crate) fn write_running(&self, console: SocketAddr) -> Result<(), StateError> {
-        let running = Running { pid: std::process::id(), console };
-        self.write("running.json", &serde_json::to_vec(&running).unwrap_or_default())
+        let running = Running {
+            pid: std::process::id(),
+            console,
+        };
+        self.write(
+            "running.json",
+            &serde_json::to_vec(&running).unwrap_or_default(),
+        )
     }
 
     /// Where the process that holds the lock can be asked.
@@ -136,12 +157,16 @@ impl StateFolder {
         if !self.is_locked() {
             return None;
         }
-        let running: Running = serde_json::from_slice(&fs::read(self.path.join("running.json")).ok()?).ok()?;
+        let running: Running =
+            serde_json::from_slice(&fs::read(self.path.join("running.json")).ok()?).ok()?;
         Some(running.console)
     }
 
     pub(crate) fn write_last_good(&self, last_good: &LastGood) -> Result<(), StateError> {
-        self.write("last-good.json", &serde_json::to_vec_pretty(last_good).unwrap_or_default())
+        self.write(
+            "last-good.json",
+            &serde_json::to_vec_pretty(last_good).unwrap_or_default(),
+        )
     }
 
     pub(crate) fn last_good(&self) -> Option<LastGood> {
@@ -156,8 +181,12 @@ impl StateFolder {
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
         let temporary = self.path.join(format!(".{name}.{}", std::process::id()));
         let result = (|| {
-            let mut file =
-                OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
+            let mut file = OpenOptions::new()
+                .create(true)
+                .truncate(true)
+                .write(true)
+                .mode(0o600)
+                .open(&temporary)?;
             file.write_all(bytes)?;
             file.sync_all()?;
             fs::rename(&temporary, self.path.join(name))
@@ -166,7 +195,10 @@ impl StateFolder {
     }
 
     fn failed(&self, source: io::Error) -> StateError {
-        StateError::Io { folder: self.path.clone(), source }
+        StateError::Io {
+            folder: self.path.clone(),
+            source,
+        }
     }
 }
 
@@ -192,7 +224,10 @@ mod tests {
         let folder = StateFolder::locate(Some(dir.path()));
         let token = folder.make_token().unwrap();
         assert_eq!(folder.make_token().unwrap(), token);
-        let mode = fs::metadata(dir.path().join("token")).unwrap().permissions().mode();
+        let mode = fs::metadata(dir.path().join("token"))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 
@@ -201,7 +236,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let folder = StateFolder::locate(Some(dir.path()));
         let held = folder.lock().unwrap();
-        folder.write_running("127.0.0.1:7676".parse().unwrap()).unwrap();
+        folder
+            .write_running("127.0.0.1:7676".parse().unwrap())
+            .unwrap();
         assert!(folder.console_address().is_some());
         drop(held);
         assert!(folder.console_address().is_none());

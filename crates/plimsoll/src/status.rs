@@ -100,6 +100,9 @@ pub(crate) fn warnings(snapshot: &Snapshot, look: Look) -> Vec<String> {
 /// What is not as it should be: causes, endpoints out, further objectives that are short of budget.
 fn details(service: &ServiceView, now: Timestamp, look: Look) -> Vec<String> {
     let mut lines = Vec::new();
+    if service.objectives.is_empty() {
+        lines.push("no objective: add one, and this row says how the service stands".to_owned());
+    }
     let causes = row::causes(service, 4);
     if !causes.is_empty() {
         lines.push(format!("not good over 1 min: {causes}"));

@@ -16,8 +16,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-    recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 use serde::{Deserialize, Serialize};
 
@@ -71,7 +71,12 @@ pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
 pub(crate) fn take_over(path: &Path) -> io::Result<Option<(Package, Predecessor)>> {
     let mut stream = match UnixStream::connect(path) {
         Ok(stream) => stream,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+            ) =>
+        {
             return Ok(None);
         }
         Err(error) => return Err(error),
@@ -81,26 +86,48 @@ pub(crate) fn take_over(path: &Path) -> io::Result<Option<(Package, Predecessor)
     stream.read_exact(&mut length)?;
     let length = u32::from_be_bytes(length);
     if length > DESCRIPTION_BYTES_MAX {
-        return Err(io::Error::other("the running process speaks another language"));
+        return Err(io::Error::other(
+            "the running process speaks another language",
+        ));
     }
     let mut text = vec![0; length as usize];
     stream.read_exact(&mut text)?;
     let description: Description = serde_json::from_slice(&text)?;
     if description.version != 1 {
-        return Err(io::Error::other("the running process is of a version that can't hand over to this one"));
+        return Err(io::Error::other(
+            "the running process is of a version that can't hand over to this one",
+        ));
     }
-    let count = 3 + description.listeners.iter().map(|(_, count)| count).sum::<usize>();
+    let count = 3 + description
+        .listeners
+        .iter()
+        .map(|(_, count)| count)
+        .sum::<usize>();
     let mut descriptors = receive(&stream, count)?;
-    let mut next = || descriptors.pop_front().ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof));
+    let mut next = || {
+        descriptors
+            .pop_front()
+            .ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))
+    };
     let lock = File::from(next()?);
     let ops = (description.ops, TcpListener::from(next()?));
     let console = (description.console, TcpListener::from(next()?));
     let mut listeners = BTreeMap::new();
     for (address, count) in description.listeners {
-        let sockets = (0..count).map(|_| next().map(TcpListener::from)).collect::<io::Result<_>>()?;
+        let sockets = (0..count)
+            .map(|_| next().map(TcpListener::from))
+            .collect::<io::Result<_>>()?;
         listeners.insert(address, sockets);
     }
-    Ok(Some((Package { lock, ops, console, listeners }, Predecessor(stream))))
+    Ok(Some((
+        Package {
+            lock,
+            ops,
+            console,
+            listeners,
+        },
+        Predecessor(stream),
+    )))
 }
 
 /// Hands everything to a successor, and waits until it is ready. Blocks: to be called on a thread of its own.
@@ -111,19 +138,33 @@ pub(crate) fn hand_over(mut stream: UnixStream, package: &Package) -> io::Result
         version: 1,
         ops: package.ops.0,
         console: package.console.0,
-        listeners: package.listeners.iter().map(|(address, sockets)| (*address, sockets.len())).collect(),
+        listeners: package
+            .listeners
+            .iter()
+            .map(|(address, sockets)| (*address, sockets.len()))
+            .collect(),
     };
     let text = serde_json::to_vec(&description)?;
     stream.write_all(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes())?;
     stream.write_all(&text)?;
-    let mut descriptors = vec![package.lock.as_fd(), package.ops.1.as_fd(), package.console.1.as_fd()];
+    let mut descriptors = vec![
+        package.lock.as_fd(),
+        package.ops.1.as_fd(),
+        package.console.1.as_fd(),
+    ];
     descriptors.extend(package.listeners.values().flatten().map(AsFd::as_fd));
     for batch in descriptors.chunks(BATCH) {
         send(&stream, batch)?;
     }
     let mut word = [0; 5];
     stream.read_exact(&mut word)?;
-    if &word == b"ready" { Ok(()) } else { Err(io::Error::other("the successor said something else than `ready`")) }
+    if &word == b"ready" {
+        Ok(())
+    } else {
+        Err(io::Error::other(
+            "the successor said something else than `ready`",
+        ))
+    }
 }
 
 fn send(stream: &UnixStream, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
@@ -132,7 +173,12 @@ fn send(stream: &UnixStream, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     if !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    sendmsg(stream, &[IoSlice::new(b"f")], &mut ancillary, SendFlags::empty())?;
+    sendmsg(
+        stream,
+        &[IoSlice::new(b"f")],
+        &mut ancillary,
+        SendFlags::empty(),
+    )?;
     Ok(())
 }
 
@@ -142,8 +188,12 @@ fn receive(stream: &UnixStream, count: usize) -> io::Result<VecDeque<OwnedFd>> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(BATCH))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let mut byte = [0];
-        let received =
-            recvmsg(stream, &mut [IoSliceMut::new(&mut byte)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+        let received = recvmsg(
+            stream,
+            &mut [IoSliceMut::new(&mut byte)],
+            &mut ancillary,
+            RecvFlags::CMSG_CLOEXEC,
+        )?;
         if received.bytes == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -183,17 +233,26 @@ mod tests {
         let (package, predecessor) = take_over(&path).unwrap().unwrap();
         predecessor.release().unwrap();
         old.join().unwrap().unwrap();
-        let received: Vec<_> =
-            package.listeners[&configured].iter().map(|it| it.local_addr().unwrap()).collect();
+        let received: Vec<_> = package.listeners[&configured]
+            .iter()
+            .map(|it| it.local_addr().unwrap())
+            .collect();
         assert_eq!(received, ports);
         // The old process has dropped its copy; the lock is still held by ours.
-        let again = File::options().write(true).open(dir.path().join("lock")).unwrap();
+        let again = File::options()
+            .write(true)
+            .open(dir.path().join("lock"))
+            .unwrap();
         assert!(again.try_lock().is_err());
     }
 
     #[test]
     fn without_a_running_process_there_is_nothing_to_take_over() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(take_over(&dir.path().join("upgrade.sock")).unwrap().is_none());
+        assert!(
+            take_over(&dir.path().join("upgrade.sock"))
+                .unwrap()
+                .is_none()
+        );
     }
 }

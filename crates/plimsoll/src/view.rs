@@ -7,7 +7,9 @@ use arc_swap::ArcSwap;
 use plimsoll_console::{Control, ReloadFuture};
 use plimsoll_core::{Instant, Timestamp};
 use plimsoll_gateway::{AccessLogSender, Plan};
-use plimsoll_measure::{EndpointInput, EndpointState, Format, ProcessView, Registry, ServiceInput, Snapshot};
+use plimsoll_measure::{
+    EndpointInput, EndpointState, Format, ProcessView, Registry, ServiceInput, Snapshot,
+};
 use plimsoll_policy::Verdict;
 use tokio::sync::{mpsc, oneshot};
 
@@ -27,7 +29,10 @@ pub(crate) struct View {
 
 impl View {
     pub(crate) fn set_not_ready(&self, why: Option<&str>) {
-        *self.not_ready.lock().unwrap_or_else(PoisonError::into_inner) = why.map(str::to_owned);
+        *self
+            .not_ready
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = why.map(str::to_owned);
     }
 }
 
@@ -38,11 +43,20 @@ impl Control for View {
 
     fn metrics(&self, format: Format) -> String {
         let process = process_view(self.started, self.access_log.dropped());
-        plimsoll_measure::render_metrics(format, &self.registry.read(), &self.snapshot.load(), &process)
+        plimsoll_measure::render_metrics(
+            format,
+            &self.registry.read(),
+            &self.snapshot.load(),
+            &process,
+        )
     }
 
     fn ready(&self) -> Result<(), String> {
-        match &*self.not_ready.lock().unwrap_or_else(PoisonError::into_inner) {
+        match &*self
+            .not_ready
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+        {
             Some(why) => Err(why.clone()),
             None => Ok(()),
         }
@@ -63,15 +77,21 @@ impl Control for View {
 fn process_view(started: Timestamp, access_log_dropped: u64) -> ProcessView {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     // The name, in parentheses, may hold spaces: what follows it is counted.
-    let fields: Vec<&str> =
-        stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();
+    let fields: Vec<&str> = stat
+        .rsplit_once(')')
+        .map(|(_, rest)| rest.split_whitespace().collect())
+        .unwrap_or_default();
     let number = |place: usize| fields.get(place).and_then(|text| text.parse::<f64>().ok());
     let ticks_per_second = rustix::param::clock_ticks_per_second() as f64;
     let page_bytes = rustix::param::page_size() as f64;
     ProcessView {
-        cpu_seconds: number(11).zip(number(12)).map(|(user, system)| (user + system) / ticks_per_second),
+        cpu_seconds: number(11)
+            .zip(number(12))
+            .map(|(user, system)| (user + system) / ticks_per_second),
         resident_bytes: number(21).map(|pages| (pages * page_bytes) as u64),
-        open_fds: std::fs::read_dir("/proc/self/fd").ok().map(|list| list.count() as u64),
+        open_fds: std::fs::read_dir("/proc/self/fd")
+            .ok()
+            .map(|list| list.count() as u64),
         max_fds: rustix::process::getrlimit(rustix::process::Resource::Nofile).current,
         start_time_seconds: Some(started.as_nanos() as f64 / 1e9),
         access_log_dropped,
@@ -82,7 +102,11 @@ fn process_view(started: Timestamp, access_log_dropped: u64) -> ProcessView {
 pub(crate) type Since = BTreeMap<(String, String), Timestamp>;
 
 /// The states of all services, as the data plane sees them now.
-pub(crate) fn service_inputs(plan: &Plan, since: &Since, now: Instant) -> BTreeMap<String, ServiceInput> {
+pub(crate) fn service_inputs(
+    plan: &Plan,
+    since: &Since,
+    now: Instant,
+) -> BTreeMap<String, ServiceInput> {
     let mut inputs = BTreeMap::new();
     for service in &plan.services {
         let mut endpoints = BTreeMap::new();
@@ -91,7 +115,11 @@ pub(crate) fn service_inputs(plan: &Plan, since: &Since, now: Instant) -> BTreeM
             let state = match endpoint.shared.verdict() {
                 verdict @ Verdict::Up { .. } => {
                     up += 1;
-                    if verdict.weight(now) < 1.0 { EndpointState::SlowStart } else { EndpointState::Up }
+                    if verdict.weight(now) < 1.0 {
+                        EndpointState::SlowStart
+                    } else {
+                        EndpointState::Up
+                    }
                 }
                 Verdict::Down(_) => EndpointState::Down,
             };

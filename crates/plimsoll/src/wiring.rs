@@ -8,30 +8,41 @@ use plimsoll_upstream as upstream;
 
 /// The endpoints of all services.
 pub(crate) fn clusters(config: &Config) -> Vec<upstream::ClusterConfig> {
-    config.services.iter().map(|(name, service)| cluster(name, service)).collect()
+    config
+        .services
+        .iter()
+        .map(|(name, service)| cluster(name, service))
+        .collect()
 }
 
 fn cluster(name: &str, service: &Service) -> upstream::ClusterConfig {
-    let endpoints = service.endpoints.iter().map(|endpoint| upstream::EndpointConfig {
-        host: endpoint.host.clone(),
-        port: endpoint.port,
-        tls: endpoint.tls.then(|| upstream::TlsConfig {
-            ca: service.tls.ca.clone(),
-            server_name: service.tls.server_name.clone(),
-            client: service.tls.client.as_ref().map(|client| upstream::ClientCertificate {
-                certificate: client.certificate.clone(),
-                key: client.key.clone(),
+    let endpoints = service
+        .endpoints
+        .iter()
+        .map(|endpoint| upstream::EndpointConfig {
+            host: endpoint.host.clone(),
+            port: endpoint.port,
+            tls: endpoint.tls.then(|| upstream::TlsConfig {
+                ca: service.tls.ca.clone(),
+                server_name: service.tls.server_name.clone(),
+                client: service
+                    .tls
+                    .client
+                    .as_ref()
+                    .map(|client| upstream::ClientCertificate {
+                        certificate: client.certificate.clone(),
+                        key: client.key.clone(),
+                    }),
             }),
-        }),
-        protocol: match service.protocol {
-            UpstreamProtocol::Auto => upstream::Protocol::Auto,
-            UpstreamProtocol::Http1 => upstream::Protocol::Http1,
-            UpstreamProtocol::Http2 => upstream::Protocol::Http2,
-        },
-        connect_time_max: service.protect.connect_time_max,
-        idle_connections_max: service.protect.idle_connections_max,
-        idle_connection_time_max: service.protect.idle_connection_time_max,
-    });
+            protocol: match service.protocol {
+                UpstreamProtocol::Auto => upstream::Protocol::Auto,
+                UpstreamProtocol::Http1 => upstream::Protocol::Http1,
+                UpstreamProtocol::Http2 => upstream::Protocol::Http2,
+            },
+            connect_time_max: service.protect.connect_time_max,
+            idle_connections_max: service.protect.idle_connections_max,
+            idle_connection_time_max: service.protect.idle_connection_time_max,
+        });
     upstream::ClusterConfig {
         name: name.to_owned(),
         endpoints: endpoints.collect(),
@@ -48,17 +59,22 @@ fn cluster(name: &str, service: &Service) -> upstream::ClusterConfig {
             },
             None => EndpointParameters::default(),
         },
-        health: service.health.as_ref().map(|health| upstream::HealthConfig {
-            check: match &health.check {
-                HealthCheck::Http { path } => upstream::HealthCheck::Http { path: path.clone() },
-                HealthCheck::Tcp => upstream::HealthCheck::Tcp,
-                HealthCheck::Grpc { service } => {
-                    upstream::HealthCheck::Grpc { service: service.clone() }
-                }
-            },
-            interval: health.interval,
-            timeout: health.timeout,
-        }),
+        health: service
+            .health
+            .as_ref()
+            .map(|health| upstream::HealthConfig {
+                check: match &health.check {
+                    HealthCheck::Http { path } => {
+                        upstream::HealthCheck::Http { path: path.clone() }
+                    }
+                    HealthCheck::Tcp => upstream::HealthCheck::Tcp,
+                    HealthCheck::Grpc { service } => upstream::HealthCheck::Grpc {
+                        service: service.clone(),
+                    },
+                },
+                interval: health.interval,
+                timeout: health.timeout,
+            }),
     }
 }
 
@@ -78,5 +94,7 @@ pub(crate) fn layout(config: &Config) -> Layout {
             .map(|route| route.name.clone())
             .collect(),
     });
-    Layout { services: services.collect() }
+    Layout {
+        services: services.collect(),
+    }
 }

@@ -1,13 +1,15 @@
 //! Getting a connection, and sending the request's head on it.
 
+use std::future::Future;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::future::Future;
 
 use plimsoll_config::Rewrite;
-use plimsoll_http1::{Framing, write_content_length, write_field, write_head_end, write_request_line};
+use plimsoll_http1::{
+    Framing, write_content_length, write_field, write_head_end, write_request_line,
+};
 use plimsoll_upstream::{Checkout, ConnectError, Endpoint, Wanted};
 
 use super::Exchange;
@@ -40,14 +42,18 @@ impl Exchange<'_> {
         let wanted = if self.head.upgrade().is_some() {
             Wanted::Http1
         } else {
-            Wanted::Auto { grpc: is_grpc(self.head) }
+            Wanted::Auto {
+                grpc: is_grpc(self.head),
+            }
         };
         let deadline = self.deadline_total(self.thread.clock.now() + self.call.bounds().head);
         let mut checkout = pin!(async {
             loop {
                 match self.thread.pools.checkout(endpoint, wanted).await {
                     // Those that were kept are as old as the one that had gone stale.
-                    Ok(Checkout::Http1(connection)) if fresh && connection.reused => drop(connection),
+                    Ok(Checkout::Http1(connection)) if fresh && connection.reused => {
+                        drop(connection)
+                    }
                     result => return result,
                 }
             }
@@ -86,7 +92,9 @@ impl Exchange<'_> {
         if let Some(host) = self.rewrite().and_then(|rewrite| rewrite.host.as_deref()) {
             return host.as_bytes();
         }
-        self.head.authority().unwrap_or(endpoint.authority.as_bytes())
+        self.head
+            .authority()
+            .unwrap_or(endpoint.authority.as_bytes())
     }
 
     /// Puts the request's head on a connection; `None` if the connection is closed already.
@@ -102,7 +110,11 @@ impl Exchange<'_> {
                 let ends = self.head.framing() == Framing::None;
                 let request = self.http2_request(endpoint)?;
                 let (response, send) = connection.send.send_request(request, ends).ok()?;
-                Some(Peer::Http2(Http2Peer::service(response, (!ends).then_some(send))))
+                Some(Peer::Http2(Http2Peer::service(
+                    response,
+                    (!ends).then_some(send),
+                    connection.place,
+                )))
             }
         }
     }
@@ -131,7 +143,9 @@ impl Exchange<'_> {
                 Sending::Chunked
             }
         };
-        if self.head.framing() == Framing::None && matches!(self.head.method(), b"POST" | b"PUT" | b"PATCH") {
+        if self.head.framing() == Framing::None
+            && matches!(self.head.method(), b"POST" | b"PUT" | b"PATCH")
+        {
             write_content_length(out, 0);
         }
         if let Some(protocol) = self.head.upgrade() {
@@ -144,7 +158,11 @@ impl Exchange<'_> {
     fn http2_request(&self, endpoint: &Endpoint) -> Option<http::Request<()>> {
         let rewrite = self.rewrite();
         let target = heads::target(self.head, rewrite);
-        let scheme = if endpoint.config.tls.is_some() { "https" } else { "http" };
+        let scheme = if endpoint.config.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
         let uri = http::Uri::builder()
             .scheme(scheme)
             .authority(self.authority(endpoint))
@@ -157,9 +175,16 @@ impl Exchange<'_> {
         *request.version_mut() = http::Version::HTTP_2;
         let fields = request.headers_mut();
         fields.reserve(self.head.fields.len() + 8);
-        heads::request_fields(self.head, &self.facts, rewrite, b"", Hop::Http2, |name, value| {
-            append(fields, name, value);
-        });
+        heads::request_fields(
+            self.head,
+            &self.facts,
+            rewrite,
+            b"",
+            Hop::Http2,
+            |name, value| {
+                append(fields, name, value);
+            },
+        );
         if let Framing::Length(length) = self.head.framing() {
             fields.insert(http::header::CONTENT_LENGTH, length.into());
         }

@@ -139,7 +139,10 @@ impl Exchange<'_> {
     }
 
     /// Streams the answer to the client, and settles.
-    #[expect(clippy::too_many_arguments, reason = "an exchange's two ends and what is known of them")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "an exchange's two ends and what is known of them"
+    )]
     pub(super) async fn relay(
         &mut self,
         down: &mut Peer,
@@ -159,7 +162,11 @@ impl Exchange<'_> {
         if let Peer::Http1(peer) = &mut up {
             peer.expect_body(response.framing());
         }
-        let keep = if upload.ended { self.keep() } else { Keep::Close };
+        let keep = if upload.ended {
+            self.keep()
+        } else {
+            Keep::Close
+        };
         let rewrite = self.rewrite();
         let sent = answer::send_head(down, self.head, response, rewrite, up.is_http2(), keep);
         let Ok(keep) = sent else {
@@ -171,7 +178,10 @@ impl Exchange<'_> {
             self.call.return_permit();
         }
         let mut download = match response.framing() {
-            Framing::None => Transfer { ended: true, ..Transfer::default() },
+            Framing::None => Transfer {
+                ended: true,
+                ..Transfer::default()
+            },
             _ => Transfer::default(),
         };
         let mut streaming = Streaming {
@@ -181,7 +191,15 @@ impl Exchange<'_> {
             upload_broken: false,
         };
         let ended = poll_fn(|cx| {
-            self.poll_streams(cx, down, &mut up, &mut upload, &mut download, &mut streaming, timer)
+            self.poll_streams(
+                cx,
+                down,
+                &mut up,
+                &mut upload,
+                &mut download,
+                &mut streaming,
+                timer,
+            )
         })
         .await;
         self.bytes.down.set(download.bytes);
@@ -189,7 +207,9 @@ impl Exchange<'_> {
         let ended_at = if became_stream {
             head_at
         } else {
-            streaming.ended_at.unwrap_or_else(|| self.thread.clock.now())
+            streaming
+                .ended_at
+                .unwrap_or_else(|| self.thread.clock.now())
         };
         let cause = match ended {
             Ended::Complete => judge(response, &download, grpc),
@@ -202,7 +222,11 @@ impl Exchange<'_> {
         self.call.settle(ended_at, cause);
         match ended {
             Ended::Complete => {
-                if upload.flushed && !streaming.upload_broken && response.keep_alive() && response.framing() != Framing::UntilClose {
+                if upload.flushed
+                    && !streaming.upload_broken
+                    && response.keep_alive()
+                    && response.framing() != Framing::UntilClose
+                {
                     self.give_back(endpoint, up);
                 }
                 match keep {
@@ -219,7 +243,10 @@ impl Exchange<'_> {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "an exchange's two ends and what is known of them")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "an exchange's two ends and what is known of them"
+    )]
     fn poll_streams(
         &mut self,
         cx: &mut Context<'_>,
@@ -274,7 +301,11 @@ impl Exchange<'_> {
             Poll::Ready(()) if next == idle => {
                 // Who is it that stands still? A client that does not read is not the service's fault.
                 let service = download.starved || download.ended;
-                Poll::Ready(if service { Ended::Stalled } else { Ended::ClientGone })
+                Poll::Ready(if service {
+                    Ended::Stalled
+                } else {
+                    Ended::ClientGone
+                })
             }
             Poll::Ready(()) => {
                 streaming.stream_from = None;
@@ -381,7 +412,12 @@ fn upload_failed(error: &TransferError) -> Waited {
     match error {
         TransferError::TooLong => {
             let detail = "The request's body is longer than is allowed.";
-            Waited::Refused(Answer::refuse(413, Cause::RequestLimit, "body-too-large", detail))
+            Waited::Refused(Answer::refuse(
+                413,
+                Cause::RequestLimit,
+                "body-too-large",
+                detail,
+            ))
         }
         TransferError::From(PeerError::Malformed(why)) => Waited::Refused(Answer::refuse(
             400,
@@ -411,5 +447,9 @@ fn judge(response: &ResponseHead, download: &Transfer, grpc: bool) -> Cause {
             None => Cause::Answered,
         };
     }
-    if response.status() >= 500 { Cause::UpstreamStatus } else { Cause::Answered }
+    if response.status() >= 500 {
+        Cause::UpstreamStatus
+    } else {
+        Cause::Answered
+    }
 }

@@ -4,8 +4,8 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use plimsoll_http1::{
-    BodyDecoder, Fields, Framing, HeadLimits, Piece as Decoded, ResponseHead, parse_response, write_chunk_head,
-    write_chunk_tail, write_last_chunk,
+    BodyDecoder, Fields, Framing, HeadLimits, Piece as Decoded, ResponseHead, parse_response,
+    write_chunk_head, write_chunk_tail, write_last_chunk,
 };
 use plimsoll_upstream::Io;
 
@@ -170,7 +170,9 @@ impl Http1Peer {
             Sending::Length(left) => {
                 let length = data.len() as u64;
                 if length > *left {
-                    return Err(PeerError::Malformed("the body is longer than was announced".to_owned()));
+                    return Err(PeerError::Malformed(
+                        "the body is longer than was announced".to_owned(),
+                    ));
                 }
                 *left -= length;
                 self.out.push(data);
@@ -199,9 +201,9 @@ impl Http1Peer {
         let sending = std::mem::replace(&mut self.sending, Sending::Done);
         match sending {
             Sending::Length(0) | Sending::None | Sending::Done | Sending::UntilClose => Ok(()),
-            Sending::Length(_) => {
-                Err(PeerError::Malformed("the body is shorter than was announced".to_owned()))
-            }
+            Sending::Length(_) => Err(PeerError::Malformed(
+                "the body is shorter than was announced".to_owned(),
+            )),
             Sending::Chunked => {
                 write_last_chunk(self.out.head(), trailers);
                 Ok(())
@@ -210,7 +212,9 @@ impl Http1Peer {
     }
 
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), PeerError>> {
-        self.out.poll_write(&mut self.io, cx).map_err(|_| PeerError::Closed)
+        self.out
+            .poll_write(&mut self.io, cx)
+            .map_err(|_| PeerError::Closed)
     }
 
     pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -10,6 +10,7 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use plimsoll_http1::{Fields, Framing, RequestError, RequestHead, ResponseError, ResponseHead};
+use plimsoll_upstream::StreamPlace;
 
 use super::{HeadFault, PeerError, Piece};
 
@@ -24,6 +25,8 @@ pub(crate) struct Http2Peer {
     pub(crate) respond: Option<SendResponse<Bytes>>,
     /// Where the head of a service's answer comes from.
     pub(crate) response: Option<ResponseFuture>,
+    /// The place on a service's connection, taken until the stream is over.
+    _place: Option<StreamPlace>,
     received_all: bool,
     /// The body that we send has ended.
     pub(crate) ended: bool,
@@ -36,12 +39,17 @@ const ROOM: usize = 16 * 1024;
 
 impl Http2Peer {
     /// A stream to a service, whose request's head was sent.
-    pub(crate) fn service(response: ResponseFuture, send: Option<SendStream<Bytes>>) -> Self {
+    pub(crate) fn service(
+        response: ResponseFuture,
+        send: Option<SendStream<Bytes>>,
+        place: StreamPlace,
+    ) -> Self {
         Self {
             receive: None,
             send,
             respond: None,
             response: Some(response),
+            _place: Some(place),
             received_all: false,
             ended: false,
             reserved: false,
@@ -55,6 +63,7 @@ impl Http2Peer {
             send: None,
             respond: Some(respond),
             response: None,
+            _place: None,
             received_all: false,
             ended: false,
             reserved: false,
@@ -122,7 +131,9 @@ impl Http2Peer {
     }
 
     pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), PeerError>> {
-        let Some(send) = &mut self.send else { return Poll::Ready(Ok(())) };
+        let Some(send) = &mut self.send else {
+            return Poll::Ready(Ok(()));
+        };
         if !self.reserved {
             send.reserve_capacity(ROOM);
             self.reserved = true;
@@ -141,7 +152,9 @@ impl Http2Peer {
     pub(super) fn push(&mut self, data: Bytes) -> Result<(), PeerError> {
         self.reserved = false;
         match &mut self.send {
-            Some(send) => send.send_data(data, false).map_err(|error| PeerError::from_h2(&error)),
+            Some(send) => send
+                .send_data(data, false)
+                .map_err(|error| PeerError::from_h2(&error)),
             None => Ok(()),
         }
     }
@@ -150,7 +163,9 @@ impl Http2Peer {
         if std::mem::replace(&mut self.ended, true) {
             return Ok(());
         }
-        let Some(mut send) = self.send.take() else { return Ok(()) };
+        let Some(mut send) = self.send.take() else {
+            return Ok(());
+        };
         let result = match trailers {
             Some(trailers) => send.send_trailers(fields_into_map(trailers)),
             None => send.send_data(Bytes::new(), true),
@@ -161,7 +176,11 @@ impl Http2Peer {
     }
 
     /// The connection's own task writes; nothing waits here.
-    #[expect(clippy::unused_self, clippy::needless_pass_by_ref_mut, reason = "the shape of its HTTP/1.1 twin")]
+    #[expect(
+        clippy::unused_self,
+        clippy::needless_pass_by_ref_mut,
+        reason = "the shape of its HTTP/1.1 twin"
+    )]
     pub(super) fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), PeerError>> {
         Poll::Ready(Ok(()))
     }
@@ -223,7 +242,10 @@ pub(crate) fn head_from_request(
     request: &http::Request<RecvStream>,
     head: &mut RequestHead,
 ) -> Result<(), RequestError> {
-    let target = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    let target = request
+        .uri()
+        .path_and_query()
+        .map_or("/", http::uri::PathAndQuery::as_str);
     head.set_from_parts(request.method().as_str().as_bytes(), target.as_bytes())?;
     let authority = request.uri().authority().map(http::uri::Authority::as_str);
     if let Some(authority) = authority {
@@ -280,5 +302,10 @@ pub(crate) fn head_from_response(
 }
 
 fn length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    headers
+        .get(http::header::CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
 }

@@ -68,7 +68,8 @@ impl Outgoing {
             }
             let from_small = written.min(small.len());
             self.written += from_small;
-            self.large.advance((written - from_small).min(self.large.len()));
+            self.large
+                .advance((written - from_small).min(self.large.len()));
             if self.written == self.small.len() {
                 self.small.clear();
                 self.written = 0;

@@ -84,7 +84,9 @@ async fn next_request(
     head: &mut RequestHead,
     timer: &mut Timer,
 ) -> Result<Instant, NoRequest> {
-    let Peer::Http1(peer) = peer else { return Err(NoRequest::Over) };
+    let Peer::Http1(peer) = peer else {
+        return Err(NoRequest::Over);
+    };
     let plan = thread.plan();
     let limits = &plan.plan.config.gateway.limits;
     let head_limits = &plan.plan.head_limits;
@@ -93,52 +95,55 @@ async fn next_request(
     let idle_until = now + limits.idle_time_max;
     let mut arrived = (!peer.buf.is_empty()).then_some(now);
     let mut drained = std::pin::pin!(thread.drain.notified());
-    poll_fn(|cx| loop {
-        if let Some(arrived) = arrived {
-            match parse_request(&mut peer.buf, head_limits, head) {
-                Ok(true) => return Poll::Ready(Ok(arrived)),
-                Ok(false) => (),
-                Err(error) => {
-                    let answer = unreadable(&error);
+    poll_fn(|cx| {
+        loop {
+            if let Some(arrived) = arrived {
+                match parse_request(&mut peer.buf, head_limits, head) {
+                    Ok(true) => return Poll::Ready(Ok(arrived)),
+                    Ok(false) => (),
+                    Err(error) => {
+                        let answer = unreadable(&error);
+                        return Poll::Ready(Err(NoRequest::Refused { arrived, answer }));
+                    }
+                }
+            } else if peer.buf.is_empty() && peer.buf.capacity() > 0 && peer.out.is_empty() {
+                // An idle connection holds no buffer.
+                peer.rest();
+            }
+            match peer.poll_fill(cx) {
+                Poll::Ready(Ok(0)) if arrived.is_some() && !peer.buf.is_empty() => {
+                    // Half a head, then the end: not worth an answer, worth a count.
+                    let detail = "The connection was closed within the request's head.";
+                    let answer = Answer::refuse(400, Cause::ClientGone, "head-cut", detail);
+                    let arrived = arrived.unwrap_or(now);
                     return Poll::Ready(Err(NoRequest::Refused { arrived, answer }));
                 }
-            }
-        } else if peer.buf.is_empty() && peer.buf.capacity() > 0 && peer.out.is_empty() {
-            // An idle connection holds no buffer.
-            peer.rest();
-        }
-        match peer.poll_fill(cx) {
-            Poll::Ready(Ok(0)) if arrived.is_some() && !peer.buf.is_empty() => {
-                // Half a head, then the end: not worth an answer, worth a count.
-                let detail = "The connection was closed within the request's head.";
-                let answer = Answer::refuse(400, Cause::ClientGone, "head-cut", detail);
-                let arrived = arrived.unwrap_or(now);
-                return Poll::Ready(Err(NoRequest::Refused { arrived, answer }));
-            }
-            Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(NoRequest::Over)),
-            Poll::Ready(Ok(_)) => {
-                if arrived.is_none() {
-                    now = thread.clock.now();
-                    arrived = Some(now);
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(NoRequest::Over)),
+                Poll::Ready(Ok(_)) => {
+                    if arrived.is_none() {
+                        now = thread.clock.now();
+                        arrived = Some(now);
+                    }
                 }
-            }
-            Poll::Pending => {
-                let deadline = match arrived {
-                    Some(arrived) => arrived + limits.head_time_max,
-                    None => {
-                        let _told = drained.as_mut().poll(cx);
-                        patience(thread, idle_until)
-                    }
-                };
-                return match (timer.poll_at(cx, deadline), arrived) {
-                    (Poll::Pending, _) => Poll::Pending,
-                    (Poll::Ready(()), None) => Poll::Ready(Err(NoRequest::Over)),
-                    (Poll::Ready(()), Some(arrived)) => {
-                        let detail = "The request's head did not arrive in time.";
-                        let answer = Answer::refuse(408, Cause::RequestLimit, "head-timeout", detail);
-                        Poll::Ready(Err(NoRequest::Refused { arrived, answer }))
-                    }
-                };
+                Poll::Pending => {
+                    let deadline = match arrived {
+                        Some(arrived) => arrived + limits.head_time_max,
+                        None => {
+                            let _told = drained.as_mut().poll(cx);
+                            patience(thread, idle_until)
+                        }
+                    };
+                    return match (timer.poll_at(cx, deadline), arrived) {
+                        (Poll::Pending, _) => Poll::Pending,
+                        (Poll::Ready(()), None) => Poll::Ready(Err(NoRequest::Over)),
+                        (Poll::Ready(()), Some(arrived)) => {
+                            let detail = "The request's head did not arrive in time.";
+                            let answer =
+                                Answer::refuse(408, Cause::RequestLimit, "head-timeout", detail);
+                            Poll::Ready(Err(NoRequest::Refused { arrived, answer }))
+                        }
+                    };
+                }
             }
         }
     })
@@ -147,15 +152,35 @@ async fn next_request(
 
 fn unreadable(error: &RequestError) -> Answer {
     let status = error.status();
-    let cause = if matches!(status, 413 | 414 | 431) { Cause::RequestLimit } else { Cause::BadRequest };
-    Answer::refuse(status, cause, error.reason(), format!("The request can't be read: {error}."))
+    let cause = if matches!(status, 413 | 414 | 431) {
+        Cause::RequestLimit
+    } else {
+        Cause::BadRequest
+    };
+    Answer::refuse(
+        status,
+        cause,
+        error.reason(),
+        format!("The request can't be read: {error}."),
+    )
 }
 
 /// Answers a request that has no head to speak of, and counts it.
-async fn refuse(thread: &Rc<Thread>, peer: &mut Peer, arrived: Instant, answer: &Answer, timer: &mut Timer) {
-    let effects = ThreadEffects { thread: Rc::clone(thread), plan: thread.plan(), bytes: Rc::default() };
+async fn refuse(
+    thread: &Rc<Thread>,
+    peer: &mut Peer,
+    arrived: Instant,
+    answer: &Answer,
+    timer: &mut Timer,
+) {
+    let effects = ThreadEffects {
+        thread: Rc::clone(thread),
+        plan: thread.plan(),
+        bytes: Rc::default(),
+    };
     let mut call = Call::arrive(effects, arrived);
-    let id = crate::trace::request_id(u128::from(thread.random()) << 64 | u128::from(thread.random()));
+    let id =
+        crate::trace::request_id(u128::from(thread.random()) << 64 | u128::from(thread.random()));
     let id = String::from_utf8_lossy(&id);
     let head = RequestHead::new();
     let sent = answer::send_own(peer, &head, answer, &id, Keep::Close);

@@ -29,7 +29,12 @@ const SEND_BUFFER_MAX: usize = 128 * 1024;
 /// resets may cost (CVE-2023-44487).
 const RESET_STREAMS_MAX: usize = 64;
 
-pub(super) async fn serve(thread: &Rc<Thread>, connection: &ClientConnection, io: Io, buf: BytesMut) {
+pub(super) async fn serve(
+    thread: &Rc<Thread>,
+    connection: &ClientConnection,
+    io: Io,
+    buf: BytesMut,
+) {
     let limits = thread.plan().plan.config.gateway.limits.clone();
     let header_bytes_max = u32::try_from(limits.header_bytes_max).unwrap_or(u32::MAX);
     let handshake = h2::server::Builder::new()
@@ -49,7 +54,10 @@ pub(super) async fn serve(thread: &Rc<Thread>, connection: &ClientConnection, io
         }
         Err(_late) => return,
     };
-    let connection = Rc::new(ClientConnection { peer: connection.peer, tls: connection.tls });
+    let connection = Rc::new(ClientConnection {
+        peer: connection.peer,
+        tls: connection.tls,
+    });
     let mut drained = pin!(thread.drain.notified());
     let mut told = false;
     let active = Rc::new(());
@@ -85,7 +93,13 @@ pub(super) async fn serve(thread: &Rc<Thread>, connection: &ClientConnection, io
         .await;
         match next {
             Some(Some(Ok((request, respond)))) => {
-                let stream = serve_stream(Rc::clone(thread), Rc::clone(&connection), request, respond, Rc::clone(&active));
+                let stream = serve_stream(
+                    Rc::clone(thread),
+                    Rc::clone(&connection),
+                    request,
+                    respond,
+                    Rc::clone(&active),
+                );
                 tokio::task::spawn_local(stream);
             }
             Some(Some(Err(error))) => {
@@ -107,7 +121,10 @@ async fn serve_stream(
 ) {
     let arrived = thread.clock.now();
     let mut head = RequestHead::new();
-    if !is_sound(&request) || head_from_request(&request, &mut head).is_err() || !host_is_sound(&head) {
+    if !is_sound(&request)
+        || head_from_request(&request, &mut head).is_err()
+        || !host_is_sound(&head)
+    {
         // RFC 9113 section 8.1.1: a malformed request is a stream error.
         respond.send_reset(Reason::PROTOCOL_ERROR);
         exchange::count_malformed(&thread, arrived);
@@ -129,7 +146,9 @@ async fn serve_stream(
 /// What HTTP/2 forbids and `h2` lets through: fields of a connection (RFC 9113 section 8.2.2).
 fn is_sound(request: &http::Request<RecvStream>) -> bool {
     let fields = request.headers();
-    let te = fields.get(http::header::TE).is_none_or(|value| value.as_bytes() == b"trailers");
+    let te = fields
+        .get(http::header::TE)
+        .is_none_or(|value| value.as_bytes() == b"trailers");
     let own = [
         http::header::CONNECTION,
         http::header::TRANSFER_ENCODING,
@@ -143,7 +162,9 @@ fn is_sound(request: &http::Request<RecvStream>) -> bool {
 
 fn host_is_sound(head: &RequestHead) -> bool {
     head.fields.get_all(Name::Host).count() <= 1
-        && head.authority().is_some_and(|authority| Authority::parse(authority).is_some())
+        && head
+            .authority()
+            .is_some_and(|authority| Authority::parse(authority).is_some())
 }
 
 /// A stream some of whose bytes were read already.
@@ -153,7 +174,11 @@ struct Rewound {
 }
 
 impl AsyncRead for Rewound {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, target: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        target: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if self.buf.is_empty() {
             return Pin::new(&mut self.io).poll_read(cx, target);
         }
@@ -165,7 +190,11 @@ impl AsyncRead for Rewound {
 }
 
 impl AsyncWrite for Rewound {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.io).poll_write(cx, bytes)
     }
 
