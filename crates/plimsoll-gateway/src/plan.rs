@@ -53,6 +53,8 @@ pub struct ServicePlan {
     pub endpoint_series: Vec<Arc<Series>>,
     /// Requests in flight.
     pub shared: Arc<ServiceShared>,
+    /// Whether its policies act; if not, they decide and count, or do nothing.
+    pub enforces: bool,
     /// What a consistent hash is taken of.
     pub hash_key: Option<HashKey>,
 }
@@ -134,6 +136,7 @@ impl Plan {
                     .map(|endpoint| registry.endpoint(name, &endpoint.name))
                     .collect(),
                 shared: Arc::clone(shared.entry(name.clone()).or_default()),
+                enforces: enforces(&config, service),
                 hash_key: match &service.balance {
                     plimsoll_config::Balance::ConsistentHash(key) => Some(key.clone()),
                     _ => None,
@@ -168,6 +171,10 @@ impl Plan {
     }
 }
 
+fn enforces(config: &Config, service: &Service) -> bool {
+    config.gateway.mode == Mode::Enforce && service.protect.mode == Mode::Enforce
+}
+
 fn route_plan(
     config: &Config,
     route: &Route,
@@ -179,12 +186,12 @@ fn route_plan(
         RouteAction::Redirect(redirect) => ("", Some(redirect.clone())),
     };
     let service = services.iter().position(|service| service.name == name);
-    let protect = config.services.get(name).map(|service| &service.protect);
+    let configured = config.services.get(name);
+    let acts = configured.is_some_and(|service| enforces(config, service));
+    let protect = configured.map(|service| &service.protect);
     let bounds = match protect {
         Some(protect) => {
-            let retries = protect.retry.mode == Mode::Enforce
-                && protect.mode == Mode::Enforce
-                && config.gateway.mode == Mode::Enforce;
+            let retries = protect.retry.mode == Mode::Enforce && acts;
             Bounds {
                 head: route.deadline.head.unwrap_or(protect.deadline.head),
                 idle: route.deadline.idle.unwrap_or(protect.deadline.idle),

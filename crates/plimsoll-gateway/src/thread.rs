@@ -190,7 +190,14 @@ impl ThreadPlan {
         let balancers = plan
             .services
             .iter()
-            .map(|service| RefCell::new(service.cluster.balancer(rng.next_u64())))
+            .map(|service| {
+                let balancer = service.cluster.balancer(rng.next_u64());
+                RefCell::new(if service.enforces {
+                    balancer
+                } else {
+                    balancer.without_health()
+                })
+            })
             .collect();
         Self { plan, balancers }
     }

@@ -66,6 +66,7 @@ pub struct Balancer {
     rng: Xoshiro256PlusPlus,
     turn: usize,
     latency: Latency,
+    heeds_health: bool,
 }
 
 impl Balancer {
@@ -79,7 +80,15 @@ impl Balancer {
             rng,
             turn,
             latency: Latency::new(endpoints),
+            heeds_health: true,
         }
+    }
+
+    /// Chooses as if every endpoint were up: for a service whose policies are `observe` or `off`.
+    #[must_use]
+    pub fn without_health(mut self) -> Self {
+        self.heeds_health = false;
+        self
     }
 
     /// Where the next attempt goes; `None` if every endpoint that could be chosen was `tried`.
@@ -99,7 +108,7 @@ impl Balancer {
             now,
             endpoints,
             tried,
-            panic,
+            all: panic || !self.heeds_health,
         };
         let chosen = match &self.method {
             Method::LeastLoaded => choose_least_loaded(&field, &mut self.rng, &self.latency),
@@ -111,7 +120,7 @@ impl Balancer {
         };
         chosen.map(|index| Choice {
             endpoint: EndpointId(u32::try_from(index).unwrap_or(u32::MAX)),
-            panic,
+            panic: panic && self.heeds_health,
         })
     }
 
@@ -138,7 +147,8 @@ struct Field<'a, C> {
     now: Instant,
     endpoints: &'a [C],
     tried: &'a [EndpointId],
-    panic: bool,
+    /// Verdicts do not count.
+    all: bool,
 }
 
 impl<C: Candidate> Field<'_, C> {
@@ -159,12 +169,12 @@ impl<C: Candidate> Field<'_, C> {
         !self.is_tried(index)
             && self
                 .shared(index)
-                .is_some_and(|shared| self.panic || shared.verdict().is_up())
+                .is_some_and(|shared| self.all || shared.verdict().is_up())
     }
 
-    /// 0.1 to 1.0; in a panic all count the same.
+    /// 0.1 to 1.0; where verdicts do not count, all are the same.
     fn weight(&self, index: usize) -> f64 {
-        if self.panic {
+        if self.all {
             return 1.0;
         }
         self.shared(index)
@@ -173,7 +183,7 @@ impl<C: Candidate> Field<'_, C> {
 
     fn is_starting_slowly(&self, index: usize) -> bool {
         let verdict = self.shared(index).map(EndpointShared::verdict);
-        !self.panic
+        !self.all
             && matches!(
                 verdict,
                 Some(Verdict::Up {
@@ -291,6 +301,17 @@ mod tests {
         let counts = count(&mut balancer, &endpoints, START, 3_000);
         assert_eq!(counts[1], 0, "it loses each comparison: {counts:?}");
         assert!(counts[0] > 1_000 && counts[2] > 1_000, "{counts:?}");
+    }
+
+    #[test]
+    fn without_health_an_endpoint_that_is_down_is_chosen_too() {
+        let endpoints = idle(2);
+        endpoints[0].publish(Verdict::Down(DownCause::Connect));
+        let mut balancer = Balancer::new(Method::RoundRobin, 2, 1).without_health();
+        assert_eq!(count(&mut balancer, &endpoints, START, 100), [50, 50]);
+        endpoints[1].publish(Verdict::Down(DownCause::Connect));
+        let choice = balancer.choose(START, &endpoints, None, &[]).unwrap();
+        assert!(!choice.panic, "nothing is overruled where nothing rules");
     }
 
     #[test]
