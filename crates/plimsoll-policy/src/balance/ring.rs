@@ -205,7 +205,7 @@ mod tests {
             now: Instant::ORIGIN,
             endpoints,
             tried,
-            panic: false,
+            all: false,
         };
         ring.choose(&field, key)
     }
