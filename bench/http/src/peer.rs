@@ -79,6 +79,8 @@ pub(crate) struct Setting<'a> {
     pub(crate) cleartext: SocketAddr,
     /// Where it listens with TLS.
     pub(crate) tls: SocketAddr,
+    /// Where it serves its metrics, if it does.
+    pub(crate) ops: SocketAddr,
     pub(crate) upstream: SocketAddr,
     pub(crate) certificate: &'a Certificate,
     /// Plimsoll's binary.
@@ -96,6 +98,8 @@ pub(crate) struct Certificate {
 /// A proxy that serves. Dropping it stops it.
 pub(crate) struct Running {
     child: Child,
+    peer: Peer,
+    ops: SocketAddr,
     /// The whole process tree.
     pub(crate) pids: Vec<u32>,
     pub(crate) cleartext: SocketAddr,
@@ -108,7 +112,7 @@ impl Running {
         peer: Peer,
         upstream: SocketAddr,
         certificate: &Certificate,
-        plimsoll: &Path,
+        binary: &Path,
         folder: &Path,
     ) -> Result<Self, Failure> {
         let folder = folder.join("proxy");
@@ -116,14 +120,15 @@ impl Running {
             std::fs::remove_dir_all(&folder).doing(|| format!("emptying {}", folder.display()))?;
         }
         std::fs::create_dir_all(&folder).doing(|| format!("creating {}", folder.display()))?;
-        let (cleartext, tls) = (free_address()?, free_address()?);
+        let (cleartext, tls, ops) = (free_address()?, free_address()?, free_address()?);
         let setting = Setting {
             folder,
             cleartext,
             tls,
             upstream,
             certificate,
-            plimsoll,
+            plimsoll: binary,
+            ops,
         };
         let (program, arguments) = match peer {
             Peer::Nginx => nginx::prepare(&setting, false)?,
@@ -153,6 +158,8 @@ impl Running {
         if !answers || !matches!(child.try_wait(), Ok(None)) {
             let said = std::fs::read_to_string(&output_path).unwrap_or_default();
             drop(Self {
+                peer,
+                ops,
                 child,
                 pids: Vec::new(),
                 cleartext,
@@ -167,11 +174,25 @@ impl Running {
         sleep(Duration::from_millis(200));
         let pids = process::tree(child.id());
         Ok(Self {
+            peer,
+            ops,
             child,
             pids,
             cleartext,
             tls,
         })
+    }
+
+    /// How many lines its access log has dropped, where it may drop some.
+    pub(crate) fn log_lines_dropped(&self) -> Result<Option<u64>, Failure> {
+        match self.peer {
+            Peer::Nginx | Peer::NginxLog | Peer::Haproxy => Ok(None),
+            Peer::Plimsoll | Peer::PlimsollLog => plimsoll::log_lines_dropped(self.ops)
+                .map(Some)
+                .ok_or_else(|| {
+                    Failure::unexpected("Plimsoll's metrics do not say how many lines were dropped")
+                }),
+        }
     }
 }
 

@@ -22,6 +22,8 @@ pub(crate) struct Cell {
     pub(crate) row: Row,
     pub(crate) peer: Peer,
     pub(crate) measured: Measured,
+    /// Lines that the access log dropped, where the proxy says so.
+    pub(crate) log_lines_dropped: Option<u64>,
 }
 
 /// Memory of one peer in one round, in bytes.
@@ -101,9 +103,10 @@ fn measure_all(options: &Options, folder: &Path) -> Result<String, Failure> {
                 };
                 let proxy = start(peer)?;
                 let measured = measure(row, &proxy, options, folder)?;
+                let log_lines_dropped = proxy.log_lines_dropped()?;
                 drop(proxy);
                 eprintln!(
-                    "round {} of {}, {}, {}: {:.1} us/request, {:.0}/s, {} errors{} ({:.0} s)",
+                    "round {} of {}, {}, {}: {:.1} us/request, {:.0}/s, {} errors{}{} ({:.0} s)",
                     round + 1,
                     options.rounds,
                     row.name(),
@@ -116,12 +119,18 @@ fn measure_all(options: &Options, folder: &Path) -> Result<String, Failure> {
                     } else {
                         ""
                     },
+                    if log_lines_dropped > Some(0) {
+                        ", log lines dropped"
+                    } else {
+                        ""
+                    },
                     begun.elapsed().as_secs_f64(),
                 );
                 cells.push(Cell {
                     row: *row,
                     peer,
                     measured,
+                    log_lines_dropped,
                 });
             }
         }

@@ -27,6 +27,10 @@ use tally::{End, Request as Counted, Tally};
 const LIVE_INTERVAL: Duration = Duration::from_millis(250);
 /// What is due is sent at most this often, in one batch: wake-ups cost more than requests.
 const BATCH_INTERVAL: Duration = Duration::from_millis(1);
+/// The same from [`BUSY_RATE`] on, where twice as many share each wake-up of five processes.
+const BATCH_INTERVAL_BUSY: Duration = Duration::from_millis(2);
+/// Requests per second.
+const BUSY_RATE: f64 = 1_000.0;
 /// A flood is one tenant that sends this many times the shop's capacity.
 const FLOOD_LOAD: f64 = 3.0;
 /// How long the proxies have to accept the generator's connections.
@@ -106,10 +110,16 @@ impl Generator {
                 }
                 continue;
             }
+            let busy = self.rates().total() > BUSY_RATE;
+            let batch = if busy {
+                BATCH_INTERVAL_BUSY
+            } else {
+                BATCH_INTERVAL
+            };
             let due = self
                 .arrivals
                 .next_timeout()
-                .max(now + BATCH_INTERVAL)
+                .max(now + batch)
                 .min(self.phase_end);
             tokio::select! {
                 () = self.clock.sleep_until(due) => (),
@@ -186,7 +196,7 @@ impl Generator {
     fn send_due(&mut self, until: Duration) {
         let mut sent = false;
         while let Some(arrival) = self.arrivals.next_before(until) {
-            self.send(&arrival);
+            self.send(&arrival, until + PATIENCE);
             sent = true;
         }
         if sent {
@@ -195,7 +205,9 @@ impl Generator {
         }
     }
 
-    fn send(&mut self, arrival: &Arrival) {
+    /// All of one batch give up at the same moment, up to one interval late: their cancellations are then one
+    /// write, as their requests were.
+    fn send(&mut self, arrival: &Arrival, gives_up: Duration) {
         let lag = self.clock.now().saturating_sub(arrival.at);
         let phase = self.kind();
         self.lock().on_due(phase, arrival.class, lag);
@@ -223,7 +235,7 @@ impl Generator {
                 Some(response) => {
                     let (tally, clock, intended) =
                         (Arc::clone(&self.tally), self.clock, arrival.at);
-                    tokio::spawn(settle(response, tally, clock, counted, intended));
+                    tokio::spawn(settle(response, tally, clock, counted, intended, gives_up));
                 }
                 None => self.lock().on_end(counted, End::Failed, lag),
             }
@@ -242,19 +254,20 @@ impl Generator {
     }
 }
 
-/// Follows one request to its end. The client's patience counts from the intended send time; what is
-/// dropped before its answer is cancelled on the wire.
+/// Follows one request to its end. Latency counts from the intended send time; what is dropped before its
+/// answer is cancelled on the wire.
 async fn settle(
     response: h2::client::ResponseFuture,
     tally: Arc<Mutex<Tally>>,
     clock: Clock,
     counted: Counted,
     intended: Duration,
+    gives_up: Duration,
 ) {
     let answered = tokio::select! {
         biased;
         answered = read(response) => Some(answered),
-        () = clock.sleep_until(intended + PATIENCE) => None,
+        () = clock.sleep_until(gives_up) => None,
     };
     let latency = clock.now().saturating_sub(intended);
     let end = match answered {

@@ -75,8 +75,8 @@ fn line(exchange: &Exchange<'_>) -> String {
     if let Some(head_at) = settlement.head_at {
         line.seconds("head_seconds", head_at - settlement.arrived);
     }
-    line.number("bytes_in", exchange.bytes.up.get());
-    line.number("bytes_out", exchange.bytes.down.get());
+    line.number("bytes_in", exchange.bytes().up.get());
+    line.number("bytes_out", exchange.bytes().down.get());
     let redacted = |name: &str| plan.config.gateway.log.redact.iter().any(|it| it == name);
     if let Some(agent) = head.fields.get(plimsoll_http1::Name::UserAgent) {
         let agent = if redacted("user-agent") {

@@ -44,7 +44,6 @@ pub(crate) struct Exchange<'a> {
     pub(crate) call: Call<ThreadEffects>,
     pub(crate) facts: Facts,
     pub(crate) status: u16,
-    pub(crate) bytes: Rc<Bytes>,
 }
 
 /// Body bytes so far.
@@ -62,13 +61,13 @@ pub(crate) async fn serve(
     head: &RequestHead,
     arrived: Instant,
     timer: &mut Timer,
+    response: &mut ResponseHead,
 ) -> Served {
     let plan = thread.plan();
-    let bytes = Rc::new(Bytes::default());
     let effects = ThreadEffects {
         thread: Rc::clone(thread),
         plan: Rc::clone(&plan),
-        bytes: Rc::clone(&bytes),
+        bytes: Bytes::default(),
     };
     let mut call = Call::arrive(effects, arrived);
     let mut request = HttpRequest {
@@ -90,7 +89,6 @@ pub(crate) async fn serve(
         call,
         facts,
         status: 0,
-        bytes,
     };
     let service = match arrival {
         Arrival::Proceed(service) => service,
@@ -118,7 +116,6 @@ pub(crate) async fn serve(
             ..Transfer::default()
         },
     };
-    let mut response = ResponseHead::new();
     let mut again = false;
     loop {
         let now = thread.clock.now();
@@ -190,12 +187,12 @@ pub(crate) async fn serve(
             },
         };
         match exchange
-            .wait(down, &mut up, &mut upload, &mut response, sent_at, timer)
+            .wait(down, &mut up, &mut upload, response, sent_at, timer)
             .await
         {
             relay::Waited::Head => {
                 return exchange
-                    .relay(down, up, upload, &response, endpoint, sent_at, timer)
+                    .relay(down, up, upload, response, endpoint, sent_at, timer)
                     .await;
             }
             relay::Waited::Unseen => match exchange.call.on_stale(exchange.is_idempotent()) {
@@ -226,12 +223,17 @@ pub(crate) fn count_malformed(thread: &Rc<Thread>, arrived: Instant) {
     let effects = ThreadEffects {
         thread: Rc::clone(thread),
         plan: thread.plan(),
-        bytes: Rc::default(),
+        bytes: Bytes::default(),
     };
     Call::arrive(effects, arrived).settle(thread.clock.now(), Cause::BadRequest);
 }
 
 impl Exchange<'_> {
+    /// Body bytes so far.
+    pub(crate) fn bytes(&self) -> &Bytes {
+        &self.call.effects().bytes
+    }
+
     /// Whether doing it twice does what doing it once does (RFC 9110 section 9.2.2).
     fn is_idempotent(&self) -> bool {
         matches!(

@@ -261,6 +261,11 @@ impl Gateway {
         }
     }
 
+    /// Ends a [`Gateway::drain`] now: what has not finished is cut.
+    pub fn cut(&mut self) {
+        self.drain(Duration::ZERO);
+    }
+
     /// Whether all threads have ended.
     pub fn is_drained(&self) -> bool {
         self.threads.iter().all(|(_, handle)| handle.is_finished())
@@ -318,7 +323,7 @@ async fn serve_commands(thread: Rc<Thread>, mut commands: UnboundedReceiver<Comm
                 Some(Command::Listen { socket, settings, stop }) => {
                     tokio::task::spawn_local(accept(Rc::clone(&thread), socket, settings, stop));
                 }
-                Some(Command::Drain { within }) => return drain(&thread, within).await,
+                Some(Command::Drain { within }) => return drain(&thread, within, &mut commands).await,
                 None => return,
             },
             _ = sweep.tick() => thread.pools.sweep(),
@@ -326,7 +331,7 @@ async fn serve_commands(thread: Rc<Thread>, mut commands: UnboundedReceiver<Comm
     }
 }
 
-async fn drain(thread: &Thread, within: Duration) {
+async fn drain(thread: &Thread, within: Duration, commands: &mut UnboundedReceiver<Command>) {
     thread.begin_drain();
     let all_closed = async {
         // The accept tasks have to empty their queues first.
@@ -334,11 +339,21 @@ async fn drain(thread: &Thread, within: Duration) {
             thread.connection_closed.notified().await;
         }
     };
-    if tokio::time::timeout(within, all_closed).await.is_err() {
-        tracing::warn!(
-            thread = thread.index,
-            connections = thread.connections.get(),
-            "connections were still open at the end of `drain`: they are cut"
-        );
+    let told_again = async {
+        while let Some(command) = commands.recv().await {
+            if matches!(command, Command::Drain { within } if within.is_zero()) {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = all_closed => return,
+        () = tokio::time::sleep(within) => (),
+        () = told_again => (),
     }
+    tracing::warn!(
+        thread = thread.index,
+        connections = thread.connections.get(),
+        "connections were still open at the end of `drain`: they are cut"
+    );
 }

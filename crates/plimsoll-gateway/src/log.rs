@@ -1,41 +1,53 @@
 //! The access log: one JSON object per line, for every bad or slow request and a sample of the rest.
 //!
 //! A request never waits for it: lines go through a bounded queue to a thread of its own, and what does not
-//! fit is counted. Query strings and header values that the configuration redacts are never written.
+//! fit is counted, as is what can't be written. Nor does the control plane: a reader that stopped reading
+//! holds the writer's thread, and nobody else. Query strings and header values that the configuration
+//! redacts are never written.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::thread::JoinHandle;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use plimsoll_config::LogTarget;
 
 /// Lines that may wait. At 400 bytes each, 3 MiB.
 const LINES_MAX: usize = 8 * 1024;
+/// How long a line that was written may stay in the buffer.
+const FLUSH_EVERY: Duration = Duration::from_millis(100);
 
-/// What the writer is told.
+/// What the writer is given.
+#[derive(Debug)]
 enum Message {
     Line(Vec<u8>),
-    Target(LogTarget),
-    Flush,
+    /// Look at [`Told`].
+    Wake,
+}
+
+/// What the writer is told beside the queue, which may be full.
+#[derive(Debug, Default)]
+struct Told {
+    target: Mutex<Option<LogTarget>>,
+    closing: AtomicBool,
+    dropped: AtomicU64,
 }
 
 /// Hands lines to the writer.
 #[derive(Clone, Debug)]
 pub struct AccessLogSender {
     lines: SyncSender<Message>,
-    dropped: Arc<AtomicU64>,
+    told: Arc<Told>,
 }
 
 /// The writer's end, held by the binary.
 #[derive(Debug)]
 pub struct AccessLogWriter {
     sender: AccessLogSender,
-    thread: Option<JoinHandle<()>>,
+    ended: Receiver<()>,
 }
 
 /// The access log can't be written where the configuration says.
@@ -50,17 +62,14 @@ pub struct AccessLogError {
 impl AccessLogSender {
     /// Queues a line; it is dropped and counted if the writer does not keep up.
     pub(crate) fn send(&self, line: Vec<u8>) {
-        match self.lines.try_send(Message::Line(line)) {
-            Ok(()) => (),
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                self.dropped.fetch_add(1, Ordering::Relaxed);
-            }
+        if self.lines.try_send(Message::Line(line)).is_err() {
+            self.told.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// How many lines were dropped.
+    /// How many lines were dropped: because the writer did not keep up, or because they can't be written.
     pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        self.told.dropped.load(Ordering::Relaxed)
     }
 }
 
@@ -69,17 +78,22 @@ impl AccessLogWriter {
     pub fn start(target: &LogTarget) -> Result<Self, AccessLogError> {
         let output = open(target)?;
         let (lines, receiver) = sync_channel(LINES_MAX);
-        let dropped = Arc::default();
-        let thread = std::thread::Builder::new()
+        let (ending, ended) = sync_channel(1);
+        let told = Arc::<Told>::default();
+        let writer_told = Arc::clone(&told);
+        std::thread::Builder::new()
             .name("access-log".to_owned())
-            .spawn(move || write_lines(&receiver, output))
+            .spawn(move || {
+                write_lines(&receiver, output, &writer_told);
+                let _nobody_waits = ending.try_send(());
+            })
             .map_err(|source| AccessLogError {
                 path: "thread".to_owned(),
                 source,
             })?;
         Ok(Self {
-            sender: AccessLogSender { lines, dropped },
-            thread: Some(thread),
+            sender: AccessLogSender { lines, told },
+            ended,
         })
     }
 
@@ -91,19 +105,28 @@ impl AccessLogWriter {
     /// Opens the target anew, as after a rotation; keeps the old one if that fails.
     pub fn reopen(&self, target: &LogTarget) -> Result<(), AccessLogError> {
         open(target)?;
-        // The writer opens it again; a full queue means that it is alive and behind, so this may wait.
-        let _writer_is_gone = self.sender.lines.send(Message::Target(target.clone()));
+        *self
+            .sender
+            .told
+            .target
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(target.clone());
+        self.wake();
         Ok(())
     }
 
-    /// Writes what is queued, and ends once every sender is gone.
-    pub fn close(mut self) {
-        let _writer_is_gone = self.sender.lines.send(Message::Flush);
-        let thread = self.thread.take();
-        drop(self);
-        if let Some(thread) = thread {
-            let _panicked = thread.join();
+    /// Writes what is queued and ends; waits for it no longer than `within`, as nobody may be reading.
+    pub fn close(self, within: Duration) {
+        self.sender.told.closing.store(true, Ordering::Release);
+        self.wake();
+        if self.ended.recv_timeout(within).is_err() {
+            tracing::warn!("nobody takes the access log: its last lines are lost");
         }
+    }
+
+    fn wake(&self) {
+        // A full queue wakes the writer as well.
+        let _awake = self.sender.lines.try_send(Message::Wake);
     }
 }
 
@@ -155,36 +178,46 @@ impl Output {
     }
 }
 
-fn write_lines(receiver: &Receiver<Message>, mut output: Output) {
+fn write_lines(receiver: &Receiver<Message>, mut output: Output, told: &Told) {
     let mut failing = false;
     let mut unflushed = false;
     loop {
         // What was written leaves within 100 ms, so that `tail -f` is of use, and at once when it is quiet.
-        let message = match receiver.recv_timeout(Duration::from_millis(100)) {
-            Ok(message) => message,
+        let message = if told.closing.load(Ordering::Acquire) {
+            // What is queued, and no more.
+            receiver
+                .try_recv()
+                .map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            receiver.recv_timeout(FLUSH_EVERY)
+        };
+        match message {
+            Ok(Message::Line(line)) => {
+                let result = output.write(&line);
+                if result.is_err() {
+                    told.dropped.fetch_add(1, Ordering::Relaxed);
+                }
+                report(result, &mut failing);
+                unflushed = true;
+            }
+            Ok(Message::Wake) => (),
             Err(RecvTimeoutError::Timeout) => {
                 if unflushed {
                     report(output.flush(), &mut failing);
                     unflushed = false;
                 }
-                continue;
             }
             Err(RecvTimeoutError::Disconnected) => break,
-        };
-        match message {
-            Message::Line(line) => {
-                report(output.write(&line), &mut failing);
-                unflushed = true;
-            }
-            Message::Target(target) => {
-                report(output.flush(), &mut failing);
-                if let Ok(new) = open(&target) {
-                    output = new;
-                }
-            }
-            Message::Flush => {
-                report(output.flush(), &mut failing);
-                unflushed = false;
+        }
+        let target = told
+            .target
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(target) = target {
+            report(output.flush(), &mut failing);
+            if let Ok(new) = open(&target) {
+                output = new;
             }
         }
     }

@@ -208,7 +208,7 @@ impl ThreadPlan {
 pub(crate) struct ThreadEffects {
     pub(crate) thread: Rc<Thread>,
     pub(crate) plan: Rc<ThreadPlan>,
-    pub(crate) bytes: Rc<Bytes>,
+    pub(crate) bytes: Bytes,
 }
 
 impl Effects for ThreadEffects {

@@ -397,6 +397,11 @@ impl<E: Effects> Call<E> {
         self.settled
     }
 
+    /// What applies the call's effects.
+    pub fn effects(&self) -> &E {
+        &self.effects
+    }
+
     /// What is known of the call so far; final once settled.
     pub fn settlement(&self) -> &Settlement {
         &self.settlement

@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::client::{self, Target};
 use crate::configuration;
-use crate::exit::{Exit, report};
+use crate::exit::{Exit, report, say};
 use crate::launch;
 use crate::status::look::Look;
 use crate::status::render_status;
@@ -244,6 +244,8 @@ fn start_log() {
         .with_env_filter(filter)
         .with_ansi(color)
         .with_writer(std::io::stderr)
+        // It would be said on standard error, which is what failed, and by a panic.
+        .log_internal_errors(false)
         .init();
 }
 
@@ -292,7 +294,7 @@ fn reload(target: &Target) -> Exit {
             Exit::Done
         }
         Err(client::ClientError::Refused(said)) => {
-            eprintln!("{said}");
+            say(&said);
             Exit::Refused
         }
         Err(error) => {

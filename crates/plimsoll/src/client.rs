@@ -60,7 +60,11 @@ pub(crate) fn snapshot(target: &Target) -> Result<Snapshot, ClientError> {
 }
 
 pub(crate) fn reload(target: &Target) -> Result<String, ClientError> {
-    request(target, "POST", "/api/reload").map(|said| said.trim_end().to_owned())
+    let said = request(target, "POST", "/api/reload")?;
+    let message = serde_json::from_str::<serde_json::Value>(&said)
+        .ok()
+        .and_then(|answer| answer.get("message")?.as_str().map(str::to_owned));
+    Ok(message.unwrap_or(said))
 }
 
 fn request(target: &Target, method: &str, path: &str) -> Result<String, ClientError> {

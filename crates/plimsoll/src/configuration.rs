@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use plimsoll_config::{Config, Diagnostic, Severity};
 
 use crate::cli::{Run, print};
-use crate::exit::Exit;
+use crate::descriptors;
+use crate::exit::{Exit, say};
 
 /// Where a configuration comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,8 +37,24 @@ pub(crate) struct Loaded {
 
 /// A configuration that can't be used; the text is ready to print.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct LoadError(pub(crate) String);
+pub(crate) enum LoadError {
+    /// There is none: the file can't be read, or `--to` is no URL.
+    #[error("error: {0}")]
+    Absent(String),
+    /// It has errors, shown with their lines.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+impl LoadError {
+    /// What a command ends with because of it.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::Absent(_) => Exit::Failed,
+            Self::Invalid(_) => Exit::Refused,
+        }
+    }
+}
 
 impl Source {
     /// What `run` was given.
@@ -49,12 +66,21 @@ impl Source {
     }
 }
 
+impl Loaded {
+    /// Shows the warnings.
+    pub(crate) fn warn(&self) {
+        if !self.warnings.is_empty() {
+            say(self.warnings.trim_end());
+        }
+    }
+}
+
 /// Reads and checks a configuration.
 pub(crate) fn load(source: &Source, run: &Run) -> Result<Loaded, LoadError> {
     let mut loaded = match source {
         Source::File(path) => {
             let text = std::fs::read_to_string(path).map_err(|error| {
-                LoadError(format!("error: reading {}: {error}", path.display()))
+                LoadError::Absent(format!("reading {}: {error}", path.display()))
             })?;
             from_text(text, &path.display().to_string())?
         }
@@ -62,7 +88,7 @@ pub(crate) fn load(source: &Source, run: &Run) -> Result<Loaded, LoadError> {
         Source::Target => {
             let target = run.to.as_deref().unwrap_or_default();
             let config = Config::for_target(target, run.listen, run.console, run.ops)
-                .map_err(|error| LoadError(format!("error: {error}")))?;
+                .map_err(|error| LoadError::Absent(error.to_string()))?;
             Loaded {
                 config,
                 text: String::new(),
@@ -75,17 +101,19 @@ pub(crate) fn load(source: &Source, run: &Run) -> Result<Loaded, LoadError> {
     if run.observe {
         loaded.config.gateway.mode = plimsoll_core::Mode::Observe;
     }
+    descriptors::bound(&mut loaded.config.gateway.limits);
     Ok(loaded)
 }
 
 fn from_text(text: String, file: &str) -> Result<Loaded, LoadError> {
     let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let (config, mut diagnostics) = plimsoll_config::parse(&text, file)
-        .map_err(|errors| LoadError(plimsoll_config::render(&errors, &text, file, color)))?;
+    let (config, mut diagnostics) = plimsoll_config::parse(&text, file).map_err(|errors| {
+        LoadError::Invalid(plimsoll_config::render(&errors, &text, file, color))
+    })?;
     diagnostics.extend(plimsoll_config::check_files(&text, file));
     let rendered = plimsoll_config::render(&diagnostics, &text, file, color);
     if diagnostics.iter().any(|it| it.severity == Severity::Error) {
-        return Err(LoadError(rendered));
+        return Err(LoadError::Invalid(rendered));
     }
     Ok(Loaded {
         config,
@@ -109,7 +137,7 @@ pub(crate) fn check(path: &Path, json: bool) -> Exit {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) => {
-            eprintln!("error: reading {file}: {error}");
+            say(&format!("error: reading {file}: {error}"));
             return Exit::Failed;
         }
     };

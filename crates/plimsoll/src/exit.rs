@@ -1,5 +1,6 @@
 //! Exit codes, as documented in `docs/reference/exit-codes.md`.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 /// What a command ends with.
@@ -21,12 +22,17 @@ impl From<Exit> for ExitCode {
     }
 }
 
+/// Prints a line to standard error; that nobody reads it (`plimsoll run 2>&1 | head`) is no reason to end.
+pub(crate) fn say(line: &str) {
+    let _nobody_reads = writeln!(std::io::stderr(), "{line}");
+}
+
 /// Prints an error with its causes, one to a line.
 pub(crate) fn report(error: &dyn std::error::Error) {
-    eprintln!("error: {error}");
+    say(&format!("error: {error}"));
     let mut source = error.source();
     while let Some(cause) = source {
-        eprintln!("  because: {cause}");
+        say(&format!("  because: {cause}"));
         source = cause.source();
     }
 }

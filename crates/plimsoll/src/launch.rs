@@ -13,16 +13,15 @@ use plimsoll_upstream::{Clock, ClusterError, Clusters, Resolver};
 
 use crate::cli::Run;
 use crate::configuration::{self, Source};
-use crate::exit::{Exit, report};
+use crate::descriptors;
+use crate::exit::{Exit, report, say};
 use crate::process::{Parts, Process};
 use crate::state::{StateError, StateFolder};
 use crate::upgrade::{self, Package, Predecessor};
 use crate::wiring;
 
 /// How long names may take to be resolved before we serve without those that are not.
-const RESOLVE_TIME_MAX: Duration = Duration::from_secs(3);
-/// Below this many file descriptors a gateway is of little use.
-const DESCRIPTORS_MIN: u64 = 1024;
+pub(crate) const RESOLVE_TIME_MAX: Duration = Duration::from_secs(3);
 
 /// The process can't be started.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +30,10 @@ pub(crate) enum LaunchError {
     State(#[from] StateError),
     #[error(transparent)]
     Bind(#[from] BindError),
+    #[error("starting the ops endpoints; `[ops] listen` or --ops gives them another address")]
+    Ops(#[source] BindError),
+    #[error("starting the console; `[console] listen` or --console gives it another address")]
+    Console(#[source] BindError),
     #[error(transparent)]
     Cluster(#[from] ClusterError),
     #[error(transparent)]
@@ -46,6 +49,7 @@ pub(crate) enum LaunchError {
 }
 
 pub(crate) fn run(run: &Run) -> Exit {
+    descriptors::raise();
     let first = match source_of(run) {
         Ok(source) => source,
         Err(error) => {
@@ -56,11 +60,11 @@ pub(crate) fn run(run: &Run) -> Exit {
     let loaded = match configuration::load(&first, run) {
         Ok(loaded) => loaded,
         Err(error) => {
-            eprintln!("{error}");
-            return Exit::Refused;
+            say(&error.to_string());
+            return error.exit();
         }
     };
-    eprint!("{}", loaded.warnings);
+    loaded.warn();
     match start(run, first, loaded) {
         Ok(exit) => exit,
         Err(error) => {
@@ -77,10 +81,10 @@ fn source_of(run: &Run) -> Result<Source, LaunchError> {
     let folder = StateFolder::locate(run.state.as_deref());
     match folder.last_good() {
         Some(last_good) => {
-            eprintln!(
+            say(&format!(
                 "starting with the configuration of {} as of {}",
                 last_good.file, last_good.loaded_at
-            );
+            ));
             Ok(Source::LastGood {
                 text: last_good.text,
                 file: last_good.file,
@@ -91,7 +95,6 @@ fn source_of(run: &Run) -> Result<Source, LaunchError> {
 }
 
 fn start(run: &Run, source: Source, loaded: configuration::Loaded) -> Result<Exit, LaunchError> {
-    raise_descriptor_limit();
     let clock = Clock::new();
     let config = &loaded.config;
     let state = StateFolder::locate(run.state.as_deref().or(config.state_path.as_deref()));
@@ -100,7 +103,7 @@ fn start(run: &Run, source: Source, loaded: configuration::Loaded) -> Result<Exi
         match upgrade::take_over(&state.upgrade_socket()).map_err(LaunchError::TakeOver)? {
             Some((package, predecessor)) => (Some(package), Some(predecessor)),
             None => {
-                eprintln!("no running process to take over from: starting as usual");
+                say("no running process to take over from: starting as usual");
                 (None, None)
             }
         }
@@ -122,16 +125,18 @@ fn start(run: &Run, source: Source, loaded: configuration::Loaded) -> Result<Exi
     let ops = side_listener(
         config.ops_listen,
         inherited.as_mut().map(|package| &mut package.ops),
-    )?;
+    )
+    .map_err(LaunchError::Ops)?;
     let console = side_listener(
         config.console_listen,
         inherited.as_mut().map(|package| &mut package.console),
-    )?;
+    )
+    .map_err(LaunchError::Console)?;
     let bound = listeners(config, threads, inherited.as_mut())?;
 
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()
+        .build_local(tokio::runtime::LocalOptions::default())
         .map_err(LaunchError::Runtime)?;
     let clusters = Clusters::new().update(wiring::clusters(config))?;
     let resolver = {
@@ -235,28 +240,6 @@ fn listeners(
         });
     }
     Ok(bound)
-}
-
-/// Each connection takes a descriptor on either side: the soft limit goes as high as it may.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current < limit.maximum || limit.maximum.is_none() {
-        let raised = Rlimit {
-            current: limit.maximum.or(Some(1 << 20)),
-            maximum: limit.maximum,
-        };
-        if let Err(error) = setrlimit(Resource::Nofile, raised) {
-            tracing::warn!(%error, "the limit on file descriptors can't be raised");
-        }
-    }
-    let now = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    if now < DESCRIPTORS_MIN {
-        tracing::warn!(
-            limit = now,
-            "few file descriptors: each connection takes two; raise `ulimit -n`"
-        );
-    }
 }
 
 /// From the system's random source; a fixed one only if there is none.

@@ -7,6 +7,7 @@
 mod cli;
 mod client;
 mod configuration;
+mod descriptors;
 mod exit;
 mod launch;
 mod process;

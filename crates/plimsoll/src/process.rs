@@ -21,8 +21,8 @@ use tokio::task::JoinHandle;
 
 use crate::cli::Run;
 use crate::configuration::{self, Loaded, Source};
-use crate::exit::Exit;
-use crate::launch::{LaunchError, side_listener};
+use crate::exit::{Exit, say};
+use crate::launch::{LaunchError, RESOLVE_TIME_MAX, side_listener};
 use crate::state::{LastGood, StateFolder};
 use crate::systemd;
 use crate::upgrade::{self, Package, Predecessor};
@@ -31,8 +31,12 @@ use crate::wiring;
 
 /// How often certificate files are looked at.
 const CERTIFICATES_EVERY: u64 = 5;
+/// How often what was learnt is written to the state folder.
+const LEARNT_EVERY: u64 = 60;
 /// Reloads that may wait for their turn.
 const RELOADS_MAX: usize = 16;
+/// How long the last lines of the access log may take to be written.
+const LAST_LINES_TIME_MAX: Duration = Duration::from_secs(2);
 /// Health transitions that may wait.
 const HEALTH_EVENTS_MAX: usize = 1024;
 
@@ -118,6 +122,9 @@ impl Process {
             wiring::layout(&parts.loaded.config),
             now,
         );
+        if let Some(history) = parts.state.learnt() {
+            measure.restore(history, timestamp);
+        }
         measure.tick(now);
         let view = Arc::new(View {
             registry: Arc::clone(&parts.registry),
@@ -180,7 +187,7 @@ impl Process {
         ]
         .map(signal);
         let [Ok(mut hangup), Ok(mut terminate), Ok(mut interrupt)] = signals else {
-            eprintln!("error: signals can't be received");
+            say("error: signals can't be received");
             return Exit::Failed;
         };
         self.announce();
@@ -194,6 +201,7 @@ impl Process {
         let mut ticks = tokio::time::interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let (handover_sender, mut handovers) = mpsc::channel(1);
+        let mut succeeded = false;
         loop {
             let wake = tokio::select! {
                 _ = ticks.tick() => Wake::Tick,
@@ -213,13 +221,13 @@ impl Process {
                 Wake::Health(event) => self.on_health(&event),
                 Wake::Hangup => match self.reload().await {
                     Ok(said) => tracing::info!("{said}"),
-                    Err(why) => eprintln!("{why}"),
+                    Err(why) => say(&why),
                 },
                 Wake::Reload(request) => {
                     let result = self.reload().await;
                     match &result {
                         Ok(said) => tracing::info!("{said}"),
-                        Err(why) => eprintln!("{why}"),
+                        Err(why) => say(&why),
                     }
                     let _asker_is_gone = request.send(result);
                 }
@@ -229,14 +237,18 @@ impl Process {
                     tracing::info!("a successor serves: this process drains");
                     self.ops.task.abort();
                     self.console.task.abort();
+                    succeeded = true;
                     break;
                 }
                 Wake::HandedOver(Err(error)) => {
                     tracing::warn!(%error, "the take-over failed: this process goes on");
+                    self.remain();
                 }
             }
         }
-        systemd::notify("STOPPING=1");
+        if !succeeded {
+            systemd::notify("STOPPING=1");
+        }
         self.view.set_not_ready(Some("draining"));
         let within = self.loaded.config.gateway.drain;
         tracing::info!(
@@ -250,23 +262,46 @@ impl Process {
             tokio::select! {
                 _ = polls.tick() => (),
                 _ = ticks.tick() => self.tick(),
-                _ = terminate.recv() => { tracing::warn!("told to end again: cutting what is left"); break }
-                _ = interrupt.recv() => { tracing::warn!("told to end again: cutting what is left"); break }
+                _ = terminate.recv() => self.cut(),
+                _ = interrupt.recv() => self.cut(),
             }
         }
+        if !succeeded {
+            self.measure.tick(self.clock.now());
+            self.keep_learnt();
+        }
         drop(self.gateway);
-        self.access_log.close();
+        self.access_log.close(LAST_LINES_TIME_MAX);
         tracing::info!("ended");
         Exit::Done
+    }
+
+    /// Told to end while it drains.
+    fn cut(&mut self) {
+        tracing::warn!("told to end again: cutting what is left");
+        self.gateway.cut();
+    }
+
+    /// A successor may have been near enough to take our place in the state folder: takes it again.
+    fn remain(&mut self) {
+        let listening =
+            upgrade::listen(&self.state.upgrade_socket()).and_then(UnixListener::from_std);
+        match listening {
+            Ok(listener) => self.upgrades = listener,
+            Err(error) => tracing::warn!(%error, "no successor can take over from this process"),
+        }
+        if let Err(error) = self.state.write_running(self.console.address()) {
+            tracing::warn!(error = %with_causes(&error), "the command line won't find this process");
+        }
     }
 
     /// The lines a person sees first.
     fn announce(&self) {
         for (_, address) in self.gateway.addresses() {
-            eprintln!("listening on {address}");
+            say(&format!("listening on {address}"));
         }
-        eprintln!("console on http://{}", self.console.address());
-        eprintln!("metrics on http://{}/metrics", self.ops.address());
+        say(&format!("console on http://{}", self.console.address()));
+        say(&format!("metrics on http://{}/metrics", self.ops.address()));
         let services: Vec<&str> = self
             .loaded
             .config
@@ -300,6 +335,9 @@ impl Process {
                     ),
                 }
             }
+        }
+        if self.ticks.is_multiple_of(LEARNT_EVERY) {
+            self.keep_learnt();
         }
         let stats = self.gateway.stats();
         let mut warnings = Vec::new();
@@ -403,32 +441,37 @@ impl Process {
         let loaded = configuration::load(&source, &self.run).map_err(|error| {
             format!("{error}\nreload refused: the configuration in force stays")
         })?;
-        self.apply(loaded, source).map_err(|why| {
-            format!("error: {why}\nreload refused: the configuration in force stays")
-        })?;
-        let unresolved = {
-            let clusters = Arc::clone(&self.clusters.borrow());
-            // The resolver's own loop refreshes; here new names get their first addresses.
-            Resolver::new(self.clock)
-                .resolve_all(&clusters, Duration::from_secs(3))
-                .await
-        };
-        for problem in unresolved {
+        let refused =
+            |why: String| format!("error: {why}\nreload refused: the configuration in force stays");
+        let old = Arc::clone(&self.clusters.borrow());
+        let clusters = old
+            .update(wiring::clusters(&loaded.config))
+            .map_err(|error| refused(with_causes(&error)))?;
+        // New names get their first addresses before a request is sent to them; the resolver's own loop
+        // refreshes them.
+        for problem in Resolver::new(self.clock)
+            .resolve_all(&clusters, RESOLVE_TIME_MAX)
+            .await
+        {
             tracing::warn!("{problem}");
         }
-        eprint!("{}", self.loaded.warnings);
+        self.apply(loaded, source, &old, clusters)
+            .map_err(refused)?;
+        self.loaded.warn();
         Ok(format!(
             "reloaded: {}",
             self.loaded.path.clone().unwrap_or_default()
         ))
     }
 
-    fn apply(&mut self, loaded: Loaded, source: Source) -> Result<(), String> {
+    fn apply(
+        &mut self,
+        loaded: Loaded,
+        source: Source,
+        old: &Clusters,
+        clusters: Clusters,
+    ) -> Result<(), String> {
         let config = &loaded.config;
-        let old = Arc::clone(&self.clusters.borrow());
-        let clusters = old
-            .update(wiring::clusters(config))
-            .map_err(|error| with_causes(&error))?;
         let open: Vec<SocketAddr> = self
             .gateway
             .addresses()
@@ -458,7 +501,7 @@ impl Process {
             tracing::warn!(error = %with_causes(&error), "the access log stays where it was");
         }
         // From here on nothing fails.
-        clusters.supersede(&old);
+        clusters.supersede(old);
         self.clusters.send_replace(Arc::new(clusters));
         self.measure.set_layout(wiring::layout(config));
         if config
@@ -513,8 +556,17 @@ impl Process {
         }
     }
 
+    fn keep_learnt(&self) {
+        let history = self.measure.history(self.clock.timestamp());
+        if let Err(error) = self.state.write_learnt(&history) {
+            tracing::warn!(error = %with_causes(&error), "the history of budgets can't be kept in the state folder");
+        }
+    }
+
     /// Gives a successor what it asks for, on a thread of its own; the loop hears how it went.
     fn hand_over(&self, stream: UnixStream, done: mpsc::Sender<std::io::Result<()>>) {
+        // The successor goes on from what is known now.
+        self.keep_learnt();
         let package = self.package();
         let spawned = std::thread::Builder::new()
             .name("hand-over".to_owned())

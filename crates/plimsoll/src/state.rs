@@ -7,7 +7,11 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use plimsoll_measure::History;
 use serde::{Deserialize, Serialize};
+
+/// What was learnt; apart from the last good configuration, so that a damaged one costs history only.
+const LEARNT: &str = "learnt.json";
 
 /// The last configuration that was put in force: enough to start without the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -171,6 +175,23 @@ impl StateFolder {
 
     pub(crate) fn last_good(&self) -> Option<LastGood> {
         serde_json::from_slice(&fs::read(self.path.join("last-good.json")).ok()?).ok()
+    }
+
+    /// What was learnt and is worth more than a restart: the history that budgets are judged by.
+    pub(crate) fn write_learnt(&self, history: &History) -> Result<(), StateError> {
+        self.write(LEARNT, &serde_json::to_vec(history).unwrap_or_default())
+    }
+
+    /// What an earlier process learnt; `None` if there is nothing, or nothing that this version reads.
+    pub(crate) fn learnt(&self) -> Option<History> {
+        let bytes = fs::read(self.path.join(LEARNT)).ok()?;
+        match serde_json::from_slice(&bytes) {
+            Ok(history) => Some(history),
+            Err(error) => {
+                tracing::warn!(%error, file = LEARNT, "the history of budgets can't be read: it begins anew");
+                None
+            }
+        }
     }
 
     pub(crate) fn upgrade_socket(&self) -> PathBuf {

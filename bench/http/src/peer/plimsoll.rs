@@ -1,6 +1,10 @@
 //! Plimsoll: one data plane thread; all of its measuring stays on, two objectives included. Kept upstream
 //! connections are bounded as for nginx; all else has its default.
 
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
 use super::{Setting, write};
 use crate::failure::Failure;
 
@@ -14,6 +18,7 @@ pub(super) fn prepare(
         folder,
         cleartext,
         tls,
+        ops,
         upstream,
         certificate,
         plimsoll,
@@ -37,7 +42,7 @@ to = \"{here}/access.log\"
 sample = \"{sample}\"
 
 [ops]
-listen = \"127.0.0.1:0\"
+listen = \"{ops}\"
 
 [console]
 listen = \"127.0.0.1:0\"
@@ -69,4 +74,37 @@ service = \"bench\"
         path.to_string_lossy().into_owned(),
     ];
     Ok((plimsoll.to_string_lossy().into_owned(), arguments.to_vec()))
+}
+
+/// How many lines the access log has dropped so far: a log that cannot follow is cheap, and no log.
+pub(super) fn log_lines_dropped(ops: SocketAddr) -> Option<u64> {
+    let mut stream = TcpStream::connect(ops).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    let request = format!("GET /metrics HTTP/1.1\r\nHost: {ops}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    dropped_in(&answer)
+}
+
+fn dropped_in(metrics: &str) -> Option<u64> {
+    let value = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("plimsoll_access_log_dropped_total "));
+    value?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_line_of_a_metric_is_not_its_value() {
+        let name = "plimsoll_access_log_dropped_total";
+        let metrics = format!(
+            "HTTP/1.1 200 OK\r\n\r\n# HELP {name} Lines.\n# TYPE {name} counter\n{name} 7\n"
+        );
+        assert_eq!(dropped_in(&metrics), Some(7));
+        assert_eq!(dropped_in("HTTP/1.1 404 Not Found\r\n\r\n"), None);
+    }
 }

@@ -79,7 +79,7 @@ impl Exchange<'_> {
                 }
                 if upload.bytes > before || upload.ended {
                     progressed_at = self.thread.clock.now();
-                    self.bytes.up.set(upload.bytes);
+                    self.bytes().up.set(upload.bytes);
                     if upload.bytes > 0 {
                         self.call.on_body_consumed();
                     }
@@ -202,7 +202,7 @@ impl Exchange<'_> {
             )
         })
         .await;
-        self.bytes.down.set(download.bytes);
+        self.bytes().down.set(download.bytes);
         let became_stream = stream || (grpc && streaming.stream_from.is_none());
         let ended_at = if became_stream {
             head_at
@@ -282,7 +282,7 @@ impl Exchange<'_> {
                 Poll::Ready(Err(TransferError::To)) => streaming.upload_broken = true,
                 Poll::Ready(Err(_)) => return Poll::Ready(Ended::ClientBroke),
             }
-            self.bytes.up.set(upload.bytes);
+            self.bytes().up.set(upload.bytes);
         }
         if upload.ended && down.poll_gone(cx).is_ready() {
             return Poll::Ready(Ended::ClientGone);
@@ -370,8 +370,8 @@ impl Exchange<'_> {
             timer.poll_at(cx, deadline)
         })
         .await;
-        self.bytes.up.set(upload.bytes);
-        self.bytes.down.set(download.bytes);
+        self.bytes().up.set(upload.bytes);
+        self.bytes().down.set(download.bytes);
         let end = answered(&self.call, sent_at, 101);
         self.call.end_attempt(end);
         self.call.settle(now, Cause::Answered);

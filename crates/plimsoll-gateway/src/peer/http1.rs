@@ -89,6 +89,11 @@ impl Http1Peer {
         Poll::Ready(Ok(count))
     }
 
+    /// Whether it has memory to give back.
+    pub(crate) fn holds_buffer(&self) -> bool {
+        self.buf.capacity() > 0
+    }
+
     /// Gives memory back that an idle connection does not need.
     pub(crate) fn rest(&mut self) {
         self.buf = BytesMut::new();

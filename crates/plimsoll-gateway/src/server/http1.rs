@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use plimsoll_core::Instant;
-use plimsoll_http1::{RequestError, RequestHead, parse_request};
+use plimsoll_http1::{RequestError, RequestHead, ResponseHead, parse_request};
 use plimsoll_lifecycle::Call;
 use plimsoll_measure::Cause;
 use plimsoll_upstream::Io;
@@ -23,6 +23,8 @@ use crate::timer::Timer;
 /// How long an idle connection is still served while we drain: a request may be on its way, and would be
 /// lost if we closed first.
 const DRAIN_IDLE: Duration = Duration::from_secs(1);
+/// How long an idle connection keeps its read buffer: a busy one gets its next request within it.
+const WARM: Duration = Duration::from_secs(1);
 /// How long, and how much, we read on after our last byte: closing at once would reset the connection
 /// and could take the answer with it (RFC 9112 section 9.6).
 const LINGER: Duration = Duration::from_secs(1);
@@ -44,7 +46,7 @@ pub(super) async fn serve(
     mut timer: Timer,
 ) {
     let mut peer = Peer::Http1(Http1Peer::new(io, buf));
-    let mut head = RequestHead::new();
+    let (mut head, mut response) = (RequestHead::new(), ResponseHead::new());
     loop {
         let arrived = match next_request(thread, &mut peer, &mut head, &mut timer).await {
             Ok(arrived) => arrived,
@@ -58,7 +60,17 @@ pub(super) async fn serve(
         if let Peer::Http1(peer) = &mut peer {
             peer.expect_body(head.framing());
         }
-        match exchange::serve(thread, connection, &mut peer, &head, arrived, &mut timer).await {
+        match exchange::serve(
+            thread,
+            connection,
+            &mut peer,
+            &head,
+            arrived,
+            &mut timer,
+            &mut response,
+        )
+        .await
+        {
             Served::Keep => (),
             Served::Close => {
                 linger(thread, &mut peer, &mut timer).await;
@@ -93,6 +105,7 @@ async fn next_request(
     head.clear();
     let mut now = thread.clock.now();
     let idle_until = now + limits.idle_time_max;
+    let warm_until = now + WARM;
     let mut arrived = (!peer.buf.is_empty()).then_some(now);
     let mut drained = std::pin::pin!(thread.drain.notified());
     poll_fn(|cx| {
@@ -106,9 +119,6 @@ async fn next_request(
                         return Poll::Ready(Err(NoRequest::Refused { arrived, answer }));
                     }
                 }
-            } else if peer.buf.is_empty() && peer.buf.capacity() > 0 && peer.out.is_empty() {
-                // An idle connection holds no buffer.
-                peer.rest();
             }
             match peer.poll_fill(cx) {
                 Poll::Ready(Ok(0)) if arrived.is_some() && !peer.buf.is_empty() => {
@@ -130,11 +140,21 @@ async fn next_request(
                         Some(arrived) => arrived + limits.head_time_max,
                         None => {
                             let _told = drained.as_mut().poll(cx);
-                            patience(thread, idle_until)
+                            let idle = patience(thread, idle_until);
+                            if peer.holds_buffer() {
+                                idle.min(warm_until)
+                            } else {
+                                idle
+                            }
                         }
                     };
                     return match (timer.poll_at(cx, deadline), arrived) {
                         (Poll::Pending, _) => Poll::Pending,
+                        (Poll::Ready(()), None) if deadline == warm_until => {
+                            // A connection that idles for long holds no buffer.
+                            peer.rest();
+                            continue;
+                        }
                         (Poll::Ready(()), None) => Poll::Ready(Err(NoRequest::Over)),
                         (Poll::Ready(()), Some(arrived)) => {
                             let detail = "The request's head did not arrive in time.";
@@ -176,7 +196,7 @@ async fn refuse(
     let effects = ThreadEffects {
         thread: Rc::clone(thread),
         plan: thread.plan(),
-        bytes: Rc::default(),
+        bytes: exchange::Bytes::default(),
     };
     let mut call = Call::arrive(effects, arrived);
     let id =

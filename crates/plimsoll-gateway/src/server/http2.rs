@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes, BytesMut};
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
-use plimsoll_http1::{Authority, Name, RequestHead};
+use plimsoll_http1::{Authority, Name, RequestHead, ResponseHead};
 use plimsoll_upstream::Io;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -132,7 +132,17 @@ async fn serve_stream(
     }
     let mut peer = Peer::Http2(Http2Peer::client(request.into_body(), respond));
     let mut timer = Timer::new(thread.clock);
-    let served = exchange::serve(&thread, &connection, &mut peer, &head, arrived, &mut timer).await;
+    let mut response = ResponseHead::new();
+    let served = exchange::serve(
+        &thread,
+        &connection,
+        &mut peer,
+        &head,
+        arrived,
+        &mut timer,
+        &mut response,
+    )
+    .await;
     if let Peer::Http2(mut peer) = peer {
         match served {
             // The client is told to stop sending a body that nobody reads (RFC 9113 section 8.1).
