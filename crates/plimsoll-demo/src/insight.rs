@@ -37,11 +37,26 @@ impl Insight {
                 self.events.push(Event {
                     at,
                     service: event.service.clone().unwrap_or_default(),
-                    what: event.text.clone(),
+                    what: shorten(&event.text),
                 });
             }
         }
         self.seen = newest;
+    }
+}
+
+/// What happened and the innermost reason. The way between them is for logs, not for a list of one line each.
+fn shorten(text: &str) -> String {
+    let (what, reason) = text.split_once(": ").unwrap_or((text, ""));
+    let reason = reason.rsplit(": ").next().unwrap_or_default();
+    let reason = reason
+        .split_once(" (os error")
+        .map_or(reason, |(reason, _)| reason);
+    let what = what.replace("http://", "");
+    if reason.is_empty() {
+        what
+    } else {
+        format!("{what}: {reason}")
     }
 }
 
@@ -82,6 +97,13 @@ mod tests {
             panic!("{:?}", insight.events)
         };
         assert_eq!((event.at, event.what.as_str()), (8.0, "endpoint out"));
+    }
+
+    #[test]
+    fn a_line_keeps_what_happened_and_the_innermost_reason() {
+        let text = "endpoint http://a:1 is down: connecting to http://a:1 (a:1): Connection refused (os error 111)";
+        assert_eq!(shorten(text), "endpoint a:1 is down: Connection refused");
+        assert_eq!(shorten("endpoint http://a:1 is up"), "endpoint a:1 is up");
     }
 
     fn snapshot(now: u64, events: &[(u64, &str)]) -> Snapshot {

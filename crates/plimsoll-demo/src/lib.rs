@@ -46,4 +46,4 @@ pub use options::{Against, DemoOptions, Length};
 pub use part::run_part;
 pub use plan::PhaseKind;
 pub use report::{ArmFigures, PhaseFigures, Report};
-pub use verdict::{Comparison, Finding, verdict};
+pub use verdict::{Comparison, Finding, contradictions, verdict};

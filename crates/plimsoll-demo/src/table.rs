@@ -200,7 +200,7 @@ fn better(report: &Report, finding: &Finding, style: Style) -> Option<String> {
     let mut parts = Vec::new();
     if finding.good == Comparison::Better {
         let [without, with] = finding.bad.map(|bad| format!("{:.1}%", bad * 100.0));
-        parts.push(format!("bad ends {without} {arrow} {with}"));
+        parts.push(format!("bad {without} {arrow} {with}"));
     }
     if finding.latency_p99 == Comparison::Better {
         parts.push(format!(
@@ -228,7 +228,7 @@ fn worse(report: &Report, finding: &Finding, style: Style) -> Vec<String> {
     let mut lines = Vec::new();
     let [without, with] = finding.bad.map(|bad| format!("{:.1}%", bad * 100.0));
     if finding.good == Comparison::Worse {
-        lines.push(format!("{title}: worse, bad ends {without} {arrow} {with}"));
+        lines.push(format!("{title}: worse, bad {without} {arrow} {with}"));
     }
     if finding.latency_p99 == Comparison::Worse {
         lines.push(format!(
@@ -246,7 +246,7 @@ fn worse(report: &Report, finding: &Finding, style: Style) -> Vec<String> {
     }
     if finding.is_no_help() {
         lines.push(format!(
-            "{title}: not helped, bad ends {without} without and {with} with; {}",
+            "{title}: not helped, bad {without} {arrow} {with}; {}",
             missing(phase.kind)
         ));
     }
@@ -373,4 +373,136 @@ pub(crate) fn count(value: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{ArmFigures, Event};
+
+    #[test]
+    fn the_end_of_a_run_says_what_helped_and_what_did_not() {
+        let mut report = report();
+        report.events.push(Event {
+            at: 51.96,
+            service: "catalog".to_owned(),
+            what: "endpoint http://127.0.0.1:9012 is down".to_owned(),
+        });
+        insta::assert_snapshot!(render(
+            &report,
+            Style {
+                ascii: false,
+                width: 96
+            }
+        ));
+    }
+
+    #[test]
+    fn a_narrow_terminal_loses_the_median_and_ascii_loses_nothing() {
+        let text = render(
+            &report(),
+            Style {
+                ascii: true,
+                width: 78,
+            },
+        );
+        assert!(text.is_ascii(), "{text}");
+        assert!(!text.contains("P50              P99"), "{text}");
+        assert!(text.lines().all(|line| line.len() <= 78), "{text}");
+        assert!(text.contains("budget left (of 1 h)"), "{text}");
+    }
+
+    #[test]
+    fn void_figures_get_no_verdict() {
+        let void = vec!["calm: the generator sent up to 80ms late (P99).".to_owned()];
+        let text = render(
+            &Report { void, ..report() },
+            Style {
+                ascii: false,
+                width: 96,
+            },
+        );
+        assert!(text.contains("THESE FIGURES ARE VOID"), "{text}");
+        assert!(!text.contains("What it helped"), "{text}");
+    }
+
+    #[test]
+    fn what_people_changed_by_hand_gets_no_verdict() {
+        let report = Report {
+            interactive: true,
+            ..report()
+        };
+        let text = render(
+            &report,
+            Style {
+                ascii: false,
+                width: 96,
+            },
+        );
+        assert!(text.contains("Interactive: no verdict"), "{text}");
+        assert!(!text.contains("What it helped"), "{text}");
+    }
+
+    #[test]
+    fn the_bar_is_over_its_line_where_the_budget_is_overspent() {
+        assert_eq!(bar(0.0, false), "··········o");
+        assert_eq!(bar(0.64, false), "▆▆▆▆▆▆▍···o");
+        assert_eq!(bar(1.0, false), "▆▆▆▆▆▆▆▆▆▆o");
+        assert_eq!(bar(1.01, false), "▆▆▆▆▆▆▆▆▆▆o▆");
+        assert_eq!(bar(0.5, true), "#####.....o");
+    }
+
+    #[test]
+    fn figures_are_as_short_as_they_may_be() {
+        let duration = |seconds| duration(Some(seconds));
+        assert_eq!(
+            [duration(0.0004), duration(0.009), duration(1.62)],
+            ["0.4ms", "9ms", "1.6s"]
+        );
+        assert_eq!(
+            [count(7), count(96_000), count(1_234_567)],
+            ["7", "96,000", "1,234,567"]
+        );
+    }
+
+    fn report() -> Report {
+        let kinds = PhaseKind::ALL
+            .into_iter()
+            .zip([8.0, 18.0, 14.0, 10.0, 14.0]);
+        let phases = kinds.map(|(kind, seconds)| PhaseReport {
+            kind,
+            title: kind.name().to_owned(),
+            seconds,
+            lag_p99: 0.003,
+        });
+        let figures = |offered, good, p50, p99| PhaseFigures {
+            offered,
+            good,
+            late: offered - good,
+            latency_p50: Some(p50),
+            latency_p99: Some(p99),
+            ..PhaseFigures::default()
+        };
+        let arm = |crashed| ArmFigures {
+            phases: vec![
+                figures(1_920, 1_918, 0.040, 0.109),
+                figures(72_000, 90, 2.0, 2.0),
+                figures(3_360, 882, 2.0, 2.0),
+                crashed,
+                figures(3_360, 1_638, 0.344, 2.0),
+            ],
+        };
+        Report {
+            seed: 7,
+            proxies: ["plain round robin".to_owned(), "Plimsoll".to_owned()],
+            phases: phases.collect(),
+            arms: [
+                arm(figures(2_400, 2_160, 0.043, 0.117)),
+                arm(figures(2_400, 2_399, 0.046, 0.119)),
+            ],
+            cpu: Some(0.41),
+            cpu_max: Some(0.83),
+            ..Report::default()
+        }
+    }
 }

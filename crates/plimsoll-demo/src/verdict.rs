@@ -4,6 +4,7 @@
 //! `sqrt(p (1 - p) / n)` in each arm; three of the difference's, and one percentage point for what the
 //! machine adds. Latencies: a quarter, and 15 ms for the timers' grain and a busy machine.
 
+use crate::plan::PhaseKind;
 use crate::report::{PhaseFigures, PhaseReport, Report};
 
 /// How the right arm compares with the left.
@@ -57,6 +58,32 @@ pub fn verdict(report: &Report) -> Vec<Finding> {
         .collect()
 }
 
+/// Phases in which this version must make a difference for the better, if the left arm is our own plain
+/// proxy; in the others it must make none for the worse.
+const HELPED: [PhaseKind; 1] = [PhaseKind::CrashedEndpoint];
+
+/// What in the figures contradicts the direction that this version is to move them in; for tests. Nothing
+/// where the figures are void: they contradict nothing.
+pub fn contradictions(report: &Report) -> Vec<String> {
+    if !report.void.is_empty() {
+        return Vec::new();
+    }
+    let contradiction = |finding: &Finding| {
+        let phase = report.phases.get(finding.phase)?;
+        let [without, with] = finding.bad.map(|bad| bad * 100.0);
+        let expected = if HELPED.contains(&phase.kind) {
+            (finding.good != Comparison::Better).then_some("better")
+        } else {
+            (finding.good == Comparison::Worse).then_some("not worse")
+        }?;
+        let title = &phase.title;
+        Some(format!(
+            "{title}: bad {without:.1}% without, {with:.1}% with; {expected} was expected"
+        ))
+    };
+    verdict(report).iter().filter_map(contradiction).collect()
+}
+
 fn find(
     index: usize,
     phase: &PhaseReport,
@@ -104,7 +131,6 @@ fn compare_latencies(without: Option<f64>, with: Option<f64>) -> Comparison {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::PhaseKind;
     use crate::report::ArmFigures;
 
     #[track_caller]
@@ -177,6 +203,19 @@ mod tests {
             verdict(&report(PhaseFigures::default(), PhaseFigures::default())),
             []
         );
+    }
+
+    #[test]
+    fn a_crash_that_was_not_helped_contradicts_and_void_figures_do_not() {
+        let mut report = report(figures(480, 432, 0.1), figures(480, 433, 0.1));
+        assert_eq!(
+            contradictions(&report),
+            ["crashed endpoint: bad 10.0% without, 9.8% with; better was expected"]
+        );
+        report.void.push("late".to_owned());
+        assert!(contradictions(&report).is_empty());
+        let helped = self::report(figures(480, 432, 0.1), figures(480, 479, 0.1));
+        assert!(contradictions(&helped).is_empty());
     }
 
     fn figures(offered: u64, good: u64, latency_p99: f64) -> PhaseFigures {

@@ -3,7 +3,7 @@
 mod http1;
 mod http2;
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -264,6 +264,7 @@ async fn sniff(
     timer: &mut Timer,
     deadline: Instant,
 ) -> Option<bool> {
+    let mut drained = std::pin::pin!(thread.drain.notified());
     poll_fn(|cx| {
         loop {
             let seen = buf.len().min(HTTP2_PREFACE.len());
@@ -285,6 +286,7 @@ async fn sniff(
                 Poll::Ready(Ok(_)) => (),
                 Poll::Pending => {
                     let deadline = if buf.is_empty() {
+                        let _told = drained.as_mut().poll(cx);
                         http1::patience(thread, deadline)
                     } else {
                         deadline

@@ -30,6 +30,8 @@ pub(crate) struct Transfer {
     pub(crate) flushed: bool,
     /// It is the source that the other waits for.
     pub(crate) starved: bool,
+    /// The source failed; what came before it is on its way to the target.
+    pub(crate) failed: Option<PeerError>,
     /// What came after the body.
     pub(crate) trailers: Option<Box<Fields>>,
 }
@@ -51,7 +53,7 @@ impl Transfer {
         to: &mut Peer,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), TransferError>> {
-        while !self.ended {
+        while !self.ended && self.failed.is_none() {
             self.starved = false;
             ready!(to.poll_ready(cx)).map_err(|_| TransferError::To)?;
             match from.poll_piece(cx) {
@@ -72,7 +74,7 @@ impl Transfer {
                             PeerError::Closed => TransferError::To,
                         })?;
                 }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(TransferError::From(error))),
+                Poll::Ready(Err(error)) => self.failed = Some(error),
                 Poll::Pending => {
                     self.starved = true;
                     // Nobody waits for more than what has come: it leaves now.
@@ -81,6 +83,12 @@ impl Transfer {
                     }
                     return Poll::Pending;
                 }
+            }
+        }
+        if self.failed.is_some() {
+            ready!(to.poll_flush(cx)).map_err(|_| TransferError::To)?;
+            if let Some(error) = self.failed.take() {
+                return Poll::Ready(Err(TransferError::From(error)));
             }
         }
         if !self.flushed {

@@ -25,20 +25,21 @@ pub(crate) fn raise() {
     }
 }
 
-/// Lowers `connections_max` to what the file descriptors allow, and says so.
+/// Lowers `connections_max` to what the file descriptors allow, and says so where it is much.
 pub(crate) fn bound(limits: &mut Limits) {
     let Some(limit) = getrlimit(Resource::Nofile).current else {
         return;
     };
     let allowed = connections_within(limit);
-    if limits.connections_max > allowed {
+    let configured = limits.connections_max;
+    limits.connections_max = configured.min(allowed);
+    if allowed < configured - configured / 10 {
         tracing::warn!(
             limit,
             connections_max = allowed,
-            configured = limits.connections_max,
+            configured,
             "fewer connections than configured: each takes two file descriptors; raise `ulimit -n`"
         );
-        limits.connections_max = allowed;
     }
 }
 

@@ -1,10 +1,11 @@
 //! A client's HTTP/2 connection: each stream is a task of its own.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use h2::server::SendResponse;
@@ -14,7 +15,7 @@ use plimsoll_upstream::Io;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::exchange::{self, Served};
-use crate::peer::{Http2Peer, Peer, head_from_request};
+use crate::peer::{Http2Peer, Peer, Piece, head_from_request};
 use crate::protocol::ClientConnection;
 use crate::thread::Thread;
 use crate::timer::Timer;
@@ -25,6 +26,9 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// What may wait to be sent on one stream.
 const SEND_BUFFER_MAX: usize = 128 * 1024;
+/// How long, and how much, we read on after our answer.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 64 * 1024;
 /// Streams that the client reset and that are still remembered, and those not even begun: what a flood of
 /// resets may cost (CVE-2023-44487).
 const RESET_STREAMS_MAX: usize = 64;
@@ -68,7 +72,7 @@ pub(super) async fn serve(
             told = true;
             http2.graceful_shutdown();
         }
-        let next = std::future::poll_fn(|cx| {
+        let next = poll_fn(|cx| {
             if let Poll::Ready(next) = http2.poll_accept(cx) {
                 return Poll::Ready(Some(next));
             }
@@ -143,14 +147,34 @@ async fn serve_stream(
         &mut response,
     )
     .await;
-    if let Peer::Http2(mut peer) = peer {
-        match served {
-            // The client is told to stop sending a body that nobody reads (RFC 9113 section 8.1).
-            Served::Close | Served::Keep if peer.receive.is_some() => peer.reset(Reason::NO_ERROR),
-            Served::Close | Served::Keep => (),
-            Served::Cut => peer.reset(Reason::CANCEL),
+    match served {
+        Served::Cut => {
+            if let Peer::Http2(peer) = &mut peer {
+                peer.reset(Reason::CANCEL);
+            }
         }
+        Served::Keep | Served::Close => linger(&thread, &mut peer, &mut timer).await,
     }
+}
+
+/// Takes what little is left of a body that was answered early; most clients would rather finish a short one.
+///
+/// After that the stream is let go: `h2` tells the client to stop sending, behind the answer (RFC 9113 section
+/// 8.1). A reset of our own would overtake the answer.
+async fn linger(thread: &Thread, peer: &mut Peer, timer: &mut Timer) {
+    let deadline = thread.clock.now() + LINGER;
+    let mut read = 0;
+    poll_fn(|cx| {
+        while read < LINGER_BYTES {
+            match peer.poll_piece(cx) {
+                Poll::Ready(Ok(Piece::Data(data))) => read += data.len(),
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return timer.poll_at(cx, deadline),
+            }
+        }
+        Poll::Ready(())
+    })
+    .await;
 }
 
 /// What HTTP/2 forbids and `h2` lets through: fields of a connection (RFC 9113 section 8.2.2).

@@ -6,6 +6,10 @@ use plimsoll_core::Instant;
 
 use super::{DownCause, EndpointShared, SLOW_START, Verdict};
 
+/// How long after a connect failure an endpoint is probed that nobody else tries: three in a row are complete
+/// within a second, and a stutter of the network is not.
+const DOUBT_PROBE_AFTER: Duration = Duration::from_millis(250);
+
 /// Units: counts are in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EndpointParameters {
@@ -206,20 +210,26 @@ impl EndpointControl {
         }
     }
 
-    /// Whether one connection is to be tried now, to see whether the endpoint is back (half-open). Asks
-    /// for one at a time: the next `true` comes after the backoff that follows this one's failure.
+    /// Whether one connection is to be tried now: to see whether an endpoint that is down is back (half-open),
+    /// or whether one in doubt is down. The balancer shuns an endpoint that failed, so without a probe the row
+    /// of failures that takes it out might never be complete.
     pub fn take_probe(&mut self, now: Instant) -> bool {
-        let Connect::Backoff { until, round } = self.connect else {
-            return false;
-        };
-        let due = until <= now;
-        if due {
-            self.connect = Connect::Probing {
-                until: now + self.parameters.probe_time_max,
-                round,
-            };
+        match &mut self.connect {
+            Connect::Backoff { until, round } if *until <= now => {
+                self.connect = Connect::Probing {
+                    until: now + self.parameters.probe_time_max,
+                    round: *round,
+                };
+                true
+            }
+            Connect::Open { failures, last, .. }
+                if *failures > 0 && now.since(*last) >= DOUBT_PROBE_AFTER =>
+            {
+                *last = now;
+                true
+            }
+            _ => false,
         }
-        due
     }
 
     /// Merges the data plane's counters, lets time act, and publishes the verdict; says if it changed.
@@ -260,7 +270,11 @@ impl EndpointControl {
     pub fn next_timeout(&self) -> Option<Instant> {
         match self.connect {
             Connect::Backoff { until, .. } | Connect::Probing { until, .. } => Some(until),
-            Connect::Open { .. } => self.slow_start.map(|start| start + SLOW_START),
+            Connect::Open { failures, last, .. } => {
+                let probe = (failures > 0).then(|| last + DOUBT_PROBE_AFTER);
+                let full = self.slow_start.map(|start| start + SLOW_START);
+                probe.into_iter().chain(full).min()
+            }
         }
     }
 
@@ -313,6 +327,26 @@ mod tests {
     use super::*;
 
     const START: Instant = Instant::from_nanos(1_000_000_000);
+
+    #[test]
+    fn an_endpoint_in_doubt_is_probed_until_it_is_known() {
+        let mut endpoint = Fixture::new();
+        endpoint.fails_to_connect(1);
+        assert_eq!(endpoint.tick(), None);
+        for _ in 0..2 {
+            assert!(!endpoint.control.take_probe(endpoint.now));
+            endpoint.wait(DOUBT_PROBE_AFTER);
+            assert!(endpoint.control.take_probe(endpoint.now));
+            // The probe fails, and is counted like any other connection.
+            endpoint.fails_to_connect(1);
+            endpoint.control.on_probe(endpoint.now, false);
+            let _transition = endpoint.tick();
+        }
+        assert_eq!(
+            endpoint.control.verdict(),
+            Verdict::Down(DownCause::Connect)
+        );
+    }
 
     #[test]
     fn three_connect_failures_in_a_row_take_it_out_for_a_second() {

@@ -1,0 +1,25 @@
+//! Goal: Plimsoll does what its issue and docs promise, as the people who run it see it.
+//!
+//! Method: the real program as child processes, real peers (hyper, curl, nginx, tonic, tungstenite), and
+//! services that misbehave on purpose. Each module opens with its own goal and method.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail loudly"
+)]
+
+mod child;
+mod command_line;
+mod figures;
+mod forward;
+mod hostile;
+mod large;
+mod load;
+mod reload;
+mod script;
+mod shutdown;
+mod tls;
+mod tunnel;
+mod upgrade;
