@@ -67,7 +67,7 @@ pub fn init(endpoints: &[&str]) -> Result<String, InitError> {
 }
 
 const HEAD: &str = "\
-# Plimsoll, to begin with. `plimsoll check FILE` says what is wrong with a file, `plimsoll run FILE` serves it.
+# Plimsoll, to begin with. `plimsoll check FILE` says what is wrong with a file, `plimsoll run --config FILE` serves it.
 # Every key with its default is in docs/reference/config.md; `plimsoll schema` lets an editor complete them.
 
 [gateway]

@@ -312,7 +312,7 @@ pub struct Protect {
 /// `deadline = { head, idle, total }`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline {
-    /// From the request's arrival to the response's head.
+    /// From the last byte of the request to the response's head; while its body comes, `idle` holds.
     pub head: Duration,
     /// Without a byte in either direction, after the head.
     pub idle: Duration,

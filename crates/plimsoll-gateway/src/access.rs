@@ -1,6 +1,6 @@
 //! What the access log says of a request.
 
-use std::fmt::Write as _;
+use std::io::Write as _;
 use std::time::Duration;
 
 use plimsoll_measure::Outcome;
@@ -20,7 +20,10 @@ pub(crate) fn write(exchange: &Exchange<'_>) {
     if !bad && !slow && !drawn(exchange, settings.sample.get()) {
         return;
     }
-    exchange.thread.log.send(line(exchange).into_bytes());
+    exchange
+        .thread
+        .log
+        .add(|text| line(exchange, &mut Line { text, empty: true }));
 }
 
 fn drawn(exchange: &Exchange<'_>, share: f64) -> bool {
@@ -29,7 +32,7 @@ fn drawn(exchange: &Exchange<'_>, share: f64) -> bool {
         || (exchange.thread.random() >> 11) as f64 / (1_u64 << 53) as f64 <= share && share > 0.0
 }
 
-fn line(exchange: &Exchange<'_>) -> String {
+fn line(exchange: &Exchange<'_>, line: &mut Line<'_>) {
     let settlement = exchange.call.settlement();
     let plan = &exchange.plan.plan;
     let head = exchange.head;
@@ -37,10 +40,9 @@ fn line(exchange: &Exchange<'_>) -> String {
     let endpoint = service
         .zip(settlement.endpoint)
         .and_then(|(service, id)| service.cluster.endpoints.get(id.index()));
-    let mut line = Line(String::with_capacity(512));
-    line.0.push('{');
+    line.text.push(b'{');
     line.text("time", &exchange.thread.clock.timestamp().to_rfc3339());
-    line.text("id", &exchange.facts.request_id);
+    line.bytes("id", &exchange.facts.request_id);
     line.text(
         "trace_id",
         &format!("{:032x}", exchange.facts.trace.trace_id()),
@@ -86,39 +88,56 @@ fn line(exchange: &Exchange<'_>) -> String {
         };
         line.bytes("user_agent", agent);
     }
-    line.0.push_str("}\n");
-    line.0
+    line.text.extend_from_slice(b"}\n");
 }
 
-/// A JSON object, key by key.
-struct Line(String);
+/// A JSON object, key by key, at the end of a buffer.
+struct Line<'a> {
+    text: &'a mut Vec<u8>,
+    empty: bool,
+}
 
-impl Line {
+impl Line<'_> {
     fn key(&mut self, key: &str) {
-        if self.0.len() > 1 {
-            self.0.push(',');
+        if !std::mem::take(&mut self.empty) {
+            self.text.push(b',');
         }
-        let _ = write!(self.0, "\"{key}\":");
+        self.text.push(b'"');
+        self.text.extend_from_slice(key.as_bytes());
+        self.text.extend_from_slice(b"\":");
     }
 
     fn text(&mut self, key: &str, value: &str) {
-        self.key(key);
-        // A string always has a JSON form.
-        self.0
-            .push_str(&serde_json::to_string(value).unwrap_or_default());
+        self.bytes(key, value.as_bytes());
     }
 
     fn bytes(&mut self, key: &str, value: &[u8]) {
-        self.text(key, &String::from_utf8_lossy(value));
+        self.key(key);
+        let plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+        if value.iter().all(plain) {
+            self.text.push(b'"');
+            self.text.extend_from_slice(value);
+            self.text.push(b'"');
+        } else {
+            // A string always has a JSON form, and a vector takes all of it.
+            let _ = serde_json::to_writer(&mut *self.text, &String::from_utf8_lossy(value));
+        }
     }
 
     fn number(&mut self, key: &str, value: u64) {
         self.key(key);
-        let _ = write!(self.0, "{value}");
+        self.text
+            .extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
     }
 
+    /// To the microsecond.
     fn seconds(&mut self, key: &str, value: Duration) {
         self.key(key);
-        let _ = write!(self.0, "{:.6}", value.as_secs_f64());
+        let _ = write!(
+            self.text,
+            "{}.{:06}",
+            value.as_secs(),
+            value.subsec_micros()
+        );
     }
 }

@@ -145,10 +145,12 @@ pub(crate) fn send_own(
     down: &mut Peer,
     request: &RequestHead,
     answer: &Answer,
-    request_id: &str,
+    request_id: &[u8],
     keep: Keep,
 ) -> Result<Keep, PeerError> {
     let grpc = is_grpc(request);
+    // It is visible ASCII.
+    let request_id = std::str::from_utf8(request_id).unwrap_or_default();
     let body = answer.body(request_id);
     let decision = answer.decision(request_id);
     match down {

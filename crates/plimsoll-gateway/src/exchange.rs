@@ -319,6 +319,7 @@ impl Exchange<'_> {
             && !peer.eof
             && peer.out.is_empty()
         {
+            self.thread.put_buffer(peer.out.into_buffer());
             let connection = Http1Connection {
                 io: peer.io,
                 buf: peer.buf,

@@ -313,9 +313,12 @@ fn run_thread(
     // What is left when the runtime goes is cut, and says so in its outcome.
     thread.cut.set(true);
     drop(runtime);
+    thread.log.flush();
 }
 
 async fn serve_commands(thread: Rc<Thread>, mut commands: UnboundedReceiver<Command>) {
+    let log = Rc::clone(&thread);
+    tokio::task::spawn_local(async move { log.log.run().await });
     let mut sweep = tokio::time::interval(Duration::from_secs(1));
     loop {
         tokio::select! {

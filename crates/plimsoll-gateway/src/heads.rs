@@ -10,7 +10,7 @@ use plimsoll_config::Rewrite;
 use plimsoll_http1::{Field, Fields, Name, RequestHead, ResponseHead};
 
 use crate::forwarded;
-use crate::trace::TraceContext;
+use crate::trace::{RequestId, TraceContext};
 
 /// Our name in `Via` (RFC 9110 section 7.6.3).
 const VIA: &[u8] = b"plimsoll";
@@ -27,7 +27,7 @@ pub(crate) struct Facts {
     /// Whether the client's connection is encrypted.
     pub(crate) tls: bool,
     /// Identifies the request in logs and answers; visible ASCII.
-    pub(crate) request_id: String,
+    pub(crate) request_id: RequestId,
     /// The trace that it belongs to, with us as the parent.
     pub(crate) trace: TraceContext,
     /// Whether the inbound `tracestate` belongs to it.
@@ -103,7 +103,7 @@ pub(crate) fn request_fields(
         host: head.authority(),
     };
     forwarded::emit_all(fields, facts.trusted, &hop, &mut emit);
-    emit(b"X-Request-Id", facts.request_id.as_bytes());
+    emit(b"X-Request-Id", &facts.request_id);
     emit(b"traceparent", &facts.trace.to_value());
     emit_via(fields, if facts.http2 { b"2 " } else { b"1.1 " }, &mut emit);
     if let Some(max_forwards) = facts.max_forwards {
@@ -241,7 +241,7 @@ mod tests {
             peer: [192, 0, 2, 1].into(),
             client: [192, 0, 2, 1].into(),
             tls: false,
-            request_id: "id".to_owned(),
+            request_id: RequestId::from_slice(b"id"),
             trace: TraceContext::start(1, 2, false),
             tracestate: false,
             max_forwards: None,

@@ -5,6 +5,7 @@
 //! holds the writer's thread, and nobody else. Query strings and header values that the configuration
 //! redacts are never written.
 
+use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -14,16 +15,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use plimsoll_config::LogTarget;
+use tokio::sync::Notify;
 
-/// Lines that may wait. At 400 bytes each, 3 MiB.
-const LINES_MAX: usize = 8 * 1024;
+/// Batches that may wait, and how large one grows: 4 MiB in all.
+const BATCHES_MAX: usize = 128;
+const BATCH_BYTES: usize = 32 * 1024;
+/// How long a line may wait for others: handing each one over by itself would wake the writer each time.
+const BATCH_EVERY: Duration = Duration::from_millis(20);
 /// How long a line that was written may stay in the buffer.
 const FLUSH_EVERY: Duration = Duration::from_millis(100);
 
 /// What the writer is given.
 #[derive(Debug)]
 enum Message {
-    Line(Vec<u8>),
+    /// Whole lines, and how many.
+    Lines(Vec<u8>, u64),
     /// Look at [`Told`].
     Wake,
 }
@@ -59,14 +65,63 @@ pub struct AccessLogError {
     source: io::Error,
 }
 
-impl AccessLogSender {
-    /// Queues a line; it is dropped and counted if the writer does not keep up.
-    pub(crate) fn send(&self, line: Vec<u8>) {
-        if self.lines.try_send(Message::Line(line)).is_err() {
-            self.told.dropped.fetch_add(1, Ordering::Relaxed);
+/// One thread's lines on their way to the writer.
+#[derive(Debug)]
+pub(crate) struct AccessLog {
+    sender: AccessLogSender,
+    batch: RefCell<(Vec<u8>, u64)>,
+    begun: Notify,
+}
+
+impl AccessLog {
+    pub(crate) fn new(sender: AccessLogSender) -> Self {
+        Self {
+            sender,
+            batch: RefCell::default(),
+            begun: Notify::new(),
         }
     }
 
+    /// Adds the line that `write` appends.
+    pub(crate) fn add(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        let (begins, full) = {
+            let mut batch = self.batch.borrow_mut();
+            write(&mut batch.0);
+            batch.1 += 1;
+            (batch.1 == 1, batch.0.len() >= BATCH_BYTES)
+        };
+        if full {
+            self.flush();
+        } else if begins {
+            self.begun.notify_one();
+        }
+    }
+
+    /// Hands over what there is; it is dropped and counted if the writer does not keep up.
+    pub(crate) fn flush(&self) {
+        let (text, count) = std::mem::take(&mut *self.batch.borrow_mut());
+        if count > 0
+            && self
+                .sender
+                .lines
+                .try_send(Message::Lines(text, count))
+                .is_err()
+        {
+            self.sender.told.dropped.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+
+    /// Hands batches over in time, for ever.
+    pub(crate) async fn run(&self) {
+        loop {
+            self.begun.notified().await;
+            tokio::time::sleep(BATCH_EVERY).await;
+            self.flush();
+        }
+    }
+}
+
+impl AccessLogSender {
     /// How many lines were dropped: because the writer did not keep up, or because they can't be written.
     pub fn dropped(&self) -> u64 {
         self.told.dropped.load(Ordering::Relaxed)
@@ -77,7 +132,7 @@ impl AccessLogWriter {
     /// Opens the target and starts the writer.
     pub fn start(target: &LogTarget) -> Result<Self, AccessLogError> {
         let output = open(target)?;
-        let (lines, receiver) = sync_channel(LINES_MAX);
+        let (lines, receiver) = sync_channel(BATCHES_MAX);
         let (ending, ended) = sync_channel(1);
         let told = Arc::<Told>::default();
         let writer_told = Arc::clone(&told);
@@ -192,10 +247,10 @@ fn write_lines(receiver: &Receiver<Message>, mut output: Output, told: &Told) {
             receiver.recv_timeout(FLUSH_EVERY)
         };
         match message {
-            Ok(Message::Line(line)) => {
-                let result = output.write(&line);
+            Ok(Message::Lines(text, count)) => {
+                let result = output.write(&text);
                 if result.is_err() {
-                    told.dropped.fetch_add(1, Ordering::Relaxed);
+                    told.dropped.fetch_add(count, Ordering::Relaxed);
                 }
                 report(result, &mut failing);
                 unflushed = true;

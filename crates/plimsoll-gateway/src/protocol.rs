@@ -14,7 +14,7 @@ use crate::plan::Plan;
 use crate::refusal::Answer;
 use crate::router::{Match, path_is_ambiguous};
 use crate::thread::{Thread, ThreadPlan};
-use crate::trace::{self, TraceContext};
+use crate::trace::{self, RequestId, TraceContext};
 
 /// How often a request may come through Plimsoll before it counts as a loop.
 const HOPS_MAX: usize = 8;
@@ -51,14 +51,10 @@ impl HttpRequest<'_> {
         let peer = self.connection.peer.ip();
         let given = fields
             .get(Name::XRequestId)
-            .filter(|id| self.trusted && trace::is_request_id(id))
-            .and_then(|id| std::str::from_utf8(id).ok());
+            .filter(|id| self.trusted && trace::is_request_id(id));
         let request_id = match given {
-            Some(id) => id.to_owned(),
-            None => {
-                let id = trace::request_id(self.random_u128());
-                String::from_utf8_lossy(&id).into_owned()
-            }
+            Some(id) => RequestId::from_slice(id),
+            None => RequestId::from(trace::request_id(self.random_u128())),
         };
         let inbound = TraceContext::of(fields);
         let span = self.thread.random().max(1);

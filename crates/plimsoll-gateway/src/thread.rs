@@ -18,8 +18,13 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use tokio::sync::Notify;
 
 use crate::exchange::Bytes;
-use crate::log::AccessLogSender;
+use crate::log::{AccessLog, AccessLogSender};
 use crate::plan::Plan;
+
+/// A head with its usual fields fits.
+const BUFFER_BYTES: usize = 2 * 1024;
+/// Write buffers that a thread keeps.
+const BUFFERS_MAX: usize = 256;
 
 /// What all data-plane threads share.
 #[derive(Debug)]
@@ -113,8 +118,10 @@ pub(crate) struct Thread {
     pub(crate) clock: Clock,
     pub(crate) shared: Arc<Shared>,
     pub(crate) pools: Pools,
-    pub(crate) log: AccessLogSender,
+    pub(crate) log: AccessLog,
     rng: RefCell<Xoshiro256PlusPlus>,
+    /// Write buffers that the next attempts use again.
+    buffers: RefCell<Vec<Vec<u8>>>,
     plan: RefCell<Rc<ThreadPlan>>,
     pub(crate) drain: Notify,
     draining_since: Cell<Option<Instant>>,
@@ -139,8 +146,9 @@ impl Thread {
             clock,
             shared,
             pools: Pools::new(clock),
-            log,
+            log: AccessLog::new(log),
             rng: RefCell::new(rng),
+            buffers: RefCell::default(),
             plan,
             drain: Notify::new(),
             draining_since: Cell::new(None),
@@ -166,6 +174,22 @@ impl Thread {
 
     pub(crate) fn random(&self) -> u64 {
         self.rng.borrow_mut().next_u64()
+    }
+
+    /// A write buffer.
+    pub(crate) fn take_buffer(&self) -> Vec<u8> {
+        let spare = self.buffers.borrow_mut().pop();
+        spare.unwrap_or_else(|| Vec::with_capacity(BUFFER_BYTES))
+    }
+
+    /// Keeps a write buffer for the next attempt, if it is of a usual size.
+    pub(crate) fn put_buffer(&self, buffer: Vec<u8>) {
+        let mut buffers = self.buffers.borrow_mut();
+        if buffers.len() < BUFFERS_MAX
+            && (BUFFER_BYTES..=4 * BUFFER_BYTES).contains(&buffer.capacity())
+        {
+            buffers.push(buffer);
+        }
     }
 
     /// No new work after what has begun: connections are told so.

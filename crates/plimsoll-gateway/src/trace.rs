@@ -147,6 +147,9 @@ fn is_member(member: &[u8]) -> bool {
 /// Bytes of a request id that is taken over.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
+/// A request's id: visible ASCII. Our own fit without an allocation.
+pub(crate) type RequestId = smallvec::SmallVec<[u8; 32]>;
+
 /// A request id of our own: 32 hexadecimal digits. The argument is a random number.
 pub(crate) fn request_id(random: u128) -> [u8; 32] {
     let mut id = [b'0'; 32];

@@ -15,7 +15,7 @@ use plimsoll_upstream::{Checkout, ConnectError, Endpoint, Wanted};
 use super::Exchange;
 use crate::answer::is_grpc;
 use crate::heads::{self, Hop};
-use crate::peer::{Http1Peer, Http2Peer, Peer, Sending, append};
+use crate::peer::{Http1Peer, Http2Peer, Outgoing, Peer, Sending, append};
 use crate::timer::Timer;
 use crate::transfer::Transfer;
 
@@ -103,6 +103,7 @@ impl Exchange<'_> {
             Checkout::Http1(connection) => {
                 let mut peer = Http1Peer::new(connection.io, connection.buf);
                 peer.reused = connection.reused;
+                peer.out = Outgoing::reusing(self.thread.take_buffer());
                 self.write_http1(endpoint, &mut peer);
                 Some(Peer::Http1(peer))
             }
@@ -121,7 +122,6 @@ impl Exchange<'_> {
 
     fn write_http1(&self, endpoint: &Endpoint, peer: &mut Http1Peer) {
         let out = peer.out.head();
-        out.reserve(1024);
         let rewrite = self.rewrite();
         write_request_line(out, self.head.method(), &heads::target(self.head, rewrite));
         heads::request_fields(

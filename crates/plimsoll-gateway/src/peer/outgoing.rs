@@ -21,6 +21,20 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
+    /// Empty, with the memory of one that is done.
+    pub(crate) fn reusing(mut buffer: Vec<u8>) -> Self {
+        buffer.clear();
+        Self {
+            small: buffer,
+            ..Self::default()
+        }
+    }
+
+    /// Its memory, for another one.
+    pub(crate) fn into_buffer(self) -> Vec<u8> {
+        self.small
+    }
+
     /// A place to write heads and framing to. Only while [`Outgoing::has_room`].
     pub(crate) fn head(&mut self) -> &mut Vec<u8> {
         &mut self.small

@@ -201,7 +201,6 @@ async fn refuse(
     let mut call = Call::arrive(effects, arrived);
     let id =
         crate::trace::request_id(u128::from(thread.random()) << 64 | u128::from(thread.random()));
-    let id = String::from_utf8_lossy(&id);
     let head = RequestHead::new();
     let sent = answer::send_own(peer, &head, answer, &id, Keep::Close);
     call.settle(thread.clock.now(), answer.cause);

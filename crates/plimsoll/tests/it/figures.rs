@@ -92,7 +92,14 @@ fn outcomes_add_up_to_what_was_sent_cause_by_cause() {
         metric(&metrics, "plimsoll_endpoint_requests_total", &[&attempts]),
         960.0
     );
-    assert_eq!(metric(&metrics, "plimsoll_in_flight", &[]), 0.0);
+    // The gauges are as of the last second.
+    wait_until("nothing is in flight", || {
+        metric(
+            &get(plimsoll.ops(), "/metrics").1,
+            "plimsoll_in_flight",
+            &[],
+        ) == 0.0
+    });
     wait_until("status shows them", || {
         let json: Value = serde_json::from_slice(&home.ask(&["status", "--json"]).stdout).unwrap();
         let total = |view: &Value| view["requests_total"].as_u64().unwrap();

@@ -282,7 +282,7 @@ static DEADLINE: Table = Table {
                 min: MILLISECOND,
                 max: DAY,
             },
-            "From the request's arrival to the head of the response (504).",
+            "From the last byte of the request to the head of the response (504).",
         )
         .default(r#""30s""#),
         Key::new(
