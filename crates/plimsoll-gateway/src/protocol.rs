@@ -120,6 +120,11 @@ impl HttpRequest<'_> {
         if head.form() == TargetForm::Asterisk {
             return Err(options_answer());
         }
+        let expected = head.fields.get(Name::Expect);
+        if expected.is_some_and(|value| !value.eq_ignore_ascii_case(b"100-continue")) {
+            let detail = "Only `100-continue` can be expected here.";
+            return Err(Answer::refuse(417, Cause::BadRequest, "expect", detail));
+        }
         if heads::via_count(&head.fields) >= HOPS_MAX {
             let detail =
                 "The request has come through Plimsoll again and again: a route leads back to it.";
@@ -167,6 +172,13 @@ impl HttpRequest<'_> {
             vec![("location", format!("{scheme}://{host}{path}"))],
         )
     }
+}
+
+/// The protocol that a request asks to change to, if that is tunnelled. `h2c` is not: it would let a second
+/// request through that nobody has read (RFC 9113 dropped it).
+pub(crate) fn upgrade(head: &RequestHead) -> Option<&[u8]> {
+    head.upgrade()
+        .filter(|protocol| !protocol.eq_ignore_ascii_case(b"h2c"))
 }
 
 /// The path without its query.

@@ -227,7 +227,7 @@ impl Process {
                     let result = self.reload().await;
                     match &result {
                         Ok(said) => tracing::info!("{said}"),
-                        Err(why) => say(&why),
+                        Err(why) => say(why),
                     }
                     let _asker_is_gone = request.send(result);
                 }

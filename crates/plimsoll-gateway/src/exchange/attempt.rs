@@ -16,6 +16,7 @@ use super::Exchange;
 use crate::answer::is_grpc;
 use crate::heads::{self, Hop};
 use crate::peer::{Http1Peer, Http2Peer, Outgoing, Peer, Sending, append};
+use crate::protocol::upgrade;
 use crate::timer::Timer;
 use crate::transfer::Transfer;
 
@@ -39,7 +40,7 @@ impl Exchange<'_> {
         upload: &Transfer,
         timer: &mut Timer,
     ) -> Connecting {
-        let wanted = if self.head.upgrade().is_some() {
+        let wanted = if upgrade(self.head).is_some() {
             Wanted::Http1
         } else {
             Wanted::Auto {
@@ -148,7 +149,7 @@ impl Exchange<'_> {
         {
             write_content_length(out, 0);
         }
-        if let Some(protocol) = self.head.upgrade() {
+        if let Some(protocol) = upgrade(self.head) {
             write_field(out, b"Connection", b"Upgrade");
             write_field(out, b"Upgrade", protocol);
         }

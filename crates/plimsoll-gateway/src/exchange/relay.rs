@@ -13,6 +13,7 @@ use plimsoll_upstream::Endpoint;
 use super::{Exchange, Served, answered, is_event_stream};
 use crate::answer::{self, Keep, is_grpc};
 use crate::peer::{HeadFault, Peer, PeerError, Sending};
+use crate::protocol::upgrade;
 use crate::refusal::Answer;
 use crate::timer::Timer;
 use crate::transfer::{Transfer, TransferError};
@@ -327,7 +328,7 @@ impl Exchange<'_> {
         timer: &mut Timer,
     ) -> Served {
         let now = self.thread.clock.now();
-        let asked = self.head.upgrade();
+        let asked = upgrade(self.head);
         let agreed = response.fields.get(Name::Upgrade);
         let (Peer::Http1(client), Peer::Http1(service), Some(protocol), true) =
             (&mut *down, &mut up, agreed, asked.is_some())

@@ -141,6 +141,10 @@ fn what_is_no_forwarding_is_answered_here() {
     let (_home, plimsoll) = before(service.address, "", "");
     for (request, status) in [
         ("CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", 501),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nExpect: a-miracle\r\n\r\n",
+            417,
+        ),
         ("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", 200),
         (
             "OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n",
@@ -202,6 +206,22 @@ fn what_a_service_does_wrong_is_told_apart() {
     let (_home, plimsoll) = before(silent.address, "", more);
     assert_eq!(get(plimsoll.address(), "/").0, 504);
     assert_eq!(counted(&plimsoll, "timeout"), 1.0);
+}
+
+#[test]
+fn a_change_to_http2_is_not_tunnelled() {
+    let service = Script::answering(OK);
+    let (_home, plimsoll) = before(service.address, "", "");
+    let fields =
+        "Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABk\r\n";
+    let mut client = Link::connect(plimsoll.address());
+    client.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n").as_bytes());
+    assert!(client.head().unwrap().starts_with("HTTP/1.1 200"));
+    let head = service.heads()[0].to_lowercase();
+    assert!(
+        !head.contains("upgrade") && !head.contains("http2-settings"),
+        "{head}"
+    );
 }
 
 #[test]
