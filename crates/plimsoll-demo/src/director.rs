@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::arm::Arm;
-use crate::catalogue::{self, SERVICES};
+use crate::catalogue::SERVICES;
 use crate::child::{Child, explain};
 use crate::clock::Clock;
 use crate::conclusion;
@@ -162,7 +162,7 @@ impl<'a> Director<'a> {
         })
     }
 
-    /// `None` if a person ended it before there was anything to report.
+    /// `None` if a person ended it before there was anything to report, or nobody reads any more.
     async fn run(&mut self) -> Result<Option<LoadDone>, String> {
         self.start().await?;
         self.open_screen();
@@ -184,6 +184,9 @@ impl<'a> Director<'a> {
                 _ = tick.tick() => {
                     if let Some(why) = self.ended() {
                         return Err(why);
+                    }
+                    if self.plain.is_unread() {
+                        return Ok(None);
                     }
                 }
             }
@@ -264,28 +267,13 @@ impl<'a> Director<'a> {
         Ok(())
     }
 
-    fn print_header(&self) {
+    fn print_header(&mut self) {
         if self.options.json || self.draws() {
             return;
         }
-        let [without, with] = &self.arms;
-        println!(
-            "plimsoll demo --seed {}   {:.0} s of load   capacity {:.0} requests/s on each side",
-            self.options.seed,
-            self.plan.length().as_secs_f64(),
-            catalogue::capacity(),
-        );
-        println!(
-            "without: {}\nwith:    {}",
-            without.kind.title(),
-            with.kind.title()
-        );
-        println!(
-            "Clients speak HTTP/2 over 16 connections and give up after 2 s; the objective's period is 1 h."
-        );
-        for note in &self.notes {
-            println!("{note}");
-        }
+        let titles = self.arms.each_ref().map(|arm| arm.kind.title());
+        self.plain
+            .header(self.options.seed, &self.plan, &titles, &self.notes);
     }
 
     fn draws(&self) -> bool {
@@ -337,11 +325,7 @@ impl<'a> Director<'a> {
         };
         let kind = phase.kind;
         if self.screen.is_none() && !self.options.json {
-            println!(
-                "-- {}, {:.0} s --",
-                phase.title(Style::of_output().ascii),
-                phase.length.as_secs_f64()
-            );
+            self.plain.on_phase(phase);
         }
         self.set_slow(kind == PhaseKind::SlowDependency);
         self.set_crashed((kind == PhaseKind::CrashedEndpoint).then_some((0, 1)));
@@ -393,10 +377,8 @@ impl<'a> Director<'a> {
                 slow: self.slow,
                 crashed,
             });
-        } else if !self.options.json
-            && let Some(line) = self.plain.on_live(live)
-        {
-            println!("{line}");
+        } else if !self.options.json {
+            self.plain.on_live(live);
         }
     }
 
@@ -503,10 +485,14 @@ impl<'a> Director<'a> {
         self.load = None;
         let [without, with] = &mut self.arms;
         without.stop_proxy();
-        println!(
-            "\nThe right side keeps running: console http://{}, metrics http://{}/metrics, the shop at http://{}/catalog/browse/1. ^C ends it.",
+        self.plain.say(&format!(
+            "
+The right side keeps running, without load, until ^C:
+  console  http://{}
+  metrics  http://{}/metrics
+  the shop http://{}/catalog/browse/1",
             with.addresses.console, with.addresses.ops, with.addresses.front,
-        );
+        ));
     }
 }
 

@@ -258,9 +258,8 @@ fn missing(kind: PhaseKind) -> &'static str {
     match kind {
         PhaseKind::FlashSale => "nothing here refuses work yet, so all wait",
         PhaseKind::SlowDependency => "nothing here stops calls to what is slow yet",
-        PhaseKind::Calm | PhaseKind::CrashedEndpoint | PhaseKind::Recovery => {
-            "and it should have been"
-        }
+        PhaseKind::Recovery => "what waits is still answered first come, first served",
+        PhaseKind::Calm | PhaseKind::CrashedEndpoint => "and it should have been",
     }
 }
 
@@ -296,8 +295,7 @@ fn footer(out: &mut String, report: &Report) {
 }
 
 /// The next thing to try, in front of somebody's own service.
-pub(crate) const NEXT: &str =
-    "Next, in front of a service of your own:\n  plimsoll run --to http://127.0.0.1:3000";
+pub(crate) const NEXT: &str = "With --keep the right side stays up, with its console.\nNext, in front of a service of your own:\n  plimsoll run --to http://127.0.0.1:3000";
 
 /// Breaks lines that are longer than `width` between words; what follows is indented by two.
 fn wrap(text: &str, width: usize) -> String {

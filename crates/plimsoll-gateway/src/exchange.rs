@@ -242,6 +242,13 @@ impl Exchange<'_> {
         )
     }
 
+    /// The name of the service that it goes to.
+    fn service_name(&self) -> String {
+        let service = self.call.settlement().service;
+        let service = service.and_then(|id| self.plan.plan.service(id));
+        service.map_or_else(String::new, |service| service.name.clone())
+    }
+
     /// The client went away: nothing is to be answered.
     fn gone(&mut self) -> Served {
         let now = self.thread.clock.now();

@@ -21,6 +21,9 @@ use crate::transfer::{Transfer, TransferError};
 /// From when on a gRPC call of unknown kind counts as a stream.
 const STREAM_AFTER: Duration = Duration::from_secs(10);
 
+/// Interim answers (1xx) before the head; more are a service that has lost its way.
+const INTERIM_MAX: u32 = 16;
+
 /// What came of waiting for a head.
 pub(super) enum Waited {
     /// It is there.
@@ -61,6 +64,7 @@ impl Exchange<'_> {
         let mut broken = false;
         let mut progressed_at = sent_at;
         let mut continued = !self.head.expect_continue();
+        let mut interim = 0;
         poll_fn(|cx| {
             if !continued && up.is_http2() {
                 // Over HTTP/2 nobody waits for it: the client is told to go on.
@@ -72,13 +76,13 @@ impl Exchange<'_> {
                 }
             }
             if !upload.flushed && !broken {
-                let before = upload.bytes;
+                let before = (upload.bytes, upload.ended);
                 match upload.poll(down, up, cx) {
                     Poll::Ready(Ok(())) | Poll::Pending => (),
                     Poll::Ready(Err(TransferError::To)) => broken = true,
                     Poll::Ready(Err(error)) => return Poll::Ready(upload_failed(&error)),
                 }
-                if upload.bytes > before || upload.ended {
+                if (upload.bytes, upload.ended) != before {
                     progressed_at = self.thread.clock.now();
                     self.bytes().up.set(upload.bytes);
                     if upload.bytes > 0 {
@@ -95,6 +99,11 @@ impl Exchange<'_> {
                     Poll::Ready(Ok(())) if response.is_interim() => {
                         if response.status() == 101 {
                             return Poll::Ready(Waited::Head);
+                        }
+                        interim += 1;
+                        if interim > INTERIM_MAX {
+                            let why = "interim answers without end".to_owned();
+                            return Poll::Ready(Waited::Failed(Cause::BadResponse, why));
                         }
                         if response.status() != 100 || !continued {
                             continued = true;
@@ -333,9 +342,11 @@ impl Exchange<'_> {
         let (Peer::Http1(client), Peer::Http1(service), Some(protocol), true) =
             (&mut *down, &mut up, agreed, asked.is_some())
         else {
+            // It changes to what nobody asked for: what follows can't be read.
             self.call.on_failed(Cause::BadResponse);
-            self.call.settle(now, Cause::BadResponse);
-            return Served::Cut;
+            let service = self.service_name();
+            let answer = Answer::of_cause(Cause::BadResponse, &service);
+            return self.answer(down, answer, timer).await;
         };
         let out = client.out.head();
         plimsoll_http1::write_status_line(out, 101, response.reason());

@@ -101,6 +101,15 @@ impl Http1Peer {
         self.out.shrink();
     }
 
+    /// Reads more of a body: as much at once as is known to come, up to a bound.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
+        let left = usize::try_from(self.decoder.remaining_hint()).unwrap_or(READ_MAX);
+        if left > self.read_size {
+            self.read_size = left.min(READ_MAX);
+        }
+        self.poll_fill(cx)
+    }
+
     /// The body that this peer sends from here on is framed so.
     pub(crate) fn expect_body(&mut self, framing: Framing) {
         self.decoder = BodyDecoder::new(framing);
@@ -147,7 +156,7 @@ impl Http1Peer {
                     let trailers = (!trailers.is_empty()).then(|| Box::new(trailers.clone()));
                     return Poll::Ready(Ok(Piece::End(trailers)));
                 }
-                Ok(Decoded::NeedMore) => match ready!(self.poll_fill(cx)) {
+                Ok(Decoded::NeedMore) => match ready!(self.poll_body(cx)) {
                     Ok(0) => match self.decoder.on_eof() {
                         Ok(()) => return Poll::Ready(Ok(Piece::End(None))),
                         Err(_) => return Poll::Ready(Err(PeerError::Closed)),

@@ -182,6 +182,11 @@ fn what_a_service_does_wrong_is_told_apart() {
             "bad-response",
             b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok",
         ),
+        (
+            502,
+            "bad-response",
+            b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n",
+        ),
         (502, "reset", b""),
         (502, "reset", b"HTTP/1.1 200 OK\r\nConte"),
     ] {
@@ -222,6 +227,19 @@ fn a_change_to_http2_is_not_tunnelled() {
         !head.contains("upgrade") && !head.contains("http2-settings"),
         "{head}"
     );
+}
+
+#[test]
+fn interim_answers_without_end_are_a_failure() {
+    let service = Script::start(|_, link| {
+        link.head();
+        link.send(&b"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(40));
+        link.head();
+    });
+    let (_home, plimsoll) = before(service.address, "", "");
+    let said = get(plimsoll.address(), "/").1;
+    assert!(said.contains("HTTP/1.1 502"), "{said}");
+    assert_eq!(counted(&plimsoll, "bad-response"), 1.0);
 }
 
 #[test]

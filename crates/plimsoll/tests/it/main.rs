@@ -12,6 +12,7 @@
 
 mod child;
 mod command_line;
+mod demo;
 mod figures;
 mod forward;
 mod hostile;
