@@ -31,6 +31,7 @@ pub(crate) fn send_head(
     let to_head_request = request.method() == b"HEAD";
     // The length that is announced is the service's, also where no body follows (HEAD, 304).
     let announced = match response.framing() {
+        _ if no_body(response.status()) && response.status() != 304 => None,
         Framing::Length(length) => Some(length),
         Framing::None if to_head_request || response.status() == 304 => response
             .fields

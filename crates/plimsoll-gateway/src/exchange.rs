@@ -93,14 +93,16 @@ pub(crate) async fn serve(
     let service = match arrival {
         Arrival::Proceed(service) => service,
         Arrival::Answer(cause) => {
-            let answer = answer.unwrap_or_else(|| Answer::of_cause(cause, ""));
+            let answer = answer.unwrap_or_else(|| Answer::of_cause(cause));
             return exchange.answer(down, answer, timer).await;
         }
     };
     let Some(service) = plan.plan.service(service) else {
-        let answer = Answer::of_cause(Cause::NoEndpoint, "");
+        let answer = Answer::of_cause(Cause::NoEndpoint);
         return exchange.answer(down, answer, timer).await;
     };
+    #[cfg(test)]
+    tests::panic_if_asked(head);
     let balancer = plan.balancers.get(
         exchange
             .call
@@ -117,6 +119,9 @@ pub(crate) async fn serve(
         },
     };
     let mut again = false;
+    // One bound for all attempts together; a body that is under way moves it.
+    let began = thread.clock.now();
+    let deadline = exchange.deadline_total(began + exchange.call.bounds().head);
     loop {
         let now = thread.clock.now();
         let attempt = if again {
@@ -139,16 +144,16 @@ pub(crate) async fn serve(
         let endpoint = match attempt {
             Attempt::Try(id) => service.cluster.endpoints.get(id.index()),
             Attempt::GiveUp(cause) => {
-                let answer = Answer::of_cause(cause, &service.name);
+                let answer = Answer::of_cause(cause);
                 return exchange.answer(down, answer, timer).await;
             }
         };
         let Some(endpoint) = endpoint else {
-            let answer = Answer::of_cause(Cause::NoEndpoint, &service.name);
+            let answer = Answer::of_cause(Cause::NoEndpoint);
             return exchange.answer(down, answer, timer).await;
         };
         let checkout = match exchange
-            .checkout(endpoint, again, down, &upload, timer)
+            .checkout(endpoint, again, down, &upload, deadline, timer)
             .await
         {
             attempt::Connecting::Ready(checkout) => checkout,
@@ -160,34 +165,39 @@ pub(crate) async fn serve(
                         continue;
                     }
                     Verdict::GiveUp(cause) => {
-                        let answer = Answer::of_cause(cause, &service.name);
+                        let answer = Answer::of_cause(cause);
                         return exchange.answer(down, answer, timer).await;
                     }
                 }
             }
             attempt::Connecting::Late => {
                 exchange.call.on_failed(Cause::Timeout);
-                let answer = Answer::of_cause(Cause::Timeout, &service.name);
+                let answer = Answer::of_cause(Cause::Timeout);
                 return exchange.answer(down, answer, timer).await;
             }
             attempt::Connecting::Gone => return exchange.gone(),
         };
         let sent_at = thread.clock.now();
         let mut up = match exchange.send(endpoint, checkout) {
-            Some(up) => up,
-            None => match exchange.call.on_stale(exchange.is_idempotent()) {
+            Ok(up) => up,
+            Err(attempt::Unsent::Closed) => match exchange.call.on_stale(true) {
                 Verdict::Retry => {
                     again = true;
                     continue;
                 }
                 Verdict::GiveUp(cause) => {
-                    let answer = Answer::of_cause(cause, &service.name);
+                    let answer = Answer::of_cause(cause);
                     return exchange.answer(down, answer, timer).await;
                 }
             },
+            Err(attempt::Unsent::Malformed) => {
+                exchange.call.end_attempt(AttemptEnd::Cancelled);
+                let answer = Answer::of_cause(Cause::BadRequest);
+                return exchange.answer(down, answer, timer).await;
+            }
         };
         match exchange
-            .wait(down, &mut up, &mut upload, response, sent_at, timer)
+            .wait(down, &mut up, &mut upload, response, began, timer)
             .await
         {
             relay::Waited::Head => {
@@ -195,18 +205,20 @@ pub(crate) async fn serve(
                     .relay(down, up, upload, response, endpoint, sent_at, timer)
                     .await;
             }
-            relay::Waited::Unseen => match exchange.call.on_stale(exchange.is_idempotent()) {
-                Verdict::Retry => again = true,
-                Verdict::GiveUp(cause) => {
-                    let answer = Answer::of_cause(cause, &service.name);
-                    return exchange.answer(down, answer, timer).await;
+            relay::Waited::Unseen { certain } => {
+                match exchange.call.on_stale(certain || exchange.is_idempotent()) {
+                    Verdict::Retry => again = true,
+                    Verdict::GiveUp(cause) => {
+                        let answer = Answer::of_cause(cause);
+                        return exchange.answer(down, answer, timer).await;
+                    }
                 }
-            },
+            }
             relay::Waited::Failed(cause, why) => {
                 tracing::debug!(cause = cause.name(), why, endpoint = %endpoint.name, "the attempt failed");
                 exchange.call.on_failed(cause);
                 drop(up);
-                let answer = Answer::of_cause(cause, &service.name);
+                let answer = Answer::of_cause(cause);
                 return exchange.answer(down, answer, timer).await;
             }
             relay::Waited::Refused(answer) => {
@@ -240,13 +252,6 @@ impl Exchange<'_> {
             self.head.method(),
             b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE"
         )
-    }
-
-    /// The name of the service that it goes to.
-    fn service_name(&self) -> String {
-        let service = self.call.settlement().service;
-        let service = service.and_then(|id| self.plan.plan.service(id));
-        service.map_or_else(String::new, |service| service.name.clone())
     }
 
     /// The client went away: nothing is to be answered.
@@ -361,5 +366,102 @@ fn answered(call: &Call<ThreadEffects>, sent_at: Instant, status: u16) -> Attemp
     AttemptEnd::Answered {
         head_after: head_at - sent_at,
         status,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use plimsoll_config::LogTarget;
+    use plimsoll_http1::RequestHead;
+    use plimsoll_measure::{Cause, Registry};
+    use plimsoll_upstream::{Clock, ClusterConfig, Clusters, EndpointConfig};
+
+    use crate::{AccessLogWriter, Gateway, Plan, bind};
+
+    /// Stands for the bug that nobody has found yet.
+    pub(super) fn panic_if_asked(head: &RequestHead) {
+        assert!(
+            head.fields.get_named(b"x-panic").is_none(),
+            "asked to panic"
+        );
+    }
+
+    fn ask(address: SocketAddr, field: &str) -> String {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
+        let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{field}Connection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        // A connection that is cut has said all that it will.
+        let _cut = stream.read_to_string(&mut answer);
+        answer
+    }
+
+    #[test]
+    fn a_panic_costs_one_request() {
+        let service = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = service.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            for stream in service.incoming() {
+                let mut stream = stream.unwrap();
+                let mut head = [0; 1024];
+                while stream.read(&mut head).is_ok_and(|count| count > 0) {
+                    stream
+                        .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                        .unwrap();
+                }
+            }
+        });
+        let text = format!(
+            "[gateway]\nlisten = [\"127.0.0.1:0\"]\nthreads = 1\n[service.app]\nendpoints = [\"http://127.0.0.1:{port}\"]\n\
+             [[route]]\nservice = \"app\"\n"
+        );
+        let (config, _) = plimsoll_config::parse(&text, "test.toml").unwrap();
+        let clusters = Clusters::new()
+            .update(vec![ClusterConfig {
+                name: "app".to_owned(),
+                endpoints: vec![EndpointConfig::new("127.0.0.1", port)],
+                balance: plimsoll_upstream::Balance::default(),
+                parameters: plimsoll_policy::EndpointParameters::default(),
+                health: None,
+            }])
+            .unwrap();
+        let registry = Registry::new(1, 100);
+        let mut shared = BTreeMap::new();
+        let plan = Arc::new(Plan::new(
+            Arc::new(config),
+            &clusters,
+            &registry,
+            &mut shared,
+        ));
+        let log = AccessLogWriter::start(&LogTarget::Off).unwrap();
+        let mut gateway =
+            Gateway::start(Arc::clone(&plan), 1, Clock::new(), &log.sender(), 1).unwrap();
+        let bound = bind("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+        let address = bound.address;
+        gateway.apply(plan, vec![bound]).unwrap();
+
+        assert!(ask(address, "").ends_with("ok"));
+        assert_eq!(ask(address, "X-Panic: 1\r\n"), "", "its connection is gone");
+        assert!(ask(address, "").ends_with("ok"), "and nothing else");
+        let readings = registry.read();
+        let causes = readings
+            .iter()
+            .find(|it| it.key == plimsoll_measure::SeriesKey::Service("app".to_owned()))
+            .unwrap()
+            .totals
+            .causes();
+        assert_eq!(causes.count(Cause::Panic), 1);
+        assert_eq!(causes.total(), 3);
+        assert_eq!(shared["app"].in_flight(), 0);
+        gateway.drain(Duration::from_secs(5), false);
     }
 }

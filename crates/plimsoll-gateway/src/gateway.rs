@@ -48,13 +48,24 @@ pub(crate) struct ListenerSettings {
     pub(crate) proxy_protocol: bool,
 }
 
+/// How an accept task ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// It goes on.
+    No,
+    /// The sockets are closed, once nobody waits in them.
+    Close,
+    /// Others accept from these sockets: a successor, or another task.
+    Leave,
+}
+
 /// What a thread is told.
 #[derive(Debug)]
 enum Command {
     Listen {
         socket: std::net::TcpListener,
         settings: Arc<ListenerSettings>,
-        stop: watch::Receiver<bool>,
+        stop: watch::Receiver<Stop>,
     },
     Drain {
         within: Duration,
@@ -68,7 +79,7 @@ struct Open {
     address: SocketAddr,
     settings: Arc<ListenerSettings>,
     file_times: Vec<Option<SystemTime>>,
-    stop: watch::Sender<bool>,
+    stop: watch::Sender<Stop>,
     /// Copies, to hand to a successor.
     sockets: Vec<std::net::TcpListener>,
 }
@@ -179,12 +190,12 @@ impl Gateway {
                 (Some(bound), _) => (bound.address, bound.sockets),
                 // The same address, spoken to differently: the sockets stay, those who serve them change.
                 (None, Some(open)) => {
-                    let _none_left = open.stop.send(true);
+                    let _none_left = open.stop.send(Stop::Leave);
                     (open.address, open.sockets)
                 }
                 (None, None) => continue,
             };
-            let (stop, stopped) = watch::channel(false);
+            let (stop, stopped) = watch::channel(Stop::No);
             let mut kept = Vec::with_capacity(sockets.len());
             // A predecessor may have had more threads: each of its queues is served.
             for (socket, (thread, _)) in sockets.into_iter().zip(self.threads.iter().cycle()) {
@@ -216,7 +227,7 @@ impl Gateway {
         self.listeners.retain(|address, open| {
             let stays = wanted.iter().any(|listener| listener.address == *address);
             if !stays {
-                let _none_left = open.stop.send(true);
+                let _none_left = open.stop.send(Stop::Close);
             }
             stays
         });
@@ -251,9 +262,10 @@ impl Gateway {
 
     /// Stops listening, lets what has begun finish within `within`, then cuts what is left. Returns when the
     /// threads are through; `poll` waits with [`Gateway::is_drained`].
-    pub fn drain(&mut self, within: Duration) {
+    pub fn drain(&mut self, within: Duration, succeeded: bool) {
+        let stop = if succeeded { Stop::Leave } else { Stop::Close };
         for open in self.listeners.values() {
-            let _none_left = open.stop.send(true);
+            let _none_left = open.stop.send(stop);
         }
         self.listeners.clear();
         for (thread, _) in &self.threads {
@@ -263,7 +275,7 @@ impl Gateway {
 
     /// Ends a [`Gateway::drain`] now: what has not finished is cut.
     pub fn cut(&mut self) {
-        self.drain(Duration::ZERO);
+        self.drain(Duration::ZERO, true);
     }
 
     /// Whether all threads have ended.

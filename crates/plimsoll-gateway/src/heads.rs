@@ -84,6 +84,7 @@ pub(crate) fn request_fields(
             Name::Expect => speaks == Hop::Http1,
             Name::XForwardedPort | Name::Plimsoll => facts.trusted,
             Name::Tracestate => facts.tracestate,
+            Name::Other => facts.trusted || !looks_like_ours(field.name),
             _ => true,
         };
         if pass
@@ -114,6 +115,18 @@ pub(crate) fn request_fields(
             emit(name.as_bytes(), value.as_bytes());
         }
     }
+}
+
+/// `X_Forwarded_For`: some services read `_` as `-`, and would take it for a field of ours.
+fn looks_like_ours(name: &[u8]) -> bool {
+    if memchr::memchr(b'_', name).is_none() {
+        return false;
+    }
+    let dashed: Vec<u8> = name
+        .iter()
+        .map(|&byte| if byte == b'_' { b'-' } else { byte })
+        .collect();
+    Name::recognise(&dashed) != Name::Other
 }
 
 fn is_replaced(rewrite: Option<&Rewrite>, field: &Field<'_>) -> bool {

@@ -51,9 +51,12 @@ impl PeerError {
 /// Why no response head came.
 #[derive(Debug)]
 pub(crate) enum HeadFault {
-    /// The service closed first. `unseen`: it can't have acted on the request, or had closed a kept
-    /// connection before it saw it.
-    Closed { unseen: bool },
+    /// The service says that it did not process the request (RFC 9113 section 8.7).
+    Unprocessed,
+    /// A kept connection was closed before a byte of an answer: most likely before the request came.
+    Stale,
+    /// The service closed first.
+    Closed,
     /// What came is not HTTP, or can be read in two ways.
     Malformed(String),
 }

@@ -24,6 +24,9 @@ const HOPS_MAX: usize = 8;
 pub(crate) struct ClientConnection {
     /// Where it comes from; behind a PROXY protocol header, what that says.
     pub(crate) peer: SocketAddr,
+    /// Whether the peer may be one that is believed: not if it is only what an untrusted one's PROXY protocol
+    /// header says.
+    pub(crate) may_be_trusted: bool,
     /// Whether it is encrypted.
     pub(crate) tls: bool,
 }
@@ -130,6 +133,26 @@ impl HttpRequest<'_> {
                 "The request has come through Plimsoll again and again: a route leads back to it.";
             return Err(Answer::refuse(508, Cause::BadRequest, "loop", detail));
         }
+        // HTTP/1 heads were refused by the codec; an HTTP/2 head comes whole.
+        let limits = &self.plan().head_limits;
+        if head.target().len() > limits.uri_bytes_max {
+            let detail = "The request's target is longer than is allowed.";
+            return Err(Answer::refuse(
+                414,
+                Cause::RequestLimit,
+                "target-too-long",
+                detail,
+            ));
+        }
+        if head.fields.len() > limits.headers_max {
+            let detail = "The request has more fields than are allowed.";
+            return Err(Answer::refuse(
+                431,
+                Cause::RequestLimit,
+                "too-many-fields",
+                detail,
+            ));
+        }
         let path = path_of(head.path_and_query());
         if path_is_ambiguous(path) {
             let detail = "The path has dot segments, which could be read in two ways.";
@@ -140,7 +163,7 @@ impl HttpRequest<'_> {
             (head.framing(), limits.body_bytes_max)
             && length > max
         {
-            let detail = format!("The body may have at most {max} bytes.");
+            let detail = "The request's body is longer than is allowed.";
             return Err(Answer::refuse(
                 413,
                 Cause::RequestLimit,
@@ -200,7 +223,8 @@ fn options_answer() -> Answer {
 impl Protocol for HttpRequest<'_> {
     fn trust(&mut self) -> bool {
         let address = self.connection.peer.ip();
-        self.trusted = forwarded::is_trusted(address, &self.plan().config.gateway.trusted);
+        self.trusted = self.connection.may_be_trusted
+            && forwarded::is_trusted(address, &self.plan().config.gateway.trusted);
         self.trusted
     }
 
@@ -244,7 +268,7 @@ impl Protocol for HttpRequest<'_> {
             }
             (None, Some(service)) => Routed::Service { route: id, service },
             (None, None) => {
-                let answer = Answer::of_cause(Cause::NoEndpoint, &route.name);
+                let answer = Answer::of_cause(Cause::NoEndpoint);
                 self.refuse(Some(id), answer)
             }
         }

@@ -51,41 +51,17 @@ impl Answer {
         self
     }
 
-    /// What a cause looks like to a client.
-    pub(crate) fn of_cause(cause: Cause, service: &str) -> Self {
-        let name = cause.name();
-        match cause {
-            Cause::Timeout => Self::refuse(
-                504,
-                cause,
-                name,
-                format!("The service {service} did not answer within its deadline."),
-            ),
-            Cause::Connect => Self::refuse(
-                502,
-                cause,
-                name,
-                format!("No endpoint of the service {service} could be connected to."),
-            ),
-            Cause::BadResponse => Self::refuse(
-                502,
-                cause,
-                name,
-                format!("The answer of the service {service} is not valid HTTP."),
-            ),
-            Cause::NoEndpoint => Self::refuse(
-                503,
-                cause,
-                name,
-                format!("The service {service} has no endpoint that can be addressed."),
-            ),
-            _ => Self::refuse(
-                502,
-                cause,
-                name,
-                format!("The service {service} closed the connection before it answered."),
-            ),
-        }
+    /// What a cause looks like to a client: no names and no numbers of the inside.
+    pub(crate) fn of_cause(cause: Cause) -> Self {
+        let (status, detail) = match cause {
+            Cause::Timeout => (504, "The service did not answer within its deadline."),
+            Cause::Connect => (502, "The service could not be connected to."),
+            Cause::BadResponse => (502, "The answer of the service is not valid HTTP."),
+            Cause::NoEndpoint => (503, "The service has no endpoint that can be addressed."),
+            Cause::BadRequest => (400, "The request can't be sent on to the service."),
+            _ => (502, "The service closed the connection before it answered."),
+        };
+        Self::refuse(status, cause, cause.name(), detail)
     }
 
     /// The value of `Plimsoll-Decision` in its public form.

@@ -14,11 +14,14 @@ use std::time::Duration;
 use bytes::BytesMut;
 use plimsoll_core::Instant;
 use plimsoll_upstream::Io;
+use socket2::{SockFilter, SockRef};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
-use crate::gateway::ListenerSettings;
+use crate::forwarded;
+use crate::gateway::{ListenerSettings, Stop};
+use crate::listener::BACKLOG;
 use crate::protocol::ClientConnection;
 use crate::proxy_protocol;
 use crate::thread::{ConnectionSlot, Thread};
@@ -26,6 +29,8 @@ use crate::timer::Timer;
 
 /// What an HTTP/2 client says first (RFC 9113 section 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// A packet filter of one instruction: return 0, which keeps nothing (`BPF_RET | BPF_K`).
+const DROP_ALL: SockFilter = SockFilter::new(0x06, 0, 0, 0);
 /// How long we wait before accepting again when the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -34,7 +39,7 @@ pub(crate) async fn accept(
     thread: Rc<Thread>,
     socket: std::net::TcpListener,
     settings: Arc<ListenerSettings>,
-    mut stop: watch::Receiver<bool>,
+    mut stop: watch::Receiver<Stop>,
 ) {
     let _counted = ListenerCount::new(&thread);
     let listener = match TcpListener::from_std(socket) {
@@ -49,7 +54,7 @@ pub(crate) async fn accept(
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             // An error is a sender that is gone: the gateway is.
-            _ = stop.wait_for(|stop| *stop) => break,
+            _ = stop.wait_for(|stop| *stop != Stop::No) => break,
         };
         match accepted {
             Ok((stream, peer)) => {
@@ -67,9 +72,20 @@ pub(crate) async fn accept(
             }
         }
     }
-    // Who has got through the handshake is served: closing the socket would reset them.
+    if *stop.borrow() == Stop::Leave {
+        return;
+    }
+    // Who has got through the handshake is served: closing the socket would reset them. First a filter that
+    // drops all packets, so that nobody gets through between the last accept and the close; who tries is told
+    // that nobody listens when it tries again.
     if let Ok(listener) = listener.into_std() {
-        while let Ok((stream, peer)) = listener.accept() {
+        if let Err(error) = SockRef::from(&listener).attach_filter(&[DROP_ALL]) {
+            tracing::debug!(%error, "a listener closes without a filter: connections may be reset");
+        }
+        for _ in 0..=BACKLOG {
+            let Ok((stream, peer)) = listener.accept() else {
+                break;
+            };
             if stream.set_nonblocking(true).is_ok()
                 && let Ok(stream) = TcpStream::from_std(stream)
             {
@@ -127,7 +143,7 @@ fn begin(
     let Some(slot) = thread.shared.open(peer.ip()) else {
         if settings.tls.is_none() {
             // Best effort: it fits in the socket's buffer or it does not.
-            let _unsent = stream.try_write(
+            let _unsent = SockRef::from(&stream).send(
                 b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\nRetry-After: 1\r\n\
                   Plimsoll-Decision: refused; reason=connections\r\n\r\n",
             );
@@ -163,11 +179,17 @@ async fn serve(
     let mut buf = BytesMut::new();
     let mut connection = ClientConnection {
         peer,
+        may_be_trusted: true,
         tls: settings.tls.is_some(),
     };
     if settings.proxy_protocol {
         match read_proxy_header(&mut io, &mut buf, &mut timer, deadline).await {
-            Ok(Some(source)) => connection.peer = source,
+            Ok(Some(source)) => {
+                // Whose word counts is who connected, not who it says it speaks for.
+                connection.may_be_trusted =
+                    forwarded::is_trusted(peer.ip(), &thread.plan().plan.config.gateway.trusted);
+                connection.peer = source;
+            }
             Ok(None) => (),
             Err(why) => {
                 tracing::debug!(%peer, why, "no PROXY protocol header: the connection is closed");

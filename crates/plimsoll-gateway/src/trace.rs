@@ -159,7 +159,10 @@ pub(crate) fn request_id(random: u128) -> [u8; 32] {
 
 /// Whether a request's own id can be taken over: it is written to logs and headers as it is.
 pub(crate) fn is_request_id(value: &[u8]) -> bool {
-    (1..=REQUEST_ID_BYTES_MAX).contains(&value.len()) && value.iter().all(u8::is_ascii_graphic)
+    (1..=REQUEST_ID_BYTES_MAX).contains(&value.len())
+        && value
+            .iter()
+            .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\'))
 }
 
 /// So many lower-case digits, and nothing else.

@@ -3,6 +3,8 @@
 mod chunked;
 mod trailers;
 
+pub use trailers::is_forbidden_trailer;
+
 use bytes::BytesMut;
 use plimsoll_core::never;
 

@@ -24,7 +24,7 @@ mod response;
 mod target;
 
 pub use authority::Authority;
-pub use body::{BodyDecoder, BodyError, Piece};
+pub use body::{BodyDecoder, BodyError, Piece, is_forbidden_trailer};
 pub use encode::{
     reason_phrase, write_chunk, write_chunk_head, write_chunk_tail, write_content_length,
     write_field, write_head_end, write_last_chunk, write_request_line, write_status_line,

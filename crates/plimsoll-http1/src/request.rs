@@ -80,6 +80,11 @@ impl RequestHead {
         self.framing = framing;
     }
 
+    /// Whether the client waits for `100 Continue`.
+    pub fn set_expect_continue(&mut self, expect_continue: bool) {
+        self.expect_continue = expect_continue;
+    }
+
     /// The method, as sent: methods differ by case.
     pub fn method(&self) -> &[u8] {
         &self.method

@@ -319,7 +319,7 @@ impl<E: Effects> Call<E> {
 
     /// A kept connection was closed before a byte of the response came.
     ///
-    /// `idempotent`: doing the request twice does what doing it once does (RFC 9110 section 9.2.2).
+    /// `idempotent`: the service can't have acted on it, or doing the request twice does what doing it once does (RFC 9110 section 9.2.2).
     pub fn on_stale(&mut self, idempotent: bool) -> Verdict {
         if idempotent && !self.consumed && !self.stale_retried {
             self.stale_retried = true;
@@ -366,6 +366,11 @@ impl<E: Effects> Call<E> {
                 self.effects.return_permit(service);
             }
         }
+    }
+
+    /// Whether the permit went back already.
+    pub fn has_returned_permit(&self) -> bool {
+        !self.permit
     }
 
     /// Ends the call. `ended` is when the latency that counts ended.

@@ -22,6 +22,9 @@ const KEPT_BUFFER_MAX: usize = 16 * 1024;
 /// peer that allows 100 streams, as most do, gets 1,600 at a time.
 const SHARED_MAX: usize = 16;
 
+/// Connections that were made in vain before a request gives up on an endpoint.
+const DEAD_CONNECTIONS_MAX: u32 = 3;
+
 /// What a request needs, where the endpoint leaves it open ([`Protocol::Auto`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
@@ -192,6 +195,7 @@ impl Pools {
         pool: &Rc<Pool>,
         http2: Option<bool>,
     ) -> Result<Checkout, ConnectError> {
+        let mut made = 0;
         loop {
             if let Some(place) = self.take_shared(pool) {
                 return Ok(Checkout::Http2(place));
@@ -216,6 +220,15 @@ impl Pools {
             };
             if let Some(Err(error)) = ended {
                 return Err(error);
+            }
+            // A connection that is made and closed before it can be used, again and again: what accepts there is
+            // no service.
+            made += 1;
+            if made >= DEAD_CONNECTIONS_MAX && !pool.inner.borrow_mut().has_open() {
+                pool.endpoint.shared.on_connect_failure();
+                return Err(ConnectError::Protocol {
+                    endpoint: pool.endpoint.name.clone(),
+                });
             }
         }
     }
@@ -299,6 +312,12 @@ impl Pools {
             .iter_mut()
             .min_by_key(|shared| shared.streams());
         least.map(|shared| shared.queue(now))
+    }
+}
+
+impl Inner {
+    fn has_open(&mut self) -> bool {
+        self.shared.iter_mut().any(SharedConnection::is_open) || !self.idle.is_empty()
     }
 }
 

@@ -97,6 +97,8 @@ pub(crate) struct Process {
     health: mpsc::Receiver<HealthEvent>,
     upgrades: UnixListener,
     ticks: u64,
+    /// A successor has been given everything, and has not said yet that it serves.
+    handing_over: bool,
 }
 
 /// What the loop woke up for.
@@ -172,6 +174,7 @@ impl Process {
             health,
             upgrades,
             ticks: 0,
+            handing_over: false,
         };
         process.keep_last_good();
         process.tick();
@@ -196,7 +199,9 @@ impl Process {
         if let Some(predecessor) = predecessor
             && let Err(error) = predecessor.release()
         {
-            tracing::warn!(%error, "the predecessor can't be told that we serve: it goes on");
+            // It goes on: two that serve side by side would halve every count.
+            eprintln!("error: the running process can't be told that this one serves: {error}");
+            return Exit::Failed;
         }
         let mut ticks = tokio::time::interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -256,7 +261,7 @@ impl Process {
             connections = self.gateway.stats().connections,
             "draining"
         );
-        self.gateway.drain(within);
+        self.gateway.drain(within, succeeded);
         let mut polls = tokio::time::interval(Duration::from_millis(10));
         while !self.gateway.is_drained() {
             tokio::select! {
@@ -284,6 +289,7 @@ impl Process {
 
     /// A successor may have been near enough to take our place in the state folder: takes it again.
     fn remain(&mut self) {
+        self.handing_over = false;
         let listening =
             upgrade::listen(&self.state.upgrade_socket()).and_then(UnixListener::from_std);
         match listening {
@@ -564,7 +570,12 @@ impl Process {
     }
 
     /// Gives a successor what it asks for, on a thread of its own; the loop hears how it went.
-    fn hand_over(&self, stream: UnixStream, done: mpsc::Sender<std::io::Result<()>>) {
+    fn hand_over(&mut self, stream: UnixStream, done: mpsc::Sender<std::io::Result<()>>) {
+        if self.handing_over {
+            tracing::warn!("a second successor asks while the first one starts: it is turned away");
+            return;
+        }
+        self.handing_over = true;
         // The successor goes on from what is known now.
         self.keep_learnt();
         let package = self.package();
@@ -575,6 +586,7 @@ impl Process {
                 let _process_is_gone = done.blocking_send(result);
             });
         if let Err(error) = spawned {
+            self.handing_over = false;
             tracing::warn!(%error, "a successor can't be served");
         }
     }

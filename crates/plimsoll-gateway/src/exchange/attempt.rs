@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use plimsoll_config::Rewrite;
+use plimsoll_core::Instant;
 use plimsoll_http1::{
     Framing, write_content_length, write_field, write_head_end, write_request_line,
 };
@@ -30,6 +31,14 @@ pub(super) enum Connecting {
     Gone,
 }
 
+/// Why a request was not sent. Nothing of it was.
+pub(super) enum Unsent {
+    /// The connection was closed.
+    Closed,
+    /// HTTP/2 can't carry it.
+    Malformed,
+}
+
 impl Exchange<'_> {
     /// A connection to `endpoint`; a new one if `fresh`.
     pub(super) async fn checkout(
@@ -38,6 +47,7 @@ impl Exchange<'_> {
         fresh: bool,
         down: &mut Peer,
         upload: &Transfer,
+        deadline: Instant,
         timer: &mut Timer,
     ) -> Connecting {
         let wanted = if upgrade(self.head).is_some() {
@@ -47,7 +57,6 @@ impl Exchange<'_> {
                 grpc: is_grpc(self.head),
             }
         };
-        let deadline = self.deadline_total(self.thread.clock.now() + self.call.bounds().head);
         let mut checkout = pin!(async {
             loop {
                 match self.thread.pools.checkout(endpoint, wanted).await {
@@ -75,7 +84,7 @@ impl Exchange<'_> {
     }
 
     /// `at`, or the end of the call's whole time if that comes first.
-    pub(super) fn deadline_total(&self, at: plimsoll_core::Instant) -> plimsoll_core::Instant {
+    pub(super) fn deadline_total(&self, at: Instant) -> Instant {
         match self.call.bounds().total {
             Some(total) => at.min(self.call.settlement().arrived + total),
             None => at,
@@ -98,21 +107,24 @@ impl Exchange<'_> {
             .unwrap_or(endpoint.authority.as_bytes())
     }
 
-    /// Puts the request's head on a connection; `None` if the connection is closed already.
-    pub(super) fn send(&self, endpoint: &Endpoint, checkout: Checkout) -> Option<Peer> {
+    /// Puts the request's head on a connection.
+    pub(super) fn send(&self, endpoint: &Endpoint, checkout: Checkout) -> Result<Peer, Unsent> {
         match checkout {
             Checkout::Http1(connection) => {
                 let mut peer = Http1Peer::new(connection.io, connection.buf);
                 peer.reused = connection.reused;
                 peer.out = Outgoing::reusing(self.thread.take_buffer());
                 self.write_http1(endpoint, &mut peer);
-                Some(Peer::Http1(peer))
+                Ok(Peer::Http1(peer))
             }
             Checkout::Http2(mut connection) => {
                 let ends = self.head.framing() == Framing::None;
-                let request = self.http2_request(endpoint)?;
-                let (response, send) = connection.send.send_request(request, ends).ok()?;
-                Some(Peer::Http2(Http2Peer::service(
+                let request = self.http2_request(endpoint).ok_or(Unsent::Malformed)?;
+                let (response, send) = connection
+                    .send
+                    .send_request(request, ends)
+                    .map_err(|_| Unsent::Closed)?;
+                Ok(Peer::Http2(Http2Peer::service(
                     response,
                     (!ends).then_some(send),
                     connection.place,

@@ -28,8 +28,8 @@ const INTERIM_MAX: u32 = 16;
 pub(super) enum Waited {
     /// It is there.
     Head,
-    /// A kept connection was closed before the service saw the request.
-    Unseen,
+    /// The service can't have acted on the request, or (not `certain`) had closed a kept connection.
+    Unseen { certain: bool },
     /// The service failed.
     Failed(Cause, String),
     /// The client's own request can't go on.
@@ -56,13 +56,13 @@ impl Exchange<'_> {
         up: &mut Peer,
         upload: &mut Transfer,
         response: &mut ResponseHead,
-        sent_at: Instant,
+        began: Instant,
         timer: &mut Timer,
     ) -> Waited {
         let bounds = self.call.bounds();
         let is_head = self.head.method() == b"HEAD";
         let mut broken = false;
-        let mut progressed_at = sent_at;
+        let mut progressed_at = began;
         let mut continued = !self.head.expect_continue();
         let mut interim = 0;
         poll_fn(|cx| {
@@ -85,7 +85,7 @@ impl Exchange<'_> {
                 if (upload.bytes, upload.ended) != before {
                     progressed_at = self.thread.clock.now();
                     self.bytes().up.set(upload.bytes);
-                    if upload.bytes > 0 {
+                    if upload.bytes > 0 || upload.ended {
                         self.call.on_body_consumed();
                     }
                 }
@@ -105,8 +105,9 @@ impl Exchange<'_> {
                             let why = "interim answers without end".to_owned();
                             return Poll::Ready(Waited::Failed(Cause::BadResponse, why));
                         }
-                        if response.status() != 100 || !continued {
-                            continued = true;
+                        let is_continue = response.status() == 100;
+                        if !is_continue || !continued {
+                            continued |= is_continue;
                             answer::send_interim(down, self.head, response);
                             if let Poll::Ready(Err(_)) = down.poll_flush(cx) {
                                 return Poll::Ready(Waited::Gone);
@@ -114,10 +115,13 @@ impl Exchange<'_> {
                         }
                     }
                     Poll::Ready(Ok(())) => return Poll::Ready(Waited::Head),
-                    Poll::Ready(Err(HeadFault::Closed { unseen: true })) => {
-                        return Poll::Ready(Waited::Unseen);
+                    Poll::Ready(Err(HeadFault::Unprocessed)) => {
+                        return Poll::Ready(Waited::Unseen { certain: true });
                     }
-                    Poll::Ready(Err(HeadFault::Closed { unseen: false })) => {
+                    Poll::Ready(Err(HeadFault::Stale)) => {
+                        return Poll::Ready(Waited::Unseen { certain: false });
+                    }
+                    Poll::Ready(Err(HeadFault::Closed)) => {
                         let why = "closed before the head".to_owned();
                         return Poll::Ready(Waited::Failed(Cause::Reset, why));
                     }
@@ -130,7 +134,8 @@ impl Exchange<'_> {
             if upload.ended && down.poll_gone(cx).is_ready() {
                 return Poll::Ready(Waited::Gone);
             }
-            let uploading = !upload.ended && !broken;
+            // A client that waits to be told to continue owes nothing yet.
+            let uploading = !upload.ended && !broken && continued;
             let patience = if uploading { bounds.idle } else { bounds.head };
             let deadline = self.deadline_total(progressed_at + patience);
             match timer.poll_at(cx, deadline) {
@@ -310,7 +315,9 @@ impl Exchange<'_> {
         match timer.poll_at(cx, next) {
             Poll::Ready(()) if next == idle => {
                 // Who is it that stands still? A client that does not read is not the service's fault.
-                let service = download.starved || download.ended;
+                // Nor, in a stream, is a service that waits for the client.
+                let both = upload.starved && !upload.ended && self.call.has_returned_permit();
+                let service = download.starved && !both;
                 Poll::Ready(if service {
                     Ended::Stalled
                 } else {
@@ -344,8 +351,7 @@ impl Exchange<'_> {
         else {
             // It changes to what nobody asked for: what follows can't be read.
             self.call.on_failed(Cause::BadResponse);
-            let service = self.service_name();
-            let answer = Answer::of_cause(Cause::BadResponse, &service);
+            let answer = Answer::of_cause(Cause::BadResponse);
             return self.answer(down, answer, timer).await;
         };
         let out = client.out.head();

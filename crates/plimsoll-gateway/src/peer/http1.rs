@@ -135,8 +135,12 @@ impl Http1Peer {
             }
             match ready!(self.poll_fill(cx)) {
                 Ok(0) | Err(_) => {
-                    let unseen = self.reused && !self.heard && self.buf.is_empty();
-                    return Poll::Ready(Err(HeadFault::Closed { unseen }));
+                    let stale = self.reused && !self.heard && self.buf.is_empty();
+                    return Poll::Ready(Err(if stale {
+                        HeadFault::Stale
+                    } else {
+                        HeadFault::Closed
+                    }));
                 }
                 Ok(_) => (),
             }

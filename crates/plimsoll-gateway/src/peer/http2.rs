@@ -9,7 +9,9 @@ use h2::client::ResponseFuture;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use plimsoll_http1::{Fields, Framing, RequestError, RequestHead, ResponseError, ResponseHead};
+use plimsoll_http1::{
+    Fields, Framing, RequestError, RequestHead, ResponseError, ResponseHead, is_forbidden_trailer,
+};
 use plimsoll_upstream::StreamPlace;
 
 use super::{HeadFault, PeerError, Piece};
@@ -77,7 +79,7 @@ impl Http2Peer {
         head: &mut ResponseHead,
     ) -> Poll<Result<(), HeadFault>> {
         let Some(response) = &mut self.response else {
-            return Poll::Ready(Err(HeadFault::Closed { unseen: false }));
+            return Poll::Ready(Err(HeadFault::Closed));
         };
         match ready!(Pin::new(response).poll(cx)) {
             Ok(response) => {
@@ -90,11 +92,12 @@ impl Http2Peer {
                 Poll::Ready(Ok(()))
             }
             Err(error) => {
-                // RFC 9113 section 8.7: neither was processed.
-                let unseen = error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM);
+                let unprocessed = error.is_remote()
+                    && (error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM));
                 Poll::Ready(Err(match PeerError::from_h2(&error) {
+                    _ if unprocessed => HeadFault::Unprocessed,
                     PeerError::Malformed(why) => HeadFault::Malformed(why),
-                    PeerError::Closed => HeadFault::Closed { unseen },
+                    PeerError::Closed => HeadFault::Closed,
                 }))
             }
         }
@@ -122,7 +125,7 @@ impl Http2Peer {
         }
         match ready!(receive.poll_trailers(cx)) {
             Ok(trailers) => {
-                let trailers = trailers.map(|map| Box::new(fields_from_map(&map)));
+                let trailers = trailers.map(|map| Box::new(trailers_from_map(&map)));
                 self.receive = None;
                 Poll::Ready(Ok(Piece::End(trailers)))
             }
@@ -205,10 +208,15 @@ impl Http2Peer {
     }
 }
 
-/// Copies a header map.
-pub(crate) fn fields_from_map(map: &HeaderMap) -> Fields {
+/// Copies trailers, without those that belong into a head (RFC 9110 section 6.5.1).
+pub(crate) fn trailers_from_map(map: &HeaderMap) -> Fields {
     let mut fields = Fields::default();
-    copy_map(map, &mut fields);
+    for (name, value) in map {
+        // Here they are dropped and not refused: a gRPC answer would be lost for one odd field.
+        if !is_forbidden_trailer(name.as_str().as_bytes()) {
+            fields.push(name.as_str().as_bytes(), value.as_bytes());
+        }
+    }
     fields
 }
 
@@ -272,6 +280,10 @@ pub(crate) fn head_from_request(
         }
         head.fields.push(b"cookie", &joined);
     }
+    let expect = request.headers().get(http::header::EXPECT);
+    head.set_expect_continue(
+        expect.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")),
+    );
     head.set_framing(if request.body().is_end_stream() {
         Framing::None
     } else {

@@ -60,6 +60,7 @@ pub(super) async fn serve(
     };
     let connection = Rc::new(ClientConnection {
         peer: connection.peer,
+        may_be_trusted: connection.may_be_trusted,
         tls: connection.tls,
     });
     let mut drained = pin!(thread.drain.notified());

@@ -37,6 +37,11 @@ pub(super) fn take_trailers(
     Ok(())
 }
 
+/// Whether a field of this name is refused in a trailer section.
+pub fn is_forbidden_trailer(name: &[u8]) -> bool {
+    is_forbidden(Name::recognise(name), name)
+}
+
 /// What must be known before the body: framing, routing, identity, conditions, how the body is to be read
 /// (RFC 9110 section 6.5.1), and what only this proxy sets.
 fn is_forbidden(known: Name, name: &[u8]) -> bool {

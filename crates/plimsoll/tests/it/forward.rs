@@ -456,3 +456,43 @@ fn the_proxy_protocol_says_who_the_client_is() {
         "without its header a connection is closed"
     );
 }
+
+#[test]
+fn a_proxy_header_of_a_stranger_does_not_make_it_trusted() {
+    let service = Script::answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    for (trusted, believed) in [("10.0.0.0/8", false), ("127.0.0.0/8\", \"10.0.0.0/8", true)] {
+        let home = Home::new();
+        let gateway = format!("trusted = [\"{trusted}\"]");
+        let text = config(&[service.address], &gateway, "").replace(
+            "[\"127.0.0.1:0\"]",
+            "[{ address = \"127.0.0.1:0\", proxy_protocol = true }]",
+        );
+        home.write(&text);
+        let plimsoll = home.run(&[]);
+        let mut client = Link::connect(plimsoll.address());
+        client.send(
+            b"PROXY TCP4 10.0.0.1 192.0.2.1 5000 80\r\nGET / HTTP/1.1\r\nHost: a\r\nPlimsoll-Class: critical\r\n\r\n",
+        );
+        assert!(client.head().unwrap().starts_with("HTTP/1.1 200"));
+        let head = service.heads().last().unwrap().clone();
+        assert_eq!(head.contains("Plimsoll-Class"), believed, "{head}");
+    }
+}
+
+#[test]
+fn a_hint_before_continue_swallows_nothing() {
+    let service = Script::start(|_, link| {
+        link.head();
+        link.send(b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n");
+        link.take(2);
+        link.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        link.head();
+    });
+    let (_home, plimsoll) = before(&[service.address], "", "");
+    let mut client = Link::connect(plimsoll.address());
+    client.send(b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+    assert!(client.head().unwrap().starts_with("HTTP/1.1 103"));
+    assert!(client.head().unwrap().starts_with("HTTP/1.1 100"));
+    client.send(b"ok");
+    assert!(client.head().unwrap().starts_with("HTTP/1.1 200"));
+}

@@ -243,6 +243,37 @@ fn interim_answers_without_end_are_a_failure() {
 }
 
 #[test]
+fn a_service_that_hangs_is_to_blame_also_where_the_client_waits_to_continue() {
+    let service = Script::start(|_, link| {
+        link.head();
+        link.head();
+    });
+    let more = "[service.app.protect]\ndeadline = \"300ms\"\n";
+    let (_home, plimsoll) = before(service.address, "", more);
+    let mut client = Link::connect(plimsoll.address());
+    client.send(b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+    assert!(client.head().unwrap().starts_with("HTTP/1.1 504"));
+    assert_eq!(counted(&plimsoll, "timeout"), 1.0);
+}
+
+#[test]
+fn a_client_that_does_not_read_is_not_the_fault_of_the_service() {
+    let service = Script::start(|_, link| {
+        link.head();
+        link.send(b"HTTP/1.1 200 OK\r\nContent-Length: 50000000\r\n\r\n");
+        link.send(&vec![0; 50_000_000]);
+        link.head();
+    });
+    let more = "[service.app.protect]\ndeadline = { idle = \"500ms\" }\n";
+    let (_home, plimsoll) = before(service.address, "", more);
+    let mut client = Link::connect(plimsoll.address());
+    client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.head();
+    wait_until("it is cut", || counted(&plimsoll, "client-gone") == 1.0);
+    assert_eq!(counted(&plimsoll, "stalled"), 0.0);
+}
+
+#[test]
 fn a_body_that_is_cut_is_cut_for_the_client_too() {
     let service = Script::start(|_, link| {
         link.head();
