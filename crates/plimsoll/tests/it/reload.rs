@@ -103,6 +103,7 @@ fn an_invalid_file_is_refused_with_its_diagnostics_and_the_old_one_stays() {
     home.write(&config(&[service.address], "drian = \"1s\"", ""));
     let output = home.ask(&["reload"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
+    plimsoll.wait_for("reload refused");
     for said in [
         String::from_utf8_lossy(&output.stderr).into_owned(),
         plimsoll.said(),
