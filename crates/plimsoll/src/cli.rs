@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::prelude::*;
 
 use crate::client::{self, Target};
 use crate::configuration;
@@ -236,16 +237,21 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-/// Our own log: to standard error, `info` and above unless `PLIMSOLL_LOG` says otherwise.
+/// Our own log: to standard error, `info` and above unless `PLIMSOLL_LOG` says otherwise, as `debug` or
+/// `info,plimsoll_gateway=debug`.
 fn start_log() {
-    let filter = EnvFilter::try_from_env("PLIMSOLL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = std::env::var("PLIMSOLL_LOG")
+        .ok()
+        .and_then(|text| text.parse::<Targets>().ok())
+        .unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
     let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_ansi(color)
         .with_writer(std::io::stderr)
         // It would be said on standard error, which is what failed, and by a panic.
-        .log_internal_errors(false)
+        .log_internal_errors(false);
+    tracing_subscriber::registry()
+        .with(lines.with_filter(filter))
         .init();
 }
 
