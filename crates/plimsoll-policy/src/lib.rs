@@ -4,10 +4,19 @@
 //! What several threads share is split in two: a `Shared` half of atomics that the data plane reads and
 //! counts into, and a `Control` half that one thread ticks and that publishes into `Shared`.
 
+mod admission;
 mod balance;
 mod endpoint;
+mod limiter;
+mod sync;
 
+pub use admission::{
+    AdmissionControl, AdmissionLocal, AdmissionMemory, AdmissionParameters, AdmissionShared,
+    Admitted, Arriving, Completion, Finished, GROUPS, LimiterKind, QueueEvent, QueueWait, Refusal,
+    RefusalReason, Ticket,
+};
 pub use balance::{Balancer, Candidate, Choice, Method, Ring, hash_key};
 pub use endpoint::{
     DownCause, EndpointControl, EndpointParameters, EndpointShared, InFlight, Transition, Verdict,
 };
+pub use limiter::{LimitChange, Reason as LimitReason};

@@ -1,0 +1,327 @@
+//! The control thread's half: merges what the threads counted, finds the limit, publishes.
+
+use std::time::Duration;
+
+use plimsoll_core::{Class, Instant};
+
+use super::shared::{AdmissionShared, GroupReading};
+use super::{AdmissionParameters, GROUPS, LimiterKind, QueueWait};
+use crate::limiter::{Counts, LimitChange, LimiterControl, Reading, Reason};
+
+/// The objective as long as nothing is declared and nothing is known.
+pub(super) const THETA_UNKNOWN: Duration = Duration::from_millis(250);
+/// An assumed objective is this many medians, since a service's 95th to 99th percentile is a few medians.
+const THETA_MEDIANS: f64 = 8.0;
+/// It is never below this: a client does not notice less.
+const THETA_MIN: f64 = 0.05;
+/// It follows the median only if it is off by this share: each change recounts what is good.
+const THETA_TOLERANCE: f64 = 0.25;
+/// Time constant of rates.
+const RATE_TIME: f64 = 0.5;
+/// How much of a known median each window adds.
+const MEDIAN_STEP: f64 = 0.1;
+/// `wait = "auto"`: this many medians, within these bounds.
+const WAIT_MEDIANS: f64 = 4.0;
+const WAIT_BOUNDS: (f64, f64) = (0.010, 0.050);
+/// A quarter second after the last completion a rate is still one.
+const COMPLETIONS_MIN: u64 = 5;
+
+/// What is worth keeping over a restart.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct AdmissionMemory {
+    /// The limit without its dither.
+    pub limit: u32,
+    /// The median service time of windows in which the limit did not bind, in seconds; zero = unknown.
+    pub median_unbound: f64,
+    /// The median and the 90th percentile of service time, in seconds; zero = unknown.
+    pub quantiles: (f64, f64),
+}
+
+/// The control half. See the module's docs.
+#[derive(Clone, Debug)]
+pub struct AdmissionControl {
+    parameters: AdmissionParameters,
+    limiter: LimiterControl,
+    at: Instant,
+    arrivals: [u64; Class::ALL.len()],
+    completions: u64,
+    rate: f64,
+    arrival_rates: [f64; Class::ALL.len()],
+    median_unbound: f64,
+    theta: f64,
+    groups: [Group; GROUPS],
+    window: Window,
+}
+
+/// What is known of one route group.
+#[derive(Clone, Copy, Debug, Default)]
+struct Group {
+    base: GroupReading,
+    /// Mean service time while the limit does not bind, in seconds; zero = unknown.
+    latency: f64,
+}
+
+/// Half a second or more of what the groups did.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    opened: Instant,
+    bound: bool,
+}
+
+impl AdmissionControl {
+    /// Begins with what `parameters` say, or with what was `kept`.
+    pub fn new(
+        parameters: &AdmissionParameters,
+        kept: Option<&AdmissionMemory>,
+        now: Instant,
+    ) -> Self {
+        let start = kept.map_or(parameters.start, |kept| kept.limit.max(parameters.start));
+        let mut control = Self {
+            parameters: *parameters,
+            limiter: LimiterControl::new(start, parameters.limit_max),
+            at: now,
+            arrivals: [0; Class::ALL.len()],
+            completions: 0,
+            rate: 0.0,
+            arrival_rates: [0.0; Class::ALL.len()],
+            median_unbound: kept.map_or(0.0, |kept| kept.median_unbound),
+            theta: 0.0,
+            groups: [Group::default(); GROUPS],
+            window: Window {
+                opened: now,
+                bound: false,
+            },
+        };
+        control.theta = control.wanted_theta();
+        control
+    }
+
+    /// Publishes what holds before the first tick: limit, objective, what was kept.
+    pub fn begin(&self, kept: Option<&AdmissionMemory>, shared: &AdmissionShared) {
+        if let Some(kept) = kept {
+            shared.set_quantiles(kept.quantiles.0, kept.quantiles.1);
+        }
+        shared.published.theta.set(self.theta);
+        self.publish_limit(shared);
+        self.publish_wait(shared);
+    }
+
+    /// Takes over other parameters, as after a reload; what was learnt stays.
+    pub fn set_parameters(&mut self, parameters: &AdmissionParameters, shared: &AdmissionShared) {
+        self.parameters = *parameters;
+        self.limiter.set_max(parameters.limit_max);
+        self.theta = self.wanted_theta();
+        shared.published.theta.set(self.theta);
+        self.publish_limit(shared);
+        self.publish_wait(shared);
+    }
+
+    /// What is worth keeping.
+    pub fn memory(&self, shared: &AdmissionShared) -> AdmissionMemory {
+        AdmissionMemory {
+            limit: self.limiter.settled_limit(),
+            median_unbound: self.median_unbound,
+            quantiles: shared.quantiles(),
+        }
+    }
+
+    /// Why the limit is what it is.
+    pub fn reason(&self) -> Reason {
+        self.limiter.reason()
+    }
+
+    /// Whether the objective is assumed.
+    pub fn assumes_objective(&self) -> bool {
+        self.parameters.objective.is_none()
+    }
+
+    /// Each 10-50 ms. After a change, threads whose queues are not empty are to be woken.
+    pub fn tick(&mut self, now: Instant, shared: &AdmissionShared) -> Option<LimitChange> {
+        let seconds = (now - self.at).as_secs_f64();
+        if seconds <= 0.0 {
+            return None;
+        }
+        self.at = now;
+        let mut readings = [GroupReading::default(); GROUPS];
+        for (group, reading) in readings.iter_mut().enumerate() {
+            *reading = shared.read_group(group, now);
+        }
+        self.update_rates(seconds, &readings, shared);
+        let full = shared.waiting() > 0 || !shared.has_free();
+        self.window.bound |= full;
+        if (now - self.window.opened).as_secs_f64() >= 0.5 {
+            self.update_groups(now, &readings, shared);
+        }
+        self.publish_wait(shared);
+        if self.parameters.limiter != LimiterKind::Adaptive {
+            return None;
+        }
+        let fitting = shared
+            .published
+            .fitting
+            .load(crate::sync::atomic::Ordering::Relaxed);
+        let mut counts = Counts::default();
+        for (group, reading) in readings.iter().enumerate() {
+            if fitting & (1 << group) != 0 {
+                counts.completions += reading.completions;
+                counts.good += reading.good;
+                counts.ok += reading.ok;
+                counts.timeouts += reading.timeouts;
+                counts.in_flight_seconds += reading.in_flight_seconds;
+            }
+        }
+        let from = self.limiter.limit();
+        let moved = self.limiter.tick(
+            now,
+            &Reading {
+                counts,
+                in_flight: shared.in_flight(),
+                full,
+                theta: Duration::try_from_secs_f64(self.theta).unwrap_or_default(),
+            },
+        );
+        let to = self.limiter.limit();
+        if !moved || from == to {
+            return None;
+        }
+        self.publish_limit(shared);
+        Some(LimitChange {
+            at: now,
+            from,
+            to,
+            reason: self.limiter.reason(),
+        })
+    }
+
+    fn update_rates(
+        &mut self,
+        seconds: f64,
+        readings: &[GroupReading; GROUPS],
+        shared: &AdmissionShared,
+    ) {
+        let part = 1.0 - libm::exp(-seconds / RATE_TIME);
+        let completions: u64 = readings.iter().map(|it| it.completions).sum();
+        let rate = completions.saturating_sub(self.completions) as f64 / seconds;
+        self.completions = completions;
+        self.rate += part * (rate - self.rate);
+        shared.published.rate.set(self.rate);
+        for class in Class::ALL {
+            let index = class.index();
+            let arrivals = shared.read_arrivals(class);
+            if let (Some(before), Some(known), Some(published)) = (
+                self.arrivals.get_mut(index),
+                self.arrival_rates.get_mut(index),
+                shared.published.arrivals.get(index),
+            ) {
+                let rate = arrivals.saturating_sub(*before) as f64 / seconds;
+                *before = arrivals;
+                *known += part * (rate - *known);
+                published.set(*known);
+            }
+        }
+    }
+
+    /// Learns each group's own latency where the limit does not bind, and with it which groups can meet the
+    /// objective at all, and which objective is assumed.
+    fn update_groups(
+        &mut self,
+        now: Instant,
+        readings: &[GroupReading; GROUPS],
+        shared: &AdmissionShared,
+    ) {
+        let seconds = (now - self.window.opened).as_secs_f64();
+        let (mut all, mut in_flight_seconds) = (0, 0.0);
+        let mut window_completions = 0;
+        for (group, reading) in self.groups.iter_mut().zip(readings) {
+            let completions = reading.completions.saturating_sub(group.base.completions);
+            let held = (reading.in_flight_seconds - group.base.in_flight_seconds).max(0.0);
+            all += completions;
+            in_flight_seconds += held;
+            window_completions += completions;
+            if completions >= COMPLETIONS_MIN || (completions > 0 && seconds >= 5.0) {
+                let latency = held / completions as f64;
+                if !self.window.bound {
+                    group.latency = if group.latency > 0.0 {
+                        group.latency + 0.2 * (latency - group.latency)
+                    } else {
+                        latency
+                    };
+                }
+                group.base = *reading;
+            } else if seconds >= 5.0 {
+                group.base = *reading;
+            }
+        }
+        if all > 0 {
+            shared.published.mean.set(in_flight_seconds / all as f64);
+        }
+        if window_completions < COMPLETIONS_MIN && seconds < 5.0 {
+            return;
+        }
+        let median = shared.median_seconds();
+        if !self.window.bound && median > 0.0 && window_completions > 0 {
+            self.median_unbound = if self.median_unbound > 0.0 {
+                self.median_unbound + MEDIAN_STEP * (median - self.median_unbound)
+            } else {
+                median
+            };
+        }
+        let wanted = self.wanted_theta();
+        if (wanted / self.theta - 1.0).abs() > THETA_TOLERANCE {
+            self.theta = wanted;
+            shared.published.theta.set(wanted);
+        }
+        self.publish_fitting(shared);
+        self.window = Window {
+            opened: now,
+            bound: false,
+        };
+    }
+
+    /// A group whose calls take longer than the objective even with permits to spare says nothing about
+    /// whether the others are too many; where all are like that, none is left out.
+    fn publish_fitting(&self, shared: &AdmissionShared) {
+        let mut fitting = 0_u32;
+        let mut some = false;
+        for (index, group) in self.groups.iter().enumerate() {
+            if group.latency < self.theta {
+                fitting |= 1 << index;
+                some |= group.latency > 0.0;
+            }
+        }
+        let fitting = if some { fitting } else { u32::MAX };
+        shared
+            .published
+            .fitting
+            .store(fitting, crate::sync::atomic::Ordering::Relaxed);
+    }
+
+    fn wanted_theta(&self) -> f64 {
+        if let Some(declared) = self.parameters.objective {
+            return declared.as_secs_f64().max(1e-3);
+        }
+        if self.median_unbound <= 0.0 {
+            return THETA_UNKNOWN.as_secs_f64();
+        }
+        let most = (self.parameters.deadline.as_secs_f64() / 2.0).max(THETA_MIN);
+        (THETA_MEDIANS * self.median_unbound).clamp(THETA_MIN, most)
+    }
+
+    fn publish_limit(&self, shared: &AdmissionShared) {
+        shared.set_limit(match self.parameters.limiter {
+            LimiterKind::Adaptive => self.limiter.limit(),
+            LimiterKind::Fixed(limit) => limit,
+            LimiterKind::Off => u32::MAX,
+        });
+    }
+
+    fn publish_wait(&self, shared: &AdmissionShared) {
+        shared.published.wait_max.set(match self.parameters.wait {
+            QueueWait::Objective => f64::MAX,
+            QueueWait::Fixed(wait) => wait.as_secs_f64(),
+            QueueWait::Auto => {
+                (WAIT_MEDIANS * shared.median_seconds()).clamp(WAIT_BOUNDS.0, WAIT_BOUNDS.1)
+            }
+        });
+    }
+}

@@ -1,0 +1,527 @@
+//! One thread's half: its queues, and the decisions on arrival, on return of a permit and with time.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use plimsoll_core::{Class, Instant, Mode, never};
+
+use super::shared::AdmissionShared;
+use super::{
+    AdmissionParameters, Admitted, Arriving, Completion, Finished, LimiterKind, QueueEvent,
+    Refusal, RefusalReason,
+};
+
+/// The part of the budget that each class may use of it: who goes first waits longest rather than not at all.
+const BUDGET_SHARE: [f64; Class::ALL.len()] = [1.0, 0.9, 0.7];
+/// Another thread's head is preferred to an own one of the same class and share only if it is this much older:
+/// waking a thread costs more than it is worth below.
+const OLDER: Duration = Duration::from_millis(5);
+/// A call is charged for at most this many mean calls.
+const EXCESS_MAX: f32 = 100.0;
+/// Empty queues that are kept for the next tenants.
+const SPARE_MAX: usize = 64;
+
+/// A request that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ticket {
+    class: Class,
+    tenant: u64,
+    serial: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    serial: u64,
+    group: u8,
+    since: Instant,
+    /// Its deadline.
+    by: Instant,
+}
+
+/// The requests of one tenant that wait, the oldest first. Never empty.
+#[derive(Debug)]
+struct TenantQueue {
+    tenant: u64,
+    weight: f32,
+    waiting: VecDeque<Waiting>,
+}
+
+/// One thread's half of a service's admission. See the module's docs.
+#[derive(Debug)]
+pub struct AdmissionLocal {
+    shared: Arc<AdmissionShared>,
+    thread: usize,
+    enforces: bool,
+    limited: bool,
+    requests_max: u32,
+    classes: [Vec<TenantQueue>; Class::ALL.len()],
+    spare: Vec<VecDeque<Waiting>>,
+    serial: u64,
+}
+
+impl AdmissionLocal {
+    /// The half of `thread`, whose number only the caller uses.
+    pub fn new(
+        shared: Arc<AdmissionShared>,
+        thread: usize,
+        parameters: &AdmissionParameters,
+    ) -> Self {
+        assert!(thread < shared.threads(), "each thread has a slot");
+        Self {
+            shared,
+            thread,
+            enforces: parameters.mode == Mode::Enforce,
+            limited: parameters.limiter != LimiterKind::Off,
+            requests_max: parameters.requests_max,
+            classes: Default::default(),
+            spare: Vec::new(),
+            serial: 0,
+        }
+    }
+
+    /// What all threads share.
+    pub fn shared(&self) -> &Arc<AdmissionShared> {
+        &self.shared
+    }
+
+    /// A request asks for a permit. `events` gets what becomes of others that wait.
+    pub fn arrive(
+        &mut self,
+        now: Instant,
+        request: &Arriving,
+        events: &mut Vec<QueueEvent>,
+    ) -> Admitted {
+        self.shared.count_arrival(self.thread, request.class);
+        if !self.enforces || !self.limited {
+            if !self.shared.take_anyway() {
+                self.count_would_refuse(request);
+            }
+            self.shared.count_start(self.thread, request.group, now);
+            return Admitted::Go;
+        }
+        if self.shared.waiting() == 0 && self.shared.try_take() {
+            self.shared.count_start(self.thread, request.group, now);
+            return Admitted::Go;
+        }
+        let wait = self.predicted_wait(request);
+        let service = self.shared.median_seconds();
+        if wait + service > request.time_left.as_secs_f64() {
+            return refuse(RefusalReason::Deadline, wait);
+        }
+        let budget = self.shared.budget();
+        let share = BUDGET_SHARE
+            .get(request.class.index())
+            .copied()
+            .unwrap_or(1.0);
+        let full = self.shared.waiting() >= self.requests_max;
+        if full || wait > budget * share {
+            let reason = if full {
+                RefusalReason::QueueFull
+            } else {
+                RefusalReason::OverCapacity
+            };
+            let refusal = Refusal {
+                reason,
+                retry_after: seconds((wait - budget).max(0.0)),
+            };
+            let place = self.furthest_over(request.class);
+            let Some(dropped) = place.and_then(|place| self.drop_oldest(request.class, place))
+            else {
+                return Admitted::Refuse(refusal);
+            };
+            events.push(QueueEvent::Refused(dropped, refusal));
+        }
+        let ticket = self.enqueue(now, request);
+        self.evict_beyond_the_line(events);
+        self.publish_head();
+        self.dispatch(now, events);
+        Admitted::Wait(ticket)
+    }
+
+    /// A request that waits goes by itself. Says whether it still waited.
+    pub fn leave(&mut self, ticket: Ticket) -> bool {
+        let Some(queues) = self.classes.get_mut(ticket.class.index()) else {
+            return false;
+        };
+        let Some(place) = queues
+            .iter()
+            .position(|queue| queue.tenant == ticket.tenant)
+        else {
+            return false;
+        };
+        let Some(queue) = queues.get_mut(place) else {
+            return false;
+        };
+        let Some(index) = queue
+            .waiting
+            .iter()
+            .position(|it| it.serial == ticket.serial)
+        else {
+            return false;
+        };
+        queue.waiting.remove(index);
+        self.after_removal(ticket.class, place);
+        self.publish_head();
+        true
+    }
+
+    /// A permit comes back.
+    pub fn finish(&mut self, now: Instant, finished: &Finished, events: &mut Vec<QueueEvent>) {
+        let took = now - finished.started;
+        self.shared
+            .count_end(self.thread, finished.group, now, took, finished.end);
+        let waiting = self.shared.waiting() > 0;
+        if waiting && finished.end != Completion::Cancelled {
+            let mean = self.shared.published.mean.get();
+            if mean > 0.0 {
+                let excess = (took.as_secs_f64() / mean - 1.0) as f32;
+                self.shared.charge(
+                    finished.class,
+                    finished.tenant,
+                    finished.weight,
+                    excess.min(EXCESS_MAX),
+                );
+            }
+        }
+        self.shared.put_back();
+        if waiting || self.shared.waiting() > 0 {
+            self.dispatch(now, events);
+        }
+    }
+
+    /// Gives free permits to who goes next, here or on another thread. To be called when woken, too.
+    pub fn dispatch(&mut self, now: Instant, events: &mut Vec<QueueEvent>) {
+        while self.shared.waiting() > 0 && self.shared.has_free() {
+            let Some(next) = self.next_thread() else {
+                return;
+            };
+            if next != self.thread {
+                events.push(QueueEvent::Wake(next));
+                return;
+            }
+            self.drop_too_old(now, events);
+            let Some((class, place)) = self.next_queue() else {
+                self.publish_head();
+                continue;
+            };
+            if !self.shared.try_take() {
+                break;
+            }
+            self.serve(now, class, place, events);
+            self.publish_head();
+        }
+    }
+
+    /// Drops what has waited too long.
+    pub fn expire(&mut self, now: Instant, events: &mut Vec<QueueEvent>) {
+        self.drop_too_old(now, events);
+        self.publish_head();
+    }
+
+    /// When [`AdmissionLocal::expire`] may have something to do.
+    pub fn next_expiry(&self) -> Option<Instant> {
+        let age_max = self.shared.age_max();
+        let heads = self
+            .classes
+            .iter()
+            .flatten()
+            .filter_map(|queue| queue.waiting.front());
+        heads.map(|head| (head.since + age_max).min(head.by)).min()
+    }
+
+    /// How many wait here.
+    pub fn queued(&self) -> usize {
+        self.classes
+            .iter()
+            .flatten()
+            .map(|queue| queue.waiting.len())
+            .sum()
+    }
+
+    fn count_would_refuse(&self, request: &Arriving) {
+        let (Some(limit), true) = (self.shared.limit(), self.limited) else {
+            return;
+        };
+        let over = f64::from(self.shared.in_flight().saturating_sub(limit));
+        let rate = self.rate_left_to(request.class);
+        if over / rate > self.shared.budget()
+            && let Some(count) = self.shared.would_refuse.get(request.class.index())
+        {
+            count.fetch_add(1, crate::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    /// What strict priority leaves to a class, in requests per second; never zero.
+    fn rate_left_to(&self, class: Class) -> f64 {
+        let published = &self.shared.published;
+        // Before anything came back: what the limit gives if answers come at the objective.
+        let limit = f64::from(self.shared.limit().unwrap_or(1));
+        let rate = published
+            .rate
+            .get()
+            .max(limit / published.theta.get().max(1e-3));
+        let before: f64 = published
+            .arrivals
+            .iter()
+            .take(class.index())
+            .map(super::shared::AtomicF64::get)
+            .sum();
+        (rate - before).max(0.05 * rate).max(1e-3)
+    }
+
+    /// How long a request would wait, in seconds: for the classes before it, and for its tenant's share of the
+    /// rate that is left to its class.
+    fn predicted_wait(&self, request: &Arriving) -> f64 {
+        let rate = self.rate_left_to(request.class);
+        let (before, _) = self.shared.queued_up_to(request.class);
+        let own = f64::from(self.shared.queued_by(request.class, request.tenant));
+        let weights = self
+            .shared
+            .weights_with(request.class, request.tenant, request.weight);
+        let share = (f64::from(request.weight) / weights.max(1e-3)).min(1.0);
+        before / rate + own / (rate * share)
+    }
+
+    fn enqueue(&mut self, now: Instant, request: &Arriving) -> Ticket {
+        self.serial += 1;
+        let waiting = Waiting {
+            serial: self.serial,
+            group: request.group,
+            since: now,
+            by: now + request.time_left,
+        };
+        if let Some(queues) = self.classes.get_mut(request.class.index()) {
+            match queues
+                .iter_mut()
+                .find(|queue| queue.tenant == request.tenant)
+            {
+                Some(queue) => queue.waiting.push_back(waiting),
+                None => {
+                    let mut fresh = self.spare.pop().unwrap_or_default();
+                    fresh.push_back(waiting);
+                    queues.push(TenantQueue {
+                        tenant: request.tenant,
+                        weight: request.weight,
+                        waiting: fresh,
+                    });
+                }
+            }
+        }
+        self.shared
+            .enter_queue(request.class, request.tenant, request.weight);
+        Ticket {
+            class: request.class,
+            tenant: request.tenant,
+            serial: self.serial,
+        }
+    }
+
+    /// More than can be answered within the objective waits: the newest of the lowest class goes.
+    fn evict_beyond_the_line(&mut self, events: &mut Vec<QueueEvent>) {
+        let published = &self.shared.published;
+        let (rate, theta) = (published.rate.get(), published.theta.get());
+        let limit = f64::from(self.shared.limit().unwrap_or(u32::MAX));
+        if f64::from(self.shared.waiting()) <= (rate * theta).max(limit) {
+            return;
+        }
+        let lowest = Class::ALL.into_iter().rev().find(|class| {
+            self.classes
+                .get(class.index())
+                .is_some_and(|it| !it.is_empty())
+        });
+        let Some(class) = lowest else { return };
+        let newest = self.classes.get(class.index()).and_then(|queues| {
+            let age = |(_, queue): &(usize, &TenantQueue)| queue.waiting.back().map(|it| it.since);
+            queues
+                .iter()
+                .enumerate()
+                .max_by_key(age)
+                .map(|(place, _)| place)
+        });
+        let Some(place) = newest else { return };
+        let Some(queue) = self
+            .classes
+            .get_mut(class.index())
+            .and_then(|it| it.get_mut(place))
+        else {
+            return;
+        };
+        if let Some(evicted) = queue.waiting.pop_back() {
+            let ticket = Ticket {
+                class,
+                tenant: queue.tenant,
+                serial: evicted.serial,
+            };
+            self.after_removal(class, place);
+            let refusal = Refusal {
+                reason: RefusalReason::OverCapacity,
+                retry_after: seconds(theta),
+            };
+            events.push(QueueEvent::Refused(ticket, refusal));
+        }
+    }
+
+    /// The queue here whose tenant has the most waiting for its weight.
+    fn furthest_over(&self, class: Class) -> Option<usize> {
+        let queues = self.classes.get(class.index())?;
+        let over = |queue: &TenantQueue| {
+            f64::from(self.shared.queued_by(class, queue.tenant))
+                / f64::from(queue.weight.max(0.01))
+        };
+        let most = queues
+            .iter()
+            .enumerate()
+            .max_by(|(_, one), (_, other)| over(one).total_cmp(&over(other)));
+        most.map(|(place, _)| place)
+    }
+
+    fn drop_oldest(&mut self, class: Class, place: usize) -> Option<Ticket> {
+        let queue = self.classes.get_mut(class.index())?.get_mut(place)?;
+        let oldest = queue.waiting.pop_front()?;
+        let ticket = Ticket {
+            class,
+            tenant: queue.tenant,
+            serial: oldest.serial,
+        };
+        self.after_removal(class, place);
+        Some(ticket)
+    }
+
+    /// Keeps counts and queues in step after one request was taken out of a queue.
+    fn after_removal(&mut self, class: Class, place: usize) {
+        let Some(queues) = self.classes.get_mut(class.index()) else {
+            return;
+        };
+        let Some(queue) = queues.get(place) else {
+            return;
+        };
+        let (tenant, weight, empty) = (queue.tenant, queue.weight, queue.waiting.is_empty());
+        if empty {
+            let queue = queues.swap_remove(place);
+            if self.spare.len() < SPARE_MAX {
+                self.spare.push(queue.waiting);
+            }
+        }
+        self.shared.leave_queue(class, tenant, weight);
+    }
+
+    fn drop_too_old(&mut self, now: Instant, events: &mut Vec<QueueEvent>) {
+        let age_max = self.shared.age_max();
+        for class in Class::ALL {
+            let mut place = 0;
+            while let Some(queue) = self.classes.get(class.index()).and_then(|it| it.get(place)) {
+                let late = queue
+                    .waiting
+                    .front()
+                    .is_some_and(|head| now - head.since > age_max || now >= head.by);
+                if !late {
+                    place += 1;
+                    continue;
+                }
+                if let Some(ticket) = self.drop_oldest(class, place) {
+                    let refusal = Refusal {
+                        reason: RefusalReason::QueueTimeout,
+                        retry_after: age_max,
+                    };
+                    events.push(QueueEvent::Refused(ticket, refusal));
+                }
+            }
+        }
+    }
+
+    /// The tenant that goes next: of the highest class, the one whose share starts first.
+    fn next_queue(&self) -> Option<(Class, usize)> {
+        let class = Class::ALL.into_iter().find(|class| {
+            self.classes
+                .get(class.index())
+                .is_some_and(|it| !it.is_empty())
+        })?;
+        let queues = self.classes.get(class.index())?;
+        let order = |queue: &TenantQueue| {
+            let since = queue.waiting.front().map(|head| head.since);
+            (self.shared.tag(class, queue.tenant), since)
+        };
+        let first = queues
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, queue)| order(queue));
+        first.map(|(place, _)| (class, place))
+    }
+
+    fn serve(&mut self, now: Instant, class: Class, place: usize, events: &mut Vec<QueueEvent>) {
+        let queue = self
+            .classes
+            .get_mut(class.index())
+            .and_then(|it| it.get_mut(place));
+        let Some((tenant, weight, served)) =
+            queue.and_then(|it| Some((it.tenant, it.weight, it.waiting.pop_front()?)))
+        else {
+            never!(true);
+            self.shared.put_back();
+            return;
+        };
+        self.shared.serve(class, tenant, weight);
+        self.after_removal(class, place);
+        self.shared.count_start(self.thread, served.group, now);
+        events.push(QueueEvent::Go(Ticket {
+            class,
+            tenant,
+            serial: served.serial,
+        }));
+    }
+
+    fn publish_head(&self) {
+        let head = self.next_queue().and_then(|(class, place)| {
+            let queue = self.classes.get(class.index())?.get(place)?;
+            let since = queue.waiting.front()?.since;
+            Some((class, self.shared.tag(class, queue.tenant), since))
+        });
+        self.shared.set_head(self.thread, head);
+    }
+
+    /// The thread whose head goes next; this one where it makes little difference.
+    fn next_thread(&self) -> Option<usize> {
+        let own = self.shared.head(self.thread);
+        let mut best = own.map(|head| (self.thread, head));
+        for thread in 0..self.shared.threads() {
+            if thread == self.thread {
+                continue;
+            }
+            let Some(head) = self.shared.head(thread) else {
+                continue;
+            };
+            if best.is_none_or(|(_, best)| goes_before(head, best)) {
+                best = Some((thread, head));
+            }
+        }
+        best.map(|(thread, _)| thread)
+    }
+}
+
+/// Whether one head goes before another: by class, then by its tenant's share, then by age, each only if the
+/// difference is worth a wake-up.
+fn goes_before(one: (u64, u64), other: (u64, u64)) -> bool {
+    let (class, tag) = (one.0 >> 62, one.0 << 2);
+    let (other_class, other_tag) = (other.0 >> 62, other.0 << 2);
+    if class != other_class {
+        return class < other_class;
+    }
+    let tolerance = (super::shared::COST as u64) << 2;
+    if tag.abs_diff(other_tag) > tolerance {
+        return tag < other_tag;
+    }
+    let older = u64::try_from(OLDER.as_nanos()).unwrap_or(u64::MAX);
+    one.1.saturating_add(older) < other.1
+}
+
+fn refuse(reason: RefusalReason, wait: f64) -> Admitted {
+    Admitted::Refuse(Refusal {
+        reason,
+        retry_after: seconds(wait),
+    })
+}
+
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+}

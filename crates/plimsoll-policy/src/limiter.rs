@@ -1,0 +1,463 @@
+//! The adaptive limiter "line + elasticity": how many requests a service may have in flight.
+//!
+//! The latency objective `theta` gives an absolute line by Little's law: more in flight than
+//! `rate x share x theta` can't be answered inside the share of the objective that the service may use. The
+//! line is the prior; the measured elasticity of in-objective throughput with respect to concurrency is the
+//! evidence, and may overrule it: on a service's rising flank it is 1, on its plateau 0, past its knee below.
+//! So latency that is not ours (a slow dependency) does not shrink the limit, and no baseline can ratchet.
+//!
+//! Units: seconds and requests per second inside. Invariants: the limit stays in `LIMIT_MIN..=max`; without
+//! data there is no decision; a limit that does not bind neither grows nor decays.
+//! Elsewhere: counting (`admission`), who waits and who is refused (`admission::local`), scenarios with
+//! oracles that every change here must pass (`plimsoll-simulator`).
+
+use plimsoll_core::Instant;
+use std::time::Duration;
+
+/// No limit is smaller: one for the work, one to see whether a second helps.
+pub(crate) const LIMIT_MIN: f64 = 2.0;
+/// The part of the objective that the service may use; the rest is for waiting and for the spread.
+const SHARE: f64 = 0.5;
+/// How far the limit is moved up and down to learn, while it binds and work waits.
+const DITHER: f64 = 0.1;
+/// How much of the difference between measured and wanted elasticity becomes a step.
+const GAIN: f64 = 0.3;
+/// The elasticity that is aimed at: a little before the plateau.
+const ELASTICITY_WANTED: f64 = 0.3;
+/// The smallest and the largest step, in logarithms of the limit.
+const STEP: (f64, f64) = (-0.1, 0.3);
+/// How many observations the prior is worth.
+const PRIOR_WEIGHT: f64 = 4.0;
+/// What evidence keeps from window to window.
+const MEMORY: f64 = 0.85;
+/// By how much evidence must exceed its own error to prove that concurrency buys throughput.
+const PROOF_MARGIN: f64 = 0.35;
+/// Proof needs at least this much excitation: less was a ratchet.
+const PROOF_EVIDENCE_MIN: f64 = 2.0;
+/// Completions that close a window.
+const WINDOW_COMPLETIONS: u64 = 150;
+/// A cut over the line keeps at least this part.
+const CUT_FLOOR: f64 = 0.3;
+/// The first and the longest time for which a proof that latency is not ours exempts from the line.
+const EXEMPT: (f64, f64) = (5.0, 60.0);
+
+/// Why the limit is what it is. The journal, `top` and `status` show it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// Nothing was measured yet.
+    #[default]
+    Start,
+    /// It does not bind, or nothing says that it should move.
+    Hold,
+    /// More concurrency buys more answers in time.
+    Grow,
+    /// More concurrency buys nothing.
+    Shrink,
+    /// More is in flight than can be answered in time.
+    OverTheLine,
+    /// Latency is over the line, and concurrency is proven not to be the cause.
+    NotOurs,
+    /// Calls time out.
+    Timeouts,
+    /// Nothing comes back.
+    Stall,
+}
+
+impl Reason {
+    /// The words in the journal, metrics and pages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Hold => "hold",
+            Self::Grow => "grow",
+            Self::Shrink => "shrink",
+            Self::OverTheLine => "over the line",
+            Self::NotOurs => "not ours",
+            Self::Timeouts => "timeouts",
+            Self::Stall => "stall",
+        }
+    }
+}
+
+/// The limit changed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LimitChange {
+    /// When.
+    pub at: Instant,
+    /// Before.
+    pub from: u32,
+    /// From now on.
+    pub to: u32,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// What was counted since the process started, over all threads and all routes that the line is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Counts {
+    /// Calls that came back: successes, errors and timeouts.
+    pub(crate) completions: u64,
+    /// Successes within the objective.
+    pub(crate) good: u64,
+    /// Successes.
+    pub(crate) ok: u64,
+    /// Calls that were given up.
+    pub(crate) timeouts: u64,
+    /// The integral of what is in flight over time, in request-seconds.
+    pub(crate) in_flight_seconds: f64,
+}
+
+impl Counts {
+    fn since(&self, earlier: &Self) -> Self {
+        Self {
+            completions: self.completions.saturating_sub(earlier.completions),
+            good: self.good.saturating_sub(earlier.good),
+            ok: self.ok.saturating_sub(earlier.ok),
+            timeouts: self.timeouts.saturating_sub(earlier.timeouts),
+            in_flight_seconds: (self.in_flight_seconds - earlier.in_flight_seconds).max(0.0),
+        }
+    }
+}
+
+/// What a tick brings.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading {
+    pub(crate) counts: Counts,
+    /// In flight now.
+    pub(crate) in_flight: u32,
+    /// Whether work waits for a permit, or none is left.
+    pub(crate) full: bool,
+    /// The latency objective.
+    pub(crate) theta: Duration,
+}
+
+/// A window that is open.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    opened: Instant,
+    base: Counts,
+    ticks: u32,
+    full_ticks: u32,
+}
+
+/// A window that was closed, for the comparison with the next.
+#[derive(Clone, Copy, Debug)]
+struct Closed {
+    in_flight: f64,
+    seconds: f64,
+    good: u64,
+    ok: u64,
+}
+
+/// After a change nothing is measured until what was in flight then is through.
+#[derive(Clone, Copy, Debug)]
+struct Settling {
+    until: Instant,
+    /// After a cut: also until no more is in flight than the limit allows, or this has passed.
+    drained_by: Option<Instant>,
+}
+
+/// The control thread's half. See the module's docs.
+#[derive(Clone, Debug)]
+pub(crate) struct LimiterControl {
+    max: f64,
+    limit: f64,
+    side: i8,
+    sxy: f64,
+    sxx: f64,
+    last: Option<Closed>,
+    slow_start: bool,
+    exempt_until: Option<Instant>,
+    exempt_for: f64,
+    window: Option<Window>,
+    settling: Option<Settling>,
+    /// Latency of the last window, in seconds.
+    latency: f64,
+    good_seen: u64,
+    good_at: Option<Instant>,
+    reason: Reason,
+}
+
+impl LimiterControl {
+    pub(crate) fn new(start: u32, max: u32) -> Self {
+        let max = f64::from(max).max(LIMIT_MIN);
+        Self {
+            max,
+            limit: f64::from(start).clamp(LIMIT_MIN, max),
+            side: 0,
+            sxy: 0.0,
+            sxx: 0.0,
+            last: None,
+            slow_start: true,
+            exempt_until: None,
+            exempt_for: EXEMPT.0,
+            window: None,
+            settling: None,
+            latency: 0.0,
+            good_seen: 0,
+            good_at: None,
+            reason: Reason::Start,
+        }
+    }
+
+    /// The limit in force, the dither included.
+    pub(crate) fn limit(&self) -> u32 {
+        let limit = self.limit;
+        // A tenth of 2 rounds to nothing, and nothing would be learnt at the floor: hence the + 1.
+        let dithered = match self.side {
+            1 => ((1.0 + DITHER) * limit).round().max(limit.round() + 1.0),
+            -1 => ((1.0 - DITHER) * limit).round().min(limit.round()),
+            _ => limit.round(),
+        };
+        dithered.clamp(LIMIT_MIN, self.max) as u32
+    }
+
+    /// The limit without its dither.
+    pub(crate) fn settled_limit(&self) -> u32 {
+        self.limit.round().clamp(LIMIT_MIN, self.max) as u32
+    }
+
+    pub(crate) fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// Takes over another upper bound, as after a reload.
+    pub(crate) fn set_max(&mut self, max: u32) {
+        self.max = f64::from(max).max(LIMIT_MIN);
+        self.limit = self.limit.min(self.max);
+    }
+
+    /// Each 10-50 ms. Says whether the limit may have changed.
+    pub(crate) fn tick(&mut self, now: Instant, reading: &Reading) -> bool {
+        if reading.counts.good != self.good_seen || self.good_at.is_none() {
+            self.good_seen = reading.counts.good;
+            self.good_at = Some(now);
+        }
+        if let Some(settling) = self.settling {
+            let drained = settling
+                .drained_by
+                .is_none_or(|by| now >= by || reading.in_flight <= self.limit());
+            if now < settling.until || !drained {
+                return false;
+            }
+            self.settling = None;
+        }
+        let Some(window) = &mut self.window else {
+            self.open(now, reading);
+            return false;
+        };
+        window.ticks += 1;
+        window.full_ticks += u32::from(reading.full);
+        let (window, theta) = (*window, reading.theta.as_secs_f64());
+        if self.is_stalled(now, reading, theta) {
+            self.limit = (self.limit / 2.0).max(LIMIT_MIN);
+            (self.sxy, self.sxx, self.last) = (0.0, 0.0, None);
+            self.slow_start = true;
+            self.side = 0;
+            self.reason = Reason::Stall;
+            self.good_at = Some(now);
+            self.settle(now, theta, true);
+            return true;
+        }
+        let counted = reading.counts.since(&window.base);
+        let seconds = (now - window.opened).as_secs_f64();
+        if !self.closes(counted.completions, seconds, theta) {
+            return false;
+        }
+        self.close(now, &window, &counted, seconds, theta);
+        if self.settling.is_none() {
+            self.open(now, reading);
+        }
+        true
+    }
+
+    fn open(&mut self, now: Instant, reading: &Reading) {
+        self.window = Some(Window {
+            opened: now,
+            base: reading.counts,
+            ticks: 0,
+            full_ticks: 0,
+        });
+    }
+
+    fn is_stalled(&self, now: Instant, reading: &Reading, theta: f64) -> bool {
+        let patience = Duration::from_secs_f64(theta.max(0.5));
+        reading.in_flight >= self.limit()
+            && self.limit > LIMIT_MIN
+            && self.good_at.is_some_and(|at| now - at >= patience)
+            && self
+                .window
+                .is_some_and(|window| now - window.opened >= patience)
+    }
+
+    fn closes(&self, completions: u64, seconds: f64, theta: f64) -> bool {
+        let usual = if self.slow_start {
+            let wanted = (self.limit as u64).clamp(10, WINDOW_COMPLETIONS);
+            completions >= wanted && seconds >= self.latency.min(theta).max(0.05)
+        } else {
+            completions >= WINDOW_COMPLETIONS && seconds >= (2.0 * self.latency.min(theta)).max(0.1)
+        };
+        usual || (seconds >= 2.0 && completions >= 20) || (seconds >= 10.0 && completions >= 1)
+    }
+
+    fn close(&mut self, now: Instant, window: &Window, counted: &Counts, seconds: f64, theta: f64) {
+        let in_flight = counted.in_flight_seconds / seconds;
+        let rate = counted.completions as f64 / seconds;
+        let latency = in_flight / rate.max(1e-9);
+        let bind = f64::from(window.full_ticks) > 0.5 * f64::from(window.ticks);
+        let line = SHARE * theta;
+        let (from, side) = (self.limit, self.side);
+        self.latency = latency;
+        let closed = Closed {
+            in_flight,
+            seconds,
+            good: counted.good,
+            ok: counted.ok,
+        };
+        self.learn(&closed, bind);
+        let elasticity = self.elasticity(latency, line);
+        let (evidence, error) = self.evidence();
+        let proven = self.sxx >= PROOF_EVIDENCE_MIN && evidence - error > PROOF_MARGIN;
+        let hopeless = evidence + error < 0.5;
+        let exempt = self.exempt_until.is_some_and(|until| now < until);
+        if latency < 0.8 * line {
+            self.exempt_for = EXEMPT.0;
+        }
+        let mut drain = false;
+        let lost = if counted.ok == 0 {
+            // Quick failures with permits to spare are not for the limit to mend.
+            bind || counted.timeouts > 0
+        } else {
+            2 * counted.timeouts > counted.completions && !proven
+        };
+        self.reason = if lost {
+            self.limit = (self.limit.min(in_flight) / 2.0).max(LIMIT_MIN);
+            self.slow_start = true;
+            drain = true;
+            Reason::Timeouts
+        } else if latency > line && proven {
+            self.slow_start = false;
+            self.exempt_until = Some(now + Duration::from_secs_f64(self.exempt_for));
+            self.exempt_for = (2.0 * self.exempt_for).min(EXEMPT.1);
+            if bind {
+                self.limit = 1.3 * self.limit + 0.5;
+            }
+            Reason::NotOurs
+        } else if latency > line && !exempt {
+            self.slow_start = false;
+            // At least a quarter: a clean experiment. If latency was ours, throughput holds; if not, it falls
+            // in proportion, and the next window is the proof.
+            let base = self.limit.min(in_flight);
+            self.limit = (rate * line).min(0.75 * base).max(CUT_FLOOR * base);
+            (self.sxy, self.sxx) = (0.0, 0.0);
+            drain = true;
+            Reason::OverTheLine
+        } else if !bind {
+            Reason::Hold
+        } else if latency <= line && self.slow_start && !hopeless {
+            if latency < 0.6 * line {
+                self.limit = 2.0 * self.limit + 1.0;
+                Reason::Grow
+            } else {
+                self.slow_start = false;
+                Reason::Hold
+            }
+        } else if latency < 0.6 * line && self.sxx < PRIOR_WEIGHT && !hopeless {
+            // No gate can suppress this path: it is the way off the floor.
+            self.slow_start = false;
+            self.limit += (0.1 * self.limit).max(1.0);
+            Reason::Grow
+        } else {
+            self.slow_start = false;
+            self.step(elasticity)
+        };
+        self.limit = self.limit.clamp(LIMIT_MIN, self.max);
+        self.side = match (bind && !self.slow_start, side) {
+            (false, _) => 0,
+            (true, -1) => 1,
+            (true, _) => -1,
+        };
+        self.last = bind.then_some(closed);
+        if drain || self.limit != from || self.side != side {
+            self.settle(now, theta, drain);
+        }
+    }
+
+    /// Moves by the difference to the elasticity that is wanted, as far as it exceeds its own error.
+    fn step(&mut self, elasticity: f64) -> Reason {
+        let difference = elasticity - ELASTICITY_WANTED;
+        let dead = 1.0 / (self.sxx + PRIOR_WEIGHT).sqrt();
+        let moved = difference.signum() * (difference.abs() - dead).max(0.0);
+        if moved == 0.0 {
+            return Reason::Hold;
+        }
+        self.limit *= libm::exp((GAIN * moved).clamp(STEP.0, STEP.1));
+        if moved > 0.0 {
+            self.limit += 0.3;
+            Reason::Grow
+        } else {
+            Reason::Shrink
+        }
+    }
+
+    /// Adds the comparison of two consecutive windows that bound; one that did not only fades what was learnt.
+    fn learn(&mut self, closed: &Closed, bind: bool) {
+        let compared = self.last.filter(|_| bind).and_then(|last| {
+            let (before, after) = if last.good >= 10 && closed.good >= 10 {
+                (last.good, closed.good)
+            } else if last.ok >= 10 && closed.ok >= 10 {
+                (last.ok, closed.ok)
+            } else {
+                return None;
+            };
+            let (before, after) = (before as f64, after as f64);
+            let concurrency = libm::log(closed.in_flight / last.in_flight);
+            let throughput = libm::log((after / closed.seconds) / (before / last.seconds));
+            // One over the variance of the logarithm of a quotient of two Poisson counts.
+            let weight = before * after / (before + after);
+            (concurrency.is_finite() && throughput.is_finite()).then_some((
+                concurrency,
+                throughput,
+                weight,
+            ))
+        });
+        match compared {
+            Some((concurrency, throughput, weight)) => {
+                // A large move outweighs old dither.
+                let kept = MEMORY * libm::exp(-2.0 * concurrency.abs());
+                self.sxy = kept * self.sxy + weight * concurrency * throughput;
+                self.sxx = kept * self.sxx + weight * concurrency * concurrency;
+            }
+            None => {
+                self.sxy *= MEMORY;
+                self.sxx *= MEMORY;
+            }
+        }
+    }
+
+    /// What was learnt, and its standard error.
+    fn evidence(&self) -> (f64, f64) {
+        if self.sxx <= 0.0 {
+            return (0.0, f64::INFINITY);
+        }
+        (
+            (self.sxy / self.sxx).clamp(-1.5, 1.5),
+            1.0 / self.sxx.sqrt(),
+        )
+    }
+
+    /// Prior and evidence together: 1 when comfortable, 0 at the line, unless evidence says otherwise.
+    fn elasticity(&self, latency: f64, line: f64) -> f64 {
+        let prior = ((line - latency) / (0.6 * line)).clamp(0.0, 1.0);
+        (self.sxy + PRIOR_WEIGHT * prior) / (self.sxx + PRIOR_WEIGHT)
+    }
+
+    fn settle(&mut self, now: Instant, theta: f64, drain: bool) {
+        let skip = self.latency.min(theta / 4.0);
+        self.window = None;
+        self.settling = Some(Settling {
+            until: now + Duration::from_secs_f64(skip),
+            drained_by: drain.then(|| now + Duration::from_secs_f64(2.0 * theta)),
+        });
+    }
+}
