@@ -171,6 +171,8 @@ pub struct Finished {
     pub group: u8,
     /// When the permit was taken.
     pub started: Instant,
+    /// When the service was through with it.
+    pub ended: Instant,
     /// How the call ended.
     pub end: Completion,
 }

@@ -168,11 +168,16 @@ impl AdmissionLocal {
 
     /// A permit comes back.
     pub fn finish(&mut self, now: Instant, finished: &Finished, events: &mut Vec<QueueEvent>) {
-        let took = now - finished.started;
+        let took = finished.ended - finished.started;
+        let end = match finished.end {
+            // A client that gave up after the objective had passed says what a timeout says.
+            Completion::Cancelled if took > self.shared.objective() => Completion::TimedOut,
+            end => end,
+        };
         self.shared
-            .count_end(self.thread, finished.group, now, took, finished.end);
+            .count_end(self.thread, finished.group, now, took, end);
         let waiting = self.shared.waiting() > 0;
-        if waiting && finished.end != Completion::Cancelled {
+        if waiting && end != Completion::Cancelled {
             let mean = self.shared.published.mean.get();
             if mean > 0.0 {
                 let excess = (took.as_secs_f64() / mean - 1.0) as f32;
