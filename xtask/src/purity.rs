@@ -9,6 +9,7 @@ const PURE: &[&str] = &[
     "plimsoll-policy",
     "plimsoll-lifecycle",
     "plimsoll-http1",
+    "plimsoll-simulator",
 ];
 
 /// What must not be under a pure crate in a normal build.

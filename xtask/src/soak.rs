@@ -8,9 +8,12 @@ const CASES: &str = "20000";
 
 /// Runs the property tests with many cases, and the tests that are ignored for their length.
 ///
-/// `name` is a package of the workspace, or a part of a test's name.
+/// `name` is a package of the workspace, a part of a test's name, or `limiter`: the suite of scenarios.
 pub(crate) fn soak(name: Option<&str>) -> Result<(), Failure> {
     tools::ensure(tools::FOR_TESTS)?;
+    if name == Some("limiter") {
+        return limiter();
+    }
     let package = name.filter(|name| crate::run::root().join("crates").join(name).is_dir());
     let mut command = cargo(&["test", "--no-fail-fast", "--locked"]);
     match package {
@@ -23,4 +26,20 @@ pub(crate) fn soak(name: Option<&str>) -> Result<(), Failure> {
     println!("{cases} cases of each property; set PROPTEST_CASES for another number");
     // A shrink step counts against the same clock as a case: leave room for a small counterexample.
     step("soak", command.env("PROPTEST_CASES", cases))
+}
+
+/// The whole suite of limiter and admission, one test after the other: their output is a page for `docs/`.
+fn limiter() -> Result<(), Failure> {
+    let arguments = [
+        "test",
+        "--locked",
+        "--package",
+        "plimsoll-simulator",
+        "--test",
+        "it",
+        "--",
+    ];
+    let mut command = cargo(&arguments);
+    command.args(["--ignored", "--nocapture", "--test-threads", "1", "soak::"]);
+    step("soak limiter", &mut command)
 }

@@ -3,6 +3,9 @@
 //! Everything returns `None` where a value is missing or was wrong, which has been reported before: a
 //! whole [`Config`] comes out only where nothing was.
 
+mod protect;
+mod tenant;
+
 use std::collections::BTreeMap;
 
 use plimsoll_core::{Class, Mode};
@@ -10,6 +13,9 @@ use plimsoll_core::{Class, Mode};
 use crate::model::*;
 use crate::node::{Fields, Node, Value};
 use crate::pattern::{HostPattern, PathPattern};
+
+pub(crate) use protect::{hedge_mode, is_tried_again};
+pub(crate) use tenant::{rate_burst, rate_name};
 
 /// The whole file.
 pub(crate) fn config(file: &Fields) -> Option<Config> {
@@ -40,6 +46,11 @@ pub(crate) fn config(file: &Fields) -> Option<Config> {
         console_listen: file.table("console")?.address("listen")?,
         services: services
             .map(|(name, field)| Some((name.to_owned(), service(field.node.as_table()?)?)))
+            .collect::<Option<_>>()?,
+        tenants: file
+            .table("tenant")?
+            .iter()
+            .map(|(name, field)| Some((name.to_owned(), tenant::tenant(field.node.as_table()?)?)))
             .collect::<Option<_>>()?,
         routes: routes
             .iter()
@@ -102,6 +113,7 @@ fn limits(fields: &Fields) -> Option<Limits> {
         connections_max: fields.count("connections_max")?,
         connections_per_address_max: fields.count("connections_per_address_max"),
         streams_max: fields.count("streams_max")?,
+        memory_max: fields.size("memory_max"),
     })
 }
 
@@ -153,7 +165,7 @@ fn service(fields: &Fields) -> Option<Service> {
         objectives: objectives
             .map(|(name, field)| Some((name.to_owned(), objective(name, field.node.as_table()?)?)))
             .collect::<Option<_>>()?,
-        protect: protect(fields.table("protect")?)?,
+        protect: protect::protect(fields.table("protect")?)?,
     })
 }
 
@@ -222,26 +234,6 @@ fn objective(name: &str, fields: &Fields) -> Option<Objective> {
     })
 }
 
-fn protect(fields: &Fields) -> Option<Protect> {
-    let deadline = fields.table("deadline")?;
-    let retry = fields.table("retry")?;
-    Some(Protect {
-        mode: mode(fields)?,
-        deadline: Deadline {
-            head: deadline.duration("head")?,
-            idle: deadline.duration("idle")?,
-            total: deadline.duration("total"),
-        },
-        retry: Retry {
-            mode: mode(retry)?,
-            attempts: retry.count("attempts")?,
-        },
-        idle_connections_max: fields.count("idle_connections_max")?,
-        idle_connection_time_max: fields.duration("idle_connection_time_max")?,
-        connect_time_max: fields.duration("connect_time_max")?,
-    })
-}
-
 /// The route at `place` in the file.
 pub(crate) fn route(node: &Node, place: usize) -> Option<Route> {
     let fields = node.as_table()?;
@@ -284,6 +276,12 @@ pub(crate) fn route(node: &Node, place: usize) -> Option<Route> {
             Some(tenant) => Some(tenant.text("header")?.to_owned()),
             None => None,
         },
+        rate: fields
+            .list("rate")
+            .iter()
+            .enumerate()
+            .map(|(place, node)| tenant::rate(node.as_table()?, place))
+            .collect::<Option<_>>()?,
         deadline: DeadlineOverride {
             head: deadline.duration("head"),
             idle: deadline.duration("idle"),

@@ -1,6 +1,8 @@
 //! What is left out: `[defaults]` under every service, the scheme's defaults under everything, and an
 //! error for what must be there.
 
+mod infer;
+
 use std::ops::Range;
 use std::path::Path;
 
@@ -11,6 +13,7 @@ use crate::diagnostic::Diagnostic;
 use crate::node::{Fields, Node, Value};
 use crate::read::{Place, Reader};
 use crate::scheme::{Key, Kind, Presence, Table};
+use infer::{infer, settle};
 
 /// Puts `[defaults]` under every service of the file, and takes it out of the file.
 pub(crate) fn spread(file: &mut Fields) {
@@ -23,35 +26,14 @@ pub(crate) fn spread(file: &mut Fields) {
         let Value::Table(service) = &mut field.node.value else {
             continue;
         };
-        infer_health(service);
+        infer(service);
         if let Some(Value::Table(defaults)) = defaults.as_ref().map(|field| &field.node.value) {
             let mut below = defaults.clone();
-            infer_health(&mut below);
+            infer(&mut below);
+            settle(service, &mut below);
             *service = service.over(&below);
         }
     }
-}
-
-/// A health check with a path is of kind `http`, one with a service is of kind `grpc`. Said before
-/// `[defaults]` are put under it, so that `health = "/healthz"` is not taken for a `tcp` check with a path.
-fn infer_health(service: &mut Fields) {
-    let Some(field) = service.field_mut("health") else {
-        return;
-    };
-    let Value::Table(health) = &mut field.node.value else {
-        return;
-    };
-    let kind = match (
-        health.field("kind"),
-        health.field("path"),
-        health.field("service"),
-    ) {
-        (None, Some(path), None) => ("http", path.node.span.clone()),
-        (None, None, Some(service)) => ("grpc", service.node.span.clone()),
-        _ => return,
-    };
-    let node = Node::new(Value::Word(kind.0), kind.1.clone());
-    health.insert("kind", kind.1, node);
 }
 
 /// Fills in the defaults of `table` in `fields`, all the way down, and reports what is missing at `span`.

@@ -73,6 +73,18 @@ fn check_file(path: &Path, kind: FileKind) -> Result<(), Finding> {
                 _ => Ok(()),
             }
         }
+        FileKind::Secret => {
+            let content = read_file(path)?;
+            let text = std::str::from_utf8(&content).map(str::trim);
+            match text {
+                Ok(text) if !text.is_empty() && !text.contains(char::is_control) => Ok(()),
+                _ => Err((
+                    "bad-secret",
+                    format!("{shown} is not one line of text"),
+                    "a file with the value in one line was expected".into(),
+                )),
+            }
+        }
         FileKind::Certificates => {
             let pem = read_file(path)?;
             let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();

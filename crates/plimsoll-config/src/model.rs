@@ -3,6 +3,9 @@
 //! Every value here is valid because it exists: names refer to something, bounds are above zero,
 //! durations are durations. Maps are ordered by name, so that two runs see the same order.
 
+mod protect;
+mod tenant;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,6 +14,9 @@ use std::time::Duration;
 use plimsoll_core::{Class, Mode, Ratio};
 
 use crate::pattern::{HostPattern, PathPattern};
+
+pub use protect::*;
+pub use tenant::*;
 
 /// A whole configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +31,8 @@ pub struct Config {
     pub console_listen: SocketAddr,
     /// Services by name.
     pub services: BTreeMap<String, Service>,
+    /// Tenants by name.
+    pub tenants: BTreeMap<String, Tenant>,
     /// Routes in the order of the file. Names are unique (generated as `route-N` where not given).
     pub routes: Vec<Route>,
 }
@@ -120,6 +128,8 @@ pub struct Limits {
     pub connections_per_address_max: Option<usize>,
     /// HTTP/2 streams per connection.
     pub streams_max: u32,
+    /// What Plimsoll itself may use; `None` = unlimited.
+    pub memory_max: Option<u64>,
 }
 
 /// `[gateway.log]`
@@ -292,43 +302,6 @@ pub enum ObjectiveKind {
     },
 }
 
-/// `[service.NAME.protect]`
-#[derive(Clone, Debug, PartialEq)]
-pub struct Protect {
-    /// Of all protections of this service.
-    pub mode: Mode,
-    /// Bounds in time.
-    pub deadline: Deadline,
-    /// Retries.
-    pub retry: Retry,
-    /// Idle connections kept per endpoint and thread.
-    pub idle_connections_max: usize,
-    /// How long a kept upstream connection may idle.
-    pub idle_connection_time_max: Duration,
-    /// How long a connection may take to be made.
-    pub connect_time_max: Duration,
-}
-
-/// `deadline = { head, idle, total }`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Deadline {
-    /// From the last byte of the request to the response's head; while its body comes, `idle` holds.
-    pub head: Duration,
-    /// Without a byte in either direction, after the head.
-    pub idle: Duration,
-    /// From arrival to the last byte; `None` = unlimited.
-    pub total: Option<Duration>,
-}
-
-/// `retry = { ... }`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retry {
-    /// Whether connect failures are retried on another endpoint.
-    pub mode: Mode,
-    /// Tries in all, the first included.
-    pub attempts: u32,
-}
-
 /// `[[route]]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
@@ -348,6 +321,8 @@ pub struct Route {
     pub class: Class,
     /// A header that names the tenant (lower case).
     pub tenant_header: Option<String>,
+    /// What callers may ask for; none = any number. Names are unique.
+    pub rate: Vec<Rate>,
     /// Overrides of the service's deadline.
     pub deadline: DeadlineOverride,
     /// Changes to the request on its way to the service.

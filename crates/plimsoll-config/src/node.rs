@@ -11,6 +11,7 @@ use plimsoll_core::Ratio;
 use crate::model::{Endpoint, Network};
 use crate::pattern::{HostPattern, PathPattern};
 use crate::scheme::FileKind;
+use crate::unit::Rate;
 
 /// A value and where it is written; a default has the place of the table that lacks it.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub(crate) enum Value {
     Size(u64),
     Percent(Ratio),
     Count(u64),
+    Number(f64),
+    Rate(Rate),
     Bool(bool),
     /// Text of any kind, in normal form (header names in lower case, for example).
     Text(String),
@@ -100,6 +103,14 @@ impl Fields {
         self.node(key)?.as_table()
     }
 
+    /// The same, to be changed.
+    pub(crate) fn table_mut(&mut self, key: &str) -> Option<&mut Fields> {
+        match &mut self.field_mut(key)?.node.value {
+            Value::Table(fields) => Some(fields),
+            _ => None,
+        }
+    }
+
     /// The elements of the array at `key`; none where it is absent or wrong.
     pub(crate) fn list(&self, key: &str) -> &[Node] {
         match self.node(key).map(|node| &node.value) {
@@ -133,6 +144,20 @@ impl Fields {
     pub(crate) fn count<T: TryFrom<u64>>(&self, key: &str) -> Option<T> {
         match self.node(key)?.value {
             Value::Count(count) => T::try_from(count).ok(),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn number(&self, key: &str) -> Option<f64> {
+        match self.node(key)?.value {
+            Value::Number(number) => Some(number),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn rate(&self, key: &str) -> Option<Rate> {
+        match self.node(key)?.value {
+            Value::Rate(rate) => Some(rate),
             _ => None,
         }
     }

@@ -15,7 +15,7 @@ use crate::diagnostic::Diagnostic;
 use crate::nearest::nearest;
 use crate::node::{Fields, Node, Value};
 use crate::scalar::{self, Problem};
-use crate::scheme::{Kind, NameKind, Table, any_of};
+use crate::scheme::{Key, Kind, NameKind, Table, any_of};
 
 /// What a message is about: "`protect.deadline` of service `checkout`".
 #[derive(Clone, Debug, Default)]
@@ -102,7 +102,7 @@ impl Reader<'_> {
                     self.not_in_this_version(key, place);
                     continue;
                 }
-                Some(known) => self.value(&known.kind, value, &place.key(name)),
+                Some(known) => self.key_value(known, value, &place.key(name)),
             };
             fields.insert(name, key.span(), node);
         }
@@ -149,6 +149,19 @@ impl Reader<'_> {
             .label("a key that a later version has")
             .help("leave it out: Plimsoll refuses what it could not obey"),
         );
+    }
+
+    /// The value `toml` of `key`. A zero that is out of range gets the key's advice.
+    fn key_value(&mut self, key: &'static Key, toml: &Spanned<DeValue<'_>>, place: &Place) -> Node {
+        let before = self.diagnostics.len();
+        let node = self.value(&key.kind, toml, place);
+        if let (Some(advice), true) = (key.zero, is_zero(toml.get_ref()))
+            && let Some([only]) = self.diagnostics.get_mut(before..)
+            && only.code == "out-of-range"
+        {
+            only.help = Some(advice.to_owned());
+        }
+        node
     }
 
     /// The value `toml` as `kind`; invalid once it has been reported.
@@ -220,7 +233,7 @@ impl Reader<'_> {
                 } else {
                     place.clone()
                 };
-                let node = self.value(&main.kind, toml, &inner);
+                let node = self.key_value(main, toml, &inner);
                 if matches!(node.value, Value::Invalid) {
                     return Value::Invalid;
                 }
@@ -359,6 +372,17 @@ impl Reader<'_> {
     }
 }
 
+/// Whether it is a number with nothing but zeros, whatever its unit.
+fn is_zero(value: &DeValue<'_>) -> bool {
+    let text = match value {
+        DeValue::Integer(integer) => integer.as_str(),
+        DeValue::Float(float) => float.as_str(),
+        DeValue::String(text) => text,
+        _ => return false,
+    };
+    text.starts_with('0') && !text.contains(|c: char| matches!(c, '1'..='9'))
+}
+
 /// Whether `value` looks like `kind`, so that a message about it should come from there.
 fn suits(kind: &Kind, value: &DeValue<'_>) -> bool {
     match (kind, value) {
@@ -390,7 +414,8 @@ fn element_place(element: &Spanned<DeValue<'_>>, place_in_list: usize, place: &P
     }
 }
 
-fn is_identifier(name: &str) -> bool {
+/// Whether it can be a label of metrics and a part of dotted references.
+pub(crate) fn is_identifier(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && name

@@ -33,8 +33,8 @@ const HEAD: &str = "\
 One TOML file. Written by `plimsoll init`, checked by `plimsoll check FILE`, described for editors by
 `plimsoll schema`. This page is generated from the same description of the keys that checks them.
 
-- Durations, sizes and percentages carry their unit: `\"250ms\"`, `\"1m30s\"` (`ns`, `us`, `ms`, `s`, `m`, `h`, `d`);
-  `\"64KiB\"` (`B`, `KiB`, `MiB`, `GiB`, `TiB`); `\"99.9%\"`.
+- Durations, sizes, percentages and rates carry their unit: `\"250ms\"`, `\"1m30s\"` (`ns`, `us`, `ms`, `s`, `m`, `h`, `d`);
+  `\"64KiB\"` (`B`, `KiB`, `MiB`, `GiB`, `TiB`); `\"99.9%\"`; `\"50/s\"` (`/s`, `/min`, `/h`, `/d`).
 - Where a table has a *main key*, a bare value stands for it: `deadline = \"2s\"` is `deadline = { head = \"2s\" }`.
 - Where an array has one element, it may stand alone, except for `route`.
 - Route beats service beats `[defaults]`: `[defaults.protect]` has the keys of `[service.NAME.protect]`, and so on.
@@ -161,10 +161,10 @@ impl Page {
             } => {
                 let path = format!(
                     "{path}.{}",
-                    if name == "service" {
-                        "NAME"
-                    } else {
+                    if name == "objective" {
                         "OBJECTIVE"
+                    } else {
+                        "NAME"
                     }
                 );
                 self.table(&path, &format!("[{path}]"), table);
@@ -195,6 +195,8 @@ fn value(kind: &'static Kind) -> String {
         Kind::Size { min, max } => format!("size, {} to {}", show_size(*min), show_size(*max)),
         Kind::Percent => "percentage".into(),
         Kind::Count { min, max } => format!("number, {min} to {max}"),
+        Kind::Number { min, max } => format!("number, {min} to {max}, whole or not"),
+        Kind::Rate { .. } => "rate, `\"50/s\"`".into(),
         Kind::Bool => "`true` or `false`".into(),
         Kind::Text => "text".into(),
         Kind::Address => "address, `\"127.0.0.1:8080\"`".into(),
@@ -261,9 +263,14 @@ mod tests {
             "proxy_protocol",
             "server_name",
             "below",
+            "memory_max",
+            "requests_max",
+            "streams_max",
+            "burst",
+            "weight",
         ] {
             assert!(text.contains(&format!("| `{key}` |")), "{key}");
         }
-        assert!(text.contains("`gateway.limits.memory_max`"));
+        assert!(text.contains("`route.cache`"));
     }
 }

@@ -1,8 +1,11 @@
 //! What must hold between values: names that refer to something, keys that do not contradict.
 //!
-//! Elsewhere: what a single value must look like (`scalar`); rules about routes (`rules/routes.rs`).
+//! Elsewhere: what a single value must look like (`scalar`); rules about routes (`rules/routes.rs`),
+//! about protections (`rules/protect.rs`), about tenants and rates (`rules/tenants.rs`).
 
+mod protect;
 mod routes;
+mod tenants;
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -39,6 +42,7 @@ pub(crate) fn check(file: &Fields, diagnostics: &mut Vec<Diagnostic>) {
         check_balance(name, service, diagnostics);
         check_health(name, service, diagnostics);
         check_deadline(name, service, diagnostics);
+        protect::check(name, service, diagnostics);
         let objectives = service
             .table("objective")
             .into_iter()
@@ -53,6 +57,7 @@ pub(crate) fn check(file: &Fields, diagnostics: &mut Vec<Diagnostic>) {
         }
     }
     routes::check(file, services, diagnostics);
+    tenants::check(file, diagnostics);
 }
 
 /// An address that is listened on, what for, and where that is written.

@@ -1,6 +1,8 @@
 //! One value that is not a table or an array, read as a kind of the scheme.
 //!
-//! Elsewhere: where it stands and what it belongs to (`read`).
+//! Elsewhere: where it stands and what it belongs to (`read`); numbers (`scalar/number.rs`).
+
+mod number;
 
 use std::path::Path;
 
@@ -12,7 +14,8 @@ use crate::nearest::nearest;
 use crate::node::Value;
 use crate::pattern::{HostPattern, HostPatternError, PathPattern};
 use crate::scheme::{FileKind, Kind, Word};
-use crate::unit::{self, UnitError, show_duration, show_size};
+use crate::unit::{self, show_duration, show_size};
+use number::{count, number, number_instead_of_text, out_of_range, quoted, unit_problem};
 
 /// What is wrong with a value, without the subject: "has no unit".
 #[derive(Debug)]
@@ -65,6 +68,15 @@ impl Problem {
                 Kind::Count { .. } if text.parse::<u64>().is_ok() => problem.instead(&**text),
                 _ => problem,
             },
+            // A status is a word here: `[502]` is `["502"]`.
+            DeValue::Integer(integer) => match kind {
+                Kind::Either { words, .. }
+                    if words.iter().any(|word| word.word == integer.as_str()) =>
+                {
+                    problem.instead(quoted(integer.as_str().to_owned()))
+                }
+                _ => problem,
+            },
             _ => problem,
         }
     }
@@ -101,6 +113,7 @@ pub(crate) fn read(kind: &Kind, value: &DeValue<'_>, folder: &Path) -> Result<Va
             other => Err(Problem::wrong_type(kind, other)),
         },
         Kind::Count { min, max } => count(kind, value, *min, *max),
+        Kind::Number { min, max } => number(kind, value, *min, *max),
         Kind::HeaderCondition => match value {
             DeValue::Boolean(true) => Ok(Value::Present),
             DeValue::Boolean(false) => Err(Problem::new(
@@ -118,57 +131,6 @@ pub(crate) fn read(kind: &Kind, value: &DeValue<'_>, folder: &Path) -> Result<Va
             other => Err(Problem::wrong_type(kind, other)),
         },
     }
-}
-
-fn count(kind: &Kind, value: &DeValue<'_>, min: u64, max: u64) -> Result<Value, Problem> {
-    let DeValue::Integer(integer) = value else {
-        return Err(Problem::wrong_type(kind, value));
-    };
-    let digits = integer.as_str().replace('_', "");
-    match u64::from_str_radix(&digits, integer.radix()) {
-        Ok(count) if (min..=max).contains(&count) => Ok(Value::Count(count)),
-        _ => Err(Problem::new(
-            "out-of-range",
-            "is out of range",
-            format!("a number from {min} to {max} was expected"),
-        )),
-    }
-}
-
-/// A number where the kind is written as text: mostly, the unit was forgotten.
-fn number_instead_of_text(kind: &Kind, value: &DeValue<'_>) -> Problem {
-    let number = match value {
-        DeValue::Integer(integer) if integer.radix() == 10 => integer.as_str().replace('_', ""),
-        DeValue::Float(float) => float.as_str().replace('_', ""),
-        _ => return Problem::wrong_type(kind, value),
-    };
-    let read = match kind {
-        Kind::Duration { .. } => unit::duration(&number).map(|_| ()),
-        Kind::Size { .. } => unit::size(&number).map(|_| ()),
-        Kind::Percent => unit::percent(&number).map(|_| ()),
-        Kind::Address if number.parse::<u16>().is_ok() => {
-            let label = format!("a number; {} was expected", kind.expected());
-            return Problem::new("bad-address", "is a port without an address", label)
-                .instead(format!("\"127.0.0.1:{number}\""));
-        }
-        _ => return Problem::wrong_type(kind, value),
-    };
-    match read {
-        Err(UnitError::NoUnit { suggestion }) => missing_unit(kind, "a number", suggestion),
-        _ => Problem::wrong_type(kind, value),
-    }
-}
-
-fn missing_unit(kind: &Kind, found: &str, suggestion: Option<String>) -> Problem {
-    let label = format!("{found}; {} was expected", kind_name(kind));
-    Problem {
-        instead: suggestion.map(quoted),
-        ..Problem::new("missing-unit", "has no unit", label)
-    }
-}
-
-fn quoted(text: String) -> String {
-    format!("\"{text}\"")
 }
 
 fn text_value(kind: &Kind, text: &str, folder: &Path) -> Result<Value, Problem> {
@@ -194,6 +156,15 @@ fn text_value(kind: &Kind, text: &str, folder: &Path) -> Result<Value, Problem> 
         Kind::Percent => unit::percent(text)
             .map(Value::Percent)
             .map_err(|error| unit_problem(kind, error)),
+        Kind::Rate { zero } => match unit::rate(text) {
+            Ok(rate) if rate.count == 0.0 && !zero => Err(Problem::new(
+                "out-of-range",
+                "is zero",
+                "more than none was expected",
+            )),
+            Ok(rate) => Ok(Value::Rate(rate)),
+            Err(error) => Err(unit_problem(kind, error)),
+        },
         Kind::Text => match text {
             "" => Err(Problem::new(
                 "empty-text",
@@ -250,57 +221,6 @@ fn text_value(kind: &Kind, text: &str, folder: &Path) -> Result<Value, Problem> 
         Kind::Method => method(text),
         Kind::File(file) => file_path(*file, text, folder),
         _ => Err(Problem::wrong_type(kind, &DeValue::String(text.into()))),
-    }
-}
-
-fn out_of_range(is_zero: bool, min: &str, max: &str) -> Problem {
-    let what = if is_zero {
-        "is zero"
-    } else {
-        "is out of range"
-    };
-    Problem::new(
-        "out-of-range",
-        what,
-        format!("from {min} to {max} was expected"),
-    )
-}
-
-fn unit_problem(kind: &Kind, error: UnitError) -> Problem {
-    let expected = kind.expected();
-    match error {
-        UnitError::NoNumber => Problem::new(
-            "wrong-type",
-            format!("is not {}", kind_name(kind)),
-            format!("{expected} was expected"),
-        ),
-        UnitError::NoUnit { suggestion } => missing_unit(kind, "a number in quotes", suggestion),
-        UnitError::WrongUnit { unit, suggestion } => {
-            let units = match kind {
-                Kind::Duration { .. } => "ns, us, ms, s, m, h or d",
-                Kind::Size { .. } => "B, KiB, MiB, GiB or TiB",
-                _ => "%",
-            };
-            let what = format!(
-                "has the unit `{unit}`, which is no unit of {}",
-                kind_name(kind)
-            );
-            let label = format!("the number must be followed by {units}, without a space");
-            Problem {
-                instead: suggestion.map(quoted),
-                ..Problem::new("wrong-unit", what, label)
-            }
-        }
-        UnitError::OutOfRange if matches!(kind, Kind::Percent) => Problem::new(
-            "out-of-range",
-            "is out of range",
-            "a percentage from 0% to 100% was expected",
-        ),
-        UnitError::OutOfRange => Problem::new(
-            "out-of-range",
-            "is out of range",
-            "more, or finer, than can be counted",
-        ),
     }
 }
 

@@ -68,7 +68,8 @@ fn to_json(value: &DeValue<'_>) -> Option<Value> {
                 .collect::<Option<_>>()?,
         ),
         DeValue::Table(_) => json!({}),
-        DeValue::Float(_) | DeValue::Datetime(_) => return None,
+        DeValue::Float(float) => json!(float.as_str().parse::<f64>().ok()?),
+        DeValue::Datetime(_) => return None,
     })
 }
 
@@ -82,6 +83,8 @@ fn kind(of: &'static Kind) -> Value {
         Kind::Size { .. } => text(r"^[0-9]+(\.[0-9]+)?(B|KiB|MiB|GiB|TiB)$", "64KiB"),
         Kind::Percent => text(r"^[0-9]+(\.[0-9]+)?%$", "99.9%"),
         Kind::Count { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
+        Kind::Number { min, max } => json!({ "type": "number", "minimum": min, "maximum": max }),
+        Kind::Rate { .. } => text(r"^[0-9]+(\.[0-9]+)?/(s|min|h|d)$", "50/s"),
         Kind::Bool => json!({ "type": "boolean" }),
         Kind::Text => json!({ "type": "string", "minLength": 1 }),
         Kind::Address => text(r"^.+:[0-9]+$", "127.0.0.1:8080"),
@@ -150,11 +153,6 @@ mod tests {
             gateway["properties"]["limits"]["properties"]["headers_max"]["maximum"],
             256
         );
-        assert!(
-            gateway["properties"]["limits"]["properties"]
-                .get("memory_max")
-                .is_none()
-        );
         assert!(schema["properties"].get("governor").is_none());
         let service = &schema["properties"]["service"]["additionalProperties"];
         assert_eq!(service["required"], json!(["endpoints"]));
@@ -164,5 +162,12 @@ mod tests {
             "http1"
         );
         assert!(schema["properties"]["defaults"].get("required").is_none());
+        let protect = &service["properties"]["protect"]["properties"];
+        let limiter = &protect["limiter"]["anyOf"][0]["properties"];
+        assert_eq!(limiter["kind"]["anyOf"][0]["const"], "adaptive");
+        assert_eq!(limiter["max"]["default"], 1000);
+        assert!(limiter["limit"].get("default").is_none());
+        let tenant = &schema["properties"]["tenant"]["additionalProperties"]["anyOf"][0];
+        assert_eq!(tenant["properties"]["weight"]["default"], 1.0);
     }
 }

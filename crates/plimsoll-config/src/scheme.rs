@@ -42,6 +42,8 @@ pub(crate) struct Key {
     pub(crate) doc: &'static str,
     /// What its absence means.
     pub(crate) presence: Presence,
+    /// What to write instead of a zero that is out of range.
+    pub(crate) zero: Option<&'static str>,
 }
 
 impl Key {
@@ -52,6 +54,7 @@ impl Key {
             kind,
             doc,
             presence: Presence::Optional,
+            zero: None,
         }
     }
 
@@ -67,6 +70,12 @@ impl Key {
         self
     }
 
+    /// With this advice to who writes a zero, where that is out of range.
+    pub(crate) const fn zero(mut self, advice: &'static str) -> Self {
+        self.zero = Some(advice);
+        self
+    }
+
     /// A key of the scheme whose feature is not in this version.
     pub(crate) const fn later(name: &'static str) -> Self {
         Self {
@@ -74,6 +83,7 @@ impl Key {
             kind: Kind::Later,
             doc: "",
             presence: Presence::Optional,
+            zero: None,
         }
     }
 
@@ -119,6 +129,18 @@ pub(crate) enum Kind {
         min: u64,
         /// The largest allowed.
         max: u64,
+    },
+    /// A number within bounds, whole or not.
+    Number {
+        /// The smallest allowed.
+        min: f64,
+        /// The largest allowed.
+        max: f64,
+    },
+    /// `"50/s"`
+    Rate {
+        /// Whether none at all is allowed.
+        zero: bool,
     },
     /// `true` or `false`
     Bool,
@@ -197,6 +219,8 @@ pub(crate) enum FileKind {
     Certificates,
     /// A PEM private key.
     Key,
+    /// A secret in one line.
+    Secret,
 }
 
 /// What the name of a map's entry may be.
@@ -222,6 +246,8 @@ impl Kind {
             Self::Size { .. } => "a size such as \"64KiB\"".into(),
             Self::Percent => "a percentage such as \"99.9%\"".into(),
             Self::Count { .. } => "a whole number".into(),
+            Self::Number { .. } => "a number".into(),
+            Self::Rate { .. } => "a rate such as \"50/s\"".into(),
             Self::Bool => "`true` or `false`".into(),
             Self::Text => "a text".into(),
             Self::Address => "an address with a port, such as \"127.0.0.1:8080\"".into(),

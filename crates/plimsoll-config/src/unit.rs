@@ -1,6 +1,7 @@
-//! Values with a unit: durations, sizes, percentages.
+//! Values with a unit: durations, sizes, percentages, rates.
 //!
-//! Units: durations in nanoseconds inside; sizes in bytes, binary prefixes only; percentages as shares.
+//! Units: durations in nanoseconds inside; sizes in bytes, binary prefixes only; percentages as shares;
+//! rates as a count and what it is over.
 
 use std::time::Duration;
 
@@ -44,6 +45,33 @@ const SIZES: [(&str, u128); 5] = [
     ("KiB", 1 << 10),
     ("B", 1),
 ];
+
+/// The time that a rate's count is over, in seconds.
+const RATES: [(&str, f64); 4] = [
+    ("/s", 1.0),
+    ("/min", 60.0),
+    ("/h", 3_600.0),
+    ("/d", 86_400.0),
+];
+
+/// The largest count of a rate. Far above what a process can serve, far below where a count loses ones.
+pub(crate) const RATE_COUNT_MAX: f64 = 1e9;
+
+/// So many over so long; none, or at least one in a day.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Rate {
+    /// How many.
+    pub(crate) count: f64,
+    /// Over how many seconds.
+    pub(crate) seconds: f64,
+}
+
+impl Rate {
+    /// How many in one second.
+    pub(crate) fn per_second(self) -> f64 {
+        self.count / self.seconds
+    }
+}
 
 /// `"250ms"`, `"1.5s"`, `"1m30s"`: numbers with units, the larger unit first.
 pub(crate) fn duration(text: &str) -> Result<Duration, UnitError> {
@@ -128,6 +156,33 @@ pub(crate) fn percent(text: &str) -> Result<Ratio, UnitError> {
     Ratio::try_from(share).map_err(|_| UnitError::OutOfRange)
 }
 
+/// `"50/s"`, `"1000/min"`, `"0.5/h"`
+pub(crate) fn rate(text: &str) -> Result<Rate, UnitError> {
+    let (number, unit, tail) = take(text).ok_or(UnitError::NoNumber)?;
+    if unit.is_empty() && tail.is_empty() {
+        return Err(UnitError::NoUnit {
+            suggestion: Some(format!("{number}/s")),
+        });
+    }
+    let unit = format!("{unit}{tail}");
+    let Some((_, seconds)) = RATES.iter().find(|(name, _)| *name == unit) else {
+        let suggestion = rate_unit_meant(&unit).map(|meant| format!("{number}{meant}"));
+        return Err(UnitError::WrongUnit {
+            unit: unit.trim().to_owned(),
+            suggestion,
+        });
+    };
+    let rate = Rate {
+        count: number.parse().map_err(|_| UnitError::NoNumber)?,
+        seconds: *seconds,
+    };
+    let rare = rate.count > 0.0 && rate.per_second() < 1.0 / 86_400.0;
+    if rare || rate.count > RATE_COUNT_MAX {
+        return Err(UnitError::OutOfRange);
+    }
+    Ok(rate)
+}
+
 /// A number, which may be meant as a share, as the percentage it probably means.
 fn share_as_percent(number: &str) -> String {
     match number.parse::<f64>() {
@@ -195,6 +250,19 @@ fn size_unit_meant(unit: &str) -> Option<&'static str> {
         "m" | "mb" | "mib" | "mi" => "MiB",
         "g" | "gb" | "gib" | "gi" => "GiB",
         "t" | "tb" | "tib" | "ti" => "TiB",
+        _ => return None,
+    })
+}
+
+fn rate_unit_meant(unit: &str) -> Option<&'static str> {
+    let lower = unit.trim().to_ascii_lowercase();
+    let over = lower.trim_start_matches('/').trim_start_matches("per ");
+    Some(match over.trim() {
+        "s" | "sec" | "second" | "seconds" | "rps" | "r/s" => "/s",
+        // Durations have `m` for a minute, where a `/m` would read as a month to some.
+        "m" | "min" | "mins" | "minute" | "minutes" | "rpm" | "r/m" => "/min",
+        "h" | "hr" | "hour" | "hours" => "/h",
+        "d" | "day" | "days" => "/d",
         _ => return None,
     })
 }
@@ -296,6 +364,36 @@ mod tests {
         assert_eq!(percent("0.999"), Err(none("99.9%")));
         assert_eq!(percent("99.9 %"), Err(wrong("%", Some("99.9%"))));
         assert_eq!(percent("101%"), Err(UnitError::OutOfRange));
+    }
+
+    #[track_caller]
+    fn check_rate(text: &str, expected: Result<f64, UnitError>) {
+        assert_eq!(rate(text).map(Rate::per_second), expected, "{text}");
+    }
+
+    #[test]
+    fn rates_are_counts_over_a_time() {
+        check_rate("50/s", Ok(50.0));
+        check_rate("90/min", Ok(1.5));
+        check_rate("7200/h", Ok(2.0));
+        check_rate("1/d", Ok(1.0 / 86_400.0));
+        check_rate("0.5/s", Ok(0.5));
+        check_rate("0/s", Ok(0.0));
+        check_rate("0.5/d", Err(UnitError::OutOfRange));
+        check_rate("1000000001/s", Err(UnitError::OutOfRange));
+    }
+
+    #[test]
+    fn a_rate_without_its_unit_is_told_what_to_write() {
+        check_rate("50", Err(none("50/s")));
+        check_rate("50s", Err(wrong("s", Some("50/s"))));
+        check_rate("50rps", Err(wrong("rps", Some("50/s"))));
+        check_rate("50/m", Err(wrong("/m", Some("50/min"))));
+        check_rate("50 / s", Err(wrong("/ s", Some("50/s"))));
+        check_rate("50 per hour", Err(wrong("per hour", Some("50/h"))));
+        check_rate("50/10s", Err(wrong("/10s", None)));
+        check_rate("-5/s", Err(UnitError::NoNumber));
+        check_rate("", Err(UnitError::NoNumber));
     }
 
     #[test]

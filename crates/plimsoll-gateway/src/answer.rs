@@ -168,6 +168,10 @@ pub(crate) fn send_own(
             for (name, value) in &answer.fields {
                 write_field(out, name.as_bytes(), value.as_bytes());
             }
+            if let Some(seconds) = answer.retry_after {
+                let mut number = itoa::Buffer::new();
+                write_field(out, b"Retry-After", number.format(seconds).as_bytes());
+            }
             write_field(out, b"Plimsoll-Decision", decision.as_bytes());
             if answer.status != 204 {
                 write_content_length(out, body.len() as u64);
@@ -184,6 +188,9 @@ pub(crate) fn send_own(
             let mut head = http::Response::new(());
             let fields: &mut HeaderMap = head.headers_mut();
             append(fields, b"plimsoll-decision", decision.as_bytes());
+            if let Some(seconds) = answer.retry_after {
+                fields.insert(http::header::RETRY_AFTER, seconds.into());
+            }
             for (name, value) in &answer.fields {
                 append(fields, name.as_bytes(), value.as_bytes());
             }

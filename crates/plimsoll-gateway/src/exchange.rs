@@ -7,15 +7,19 @@ mod attempt;
 mod relay;
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::Poll;
 
-use plimsoll_core::Instant;
+use plimsoll_core::{Instant, ServiceId, never};
 use plimsoll_http1::{Framing, Name, RequestHead, ResponseHead};
 use plimsoll_lifecycle::{Arrival, Attempt, AttemptEnd, Call, Verdict};
 use plimsoll_measure::Cause;
+use plimsoll_policy::{Refusal, Ticket};
 use plimsoll_upstream::{Endpoint, Http1Connection};
 
 use crate::access;
+use crate::admission::Ended;
 use crate::answer::{self, Keep};
 use crate::heads::Facts;
 use crate::peer::Peer;
@@ -44,6 +48,14 @@ pub(crate) struct Exchange<'a> {
     pub(crate) call: Call<ThreadEffects>,
     pub(crate) facts: Facts,
     pub(crate) status: u16,
+}
+
+/// What came of waiting for a permit.
+enum Waited {
+    Permit,
+    Refused(Refusal),
+    /// The client went.
+    Gone,
 }
 
 /// Body bytes so far.
@@ -79,7 +91,7 @@ pub(crate) async fn serve(
         answer: None,
         max_forwards: None,
     };
-    let arrival = call.admit(&mut request);
+    let arrival = call.admit(thread.clock.now(), &mut request);
     let facts = request.facts(down.is_http2());
     let answer = request.answer.take();
     let mut exchange = Exchange {
@@ -92,8 +104,22 @@ pub(crate) async fn serve(
     };
     let service = match arrival {
         Arrival::Proceed(service) => service,
+        Arrival::Wait(service, ticket) => {
+            match exchange.wait_for_permit(down, service, ticket, timer).await {
+                Waited::Permit => service,
+                Waited::Refused(refusal) => {
+                    let answer = Answer::of_refusal(&refusal);
+                    return exchange.answer(down, answer, timer).await;
+                }
+                Waited::Gone => return exchange.gone(),
+            }
+        }
         Arrival::Answer(cause) => {
-            let answer = answer.unwrap_or_else(|| Answer::of_cause(cause));
+            let refusal = exchange.refusal();
+            let answer = answer.unwrap_or_else(|| match refusal {
+                Some(refusal) => Answer::of_refusal(&refusal),
+                None => Answer::of_cause(cause),
+            });
             return exchange.answer(down, answer, timer).await;
         }
     };
@@ -254,6 +280,56 @@ impl Exchange<'_> {
         )
     }
 
+    /// Why admission refused the call, if it just did.
+    fn refusal(&self) -> Option<Refusal> {
+        let service = self.call.settlement().service?;
+        self.plan.guards.get(service.index())?.take_refusal()
+    }
+
+    /// Waits for a permit, for as long as the queue lets it.
+    async fn wait_for_permit(
+        &mut self,
+        down: &mut Peer,
+        service: ServiceId,
+        ticket: Ticket,
+        timer: &mut Timer,
+    ) -> Waited {
+        let Some(guard) = self.plan.guards.get(service.index()) else {
+            never!(self.plan.guards.len() <= service.index());
+            return Waited::Gone;
+        };
+        let ended = poll_fn(|cx| {
+            loop {
+                if let Poll::Ready(ended) = guard.poll_ended(ticket, cx) {
+                    return Poll::Ready(Some(ended));
+                }
+                if self.head.framing() == Framing::None && down.poll_gone(cx).is_ready() {
+                    return Poll::Ready(None);
+                }
+                let Some(expiry) = guard.next_expiry() else {
+                    return Poll::Pending;
+                };
+                if timer.poll_at(cx, expiry).is_pending() {
+                    return Poll::Pending;
+                }
+                guard.expire(self.thread, self.thread.clock.now());
+            }
+        })
+        .await;
+        let now = self.thread.clock.now();
+        match ended {
+            Some(Ended::Go) => {
+                self.call.on_permit(now);
+                Waited::Permit
+            }
+            Some(Ended::Refused(refusal)) => {
+                self.call.on_refused(now);
+                Waited::Refused(refusal)
+            }
+            None => Waited::Gone,
+        }
+    }
+
     /// The client went away: nothing is to be answered.
     fn gone(&mut self) -> Served {
         let now = self.thread.clock.now();
@@ -291,9 +367,9 @@ impl Exchange<'_> {
     /// Writes what is left to the client, within the idle time.
     async fn flush(&self, down: &mut Peer, keep: Keep, timer: &mut Timer) -> Served {
         let deadline = self.thread.clock.now() + self.plan.plan.config.gateway.limits.idle_time_max;
-        let flushed = std::future::poll_fn(|cx| {
-            if let std::task::Poll::Ready(result) = down.poll_flush(cx) {
-                return std::task::Poll::Ready(result.is_ok());
+        let flushed = poll_fn(|cx| {
+            if let Poll::Ready(result) = down.poll_flush(cx) {
+                return Poll::Ready(result.is_ok());
             }
             timer.poll_at(cx, deadline).map(|()| false)
         })

@@ -17,9 +17,11 @@ use tokio::runtime::LocalOptions;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
+use crate::admission::dispatch_when_woken;
 use crate::listener::BoundListener;
 use crate::log::AccessLogSender;
 use crate::plan::Plan;
+use crate::protection::Protection;
 use crate::server::accept;
 use crate::thread::{Shared, Thread};
 use crate::tls::{self, ServerTlsError};
@@ -112,7 +114,7 @@ impl Gateway {
         log: &AccessLogSender,
         seed: u64,
     ) -> Result<Self, GatewayError> {
-        let shared = Arc::new(Shared::new(plan));
+        let shared = Arc::new(Shared::new(plan, threads));
         let mut handles = Vec::with_capacity(threads);
         for index in 0..threads {
             let (sender, receiver) = unbounded_channel();
@@ -291,6 +293,11 @@ impl Gateway {
             .count()
     }
 
+    /// The control half of the guards of all services; [`Protection::apply`] gives it a plan.
+    pub fn protection(&self) -> Protection {
+        Protection::new(Arc::clone(&self.shared))
+    }
+
     /// Figures as of now.
     pub fn stats(&self) -> GatewayStats {
         GatewayStats {
@@ -331,6 +338,7 @@ fn run_thread(
 async fn serve_commands(thread: Rc<Thread>, mut commands: UnboundedReceiver<Command>) {
     let log = Rc::clone(&thread);
     tokio::task::spawn_local(async move { log.log.run().await });
+    tokio::task::spawn_local(dispatch_when_woken(Rc::clone(&thread)));
     let mut sweep = tokio::time::interval(Duration::from_secs(1));
     loop {
         tokio::select! {

@@ -6,6 +6,7 @@
 //! [`Plan`] that is swapped whole.
 
 mod access;
+mod admission;
 mod answer;
 mod exchange;
 mod forwarded;
@@ -15,6 +16,7 @@ mod listener;
 mod log;
 mod peer;
 mod plan;
+mod protection;
 mod protocol;
 mod proxy_protocol;
 mod refusal;
@@ -30,5 +32,6 @@ pub use gateway::{Gateway, GatewayError, GatewayStats};
 pub use listener::{BindError, BoundListener, bind};
 pub use log::{AccessLogError, AccessLogSender, AccessLogWriter};
 pub use plan::{Plan, RoutePlan, ServicePlan, ServiceShared, objective_specs};
+pub use protection::{GuardView, PROTECTION_TICK, Protection};
 pub use router::{Match, Router, path_is_ambiguous};
 pub use tls::ServerTlsError;

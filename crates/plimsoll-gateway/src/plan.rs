@@ -2,41 +2,36 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use plimsoll_config::{Config, HashKey, Redirect, Rewrite, Route, RouteAction, Service};
-use plimsoll_core::{Class, Mode, RouteId, ServiceId, never};
+use plimsoll_core::never;
+use plimsoll_core::{Class, Mode, RouteId, ServiceId};
 use plimsoll_http1::HeadLimits;
-use plimsoll_lifecycle::Bounds;
+use plimsoll_lifecycle::{Bounds, GuardParameters, GuardShared};
 use plimsoll_measure::{ObjectiveSpec, Registry, Series, Sli};
+use plimsoll_policy::{AdmissionParameters, GROUPS};
 use plimsoll_upstream::{Cluster, Clusters};
 
 use crate::router::Router;
 
-/// Requests in flight at a service, over all threads. One for each service name, for as long as the
-/// process lives.
-#[derive(Debug, Default)]
-#[repr(align(64))]
+/// What all threads share about a service. One for each service name, for as long as the process lives.
+#[derive(Debug)]
 pub struct ServiceShared {
-    in_flight: AtomicU32,
+    /// Limit, queues, budgets.
+    pub guard: Arc<GuardShared>,
 }
 
 impl ServiceShared {
-    /// How many there are.
-    pub fn in_flight(&self) -> u32 {
-        self.in_flight.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn enter(&self) {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn leave(&self) {
-        if never!(self.in_flight.load(Ordering::Relaxed) == 0) {
-            return;
+    fn new(threads: usize, parameters: &GuardParameters) -> Self {
+        Self {
+            guard: Arc::new(GuardShared::new(threads, parameters)),
         }
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Permits in use: requests in flight, without streams and tunnels.
+    pub fn in_flight(&self) -> u32 {
+        self.guard.admission.in_flight()
     }
 }
 
@@ -51,8 +46,10 @@ pub struct ServicePlan {
     pub series: Arc<Series>,
     /// Those of its endpoints, in their order.
     pub endpoint_series: Vec<Arc<Series>>,
-    /// Requests in flight.
+    /// What all threads share.
     pub shared: Arc<ServiceShared>,
+    /// What its guard is set to.
+    pub guard: GuardParameters,
     /// Whether its policies act; if not, they decide and count, or do nothing.
     pub enforces: bool,
     /// What a consistent hash is taken of.
@@ -74,6 +71,8 @@ pub struct RoutePlan {
     pub class: Class,
     /// The header that names the tenant.
     pub tenant_header: Option<String>,
+    /// Its group among the routes of its service: the latencies of groups are kept apart.
+    pub group: u8,
     /// Bounds of its calls.
     pub bounds: Bounds,
     /// Changes to heads; `None` = none.
@@ -126,6 +125,7 @@ impl Plan {
                 never!(clusters.cluster(name).is_none());
                 continue;
             };
+            let guard = guard_parameters(&config, service);
             services.push(ServicePlan {
                 name: name.clone(),
                 cluster: Arc::clone(cluster),
@@ -135,7 +135,12 @@ impl Plan {
                     .iter()
                     .map(|endpoint| registry.endpoint(name, &endpoint.name))
                     .collect(),
-                shared: Arc::clone(shared.entry(name.clone()).or_default()),
+                shared: Arc::clone(
+                    shared.entry(name.clone()).or_insert_with(|| {
+                        Arc::new(ServiceShared::new(registry.threads(), &guard))
+                    }),
+                ),
+                guard,
                 enforces: enforces(&config, service),
                 hash_key: match &service.balance {
                     plimsoll_config::Balance::ConsistentHash(key) => Some(key.clone()),
@@ -143,11 +148,17 @@ impl Plan {
                 },
             });
         }
-        let routes = config
-            .routes
-            .iter()
-            .map(|route| route_plan(&config, route, &services, registry))
-            .collect();
+        let mut routes: Vec<RoutePlan> = Vec::new();
+        for route in &config.routes {
+            let mut plan = route_plan(&config, route, &services, registry);
+            // The last group is for all that are left.
+            let before = routes
+                .iter()
+                .filter(|it| it.service == plan.service)
+                .count();
+            plan.group = u8::try_from(before.min(GROUPS - 1)).unwrap_or(0);
+            routes.push(plan);
+        }
         Self {
             router: Router::new(&config.routes),
             services,
@@ -168,6 +179,30 @@ impl Plan {
 
     pub(crate) fn route(&self, id: RouteId) -> Option<&RoutePlan> {
         self.routes.get(id.index())
+    }
+}
+
+/// The first latency objective: what the limiter works for.
+fn latency_objective(service: &Service) -> Option<Duration> {
+    let below = |objective: &plimsoll_config::Objective| match objective.kind {
+        plimsoll_config::ObjectiveKind::Latency { below } => Some(below),
+        plimsoll_config::ObjectiveKind::Availability => None,
+    };
+    service.objectives.values().filter_map(below).min()
+}
+
+fn guard_parameters(config: &Config, service: &Service) -> GuardParameters {
+    GuardParameters {
+        admission: AdmissionParameters {
+            mode: if enforces(config, service) {
+                Mode::Enforce
+            } else {
+                Mode::Observe
+            },
+            objective: latency_objective(service),
+            deadline: service.protect.deadline.head,
+            ..AdmissionParameters::default()
+        },
     }
 }
 
@@ -219,6 +254,7 @@ fn route_plan(
         redirect,
         class: route.class,
         tenant_header: route.tenant_header.clone(),
+        group: 0,
         bounds,
         rewrite: (route.rewrite != Rewrite::default()).then(|| Box::new(route.rewrite.clone())),
     }

@@ -1,6 +1,6 @@
 //! HTTP's side of a call's first stages: whom to believe, which route, who calls.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use plimsoll_core::RouteId;
@@ -64,11 +64,7 @@ impl HttpRequest<'_> {
         Facts {
             trusted: self.trusted,
             peer,
-            client: if self.trusted {
-                forwarded::client_address(peer, fields, &self.plan().config.gateway.trusted)
-            } else {
-                peer
-            },
+            client: self.client(),
             tls: self.connection.tls,
             request_id,
             trace: match inbound {
@@ -80,6 +76,28 @@ impl HttpRequest<'_> {
                 && trace::tracestate_can_pass(fields),
             max_forwards: self.max_forwards,
             http2,
+        }
+    }
+
+    /// The address of the client: the peer, or who is behind it if it is trusted.
+    fn client(&self) -> IpAddr {
+        let peer = self.connection.peer.ip();
+        if self.trusted {
+            let trusted = &self.plan().config.gateway.trusted;
+            forwarded::client_address(peer, &self.head.fields, trusted)
+        } else {
+            peer
+        }
+    }
+
+    /// One client: an IPv4 address, or an IPv6 network of 64 bits, since whoever has one has all of it.
+    fn address_key(&self) -> u64 {
+        match self.client() {
+            IpAddr::V4(address) => plimsoll_policy::hash_key(&address.octets()),
+            IpAddr::V6(address) => {
+                let network = address.octets();
+                plimsoll_policy::hash_key(network.get(..8).unwrap_or_default())
+            }
         }
     }
 
@@ -278,7 +296,9 @@ impl Protocol for HttpRequest<'_> {
         let Some(plan) = self.plan().route(route) else {
             return Identity {
                 class: plimsoll_core::Class::default(),
-                tenant: None,
+                tenant: 0,
+                weight: 1.0,
+                group: 0,
                 bounds: Bounds {
                     head: std::time::Duration::from_secs(30),
                     idle: std::time::Duration::from_secs(60),
@@ -291,11 +311,17 @@ impl Protocol for HttpRequest<'_> {
             .tenant_header
             .as_ref()
             .and_then(|name| self.head.fields.get_named(name.as_bytes()))
-            .map(plimsoll_policy::hash_key);
+            .map_or_else(|| self.address_key(), plimsoll_policy::hash_key);
         Identity {
             class: plan.class,
             tenant,
+            weight: 1.0,
+            group: plan.group,
             bounds: plan.bounds,
         }
+    }
+
+    fn rate_limit(&mut self, _route: RouteId, _identity: &Identity) -> Option<Cause> {
+        None
     }
 }

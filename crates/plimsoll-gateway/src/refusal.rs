@@ -3,6 +3,7 @@
 //! Sources: RFC 9457 (problem details), RFC 9651 (the syntax of `Plimsoll-Decision`).
 
 use plimsoll_measure::Cause;
+use plimsoll_policy::{Refusal, RefusalReason};
 
 /// An answer of Plimsoll's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub(crate) struct Answer {
     /// The short word in `Plimsoll-Decision`.
     pub(crate) reason: &'static str,
     /// Further fields, with names in lower case.
+    /// When it may be worth asking again, in seconds.
+    pub(crate) retry_after: Option<u64>,
     pub(crate) fields: Vec<(&'static str, String)>,
 }
 
@@ -31,6 +34,7 @@ impl Answer {
             cause,
             detail: detail.into(),
             reason,
+            retry_after: None,
             fields: Vec::new(),
         }
     }
@@ -42,6 +46,7 @@ impl Answer {
             cause: Cause::Local,
             detail: Cow::Borrowed(""),
             reason: "local",
+            retry_after: None,
             fields,
         }
     }
@@ -58,20 +63,56 @@ impl Answer {
             Cause::Connect => (502, "The service could not be connected to."),
             Cause::BadResponse => (502, "The answer of the service is not valid HTTP."),
             Cause::NoEndpoint => (503, "The service has no endpoint that can be addressed."),
+            Cause::Shed => (
+                503,
+                "More asks for the service than it can carry: try again later.",
+            ),
+            Cause::QueueTimeout => (503, "The service did not become free in time."),
+            Cause::Deadline => (
+                504,
+                "The time that is left does not suffice for the service.",
+            ),
+            Cause::Throttled => (
+                503,
+                "The service refuses or fails too much of what it is sent.",
+            ),
+            Cause::Bulkhead => (503, "As much of this service is open or waiting as may be."),
+            Cause::Overloaded => (503, "Plimsoll itself is at its bounds."),
             Cause::BadRequest => (400, "The request can't be sent on to the service."),
             _ => (502, "The service closed the connection before it answered."),
         };
         Self::refuse(status, cause, cause.name(), detail)
     }
 
+    /// What a request is answered that admission refused.
+    pub(crate) fn of_refusal(refusal: &Refusal) -> Self {
+        let cause = plimsoll_lifecycle::refusal_cause(refusal.reason);
+        let mut answer = Self::of_cause(cause);
+        // Whole seconds (RFC 9110 section 10.2.3); less than one is said as one.
+        let retry = refusal.retry_after.as_secs_f64().ceil().clamp(1.0, 60.0) as u64;
+        answer.retry_after = Some(retry);
+        answer.reason = match refusal.reason {
+            RefusalReason::OverCapacity => "over-capacity",
+            RefusalReason::QueueFull => "queue-full",
+            RefusalReason::QueueTimeout => "queue-timeout",
+            RefusalReason::Deadline => "deadline",
+        };
+        answer
+    }
+
     /// The value of `Plimsoll-Decision` in its public form.
     pub(crate) fn decision(&self, request_id: &str) -> String {
         let word = match self.cause {
             Cause::Local => "answered",
+            Cause::Shed | Cause::QueueTimeout | Cause::Throttled | Cause::Overloaded => "shed",
+            Cause::Deadline | Cause::Bulkhead | Cause::RateLimited => "refused",
             _ if self.status >= 502 => "failed",
             _ => "refused",
         };
-        format!("{word}; reason={}; id=\"{request_id}\"", self.reason)
+        let retry = self
+            .retry_after
+            .map_or_else(String::new, |seconds| format!("; retry={seconds}"));
+        format!("{word}; reason={}{retry}; id=\"{request_id}\"", self.reason)
     }
 
     /// The problem details, or nothing where nothing is wrong.

@@ -9,17 +9,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use plimsoll_core::{EndpointId, Instant, ServiceId};
-use plimsoll_lifecycle::{AttemptEnd, Effects, Settlement};
+use plimsoll_lifecycle::{Asked, AttemptEnd, Effects, Settlement};
 use plimsoll_measure::{Cause, Record};
-use plimsoll_policy::Balancer;
+use plimsoll_policy::{Arriving, Balancer, Finished, Ticket};
 use plimsoll_upstream::{Clock, Pools};
 use rand_core::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use tokio::sync::Notify;
 
+use crate::admission::ThreadGuard;
 use crate::exchange::Bytes;
 use crate::log::{AccessLog, AccessLogSender};
-use crate::plan::Plan;
+use crate::plan::{Plan, ServicePlan};
 
 /// A head with its usual fields fits.
 const BUFFER_BYTES: usize = 2 * 1024;
@@ -36,16 +37,34 @@ pub(crate) struct Shared {
     per_address: Mutex<HashMap<IpAddr, usize>>,
     /// Requests that were sent to a service none of whose endpoints was up.
     pub(crate) panics: AtomicU64,
+    /// By thread: another one freed a permit that goes to a request which waits there.
+    wakes: Box<[Notify]>,
 }
 
 impl Shared {
-    pub(crate) fn new(plan: Arc<Plan>) -> Self {
+    pub(crate) fn new(plan: Arc<Plan>, threads: usize) -> Self {
         Self {
+            wakes: (0..threads).map(|_| Notify::new()).collect(),
             plan: ArcSwap::new(plan),
             connections: AtomicUsize::new(0),
             connections_refused: AtomicU64::new(0),
             per_address: Mutex::default(),
             panics: AtomicU64::new(0),
+        }
+    }
+
+    /// Has a thread look at its queues.
+    pub(crate) fn wake(&self, thread: usize) {
+        if let Some(wake) = self.wakes.get(thread) {
+            wake.notify_one();
+        }
+    }
+
+    /// Waits for [`Shared::wake`].
+    pub(crate) async fn woken(&self, thread: usize) {
+        match self.wakes.get(thread) {
+            Some(wake) => wake.notified().await,
+            None => std::future::pending().await,
         }
     }
 
@@ -109,6 +128,8 @@ impl Drop for ConnectionSlot {
 pub(crate) struct ThreadPlan {
     pub(crate) plan: Arc<Plan>,
     pub(crate) balancers: Vec<RefCell<Balancer>>,
+    /// By [`ServiceId`]. They outlive the plan: who waits goes on waiting across a reload.
+    pub(crate) guards: Vec<Rc<ThreadGuard>>,
 }
 
 /// One data-plane thread.
@@ -140,7 +161,8 @@ impl Thread {
         seed: u64,
     ) -> Self {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-        let plan = RefCell::new(Rc::new(ThreadPlan::new(shared.plan.load_full(), &mut rng)));
+        let first = ThreadPlan::new(shared.plan.load_full(), index, None, &mut rng);
+        let plan = RefCell::new(Rc::new(first));
         Self {
             index,
             clock,
@@ -164,10 +186,13 @@ impl Thread {
         let current = self.shared.plan.load();
         let mut plan = self.plan.borrow_mut();
         if !Arc::ptr_eq(&plan.plan, &current) {
-            *plan = Rc::new(ThreadPlan::new(
+            let next = ThreadPlan::new(
                 Arc::clone(&current),
+                self.index,
+                Some(&plan),
                 &mut self.rng.borrow_mut(),
-            ));
+            );
+            *plan = Rc::new(next);
         }
         Rc::clone(&plan)
     }
@@ -210,7 +235,27 @@ impl Thread {
 }
 
 impl ThreadPlan {
-    fn new(plan: Arc<Plan>, rng: &mut Xoshiro256PlusPlus) -> Self {
+    fn new(
+        plan: Arc<Plan>,
+        thread: usize,
+        previous: Option<&Self>,
+        rng: &mut Xoshiro256PlusPlus,
+    ) -> Self {
+        let guard = |service: &ServicePlan| {
+            let shared = &service.shared.guard;
+            let kept = previous
+                .into_iter()
+                .flat_map(|previous| &previous.guards)
+                .find(|guard| Arc::ptr_eq(&guard.shared, shared));
+            match kept {
+                Some(guard) => {
+                    guard.set_parameters(&service.guard);
+                    Rc::clone(guard)
+                }
+                None => Rc::new(ThreadGuard::new(shared, thread, &service.guard)),
+            }
+        };
+        let guards = plan.services.iter().map(guard).collect();
         let balancers = plan
             .services
             .iter()
@@ -223,7 +268,11 @@ impl ThreadPlan {
                 })
             })
             .collect();
-        Self { plan, balancers }
+        Self {
+            plan,
+            balancers,
+            guards,
+        }
     }
 }
 
@@ -240,15 +289,22 @@ impl Effects for ThreadEffects {
         self.thread.clock.now()
     }
 
-    fn take_permit(&self, service: ServiceId) {
-        if let Some(service) = self.plan.plan.service(service) {
-            service.shared.enter();
+    fn ask(&self, service: ServiceId, request: &Arriving) -> Asked {
+        match self.plan.guards.get(service.index()) {
+            Some(guard) => guard.ask(&self.thread, self.thread.clock.now(), request),
+            None => Asked::Go,
         }
     }
 
-    fn return_permit(&self, service: ServiceId) {
-        if let Some(service) = self.plan.plan.service(service) {
-            service.shared.leave();
+    fn leave_queue(&self, service: ServiceId, ticket: Ticket, unused: &Finished) {
+        if let Some(guard) = self.plan.guards.get(service.index()) {
+            guard.leave(&self.thread, ticket, unused);
+        }
+    }
+
+    fn return_permit(&self, service: ServiceId, finished: &Finished) {
+        if let Some(guard) = self.plan.guards.get(service.index()) {
+            guard.finish(&self.thread, finished);
         }
     }
 

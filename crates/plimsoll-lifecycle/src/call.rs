@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use plimsoll_core::{Class, EndpointId, Instant, RouteId, ServiceId, never};
 use plimsoll_measure::Cause;
+use plimsoll_policy::{Arriving, Completion, Finished, Ticket};
 
 use crate::Stage;
 
@@ -23,6 +24,8 @@ pub trait Protocol {
     fn route(&mut self, trusted: bool) -> Routed;
     /// Who calls, how much it matters, and how long it may take.
     fn identify(&mut self, route: RouteId, trusted: bool) -> Identity;
+    /// Whether a declared rate refuses it.
+    fn rate_limit(&mut self, route: RouteId, identity: &Identity) -> Option<Cause>;
 }
 
 /// What routing found.
@@ -45,12 +48,16 @@ pub enum Routed {
 }
 
 /// What identification found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Identity {
     /// What goes last when not all fits.
     pub class: Class,
-    /// A keyed hash of the caller that fairness is kept between, if it has a name.
-    pub tenant: Option<u64>,
+    /// A keyed hash of the caller that fairness is kept between.
+    pub tenant: u64,
+    /// The tenant's weight; 1 is usual.
+    pub weight: f32,
+    /// The route's group: latencies of one group are not mistaken for those of another.
+    pub group: u8,
     /// The bounds of this call.
     pub bounds: Bounds,
 }
@@ -74,6 +81,8 @@ pub struct Bounds {
 pub enum Arrival {
     /// To this service: ask [`Call::next_attempt`].
     Proceed(ServiceId),
+    /// It waits for a permit of this service: tell [`Call::on_permit`] or [`Call::on_refused`] how that ended.
+    Wait(ServiceId, Ticket),
     /// Answer now, with this cause; then [`Call::settle`].
     Answer(Cause),
 }
@@ -140,6 +149,8 @@ pub struct Settlement {
     pub endpoint: Option<EndpointId>,
     /// How many attempts were made.
     pub attempts: u32,
+    /// How long it waited for a permit.
+    pub waited: Duration,
 }
 
 impl Settlement {
@@ -149,14 +160,41 @@ impl Settlement {
     }
 }
 
+/// The answer to a call that asks for a permit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[must_use]
+pub enum Asked {
+    /// It has one.
+    Go,
+    /// It waits.
+    Wait(Ticket),
+    /// It gets none, for this cause.
+    Refuse(Cause),
+}
+
+/// Where a call stands with its permit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Permit {
+    /// It has none.
+    None,
+    /// It waits for one.
+    Waiting(Ticket),
+    /// It has one since then.
+    Held(Instant),
+    /// It went back.
+    Returned,
+}
+
 /// What a call does to the world; the shell (or the simulator) applies it.
 pub trait Effects {
     /// The time now. Only used where a call is dropped, which nobody announces.
     fn now(&self) -> Instant;
-    /// A call is in flight in this service.
-    fn take_permit(&self, service: ServiceId);
-    /// It no longer is.
-    fn return_permit(&self, service: ServiceId);
+    /// A call asks for a permit of this service.
+    fn ask(&self, service: ServiceId, request: &Arriving) -> Asked;
+    /// A call that waited goes without a permit; one that it was given at this moment comes back with this.
+    fn leave_queue(&self, service: ServiceId, ticket: Ticket, unused: &Finished);
+    /// A permit comes back.
+    fn return_permit(&self, service: ServiceId, finished: &Finished);
     /// An attempt is in flight at this endpoint.
     fn start_attempt(&self, service: ServiceId, endpoint: EndpointId);
     /// It no longer is, and this is how it went.
@@ -175,7 +213,10 @@ pub struct Call<E: Effects> {
     stage: Stage,
     settlement: Settlement,
     bounds: Bounds,
-    permit: bool,
+    tenant: u64,
+    weight: f32,
+    group: u8,
+    permit: Permit,
     in_flight: bool,
     attempt_started: Instant,
     tried: [EndpointId; TRIED_MAX],
@@ -203,6 +244,7 @@ impl<E: Effects> Call<E> {
                 service: None,
                 endpoint: None,
                 attempts: 0,
+                waited: Duration::ZERO,
             },
             bounds: Bounds {
                 head: Duration::MAX,
@@ -210,7 +252,10 @@ impl<E: Effects> Call<E> {
                 total: None,
                 attempts_max: 1,
             },
-            permit: false,
+            tenant: 0,
+            weight: 1.0,
+            group: 0,
+            permit: Permit::None,
             in_flight: false,
             attempt_started: now,
             tried: [EndpointId(u32::MAX); TRIED_MAX],
@@ -222,8 +267,8 @@ impl<E: Effects> Call<E> {
         }
     }
 
-    /// Runs the stages up to a permit.
-    pub fn admit(&mut self, protocol: &mut impl Protocol) -> Arrival {
+    /// Runs the stages up to a permit. `now` is later than the arrival by what reading the request took.
+    pub fn admit(&mut self, now: Instant, protocol: &mut impl Protocol) -> Arrival {
         let trusted = protocol.trust();
         self.enter(Stage::Route);
         let (route, service) = match protocol.route(trusted) {
@@ -239,11 +284,56 @@ impl<E: Effects> Call<E> {
         let identity = protocol.identify(route, trusted);
         self.settlement.class = identity.class;
         self.bounds = identity.bounds;
-        // Degrade, rate limit, contract, cache, defer: nothing fills these stages yet.
+        (self.tenant, self.weight, self.group) = (identity.tenant, identity.weight, identity.group);
+        self.enter(Stage::RateLimit);
+        if let Some(cause) = protocol.rate_limit(route, &identity) {
+            return Arrival::Answer(cause);
+        }
+        // Degrade, contract, cache, defer: nothing fills these stages yet.
         self.enter(Stage::Admit);
-        self.effects.take_permit(service);
-        self.permit = true;
-        Arrival::Proceed(service)
+        let asked = self.effects.ask(service, &self.arriving(now));
+        match asked {
+            Asked::Go => {
+                self.permit = Permit::Held(now);
+                Arrival::Proceed(service)
+            }
+            Asked::Wait(ticket) => {
+                self.permit = Permit::Waiting(ticket);
+                Arrival::Wait(service, ticket)
+            }
+            Asked::Refuse(cause) => Arrival::Answer(cause),
+        }
+    }
+
+    fn arriving(&self, now: Instant) -> Arriving {
+        let total = self.bounds.total.map_or(Duration::MAX, |total| {
+            total.saturating_sub(now - self.settlement.arrived)
+        });
+        Arriving {
+            class: self.settlement.class,
+            tenant: self.tenant,
+            weight: self.weight,
+            group: self.group,
+            time_left: self.bounds.head.min(total),
+        }
+    }
+
+    /// The permit that it waited for is there.
+    pub fn on_permit(&mut self, now: Instant) {
+        if never!(!matches!(self.permit, Permit::Waiting(_))) {
+            return;
+        }
+        self.permit = Permit::Held(now);
+        self.settlement.waited = now - self.settlement.arrived;
+    }
+
+    /// There will be no permit: it is to be answered, then settled.
+    pub fn on_refused(&mut self, now: Instant) {
+        if never!(!matches!(self.permit, Permit::Waiting(_))) {
+            return;
+        }
+        self.permit = Permit::None;
+        self.settlement.waited = now - self.settlement.arrived;
     }
 
     /// What to try next. `choose` is given the endpoints that were tried, and picks another.
@@ -358,19 +448,35 @@ impl<E: Effects> Call<E> {
         }
     }
 
-    /// The permit goes back before the call's end: upgrades and streams, at their head.
-    pub fn return_permit(&mut self) {
-        if self.permit {
-            self.permit = false;
-            if let Some(service) = self.settlement.service {
-                self.effects.return_permit(service);
-            }
+    /// The permit goes back before the call's end: upgrades and streams, at their head; all others, once the
+    /// service has written its last byte.
+    pub fn return_permit(&mut self, now: Instant, end: Completion) {
+        let Permit::Held(started) = self.permit else {
+            return;
+        };
+        self.permit = Permit::Returned;
+        let Some(service) = self.settlement.service else {
+            return;
+        };
+        let finished = self.finished(started, now, end);
+        self.effects.return_permit(service, &finished);
+    }
+
+    fn finished(&self, started: Instant, ended: Instant, end: Completion) -> Finished {
+        Finished {
+            class: self.settlement.class,
+            tenant: self.tenant,
+            weight: self.weight,
+            group: self.group,
+            started,
+            ended,
+            end,
         }
     }
 
     /// Whether the permit went back already.
     pub fn has_returned_permit(&self) -> bool {
-        !self.permit
+        !matches!(self.permit, Permit::Held(_))
     }
 
     /// Ends the call. `ended` is when the latency that counts ended.
@@ -383,7 +489,13 @@ impl<E: Effects> Call<E> {
         self.settlement.ended = ended;
         self.settlement.cause = cause;
         self.end_attempt(AttemptEnd::Cancelled);
-        self.return_permit();
+        if let (Permit::Waiting(ticket), Some(service)) = (self.permit, self.settlement.service) {
+            self.permit = Permit::None;
+            let now = self.effects.now();
+            let unused = self.finished(now, now, Completion::Cancelled);
+            self.effects.leave_queue(service, ticket, &unused);
+        }
+        self.return_permit(ended, completion(cause));
         self.effects.settle(&self.settlement);
     }
 
@@ -424,6 +536,20 @@ impl<E: Effects> Call<E> {
     }
 }
 
+/// What a call's end says about the service's capacity.
+fn completion(cause: Cause) -> Completion {
+    match cause {
+        Cause::Answered => Completion::Success,
+        Cause::Timeout | Cause::Stalled => Completion::TimedOut,
+        Cause::UpstreamStatus
+        | Cause::GrpcStatus
+        | Cause::Connect
+        | Cause::Reset
+        | Cause::BadResponse => Completion::Failed,
+        _ => Completion::Cancelled,
+    }
+}
+
 impl<E: Effects> Drop for Call<E> {
     fn drop(&mut self) {
         if !self.settled {
@@ -455,10 +581,12 @@ mod tests {
         fn now(&self) -> Instant {
             Instant::from_nanos(99)
         }
-        fn take_permit(&self, _: ServiceId) {
+        fn ask(&self, _: ServiceId, _: &Arriving) -> Asked {
             self.borrow_mut().permits += 1;
+            Asked::Go
         }
-        fn return_permit(&self, _: ServiceId) {
+        fn leave_queue(&self, _: ServiceId, _: Ticket, _: &Finished) {}
+        fn return_permit(&self, _: ServiceId, _: &Finished) {
             self.borrow_mut().permits -= 1;
         }
         fn start_attempt(&self, _: ServiceId, _: EndpointId) {
@@ -503,7 +631,9 @@ mod tests {
             self.asked.push(Stage::Identify);
             Identity {
                 class: Class::Critical,
-                tenant: None,
+                tenant: 0,
+                weight: 1.0,
+                group: 0,
                 bounds: Bounds {
                     head: Duration::from_secs(1),
                     idle: Duration::from_secs(1),
@@ -511,6 +641,10 @@ mod tests {
                     attempts_max: self.attempts_max,
                 },
             }
+        }
+        fn rate_limit(&mut self, _: RouteId, _: &Identity) -> Option<Cause> {
+            self.asked.push(Stage::RateLimit);
+            None
         }
     }
 
@@ -521,7 +655,10 @@ mod tests {
             attempts_max,
             refuse: None,
         };
-        assert_eq!(call.admit(&mut protocol), Arrival::Proceed(ServiceId(0)));
+        assert_eq!(
+            call.admit(Instant::ORIGIN, &mut protocol),
+            Arrival::Proceed(ServiceId(0))
+        );
         call
     }
 
@@ -534,10 +671,15 @@ mod tests {
             attempts_max: 1,
             refuse: None,
         };
-        let _ = call.admit(&mut protocol);
+        let _ = call.admit(Instant::ORIGIN, &mut protocol);
         assert_eq!(
             protocol.asked,
-            [Stage::Trust, Stage::Route, Stage::Identify]
+            [
+                Stage::Trust,
+                Stage::Route,
+                Stage::Identify,
+                Stage::RateLimit
+            ]
         );
     }
 
@@ -550,7 +692,10 @@ mod tests {
             attempts_max: 1,
             refuse: Some(Cause::NoRoute),
         };
-        assert_eq!(call.admit(&mut protocol), Arrival::Answer(Cause::NoRoute));
+        assert_eq!(
+            call.admit(Instant::ORIGIN, &mut protocol),
+            Arrival::Answer(Cause::NoRoute)
+        );
         assert_eq!(world.borrow().permits, 0);
         call.settle(Instant::from_nanos(5), Cause::NoRoute);
         drop(call);
@@ -671,7 +816,7 @@ mod tests {
                     }
                     Event::Failed if flying => call.on_failed(Cause::Timeout),
                     Event::Head if flying => call.on_head(Instant::ORIGIN),
-                    Event::ReturnPermit => call.return_permit(),
+                    Event::ReturnPermit => call.return_permit(Instant::ORIGIN, Completion::Success),
                     Event::Settle => { call.settle(Instant::from_nanos(7), Cause::Answered); break; }
                     _ => (),
                 }

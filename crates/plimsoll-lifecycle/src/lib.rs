@@ -6,10 +6,12 @@
 //! and it says what to do next.
 
 mod call;
+mod guard;
 mod stage;
 
 pub use call::{
-    Arrival, Attempt, AttemptEnd, Bounds, Call, Effects, Identity, Protocol, Routed, Settlement,
-    Verdict,
+    Arrival, Asked, Attempt, AttemptEnd, Bounds, Call, Effects, Identity, Protocol, Routed,
+    Settlement, Verdict,
 };
+pub use guard::{Guard, GuardControl, GuardParameters, GuardShared, refusal_cause};
 pub use stage::Stage;

@@ -104,6 +104,16 @@ causes! {
     BadResponse = "bad-response", Bad, Service;
     /// The service has no endpoint that can be addressed.
     NoEndpoint = "no-endpoint", Bad, Plimsoll;
+    /// More asks for the service than it can carry: the request was refused at once, or gave way to another.
+    Shed = "shed", Bad, Plimsoll;
+    /// It waited for a permit for as long as an answer could still be in time.
+    QueueTimeout = "queue-timeout", Bad, Plimsoll;
+    /// What is left of its deadline does not suffice for the service.
+    Deadline = "deadline", Bad, Plimsoll;
+    /// The service refuses or fails so much that a share of its requests is not sent.
+    Throttled = "throttled", Bad, Plimsoll;
+    /// A bound of `protect.bulkhead` was reached.
+    Bulkhead = "bulkhead", Bad, Plimsoll;
     /// Plimsoll's own bound was reached (connections, streams, memory).
     Overloaded = "overloaded", Bad, Plimsoll;
     /// Plimsoll is shutting down, and cut a stream or a tunnel at the end of `drain`.
@@ -116,6 +126,8 @@ causes! {
     BadRequest = "bad-request", Excluded, Client;
     /// A limit on what a client may send was reached (408, 413, 414, 431).
     RequestLimit = "request-limit", Excluded, Client;
+    /// A declared rate was exceeded (429).
+    RateLimited = "rate-limited", Excluded, Client;
     /// No route matches (404, 405, 421).
     NoRoute = "no-route", Excluded, Client;
 }

@@ -91,6 +91,11 @@ pub struct Reading {
 }
 
 impl Registry {
+    /// Data-plane threads that count.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
     /// For `threads` data-plane threads and at most `series_max` names.
     pub fn new(threads: usize, series_max: usize) -> Self {
         Self {

@@ -6,9 +6,13 @@
 
 mod admission;
 mod balance;
+mod bulkhead;
 mod endpoint;
 mod limiter;
+mod rate_limit;
+mod self_protection;
 mod sync;
+mod tenant;
 
 pub use admission::{
     AdmissionControl, AdmissionLocal, AdmissionMemory, AdmissionParameters, AdmissionShared,
@@ -16,7 +20,16 @@ pub use admission::{
     RefusalReason, Ticket,
 };
 pub use balance::{Balancer, Candidate, Choice, Method, Ring, hash_key};
+pub use bulkhead::{BulkheadKind, BulkheadParameters, BulkheadPlace, BulkheadShared};
 pub use endpoint::{
     DownCause, EndpointControl, EndpointParameters, EndpointShared, InFlight, Transition, Verdict,
 };
 pub use limiter::{LimitChange, Reason as LimitReason};
+pub use rate_limit::{
+    Charge, NotARateLimit, RateDecision, RateLimit, RateTable, RateVerdict, push_rate_limit,
+    push_rate_limit_policy, retry_after_seconds,
+};
+pub use self_protection::{SelfCause, SelfControl, SelfLevel, SelfReadings, SelfShared, Used};
+pub use tenant::{
+    ConfiguredTenant, Identified, KeyHash, KnownTenants, NotAWeight, Salt, TenantId, Weight,
+};

@@ -32,10 +32,24 @@ const PRIOR_WEIGHT: f64 = 4.0;
 const MEMORY: f64 = 0.85;
 /// By how much evidence must exceed its own error to prove that concurrency buys throughput.
 const PROOF_MARGIN: f64 = 0.35;
+/// ... counted this often: with one, a coincidence of noise passed for proof once in forty windows.
+const PROOF_ERRORS: f64 = 1.5;
+/// No service answers more than in proportion: a larger slope is the world that changed between two windows.
+const SLOPE_MAX: f64 = 1.5;
 /// Proof needs at least this much excitation: less was a ratchet.
 const PROOF_EVIDENCE_MIN: f64 = 2.0;
 /// Completions that close a window.
 const WINDOW_COMPLETIONS: u64 = 150;
+/// While permits are left, no cut goes below this: what a service starts with.
+const UNPRESSED_MIN: f64 = 20.0;
+/// ... and takes at least this much: a smaller step would prove nothing.
+const CUT_CEILING: f64 = 0.5;
+/// Windows that were below the line before a cut, for the cut to be an experiment.
+const CALM_MIN: u32 = 5;
+/// Completions that close the window after a cut.
+const TEST_COMPLETIONS: u64 = 50;
+/// While permits are left and this share of answers is within the objective, a cut has nothing to gain.
+const IN_TIME: f64 = 0.95;
 /// A cut over the line keeps at least this part.
 const CUT_FLOOR: f64 = 0.3;
 /// The first and the longest time for which a proof that latency is not ours exempts from the line.
@@ -160,6 +174,8 @@ struct Settling {
 /// The control thread's half. See the module's docs.
 #[derive(Clone, Debug)]
 pub(crate) struct LimiterControl {
+    /// No cut goes below this while permits are left.
+    floor: f64,
     max: f64,
     limit: f64,
     side: i8,
@@ -169,6 +185,14 @@ pub(crate) struct LimiterControl {
     slow_start: bool,
     exempt_until: Option<Instant>,
     exempt_for: f64,
+    /// The limit before the last cut, while the window that tests it has not been closed.
+    before_cut: Option<f64>,
+    /// Windows since the last cut that were below the line, or whose answers were in time all the same.
+    calm: u32,
+    /// Up to here it may grow as fast as at the start: half of what it was before it collapsed.
+    regain: f64,
+    /// Calls hung when the last cut was made.
+    hanging: bool,
     window: Option<Window>,
     settling: Option<Settling>,
     /// Latency of the last window, in seconds.
@@ -182,6 +206,7 @@ impl LimiterControl {
     pub(crate) fn new(start: u32, max: u32) -> Self {
         let max = f64::from(max).max(LIMIT_MIN);
         Self {
+            floor: UNPRESSED_MIN.min(f64::from(start)).max(LIMIT_MIN),
             max,
             limit: f64::from(start).clamp(LIMIT_MIN, max),
             side: 0,
@@ -191,6 +216,10 @@ impl LimiterControl {
             slow_start: true,
             exempt_until: None,
             exempt_for: EXEMPT.0,
+            before_cut: None,
+            calm: 0,
+            regain: 0.0,
+            hanging: false,
             window: None,
             settling: None,
             latency: 0.0,
@@ -250,6 +279,7 @@ impl LimiterControl {
         window.full_ticks += u32::from(reading.full);
         let (window, theta) = (*window, reading.theta.as_secs_f64());
         if self.is_stalled(now, reading, theta) {
+            self.regain = self.regain.max(self.limit / 2.0);
             self.limit = (self.limit / 2.0).max(LIMIT_MIN);
             (self.sxy, self.sxx, self.last) = (0.0, 0.0, None);
             self.slow_start = true;
@@ -291,11 +321,19 @@ impl LimiterControl {
     }
 
     fn closes(&self, completions: u64, seconds: f64, theta: f64) -> bool {
-        let usual = if self.slow_start {
+        let usual = if self.slow_start || self.limit < self.regain {
             let wanted = (self.limit as u64).clamp(10, WINDOW_COMPLETIONS);
             completions >= wanted && seconds >= self.latency.min(theta).max(0.05)
         } else {
-            completions >= WINDOW_COMPLETIONS && seconds >= (2.0 * self.latency.min(theta)).max(0.1)
+            // After a cut the difference is so large that fewer tell.
+            let wanted = if self.before_cut.is_some() {
+                TEST_COMPLETIONS
+            } else {
+                WINDOW_COMPLETIONS
+            };
+            // Calls that hang are given up in waves: a window takes in whole ones.
+            let wave = if self.hanging { 2.0 * theta } else { 0.1 };
+            completions >= wanted && seconds >= (2.0 * self.latency.min(theta)).max(wave)
         };
         usual || (seconds >= 2.0 && completions >= 20) || (seconds >= 10.0 && completions >= 1)
     }
@@ -317,13 +355,16 @@ impl LimiterControl {
         self.learn(&closed, bind);
         let elasticity = self.elasticity(latency, line);
         let (evidence, error) = self.evidence();
-        let proven = self.sxx >= PROOF_EVIDENCE_MIN && evidence - error > PROOF_MARGIN;
+        let proven =
+            self.sxx >= PROOF_EVIDENCE_MIN && evidence - PROOF_ERRORS * error > PROOF_MARGIN;
         let hopeless = evidence + error < 0.5;
+        let in_time = counted.good as f64 >= IN_TIME * counted.completions as f64;
         let exempt = self.exempt_until.is_some_and(|until| now < until);
         if latency < 0.8 * line {
             self.exempt_for = EXEMPT.0;
         }
         let mut drain = false;
+        let mut cut_from = None;
         let lost = if counted.ok == 0 {
             // Quick failures with permits to spare are not for the limit to mend.
             bind || counted.timeouts > 0
@@ -331,29 +372,45 @@ impl LimiterControl {
             2 * counted.timeouts > counted.completions && !proven
         };
         self.reason = if lost {
+            self.regain = self.regain.max(self.limit / 2.0);
             self.limit = (self.limit.min(in_flight) / 2.0).max(LIMIT_MIN);
             self.slow_start = true;
             drain = true;
             Reason::Timeouts
+        } else if proven && let Some(before) = self.before_cut.take() {
+            // The cut that was the experiment cost throughput: it is undone.
+            self.slow_start = false;
+            self.exempt(now);
+            self.limit = before.max(self.limit);
+            Reason::NotOurs
         } else if latency > line && proven {
             self.slow_start = false;
-            self.exempt_until = Some(now + Duration::from_secs_f64(self.exempt_for));
-            self.exempt_for = (2.0 * self.exempt_for).min(EXEMPT.1);
+            self.exempt(now);
             if bind {
                 self.limit = 1.3 * self.limit + 0.5;
             }
             Reason::NotOurs
-        } else if latency > line && !exempt {
+        } else if latency > line && !exempt && (bind || !in_time) {
             self.slow_start = false;
             // At least a quarter: a clean experiment. If latency was ours, throughput holds; if not, it falls
             // in proportion, and the next window is the proof.
             let base = self.limit.min(in_flight);
-            self.limit = (rate * line).min(0.75 * base).max(CUT_FLOOR * base);
+            let cut = (rate * line).min(CUT_CEILING * base).max(CUT_FLOOR * base);
+            // While permits are left nobody presses: no experiment then goes below what a service starts with.
+            self.limit = if bind {
+                cut
+            } else {
+                cut.max(self.floor.min(self.limit))
+            };
             (self.sxy, self.sxx) = (0.0, 0.0);
             drain = true;
+            cut_from = Some(from);
             Reason::OverTheLine
         } else if !bind {
             Reason::Hold
+        } else if latency < 0.6 * line && self.limit < self.regain && !hopeless {
+            self.limit = (2.0 * self.limit + 1.0).min(self.regain.max(self.limit + 1.0));
+            Reason::Grow
         } else if latency <= line && self.slow_start && !hopeless {
             if latency < 0.6 * line {
                 self.limit = 2.0 * self.limit + 1.0;
@@ -377,10 +434,46 @@ impl LimiterControl {
             (true, -1) => 1,
             (true, _) => -1,
         };
-        self.last = bind.then_some(closed);
-        if drain || self.limit != from || self.side != side {
-            self.settle(now, theta, drain);
+        // What comes after a cut is compared with what was before it, whether that bound or not: both are points
+        // of the same curve. But only if all was well before: at the start, and after an overload, work that was
+        // given up still occupies the service, and would make any cut look harmful.
+        let tests = self.calm >= CALM_MIN || self.before_cut.is_some();
+        if let Some(from) = cut_from.filter(|_| tests) {
+            // Several cuts in a row are one experiment.
+            self.before_cut.get_or_insert(from);
+            self.side = 0;
+            if self.before_cut == Some(from) {
+                self.last = Some(closed);
+            }
+        } else {
+            self.last = bind.then_some(closed);
+            if cut_from.is_none() && latency <= line {
+                self.before_cut = None;
+            }
         }
+        if self.limit >= self.regain || hopeless {
+            self.regain = 0.0;
+        }
+        if cut_from.is_some() {
+            self.calm = 0;
+        } else if latency <= line || in_time || exempt {
+            self.calm = self.calm.saturating_add(1);
+        }
+        if drain || self.limit != from || self.side != side {
+            let hanging = drain && 20 * counted.timeouts >= counted.completions;
+            self.settle(now, theta, drain);
+            if let (true, Some(settling)) = (hanging, &mut self.settling) {
+                // What is left after a drain are the calls that hang: the next ones tell.
+                settling.until = now + Duration::from_secs_f64(2.0 * theta);
+            }
+            self.hanging = hanging;
+        }
+    }
+
+    /// The line does not hold for a while: longer each time that it is proven not to.
+    fn exempt(&mut self, now: Instant) {
+        self.exempt_until = Some(now + Duration::from_secs_f64(self.exempt_for));
+        self.exempt_for = (2.0 * self.exempt_for).min(EXEMPT.1);
     }
 
     /// Moves by the difference to the elasticity that is wanted, as far as it exceeds its own error.
@@ -405,14 +498,22 @@ impl LimiterControl {
         let compared = self.last.filter(|_| bind).and_then(|last| {
             let (before, after) = if last.good >= 10 && closed.good >= 10 {
                 (last.good, closed.good)
+            } else if self.before_cut.is_some() {
+                // A cut that leaves hardly a good answer says so with the weight of what is left.
+                if last.good < 10 {
+                    return None;
+                }
+                (last.good, closed.good)
             } else if last.ok >= 10 && closed.ok >= 10 {
                 (last.ok, closed.ok)
             } else {
                 return None;
             };
-            let (before, after) = (before as f64, after as f64);
+            let (before, after) = ((before as f64).max(0.5), (after as f64).max(0.5));
             let concurrency = libm::log(closed.in_flight / last.in_flight);
             let throughput = libm::log((after / closed.seconds) / (before / last.seconds));
+            let most = SLOPE_MAX * concurrency.abs();
+            let throughput = throughput.clamp(-most, most);
             // One over the variance of the logarithm of a quotient of two Poisson counts.
             let weight = before * after / (before + after);
             (concurrency.is_finite() && throughput.is_finite()).then_some((

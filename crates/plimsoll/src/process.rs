@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use plimsoll_console::{ConsoleOptions, Control, Token, serve_console, serve_ops};
 use plimsoll_core::{Instant, Timestamp};
-use plimsoll_gateway::{AccessLogWriter, Gateway, Plan, ServiceShared, bind};
+use plimsoll_gateway::{
+    AccessLogWriter, Gateway, PROTECTION_TICK, Plan, Protection, ServiceShared, bind,
+};
 use plimsoll_measure::{ConfigView, EVENTS_MAX, EventView, Inputs, Measure, Registry};
 use plimsoll_policy::Verdict;
 use plimsoll_upstream::{Clock, Clusters, Health, HealthEvent, Resolver};
@@ -86,6 +88,8 @@ pub(crate) struct Process {
     clusters: watch::Sender<Arc<Clusters>>,
     plan: Arc<Plan>,
     gateway: Gateway,
+    /// Only this thread takes it, and never across a wait.
+    protection: Arc<Mutex<Protection>>,
     access_log: AccessLogWriter,
     measure: Measure,
     view: Arc<View>,
@@ -133,9 +137,13 @@ impl Process {
             snapshot: ArcSwap::from_pointee(measure.snapshot(timestamp, &Inputs::default())),
             access_log: parts.access_log.sender(),
             started: timestamp,
-            not_ready: std::sync::Mutex::new(Some("starting".to_owned())),
+            not_ready: Mutex::new(Some("starting".to_owned())),
             reloads: reload_sender,
         });
+        let mut protection = parts.gateway.protection();
+        protection.apply(&parts.plan, &parts.state.limits(), now);
+        let protection = Arc::new(Mutex::new(protection));
+        tokio::spawn(protect(parts.clock, Arc::clone(&protection)));
         let (clusters, receiver) = watch::channel(parts.clusters);
         tokio::spawn(Health::new(parts.clock, parts.seed, health_sender).run(receiver.clone()));
         tokio::spawn(parts.resolver.run(receiver));
@@ -163,6 +171,7 @@ impl Process {
             clusters,
             plan: parts.plan,
             gateway: parts.gateway,
+            protection,
             access_log: parts.access_log,
             measure,
             view,
@@ -518,6 +527,7 @@ impl Process {
             tracing::warn!("`gateway.threads` takes effect with the next start or upgrade");
         }
         let (ops_address, console_address) = (config.ops_listen, config.console_listen);
+        lock(&self.protection).apply(&plan, &BTreeMap::new(), self.clock.now());
         self.shared = shared;
         self.plan = plan;
         self.loaded = loaded;
@@ -563,6 +573,9 @@ impl Process {
     }
 
     fn keep_learnt(&self) {
+        if let Err(error) = self.state.write_limits(&lock(&self.protection).memories()) {
+            tracing::warn!(error = %with_causes(&error), "the limits that were found can't be kept in the state folder");
+        }
         let history = self.measure.history(self.clock.timestamp());
         if let Err(error) = self.state.write_learnt(&history) {
             tracing::warn!(error = %with_causes(&error), "the history of budgets can't be kept in the state folder");
@@ -664,6 +677,20 @@ impl Server {
             .map(Some)
             .map_err(|error| with_causes(&error))
     }
+}
+
+/// Ticks the guards for as long as the control thread lives.
+async fn protect(clock: Clock, protection: Arc<Mutex<Protection>>) {
+    let mut ticks = tokio::time::interval(PROTECTION_TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    loop {
+        ticks.tick().await;
+        lock(&protection).tick(clock.now());
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An error with its causes, on one line.

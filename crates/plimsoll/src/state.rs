@@ -1,6 +1,7 @@
 //! The state folder: the lock, the token of the command line, where the console is, the last good
 //! configuration.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -8,10 +9,52 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use plimsoll_measure::History;
+use plimsoll_policy::AdmissionMemory;
 use serde::{Deserialize, Serialize};
 
 /// What was learnt; apart from the last good configuration, so that a damaged one costs history only.
 const LEARNT: &str = "learnt.json";
+
+/// The limits that were found; they too cost no more than themselves when damaged.
+const LIMITS: &str = "limits.json";
+
+/// What is kept of a service's limit.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct KeptLimit {
+    limit: u32,
+    median_unbound_seconds: f64,
+    p50_seconds: f64,
+    p90_seconds: f64,
+}
+
+impl From<&AdmissionMemory> for KeptLimit {
+    fn from(memory: &AdmissionMemory) -> Self {
+        Self {
+            limit: memory.limit,
+            median_unbound_seconds: memory.median_unbound,
+            p50_seconds: memory.quantiles.0,
+            p90_seconds: memory.quantiles.1,
+        }
+    }
+}
+
+impl From<KeptLimit> for AdmissionMemory {
+    fn from(kept: KeptLimit) -> Self {
+        // A file is input: what can't be is taken as unknown.
+        let sane = |seconds: f64| {
+            if seconds.is_finite() && (0.0..=3_600.0).contains(&seconds) {
+                seconds
+            } else {
+                0.0
+            }
+        };
+        Self {
+            limit: kept.limit.min(100_000),
+            median_unbound: sane(kept.median_unbound_seconds),
+            quantiles: (sane(kept.p50_seconds), sane(kept.p90_seconds)),
+        }
+    }
+}
 
 /// The last configuration that was put in force: enough to start without the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -190,6 +233,35 @@ impl StateFolder {
             Err(error) => {
                 tracing::warn!(%error, file = LEARNT, "the history of budgets can't be read: it begins anew");
                 None
+            }
+        }
+    }
+
+    /// The limits that were found, by service.
+    pub(crate) fn write_limits(
+        &self,
+        limits: &BTreeMap<String, AdmissionMemory>,
+    ) -> Result<(), StateError> {
+        let kept: BTreeMap<&String, KeptLimit> = limits
+            .iter()
+            .map(|(name, memory)| (name, KeptLimit::from(memory)))
+            .collect();
+        self.write(LIMITS, &serde_json::to_vec(&kept).unwrap_or_default())
+    }
+
+    /// The limits that an earlier process found; none if there is nothing that this version reads.
+    pub(crate) fn limits(&self) -> BTreeMap<String, AdmissionMemory> {
+        let Ok(bytes) = fs::read(self.path.join(LIMITS)) else {
+            return BTreeMap::new();
+        };
+        match serde_json::from_slice::<BTreeMap<String, KeptLimit>>(&bytes) {
+            Ok(kept) => kept
+                .into_iter()
+                .map(|(name, kept)| (name, kept.into()))
+                .collect(),
+            Err(error) => {
+                tracing::warn!(%error, file = LIMITS, "the limits that were found can't be read: they are found anew");
+                BTreeMap::new()
             }
         }
     }

@@ -128,12 +128,11 @@ fn check_redirect(name: &str, route: &Fields, diagnostics: &mut Vec<Diagnostic>)
             .label("301, 302, 303, 307 or 308 was expected"),
         );
     }
-    let needless = ["rewrite", "deadline", "tenant"]
+    let needless = ["rewrite", "deadline", "tenant", "rate"]
         .iter()
         .filter_map(|key| Some((key, route.field(key)?)));
     for (key, other) in needless {
-        let is_set = other.node.as_table().is_some_and(has_content);
-        if is_set {
+        if has_content(&other.node) {
             diagnostics.push(
                 contradiction(
                     &other.key_span,
@@ -148,12 +147,14 @@ fn check_redirect(name: &str, route: &Fields, diagnostics: &mut Vec<Diagnostic>)
 }
 
 /// Whether anything but empty tables and arrays is in it.
-fn has_content(fields: &Fields) -> bool {
-    fields.iter().any(|(_, field)| match &field.node.value {
-        Value::Table(fields) => has_content(fields),
+fn has_content(node: &Node) -> bool {
+    match &node.value {
+        Value::Table(fields) => fields.iter().any(|(_, field)| has_content(&field.node)),
         Value::List(nodes) => !nodes.is_empty(),
+        // What is wrong has been reported.
+        Value::Invalid => false,
         _ => true,
-    })
+    }
 }
 
 /// Headers that frame the message or belong to one hop: the gateway writes them, or nobody does.

@@ -1,13 +1,16 @@
 //! The keys of the configuration file, in the order of the reference page.
 
+mod protect;
 mod route;
 mod service;
+mod tenant;
 
 use std::time::Duration;
 
 use super::{FileKind, Key, Kind, NameKind, Table, Word};
 use route::ROUTE;
 use service::{DEFAULTS, SERVICE};
+use tenant::TENANT;
 
 const KIB: u64 = 1024;
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -56,6 +59,16 @@ pub(crate) static FILE: Table = Table {
                 of: &Kind::Table(&SERVICE),
             },
             "The services that Plimsoll fronts, by name.",
+        )
+        .default("{}"),
+        Key::new(
+            "tenant",
+            Kind::Map {
+                noun: Some("tenant"),
+                names: NameKind::Identifier,
+                of: &Kind::Table(&TENANT),
+            },
+            "Callers with a name and a share of their own, by name.",
         )
         .default("{}"),
         Key::new(
@@ -244,7 +257,18 @@ static LIMITS: Table = Table {
             "Requests at once on one HTTP/2 connection.",
         )
         .default("128"),
-        Key::later("memory_max"),
+        Key::new(
+            "memory_max",
+            Kind::Either {
+                words: NONE,
+                other: Some(&Kind::Size {
+                    min: 32 * 1024 * KIB,
+                    max: 64 * 1024 * 1024 * 1024 * KIB,
+                }),
+            },
+            "The memory that Plimsoll itself may use. Close to it, work is refused (503), sheddable work first.",
+        )
+        .default(r#""none""#),
     ]],
     main: None,
 };

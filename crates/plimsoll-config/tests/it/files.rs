@@ -14,8 +14,12 @@ to = "logs/access.log"
 endpoints = "https://10.0.0.1"
 tls = { ca = "ca.pem" }
 
+[tenant.acme]
+keys = { file = "acme.key" }
+
 [[route]]
 service = "app"
+tenant = "x-api-key"
 "#;
 
 /// What is found with these files beside the configuration, without the folder's name.
@@ -41,6 +45,7 @@ fn files_that_are_what_they_should_be_are_fine() {
         ("a.key", &*key),
         ("ca.pem", &*certificate),
         ("logs/x", ""),
+        ("acme.key", "s3cret\n"),
     ];
     assert_eq!(found(&files), "");
 }
@@ -48,5 +53,9 @@ fn files_that_are_what_they_should_be_are_fine() {
 #[test]
 fn files_that_are_missing_or_something_else_are_shown() {
     let broken = "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n";
-    insta::assert_snapshot!(found(&[("a.key", "no key"), ("ca.pem", broken)]));
+    insta::assert_snapshot!(found(&[
+        ("a.key", "no key"),
+        ("ca.pem", broken),
+        ("acme.key", "one\ntwo\n"),
+    ]));
 }

@@ -61,7 +61,7 @@ target = 99.9
 
 [service.checkout.protect]
 deadline = "0s"
-limiter = 32
+limiter = 0
 
 [[route]]
 service = "chekout"

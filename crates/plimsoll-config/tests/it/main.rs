@@ -4,3 +4,6 @@ mod files;
 mod golden;
 mod model;
 mod properties;
+mod protect;
+mod schema;
+mod tenants;

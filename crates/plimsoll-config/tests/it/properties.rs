@@ -37,8 +37,8 @@ proptest! {
     #[test]
     fn any_value_of_any_type_is_shown_or_read(value in prop::sample::select(vec![
         "1", "-1", "0", "1.5", "nan", "true", "\"\"", "\"x\"", "\"1s\"", "\"none\"", "[]", "[[]]", "{}", "{ a = 1 }",
-        "1979-05-27", "[\"a\", 1]", "0xFF", "99999999999999999999", "\"\u{0}\"", "'''\nx\n'''", "\"http://a@b\"",
-    ]), line in 0..70_usize) {
+        "1979-05-27", "[\"a\", 1]", "0xFF", "99999999999999999999", "\"\u{0}\"", "'''\nx\n'''", "\"http://a@b\"", "\"0/s\"", "\"5/min\"", "\"off\"", "\"p95\"",
+    ]), line in 0..120_usize) {
         let source = include_str!("whole.toml");
         let lines = source.lines().enumerate().map(|(place, text)| match text.split_once(" = ") {
             Some((key, _)) if place == line => format!("{key} = {value}"),

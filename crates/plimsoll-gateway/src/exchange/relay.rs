@@ -8,6 +8,7 @@ use std::time::Duration;
 use plimsoll_core::Instant;
 use plimsoll_http1::{Framing, Name, ResponseHead};
 use plimsoll_measure::{Cause, grpc_status_is_bad};
+use plimsoll_policy::Completion;
 use plimsoll_upstream::Endpoint;
 
 use super::{Exchange, Served, answered, is_event_stream};
@@ -190,7 +191,7 @@ impl Exchange<'_> {
         let stream = is_event_stream(response);
         let grpc = is_grpc(self.head);
         if stream {
-            self.call.return_permit();
+            self.call.return_permit(head_at, Completion::Success);
         }
         let mut download = match response.framing() {
             Framing::None => Transfer {
@@ -275,7 +276,10 @@ impl Exchange<'_> {
         let before = download.bytes + upload.bytes;
         let result = download.poll(up, down, cx);
         if download.ended && streaming.ended_at.is_none() {
-            streaming.ended_at = Some(self.thread.clock.now());
+            let now = self.thread.clock.now();
+            streaming.ended_at = Some(now);
+            // What the client has not read yet does not keep the service busy.
+            self.call.return_permit(now, completion(self.status));
         }
         match result {
             Poll::Ready(Ok(())) => return Poll::Ready(Ended::Complete),
@@ -308,7 +312,7 @@ impl Exchange<'_> {
         }
         if streaming.stream_from.is_some_and(|from| now >= from) {
             streaming.stream_from = None;
-            self.call.return_permit();
+            self.call.return_permit(now, Completion::Success);
         }
         let idle = self.deadline_total(streaming.progressed_at + self.call.bounds().idle);
         let next = streaming.stream_from.map_or(idle, |from| idle.min(from));
@@ -326,7 +330,7 @@ impl Exchange<'_> {
             }
             Poll::Ready(()) => {
                 streaming.stream_from = None;
-                self.call.return_permit();
+                self.call.return_permit(now, Completion::Success);
                 let _armed = timer.poll_at(cx, idle);
                 Poll::Pending
             }
@@ -366,7 +370,7 @@ impl Exchange<'_> {
             peer.expect_body(Framing::UntilClose);
             peer.sending = Sending::UntilClose;
         }
-        self.call.return_permit();
+        self.call.return_permit(now, Completion::Success);
         let idle = self.call.bounds().idle;
         let (mut upload, mut download) = (Transfer::default(), Transfer::default());
         let (mut up_shut, mut down_shut) = (false, false);
@@ -469,5 +473,14 @@ fn judge(response: &ResponseHead, download: &Transfer, grpc: bool) -> Cause {
         Cause::UpstreamStatus
     } else {
         Cause::Answered
+    }
+}
+
+/// What a status says about the service's capacity.
+fn completion(status: u16) -> Completion {
+    if status < 500 {
+        Completion::Success
+    } else {
+        Completion::Failed
     }
 }

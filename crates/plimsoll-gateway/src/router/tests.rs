@@ -35,6 +35,7 @@ fn route(text: &str) -> Route {
         tenant_header: None,
         deadline: DeadlineOverride::default(),
         rewrite: Rewrite::default(),
+        rate: Vec::new(),
     }
 }
 

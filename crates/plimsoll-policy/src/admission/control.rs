@@ -23,6 +23,14 @@ const MEDIAN_STEP: f64 = 0.1;
 /// `wait = "auto"`: this many medians, within these bounds.
 const WAIT_MEDIANS: f64 = 4.0;
 const WAIT_BOUNDS: (f64, f64) = (0.010, 0.050);
+/// Only a queue that stands is bounded by `queue.wait`: one that has not been empty for this many ticks. A burst
+/// is let through as far as its answers fit the objective. (After the queue management of K. Nichols and
+/// V. Jacobson, "Controlling Queue Delay", 2012.)
+const STANDING_TICKS: u32 = 20;
+/// It no longer stands after this many ticks without one who waits.
+const EMPTY_TICKS: u32 = 10;
+/// Time constant of the mean service time.
+const MEAN_TIME: f64 = 0.2;
 /// A quarter second after the last completion a rate is still one.
 const COMPLETIONS_MIN: u64 = 5;
 
@@ -51,6 +59,13 @@ pub struct AdmissionControl {
     theta: f64,
     groups: [Group; GROUPS],
     window: Window,
+    /// Sums that fade with [`MEAN_TIME`]: request-seconds and completions.
+    held: f64,
+    completed: f64,
+    held_seen: f64,
+    waiting_ticks: u32,
+    empty_ticks: u32,
+    standing: bool,
 }
 
 /// What is known of one route group.
@@ -91,6 +106,12 @@ impl AdmissionControl {
                 opened: now,
                 bound: false,
             },
+            held: 0.0,
+            completed: 0.0,
+            held_seen: 0.0,
+            waiting_ticks: 0,
+            empty_ticks: 0,
+            standing: false,
         };
         control.theta = control.wanted_theta();
         control
@@ -147,6 +168,7 @@ impl AdmissionControl {
             *reading = shared.read_group(group, now);
         }
         self.update_rates(seconds, &readings, shared);
+        self.watch_queue(shared);
         let full = shared.waiting() > 0 || !shared.has_free();
         self.window.bound |= full;
         if (now - self.window.opened).as_secs_f64() >= 0.5 {
@@ -205,6 +227,15 @@ impl AdmissionControl {
         self.completions = completions;
         self.rate += part * (rate - self.rate);
         shared.published.rate.set(self.rate);
+        let kept = libm::exp(-seconds / MEAN_TIME);
+        let held: f64 = readings.iter().map(|it| it.in_flight_seconds).sum();
+        self.held = kept * self.held + (held - self.held_seen).max(0.0);
+        self.held_seen = held;
+        self.completed = kept * self.completed + rate * seconds;
+        // The mean of fewer would be chance.
+        if self.completed >= 3.0 {
+            shared.published.mean.set(self.held / self.completed);
+        }
         for class in Class::ALL {
             let index = class.index();
             let arrivals = shared.read_arrivals(class);
@@ -221,6 +252,24 @@ impl AdmissionControl {
         }
     }
 
+    fn watch_queue(&mut self, shared: &AdmissionShared) {
+        if shared.waiting() > 0 {
+            self.waiting_ticks += 1;
+            self.empty_ticks = 0;
+        } else {
+            self.empty_ticks += 1;
+            self.waiting_ticks = 0;
+        }
+        self.standing = match self.standing {
+            false => self.waiting_ticks >= STANDING_TICKS,
+            true => self.empty_ticks < EMPTY_TICKS,
+        };
+        shared.published.standing.store(
+            u32::from(self.standing),
+            crate::sync::atomic::Ordering::Relaxed,
+        );
+    }
+
     /// Learns each group's own latency where the limit does not bind, and with it which groups can meet the
     /// objective at all, and which objective is assumed.
     fn update_groups(
@@ -230,13 +279,10 @@ impl AdmissionControl {
         shared: &AdmissionShared,
     ) {
         let seconds = (now - self.window.opened).as_secs_f64();
-        let (mut all, mut in_flight_seconds) = (0, 0.0);
         let mut window_completions = 0;
         for (group, reading) in self.groups.iter_mut().zip(readings) {
             let completions = reading.completions.saturating_sub(group.base.completions);
             let held = (reading.in_flight_seconds - group.base.in_flight_seconds).max(0.0);
-            all += completions;
-            in_flight_seconds += held;
             window_completions += completions;
             if completions >= COMPLETIONS_MIN || (completions > 0 && seconds >= 5.0) {
                 let latency = held / completions as f64;
@@ -251,9 +297,6 @@ impl AdmissionControl {
             } else if seconds >= 5.0 {
                 group.base = *reading;
             }
-        }
-        if all > 0 {
-            shared.published.mean.set(in_flight_seconds / all as f64);
         }
         if window_completions < COMPLETIONS_MIN && seconds < 5.0 {
             return;

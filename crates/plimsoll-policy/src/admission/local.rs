@@ -80,6 +80,13 @@ impl AdmissionLocal {
         }
     }
 
+    /// Takes over other parameters, as after a reload; who waits goes on waiting.
+    pub fn set_parameters(&mut self, parameters: &AdmissionParameters) {
+        self.enforces = parameters.mode == Mode::Enforce;
+        self.limited = parameters.limiter != LimiterKind::Off;
+        self.requests_max = parameters.requests_max;
+    }
+
     /// What all threads share.
     pub fn shared(&self) -> &Arc<AdmissionShared> {
         &self.shared
@@ -110,10 +117,7 @@ impl AdmissionLocal {
             return refuse(RefusalReason::Deadline, wait);
         }
         let budget = self.shared.budget();
-        let share = BUDGET_SHARE
-            .get(request.class.index())
-            .copied()
-            .unwrap_or(1.0);
+        let share = self.budget_share(request.class);
         let full = self.shared.waiting() >= self.requests_max;
         if full || wait > budget * share {
             let reason = if full {
@@ -244,6 +248,13 @@ impl AdmissionLocal {
             .sum()
     }
 
+    fn budget_share(&self, class: Class) -> f64 {
+        if !self.shared.stands() {
+            return 1.0;
+        }
+        BUDGET_SHARE.get(class.index()).copied().unwrap_or(1.0)
+    }
+
     fn count_would_refuse(&self, request: &Arriving) {
         let (Some(limit), true) = (self.shared.limit(), self.limited) else {
             return;
@@ -259,14 +270,10 @@ impl AdmissionLocal {
 
     /// What strict priority leaves to a class, in requests per second; never zero.
     fn rate_left_to(&self, class: Class) -> f64 {
-        let published = &self.shared.published;
-        // Before anything came back: what the limit gives if answers come at the objective.
-        let limit = f64::from(self.shared.limit().unwrap_or(1));
-        let rate = published
-            .rate
-            .get()
-            .max(limit / published.theta.get().max(1e-3));
-        let before: f64 = published
+        let rate = self.shared.capacity();
+        let before: f64 = self
+            .shared
+            .published
             .arrivals
             .iter()
             .take(class.index())
@@ -324,10 +331,8 @@ impl AdmissionLocal {
 
     /// More than can be answered within the objective waits: the newest of the lowest class goes.
     fn evict_beyond_the_line(&mut self, events: &mut Vec<QueueEvent>) {
-        let published = &self.shared.published;
-        let (rate, theta) = (published.rate.get(), published.theta.get());
-        let limit = f64::from(self.shared.limit().unwrap_or(u32::MAX));
-        if f64::from(self.shared.waiting()) <= (rate * theta).max(limit) {
+        let theta = self.shared.published.theta.get();
+        if f64::from(self.shared.waiting()) <= self.shared.capacity() * theta {
             return;
         }
         let lowest = Class::ALL.into_iter().rev().find(|class| {

@@ -89,6 +89,8 @@ pub(super) struct Published {
     pub(super) wait_max: AtomicF64,
     /// The mean service time, in seconds; zero = unknown.
     pub(super) mean: AtomicF64,
+    /// Whether a queue stands: 0 or 1.
+    pub(super) standing: AtomicU32,
     /// Bit by group: whether it can meet the objective at all.
     pub(super) fitting: AtomicU32,
 }
@@ -385,9 +387,28 @@ impl AdmissionShared {
         (head != NO_HEAD).then(|| (head, slot.head_since.load(Relaxed)))
     }
 
+    /// How many requests per second come back while all permits are in use (Little's law), or as many as do if
+    /// those are more. Without a measurement nothing is known to be too much.
+    pub(super) fn capacity(&self) -> f64 {
+        let mean = self.published.mean.get();
+        if mean <= 0.0 {
+            return f64::MAX;
+        }
+        let limit = f64::from(self.limit().unwrap_or(u32::MAX));
+        (limit / mean).max(self.published.rate.get())
+    }
+
+    /// Whether a queue stands, and is no burst.
+    pub(super) fn stands(&self) -> bool {
+        self.published.standing.load(Relaxed) != 0
+    }
+
     /// The longest predicted wait that is allowed, in seconds.
     pub(super) fn budget(&self) -> f64 {
         let theta = self.published.theta.get();
+        if !self.stands() {
+            return (theta - self.p50.get()).max(0.2 * theta);
+        }
         let fits = (0.9 * theta - self.p90.get()).clamp(0.15 * theta, 0.9 * theta);
         fits.min(self.published.wait_max.get())
     }
@@ -396,7 +417,11 @@ impl AdmissionShared {
     pub(super) fn age_max(&self) -> Duration {
         let theta = self.published.theta.get();
         let fits = (theta - self.p50.get()).max(0.2 * theta);
-        let allowed = fits.min(2.0 * self.published.wait_max.get());
+        let allowed = if self.stands() {
+            fits.min(2.0 * self.published.wait_max.get())
+        } else {
+            fits
+        };
         Duration::try_from_secs_f64(allowed).unwrap_or(Duration::MAX)
     }
 

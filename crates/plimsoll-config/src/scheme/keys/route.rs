@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::tenant::RATE;
 use super::{DAY, MILLISECOND};
 use crate::scheme::{Key, Kind, NameKind, Table, Word};
 
@@ -91,9 +92,17 @@ pub(super) static ROUTE: Table = Table {
             "Changes to the request and the response.",
         )
         .default("{}"),
+        Key::new(
+            "rate",
+            Kind::List {
+                of: &Kind::Table(&RATE),
+                bare: true,
+            },
+            "What callers may ask for; a request must be within each. Absent: any number.",
+        )
+        .default("[]"),
         Key::later("cache"),
         Key::later("fallback"),
-        Key::later("rate"),
         Key::later("defer"),
         Key::later("contract"),
     ]],
@@ -125,7 +134,7 @@ static TENANT: Table = Table {
     groups: &[&[Key::new(
         "header",
         Kind::HeaderName,
-        "The header whose value names the tenant.",
+        "The header whose value names the tenant. `[tenant.NAME]` gives values a name and a weight.",
     )
     .required()]],
     main: Some("header"),

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{CERTIFICATE, DAY, HOUR, MILLISECOND, MINUTE, MODE, NONE};
+use super::protect::PROTECT;
+use super::{CERTIFICATE, DAY, HOUR, MILLISECOND, MINUTE};
 use crate::scheme::{FileKind, Key, Kind, NameKind, Table, Word};
 
 pub(super) static DEFAULTS: Table = Table {
@@ -251,78 +252,4 @@ static OBJECTIVE: Table = Table {
         Key::later("classes"),
     ]],
     main: Some("target"),
-};
-
-static PROTECT: Table = Table {
-    doc: "What protects a service and its callers.",
-    groups: &[&[
-        Key::new("mode", MODE, "Of all protections of the service.").default(r#""enforce""#),
-        Key::new("deadline", Kind::Table(&DEADLINE), "How long a request may take.").default("{}"),
-        Key::new("retry", Kind::Table(&RETRY), "What is tried again on another endpoint: requests whose connection failed before a byte was sent.").default("{}"),
-        Key::new("idle_connections_max", Kind::Count { min: 0, max: 100_000 }, "Idle connections kept to one endpoint by one thread.").default("64"),
-        Key::new("idle_connection_time_max", Kind::Duration { min: Duration::ZERO, max: DAY }, "How long such a connection may idle. Keep it below the service's own bound.").default(r#""30s""#),
-        Key::new("connect_time_max", Kind::Duration { min: MILLISECOND, max: HOUR }, "How long making a connection may take.").default(r#""1s""#),
-        Key::later("limiter"),
-        Key::later("queue"),
-        Key::later("bulkhead"),
-        Key::later("hedge"),
-        Key::later("breaker"),
-        Key::later("ejection"),
-        Key::later("throttle"),
-    ]],
-    main: None,
-};
-
-static DEADLINE: Table = Table {
-    doc: "How long a request may take.",
-    groups: &[&[
-        Key::new(
-            "head",
-            Kind::Duration {
-                min: MILLISECOND,
-                max: DAY,
-            },
-            "From the last byte of the request to the head of the response (504).",
-        )
-        .default(r#""30s""#),
-        Key::new(
-            "idle",
-            Kind::Duration {
-                min: MILLISECOND,
-                max: DAY,
-            },
-            "Without a byte in either direction, after the head.",
-        )
-        .default(r#""60s""#),
-        Key::new(
-            "total",
-            Kind::Either {
-                words: NONE,
-                other: Some(&Kind::Duration {
-                    min: MILLISECOND,
-                    max: Duration::from_secs(366 * 86_400),
-                }),
-            },
-            "From the request's arrival to the last byte of the response.",
-        )
-        .default(r#""none""#),
-    ]],
-    main: Some("head"),
-};
-
-static RETRY: Table = Table {
-    doc: "What is tried again.",
-    groups: &[&[
-        Key::new("mode", MODE, "Whether it is.").default(r#""enforce""#),
-        Key::new(
-            "attempts",
-            Kind::Count { min: 1, max: 10 },
-            "Tries in all, the first included.",
-        )
-        .default("2"),
-        Key::later("on"),
-        Key::later("budget"),
-        Key::later("floor"),
-    ]],
-    main: Some("attempts"),
 };

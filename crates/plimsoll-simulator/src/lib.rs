@@ -1,0 +1,26 @@
+//! The simulator: virtual time, workload, service and fault models around the pure crates of production.
+//!
+//! It has no clock, no threads and no input or output of its own. Gateway threads are simulated ones: each has
+//! its own half of a policy, and hears from others with a delay, as in production.
+
+mod agenda;
+mod arena;
+mod gateway;
+pub mod oracle;
+mod random;
+mod record;
+mod scenario;
+pub mod scenarios;
+mod score;
+mod service;
+mod simulation;
+mod station;
+pub mod suite;
+
+pub use gateway::Policy;
+pub use random::Spread;
+pub use record::{Latencies, Record, Second};
+pub use scenario::{Flood, Load, Phase, Scenario};
+pub use score::{PhaseScore, Score};
+pub use service::{Dependency, Server, Service};
+pub use simulation::{Run, simulate};

@@ -1,0 +1,302 @@
+//! The service in the simulation: takes requests, holds them, answers some.
+//!
+//! What the gateway has given up stays here and takes its share: the harsh case. Units: nanoseconds.
+//! Invariant: no more workers work than there are, except those that go on after some were taken away.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+use crate::agenda::{Agenda, Event, NEVER, Nanos};
+use crate::random::{Spread, Stream};
+use crate::service::{Server, Service, speed};
+
+/// How long a request takes that fails at once.
+const FAILURE: Nanos = 1_000_000;
+/// Nanoseconds in a millisecond.
+const MILLISECOND: f64 = 1e6;
+
+/// The service in the simulation.
+#[derive(Debug)]
+pub(crate) struct Station {
+    service: Service,
+    random: Stream,
+    /// Workers that work, and who waits for one.
+    busy: u32,
+    waiting: VecDeque<u32>,
+    /// Nothing is worked on in this time.
+    frozen: (Nanos, Nanos),
+    /// Requests that share the server, each with the work at which it is done.
+    sharing: BinaryHeap<Reverse<(Nanos, u32)>>,
+    /// The work that each of them has got so far, in nanoseconds of a request that is alone.
+    work: f64,
+    work_at: Nanos,
+    /// When the next of them is done.
+    shared_done: Nanos,
+}
+
+impl Station {
+    pub(crate) fn new(service: &Service, seed: u64) -> Self {
+        Self {
+            service: *service,
+            random: Stream::new(seed, "service"),
+            busy: 0,
+            waiting: VecDeque::new(),
+            frozen: (0, 0),
+            sharing: BinaryHeap::new(),
+            work: 0.0,
+            work_at: 0,
+            shared_done: NEVER,
+        }
+    }
+
+    /// A request comes. Says whether the service will ever be through with it.
+    pub(crate) fn enter(&mut self, now: Nanos, id: u32, group: u8, agenda: &mut Agenda) -> bool {
+        if group == 1 {
+            let mean = self.service.slow_group * MILLISECOND;
+            let done = now + Spread::Exponential.draw(mean, &mut self.random);
+            agenda.note(done, Event::Answered(id));
+            return true;
+        }
+        if self.random.chance(self.service.hanging) {
+            return false;
+        }
+        if self.random.chance(self.service.failing) {
+            agenda.note(now + FAILURE, Event::Failed(id));
+            return true;
+        }
+        match self.service.server {
+            Server::Pool { workers, .. } => {
+                if self.busy < workers {
+                    self.begin(now, id, agenda);
+                } else {
+                    self.waiting.push_back(id);
+                }
+            }
+            Server::Shared { mean, .. } => {
+                self.advance(now);
+                let needs = Spread::Exponential.draw(mean * MILLISECOND, &mut self.random);
+                let done = self.work as Nanos + needs;
+                self.sharing.push(Reverse((done, id)));
+                self.plan(now);
+            }
+        }
+        true
+    }
+
+    /// A worker is through with a request. Says whether it is answered now; else it will be.
+    pub(crate) fn served(&mut self, now: Nanos, id: u32, agenda: &mut Agenda) -> bool {
+        let (from, until) = self.frozen;
+        if now >= from && now < until {
+            agenda.note(now + (until - from), Event::Served(id));
+            return false;
+        }
+        self.busy -= 1;
+        self.fill(now, agenda);
+        match self.service.dependency {
+            Some(dependency) if !dependency.holds_worker => {
+                let takes = self.dependency_time();
+                agenda.note(now + takes, Event::Answered(id));
+                false
+            }
+            _ => true,
+        }
+    }
+
+    /// When [`Station::take_shared`] has something.
+    pub(crate) fn shared_done(&self) -> Nanos {
+        self.shared_done
+    }
+
+    /// The request of those that share the server that is done now.
+    pub(crate) fn take_shared(&mut self, now: Nanos) -> Option<u32> {
+        self.advance(now);
+        let Reverse((done, id)) = self.sharing.pop()?;
+        // What was rounded on the way here.
+        self.work = self.work.max(done as f64);
+        self.plan(now);
+        Some(id)
+    }
+
+    /// The service changes; what it has begun goes on as it was.
+    pub(crate) fn change(&mut self, now: Nanos, service: &Service, agenda: &mut Agenda) {
+        self.advance(now);
+        self.service = *service;
+        self.plan(now);
+        self.fill(now, agenda);
+    }
+
+    /// Nothing is worked on from now on, for this long.
+    pub(crate) fn freeze(&mut self, now: Nanos, lasts: Nanos) {
+        self.advance(now);
+        self.frozen = (now, now.saturating_add(lasts));
+        self.plan(now);
+    }
+
+    /// How many requests are here, apart from those at a dependency.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.busy as usize + self.waiting.len() + self.sharing.len()
+    }
+
+    /// Gives work to workers that have none.
+    fn fill(&mut self, now: Nanos, agenda: &mut Agenda) {
+        while let Server::Pool { workers, .. } = self.service.server
+            && self.busy < workers
+            && let Some(next) = self.waiting.pop_front()
+        {
+            self.begin(now, next, agenda);
+        }
+    }
+
+    fn begin(&mut self, now: Nanos, id: u32, agenda: &mut Agenda) {
+        let Server::Pool { mean, spread, .. } = self.service.server else {
+            return;
+        };
+        self.busy += 1;
+        let mut takes = spread.draw(mean * MILLISECOND, &mut self.random);
+        if self.service.dependency.is_some_and(|it| it.holds_worker) {
+            takes += self.dependency_time();
+        }
+        // What begins while nothing is worked on begins after it.
+        agenda.note(now.max(self.frozen.1) + takes, Event::Served(id));
+    }
+
+    fn dependency_time(&mut self) -> Nanos {
+        let Some(dependency) = self.service.dependency else {
+            return 0;
+        };
+        match dependency.slow {
+            Some((share, slow)) if self.random.chance(share) => (slow * MILLISECOND) as Nanos,
+            _ => dependency
+                .spread
+                .draw(dependency.mean * MILLISECOND, &mut self.random),
+        }
+    }
+
+    /// How fast each of those goes that share the server.
+    fn shared_speed(&self) -> f64 {
+        match self.service.server {
+            Server::Shared { alpha, beta, .. } => {
+                speed(self.sharing.len().max(1) as f64, alpha, beta)
+            }
+            Server::Pool { .. } => 1.0,
+        }
+    }
+
+    /// Gives those that share the server the work of the time that has passed.
+    fn advance(&mut self, now: Nanos) {
+        let from = self.work_at.max(self.frozen.1.min(now));
+        self.work += now.saturating_sub(from) as f64 * self.shared_speed();
+        self.work_at = now;
+    }
+
+    fn plan(&mut self, now: Nanos) {
+        self.shared_done = match self.sharing.peek() {
+            Some(Reverse((done, _))) => {
+                let left = (*done as f64 - self.work).max(0.0) / self.shared_speed();
+                now.max(self.frozen.1).saturating_add(left as Nanos + 1)
+            }
+            None => NEVER,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agenda::SECOND;
+
+    /// Keeps `n` requests in a station for a while; gives completions per second.
+    fn throughput(service: &Service, n: u32, seconds: u64) -> f64 {
+        let mut station = Station::new(service, 3);
+        let mut agenda = Agenda::default();
+        let mut done = 0_u32;
+        for id in 0..n {
+            station.enter(0, id, 0, &mut agenda);
+        }
+        loop {
+            let now = agenda.next().min(station.shared_done());
+            if now >= seconds * SECOND {
+                return f64::from(done) / seconds as f64;
+            }
+            let id = if station.shared_done() <= now {
+                station.take_shared(now).unwrap()
+            } else {
+                match agenda.take().unwrap() {
+                    Event::Served(id) if !station.served(now, id, &mut agenda) => continue,
+                    Event::Served(id) | Event::Answered(id) => id,
+                    other => panic!("{other:?}"),
+                }
+            };
+            done += 1;
+            station.enter(now, id, 0, &mut agenda);
+        }
+    }
+
+    #[track_caller]
+    fn check(service: &Service, n: u32, expected: f64) {
+        let measured = throughput(service, n, 60);
+        assert!((measured / expected - 1.0).abs() < 0.03, "{measured}");
+    }
+
+    #[test]
+    fn a_pool_has_the_throughput_of_its_closed_form() {
+        let pool = Service::pool(16, 20.0, Spread::Exponential);
+        check(&pool, 8, 400.0);
+        check(&pool, 16, 800.0);
+        check(&pool, 100, 800.0);
+        check(
+            &Service::pool(4, 5.0, Spread::Exponential).calling(120.0),
+            60,
+            60.0 / 0.125,
+        );
+        check(
+            &Service::pool(32, 5.0, Spread::Exponential)
+                .calling(60.0)
+                .holding(),
+            64,
+            32.0 / 0.065,
+        );
+    }
+
+    #[test]
+    fn a_shared_server_follows_the_scalability_law() {
+        let shared = Service::shared(0.000_6);
+        check(&shared, 1, 50.0);
+        check(&shared, 40, shared.capacity());
+        let at_200 = 200.0 / 0.020 * speed(200.0, 0.01, 0.000_6);
+        check(&shared, 200, at_200);
+    }
+
+    #[test]
+    fn nothing_is_worked_on_while_frozen_and_all_of_it_after() {
+        let mut agenda = Agenda::default();
+        let mut station = Station::new(&Service::pool(1, 20.0, Spread::Constant), 1);
+        station.enter(0, 0, 0, &mut agenda);
+        station.enter(0, 1, 0, &mut agenda);
+        station.freeze(5_000_000, SECOND);
+        let mut done = Vec::new();
+        while let (now, Some(Event::Served(id))) = (agenda.next(), agenda.take()) {
+            if station.served(now, id, &mut agenda) {
+                done.push((id, now));
+            }
+        }
+        assert_eq!(done, [(0, SECOND + 20_000_000), (1, SECOND + 40_000_000)]);
+        assert_eq!(station.len(), 0);
+    }
+
+    #[test]
+    fn workers_that_are_added_take_what_waits() {
+        let mut agenda = Agenda::default();
+        let mut station = Station::new(&Service::pool(1, 20.0, Spread::Constant), 1);
+        for id in 0..4 {
+            station.enter(0, id, 0, &mut agenda);
+        }
+        station.change(0, &Service::pool(4, 20.0, Spread::Constant), &mut agenda);
+        let together = std::iter::from_fn(|| {
+            let at = agenda.next();
+            agenda.take().map(|_| at)
+        });
+        assert_eq!(together.collect::<Vec<_>>(), [20_000_000; 4]);
+    }
+}
