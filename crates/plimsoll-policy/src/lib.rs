@@ -7,12 +7,16 @@
 mod admission;
 mod balance;
 mod bulkhead;
+pub mod deadline;
 mod endpoint;
+pub mod hedge;
 mod limiter;
 mod rate_limit;
+pub mod retry;
 mod self_protection;
 mod sync;
 mod tenant;
+pub mod throttle;
 
 pub use admission::{
     AdmissionControl, AdmissionLocal, AdmissionMemory, AdmissionParameters, AdmissionShared,
@@ -21,15 +25,23 @@ pub use admission::{
 };
 pub use balance::{Balancer, Candidate, Choice, Method, Ring, hash_key};
 pub use bulkhead::{BulkheadKind, BulkheadParameters, BulkheadPlace, BulkheadShared};
+pub use deadline::{Deadline, DeadlineSource, GrpcTimeout, PlimsollDeadline};
 pub use endpoint::{
     DownCause, EndpointControl, EndpointParameters, EndpointShared, InFlight, Transition, Verdict,
+};
+pub use hedge::{
+    HedgeAfter, HedgeControl, HedgeParameters, HedgeQuestion, HedgeShared, HedgeWhyNot,
 };
 pub use limiter::{LimitChange, Reason as LimitReason};
 pub use rate_limit::{
     Charge, NotARateLimit, RateDecision, RateLimit, RateTable, RateVerdict, push_rate_limit,
     push_rate_limit_policy, retry_after_seconds,
 };
+pub use retry::{
+    RetryControl, RetryDecision, RetryGrant, RetryOn, RetryParameters, RetryRules, RetryShared,
+};
 pub use self_protection::{SelfCause, SelfControl, SelfLevel, SelfReadings, SelfShared, Used};
 pub use tenant::{
     ConfiguredTenant, Identified, KeyHash, KnownTenants, NotAWeight, Salt, TenantId, Weight,
 };
+pub use throttle::{ThrottleControl, ThrottleParameters, ThrottleShared};
