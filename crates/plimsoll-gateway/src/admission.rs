@@ -7,10 +7,13 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-use plimsoll_core::{Instant, never};
+use plimsoll_core::{Class, Instant, never};
 use plimsoll_lifecycle::{Asked, Guard, GuardParameters, GuardShared};
-use plimsoll_policy::{Arriving, Finished, QueueEvent, Refusal, Ticket};
+use plimsoll_measure::Cause;
+use plimsoll_policy::retry::Question;
+use plimsoll_policy::{Arriving, Finished, QueueEvent, Refusal, RetryDecision, Ticket};
 
 use crate::thread::Thread;
 
@@ -43,7 +46,7 @@ impl ThreadGuard {
     pub(crate) fn new(
         shared: &Arc<GuardShared>,
         thread: usize,
-        parameters: &GuardParameters,
+        parameters: &Arc<GuardParameters>,
     ) -> Self {
         Self {
             shared: Arc::clone(shared),
@@ -54,14 +57,18 @@ impl ThreadGuard {
         }
     }
 
-    pub(crate) fn set_parameters(&self, parameters: &GuardParameters) {
+    pub(crate) fn set_parameters(&self, parameters: &Arc<GuardParameters>) {
         self.guard.borrow_mut().set_parameters(parameters);
     }
 
     /// A request asks for a permit.
     pub(crate) fn ask(&self, thread: &Thread, now: Instant, request: &Arriving) -> Asked {
         let mut events = self.events.take();
-        let (asked, refusal) = self.guard.borrow_mut().ask(now, request, &mut events);
+        let random = thread.random();
+        let (asked, refusal) = self
+            .guard
+            .borrow_mut()
+            .ask(now, request, random, &mut events);
         self.refusal.set(refusal);
         if let Asked::Wait(ticket) = asked {
             self.waiters.borrow_mut().insert(ticket, Waiter::default());
@@ -110,6 +117,16 @@ impl ThreadGuard {
         let mut events = self.events.take();
         self.guard.borrow_mut().finish(now, finished, &mut events);
         self.apply(thread, events);
+    }
+
+    /// Whether an attempt that failed is made again.
+    pub(crate) fn retry(&self, question: &Question, random: u64) -> RetryDecision {
+        self.guard.borrow().retry(question, random)
+    }
+
+    /// A call ended.
+    pub(crate) fn on_settled(&self, class: Class, cause: Cause) {
+        self.guard.borrow().on_settled(class, cause);
     }
 
     /// Gives free permits to who goes next.
@@ -169,5 +186,18 @@ pub(crate) async fn dispatch_when_woken(thread: Rc<Thread>) {
         for guard in &plan.guards {
             guard.dispatch(&thread);
         }
+    }
+}
+
+/// Measures how late this thread's timers are. Runs for as long as the thread.
+pub(crate) async fn watch_lag(thread: Rc<Thread>) {
+    const EVERY: Duration = Duration::from_millis(100);
+    loop {
+        let due = thread.clock.now() + EVERY;
+        tokio::time::sleep(EVERY).await;
+        // The runtime's timers are right to the millisecond.
+        thread
+            .shared
+            .set_lag(thread.index, thread.clock.now() - due);
     }
 }

@@ -10,6 +10,7 @@ use plimsoll_http1::{
 
 use crate::heads;
 use crate::peer::{Peer, PeerError, Sending, append};
+use crate::protocol::RateFields;
 use crate::refusal::Answer;
 
 /// Whether a client's connection can carry another request after this one.
@@ -25,6 +26,7 @@ pub(crate) fn send_head(
     request: &RequestHead,
     response: &ResponseHead,
     rewrite: Option<&Rewrite>,
+    rates: Option<&RateFields>,
     from_http2: bool,
     keep: Keep,
 ) -> Result<Keep, PeerError> {
@@ -63,6 +65,7 @@ pub(crate) fn send_head(
             heads::response_fields(response, rewrite, from_http2, |name, value| {
                 write_field(out, name, value);
             });
+            rate_fields(rates, |name, value| write_field(out, name, value));
             if let Some(length) = announced {
                 write_content_length(out, length);
             } else if sending == Sending::Chunked {
@@ -80,6 +83,9 @@ pub(crate) fn send_head(
             fields.reserve(response.fields.len() + 2);
             heads::response_fields(response, rewrite, from_http2, |name, value| {
                 append(fields, name, value)
+            });
+            rate_fields(rates, |name, value| {
+                append(fields, name, value);
             });
             if let Some(length) = announced {
                 fields.insert(http::header::CONTENT_LENGTH, length.into());
@@ -147,6 +153,7 @@ pub(crate) fn send_own(
     request: &RequestHead,
     answer: &Answer,
     request_id: &[u8],
+    rates: Option<&RateFields>,
     keep: Keep,
 ) -> Result<Keep, PeerError> {
     let grpc = is_grpc(request);
@@ -168,6 +175,7 @@ pub(crate) fn send_own(
             for (name, value) in &answer.fields {
                 write_field(out, name.as_bytes(), value.as_bytes());
             }
+            rate_fields(rates, |name, value| write_field(out, name, value));
             if let Some(seconds) = answer.retry_after {
                 let mut number = itoa::Buffer::new();
                 write_field(out, b"Retry-After", number.format(seconds).as_bytes());
@@ -188,6 +196,9 @@ pub(crate) fn send_own(
             let mut head = http::Response::new(());
             let fields: &mut HeaderMap = head.headers_mut();
             append(fields, b"plimsoll-decision", decision.as_bytes());
+            rate_fields(rates, |name, value| {
+                append(fields, name, value);
+            });
             if let Some(seconds) = answer.retry_after {
                 fields.insert(http::header::RETRY_AFTER, seconds.into());
             }
@@ -231,6 +242,14 @@ pub(crate) fn send_own(
             }
             Ok(Keep::Alive)
         }
+    }
+}
+
+/// What an answer says of the rates that its request was held to.
+fn rate_fields(rates: Option<&RateFields>, mut emit: impl FnMut(&[u8], &[u8])) {
+    if let Some(rates) = rates {
+        emit(b"ratelimit-policy", rates.policy.as_bytes());
+        emit(b"ratelimit", rates.left.as_bytes());
     }
 }
 

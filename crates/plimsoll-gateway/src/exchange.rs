@@ -9,13 +9,16 @@ mod relay;
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use plimsoll_core::{Instant, ServiceId, never};
 use plimsoll_http1::{Framing, Name, RequestHead, ResponseHead};
-use plimsoll_lifecycle::{Arrival, Attempt, AttemptEnd, Call, Verdict};
+use plimsoll_lifecycle::{Again, Arrival, Attempt, AttemptEnd, Call, Verdict};
 use plimsoll_measure::Cause;
-use plimsoll_policy::{Refusal, Ticket};
+use plimsoll_policy::retry::Failure;
+use plimsoll_policy::{KeyHash, Refusal, Ticket};
 use plimsoll_upstream::{Endpoint, Http1Connection};
 
 use crate::access;
@@ -23,7 +26,8 @@ use crate::admission::Ended;
 use crate::answer::{self, Keep};
 use crate::heads::Facts;
 use crate::peer::Peer;
-use crate::protocol::{ClientConnection, HttpRequest};
+use crate::plan::ServicePlan;
+use crate::protocol::{ClientConnection, HttpRequest, RateFields};
 use crate::refusal::Answer;
 use crate::thread::{Thread, ThreadEffects, ThreadPlan};
 use crate::timer::Timer;
@@ -48,6 +52,26 @@ pub(crate) struct Exchange<'a> {
     pub(crate) call: Call<ThreadEffects>,
     pub(crate) facts: Facts,
     pub(crate) status: u16,
+    /// Of the answer's head. One for all attempts together; a body that is under way moves it.
+    deadline: Instant,
+    /// The tenant's key, if it is to be proven by a good answer.
+    unlisted_key: Option<KeyHash>,
+    /// What the answer says of the rates that the request was held to.
+    rate_fields: Option<Box<RateFields>>,
+}
+
+/// What came of one attempt.
+enum Tried {
+    /// An answer's head.
+    Head { up: Peer, sent_at: Instant },
+    /// A kept connection was closed before the service saw the request.
+    Stale(Verdict),
+    /// The service failed it.
+    Failed(Verdict),
+    /// The request can't go on; it is to be answered with this.
+    Answer(Answer),
+    /// The client went.
+    Gone,
 }
 
 /// What came of waiting for a permit.
@@ -76,32 +100,24 @@ pub(crate) async fn serve(
     response: &mut ResponseHead,
 ) -> Served {
     let plan = thread.plan();
-    let effects = ThreadEffects {
-        thread: Rc::clone(thread),
-        plan: Rc::clone(&plan),
-        bytes: Bytes::default(),
-    };
-    let mut call = Call::arrive(effects, arrived);
-    let mut request = HttpRequest {
-        thread,
-        plan: &plan,
-        connection,
-        head,
-        trusted: false,
-        answer: None,
-        max_forwards: None,
-    };
-    let arrival = call.admit(thread.clock.now(), &mut request);
+    let mut call = Call::arrive(ThreadEffects::new(thread, &plan), arrived);
+    let mut request = HttpRequest::new(thread, &plan, connection, head);
+    let began = thread.clock.now();
+    let arrival = call.admit(began, &mut request);
     let facts = request.facts(down.is_http2());
     let answer = request.answer.take();
     let mut exchange = Exchange {
         thread,
         plan: Rc::clone(&plan),
         head,
-        call,
         facts,
         status: 0,
+        deadline: began,
+        unlisted_key: request.unlisted_key,
+        rate_fields: request.rate_fields.take(),
+        call,
     };
+    exchange.deadline = exchange.deadline_total(began + exchange.call.bounds().head);
     let service = match arrival {
         Arrival::Proceed(service) => service,
         Arrival::Wait(service, ticket) => {
@@ -129,144 +145,249 @@ pub(crate) async fn serve(
     };
     #[cfg(test)]
     tests::panic_if_asked(head);
-    let balancer = plan.balancers.get(
-        exchange
-            .call
-            .settlement()
-            .service
-            .map_or(0, |id| id.index()),
-    );
-    let key = exchange.hash_key(service);
-    let mut upload = match head.framing() {
-        Framing::None => Transfer::done(),
-        _ => Transfer {
-            bytes_max: plan.plan.config.gateway.limits.body_bytes_max,
-            ..Transfer::default()
-        },
-    };
-    let mut again = false;
-    // One bound for all attempts together; a body that is under way moves it.
-    let began = thread.clock.now();
-    let deadline = exchange.deadline_total(began + exchange.call.bounds().head);
-    loop {
-        let now = thread.clock.now();
-        let attempt = if again {
-            exchange.call.again(now)
-        } else {
-            exchange.call.next_attempt(now, |tried| {
-                let choice =
-                    balancer?
-                        .borrow_mut()
-                        .choose(now, &service.cluster.endpoints, key, tried)?;
-                if choice.panic {
-                    thread
-                        .shared
-                        .panics
-                        .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    exchange.facts.retries = service.keep_bytes_max > 0;
+    exchange
+        .attempt(down, service, response, began, timer)
+        .await
+}
+
+/// Counts a request that is too malformed to be answered.
+pub(crate) fn count_malformed(thread: &Rc<Thread>, arrived: Instant) {
+    let effects = ThreadEffects::new(thread, &thread.plan());
+    Call::arrive(effects, arrived).settle(thread.clock.now(), Cause::BadRequest);
+}
+
+impl Exchange<'_> {
+    /// Tries endpoints until one has answered, or nothing is left to try.
+    async fn attempt(
+        &mut self,
+        down: &mut Peer,
+        service: &ServicePlan,
+        response: &mut ResponseHead,
+        began: Instant,
+        timer: &mut Timer,
+    ) -> Served {
+        let plan = Rc::clone(&self.plan);
+        let key = self.hash_key(service);
+        let mut upload = match self.head.framing() {
+            Framing::None => Transfer::done(),
+            _ => Transfer {
+                bytes_max: plan.plan.config.gateway.limits.body_bytes_max,
+                ..Transfer::default()
+            },
+        };
+        if self.is_idempotent() {
+            upload.keep(service.keep_bytes_max);
+        }
+        let mut again = false;
+        loop {
+            let attempt = if again {
+                self.call.again(self.thread.clock.now())
+            } else {
+                self.choose(service, key)
+            };
+            let endpoint = match attempt {
+                Attempt::Try(id) => service.cluster.endpoints.get(id.index()),
+                Attempt::GiveUp(cause) => {
+                    return self.answer(down, Answer::of_cause(cause), timer).await;
                 }
-                Some(choice.endpoint)
-            })
-        };
-        let endpoint = match attempt {
-            Attempt::Try(id) => service.cluster.endpoints.get(id.index()),
-            Attempt::GiveUp(cause) => {
-                let answer = Answer::of_cause(cause);
-                return exchange.answer(down, answer, timer).await;
+            };
+            let Some(endpoint) = endpoint else {
+                let answer = Answer::of_cause(Cause::NoEndpoint);
+                return self.answer(down, answer, timer).await;
+            };
+            let tried = self
+                .try_endpoint(endpoint, again, down, &mut upload, response, began, timer)
+                .await;
+            let (verdict, answer) = match tried {
+                Tried::Head { up, sent_at } => {
+                    let verdict = self.on_head(response, &upload, sent_at);
+                    let Some(Verdict::Retry { after }) = verdict else {
+                        return self
+                            .relay(down, up, upload, response, endpoint, sent_at, timer)
+                            .await;
+                    };
+                    (Verdict::Retry { after }, None)
+                }
+                Tried::Stale(verdict) => {
+                    again = verdict != Verdict::GiveUp(Cause::Reset);
+                    (verdict, None)
+                }
+                Tried::Failed(verdict) => {
+                    again = false;
+                    (verdict, None)
+                }
+                Tried::Answer(answer) => (Verdict::GiveUp(answer.cause), Some(answer)),
+                Tried::Gone => return self.gone(),
+            };
+            match verdict {
+                Verdict::GiveUp(cause) => {
+                    let answer = answer.unwrap_or_else(|| Answer::of_cause(cause));
+                    return self.answer(down, answer, timer).await;
+                }
+                Verdict::Retry { after } => {
+                    upload.rewind();
+                    if !after.is_zero() && !self.pause(after, down, &upload, timer).await {
+                        return self.gone();
+                    }
+                }
             }
-        };
-        let Some(endpoint) = endpoint else {
-            let answer = Answer::of_cause(Cause::NoEndpoint);
-            return exchange.answer(down, answer, timer).await;
-        };
-        let checkout = match exchange
-            .checkout(endpoint, again, down, &upload, deadline, timer)
+        }
+    }
+
+    /// The endpoint to try next.
+    fn choose(&mut self, service: &ServicePlan, key: Option<u64>) -> Attempt {
+        let now = self.thread.clock.now();
+        let (thread, plan) = (self.thread, Rc::clone(&self.plan));
+        let id = self.call.settlement().service.map_or(0, ServiceId::index);
+        let balancer = plan.balancers.get(id);
+        self.call.next_attempt(now, |tried| {
+            let choice =
+                balancer?
+                    .borrow_mut()
+                    .choose(now, &service.cluster.endpoints, key, tried)?;
+            if choice.panic {
+                thread
+                    .shared
+                    .panics
+                    .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            }
+            Some(choice.endpoint)
+        })
+    }
+
+    /// One attempt, up to the answer's head.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "an exchange's two ends and what is known of them"
+    )]
+    async fn try_endpoint(
+        &mut self,
+        endpoint: &Arc<Endpoint>,
+        again: bool,
+        down: &mut Peer,
+        upload: &mut Transfer,
+        response: &mut ResponseHead,
+        began: Instant,
+        timer: &mut Timer,
+    ) -> Tried {
+        let checkout = match self
+            .checkout(endpoint, again, down, upload, self.deadline, timer)
             .await
         {
             attempt::Connecting::Ready(checkout) => checkout,
             attempt::Connecting::Failed(error) => {
                 tracing::debug!(%error, endpoint = %endpoint.name, "connecting failed");
-                match exchange.call.on_connect_failed() {
-                    Verdict::Retry => {
-                        again = false;
-                        continue;
-                    }
-                    Verdict::GiveUp(cause) => {
-                        let answer = Answer::of_cause(cause);
-                        return exchange.answer(down, answer, timer).await;
-                    }
-                }
+                let now = self.thread.clock.now();
+                let again = self.again(upload);
+                return Tried::Failed(self.call.on_connect_failed(now, again));
             }
             attempt::Connecting::Late => {
-                exchange.call.on_failed(Cause::Timeout);
-                let answer = Answer::of_cause(Cause::Timeout);
-                return exchange.answer(down, answer, timer).await;
+                self.call.on_failed(self.thread.clock.now(), Cause::Timeout);
+                return Tried::Failed(Verdict::GiveUp(Cause::Timeout));
             }
-            attempt::Connecting::Gone => return exchange.gone(),
+            attempt::Connecting::Gone => return Tried::Gone,
         };
-        let sent_at = thread.clock.now();
-        let mut up = match exchange.send(endpoint, checkout) {
+        let sent_at = self.thread.clock.now();
+        let mut up = match self.send(endpoint, checkout) {
             Ok(up) => up,
-            Err(attempt::Unsent::Closed) => match exchange.call.on_stale(true) {
-                Verdict::Retry => {
-                    again = true;
-                    continue;
-                }
-                Verdict::GiveUp(cause) => {
-                    let answer = Answer::of_cause(cause);
-                    return exchange.answer(down, answer, timer).await;
-                }
-            },
+            Err(attempt::Unsent::Closed) => {
+                return Tried::Stale(self.call.on_stale(sent_at, true));
+            }
             Err(attempt::Unsent::Malformed) => {
-                exchange.call.end_attempt(AttemptEnd::Cancelled);
-                let answer = Answer::of_cause(Cause::BadRequest);
-                return exchange.answer(down, answer, timer).await;
+                self.call.end_attempt(AttemptEnd::Cancelled);
+                return Tried::Answer(Answer::of_cause(Cause::BadRequest));
             }
         };
-        match exchange
-            .wait(down, &mut up, &mut upload, response, began, timer)
+        match self
+            .wait(down, &mut up, upload, response, began, timer)
             .await
         {
             relay::Waited::Head => {
-                return exchange
-                    .relay(down, up, upload, response, endpoint, sent_at, timer)
-                    .await;
+                endpoint.shared.on_head();
+                Tried::Head { up, sent_at }
             }
             relay::Waited::Unseen { certain } => {
-                match exchange.call.on_stale(certain || exchange.is_idempotent()) {
-                    Verdict::Retry => again = true,
-                    Verdict::GiveUp(cause) => {
-                        let answer = Answer::of_cause(cause);
-                        return exchange.answer(down, answer, timer).await;
-                    }
-                }
+                let safe = certain || self.is_idempotent();
+                let now = self.thread.clock.now();
+                Tried::Stale(self.call.on_stale(now, safe))
             }
             relay::Waited::Failed(cause, why) => {
                 tracing::debug!(cause = cause.name(), why, endpoint = %endpoint.name, "the attempt failed");
-                exchange.call.on_failed(cause);
-                drop(up);
-                let answer = Answer::of_cause(cause);
-                return exchange.answer(down, answer, timer).await;
+                let now = self.thread.clock.now();
+                self.call.on_failed(now, cause);
+                let failure = match cause {
+                    Cause::Reset => Failure::Reset,
+                    Cause::Timeout => Failure::Timeout,
+                    _ => return Tried::Failed(Verdict::GiveUp(cause)),
+                };
+                let again = self.again(upload);
+                Tried::Failed(self.call.on_attempt_failed(now, cause, failure, again))
             }
-            relay::Waited::Refused(answer) => {
-                drop(up);
-                return exchange.answer(down, answer, timer).await;
-            }
-            relay::Waited::Gone => return exchange.gone(),
+            relay::Waited::Refused(answer) => Tried::Answer(answer),
+            relay::Waited::Gone => Tried::Gone,
         }
     }
-}
 
-/// Counts a request that is too malformed to be answered.
-pub(crate) fn count_malformed(thread: &Rc<Thread>, arrived: Instant) {
-    let effects = ThreadEffects {
-        thread: Rc::clone(thread),
-        plan: thread.plan(),
-        bytes: Bytes::default(),
-    };
-    Call::arrive(effects, arrived).settle(thread.clock.now(), Cause::BadRequest);
-}
+    /// Whether an answer is a failure that is tried again rather than passed on.
+    fn on_head(
+        &mut self,
+        response: &ResponseHead,
+        upload: &Transfer,
+        sent_at: Instant,
+    ) -> Option<Verdict> {
+        let status = response.status();
+        if status < 500 {
+            return None;
+        }
+        let now = self.thread.clock.now();
+        let failure = Failure::Status {
+            status,
+            retry_after: retry_after(response),
+            decision: response.fields.get_named(b"plimsoll-decision").is_some(),
+        };
+        let again = self.again(upload);
+        let verdict = self
+            .call
+            .on_attempt_failed(now, Cause::UpstreamStatus, failure, again);
+        if let Verdict::Retry { .. } = verdict {
+            self.call.end_attempt(AttemptEnd::Answered {
+                head_after: now - sent_at,
+                status,
+                busy: is_busy(response),
+            });
+        }
+        Some(verdict)
+    }
 
-impl Exchange<'_> {
+    fn again(&self, upload: &Transfer) -> Again {
+        Again {
+            idempotent: self.is_idempotent(),
+            replayable: upload.is_replayable(),
+            forbidden: self.facts.no_retry,
+            deadline: self.deadline,
+        }
+    }
+
+    /// Waits before the next attempt. Says whether the client is still there.
+    async fn pause(
+        &self,
+        after: Duration,
+        down: &mut Peer,
+        upload: &Transfer,
+        timer: &mut Timer,
+    ) -> bool {
+        let until = self.thread.clock.now() + after;
+        let all_taken = upload.has_all();
+        poll_fn(|cx| {
+            if all_taken && down.poll_gone(cx).is_ready() {
+                return Poll::Ready(false);
+            }
+            timer.poll_at(cx, until).map(|()| true)
+        })
+        .await
+    }
+
     /// Body bytes so far.
     pub(crate) fn bytes(&self) -> &Bytes {
         &self.call.effects().bytes
@@ -274,10 +395,12 @@ impl Exchange<'_> {
 
     /// Whether doing it twice does what doing it once does (RFC 9110 section 9.2.2).
     fn is_idempotent(&self) -> bool {
-        matches!(
+        let safe = matches!(
             self.head.method(),
             b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE"
-        )
+        );
+        // The service tells a second one by its key (draft-ietf-httpapi-idempotency-key-header).
+        safe || self.head.fields.get_named(b"idempotency-key").is_some()
     }
 
     /// Why admission refused the call, if it just did.
@@ -355,9 +478,22 @@ impl Exchange<'_> {
             Keep::Close
         };
         self.status = answer.status;
-        let sent = answer::send_own(down, self.head, &answer, &self.facts.request_id, keep);
+        let rates = self.rate_fields.as_deref();
+        let sent = answer::send_own(
+            down,
+            self.head,
+            &answer,
+            &self.facts.request_id,
+            rates,
+            keep,
+        );
         let now = self.thread.clock.now();
-        self.call.settle(now, answer.cause);
+        let cause = match answer.cause {
+            // Its own patience was at an end, as if it had gone: callers don't spend budgets.
+            Cause::Timeout | Cause::Deadline if self.facts.impatient => Cause::ClientGone,
+            cause => cause,
+        };
+        self.call.settle(now, cause);
         match sent {
             Ok(keep) => self.flush(down, keep, timer).await,
             Err(_) => Served::Cut,
@@ -381,7 +517,7 @@ impl Exchange<'_> {
         }
     }
 
-    fn hash_key(&self, service: &crate::plan::ServicePlan) -> Option<u64> {
+    fn hash_key(&self, service: &ServicePlan) -> Option<u64> {
         use plimsoll_config::HashKey;
         let client = || match self.facts.client {
             std::net::IpAddr::V4(address) => plimsoll_policy::hash_key(&address.octets()),
@@ -401,7 +537,7 @@ impl Exchange<'_> {
     }
 
     /// Gives a connection back, if it can carry another request.
-    fn give_back(&self, endpoint: &std::sync::Arc<Endpoint>, up: Peer) {
+    fn give_back(&self, endpoint: &Arc<Endpoint>, up: Peer) {
         if let Peer::Http1(peer) = up
             && peer.buf.is_empty()
             && !peer.eof
@@ -424,6 +560,14 @@ impl Drop for Exchange<'_> {
             // The future was dropped: the call knows what that means.
             self.call.abandon();
         }
+        if let Some(key) = self.unlisted_key
+            && self.call.settlement().cause == Cause::Answered
+            && !matches!(self.status, 401 | 403)
+        {
+            let now = self.thread.clock.now();
+            let mut tenants = self.thread.tenants.borrow_mut();
+            tenants.on_good_answer(now, key, self.facts.client);
+        }
         access::write(self);
     }
 }
@@ -437,12 +581,25 @@ fn is_event_stream(response: &ResponseHead) -> bool {
 }
 
 /// How an attempt that was answered ended.
-fn answered(call: &Call<ThreadEffects>, sent_at: Instant, status: u16) -> AttemptEnd {
+fn answered(call: &Call<ThreadEffects>, sent_at: Instant, response: &ResponseHead) -> AttemptEnd {
     let head_at = call.settlement().head_at.unwrap_or(sent_at);
     AttemptEnd::Answered {
         head_after: head_at - sent_at,
-        status,
+        status: response.status(),
+        busy: is_busy(response),
     }
+}
+
+/// Whether the service says that it is full, and when to come back.
+fn is_busy(response: &ResponseHead) -> bool {
+    response.status() == 503 && retry_after(response).is_some()
+}
+
+/// `Retry-After` in seconds; a date is taken for a while that no attempt waits for.
+fn retry_after(response: &ResponseHead) -> Option<Duration> {
+    let value = response.fields.get_named(b"retry-after")?;
+    let seconds = std::str::from_utf8(value).ok()?.trim().parse();
+    Some(Duration::from_secs(seconds.unwrap_or(3_600)))
 }
 
 #[cfg(test)]
@@ -517,6 +674,7 @@ mod tests {
             &clusters,
             &registry,
             &mut shared,
+            plimsoll_policy::Salt::new(1, 2),
         ));
         let log = AccessLogWriter::start(&LogTarget::Off).unwrap();
         let mut gateway =

@@ -17,7 +17,7 @@ use tokio::runtime::LocalOptions;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
-use crate::admission::dispatch_when_woken;
+use crate::admission::{dispatch_when_woken, watch_lag};
 use crate::listener::BoundListener;
 use crate::log::AccessLogSender;
 use crate::plan::Plan;
@@ -339,6 +339,7 @@ async fn serve_commands(thread: Rc<Thread>, mut commands: UnboundedReceiver<Comm
     let log = Rc::clone(&thread);
     tokio::task::spawn_local(async move { log.log.run().await });
     tokio::task::spawn_local(dispatch_when_woken(Rc::clone(&thread)));
+    tokio::task::spawn_local(watch_lag(Rc::clone(&thread)));
     let mut sweep = tokio::time::interval(Duration::from_secs(1));
     loop {
         tokio::select! {

@@ -5,9 +5,12 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use plimsoll_config::Rewrite;
+use plimsoll_core::Class;
 use plimsoll_http1::{Field, Fields, Name, RequestHead, ResponseHead};
+use plimsoll_policy::GrpcTimeout;
 
 use crate::forwarded;
 use crate::trace::{RequestId, TraceContext};
@@ -36,7 +39,26 @@ pub(crate) struct Facts {
     pub(crate) max_forwards: Option<u64>,
     /// HTTP/2 on the client's side.
     pub(crate) http2: bool,
+    /// What goes last when not all fits: passed on to the service.
+    pub(crate) class: Class,
+    /// A gRPC call, whose `grpc-timeout` is passed on reduced.
+    pub(crate) grpc: bool,
+    /// A trusted caller makes its own retries: none are made here.
+    pub(crate) no_retry: bool,
+    /// Retries are made here: who comes after is asked to make none.
+    pub(crate) retries: bool,
+    /// The caller's own patience is shorter than the route's, and nobody vouches for it.
+    pub(crate) impatient: bool,
 }
+
+/// What Plimsoll says to the next Plimsoll, or to a service that reads it; believed from trusted peers only.
+pub(crate) const CLASS: &str = "Plimsoll-Class";
+/// The time that is left, in milliseconds.
+pub(crate) const DEADLINE: &str = "Plimsoll-Deadline";
+/// Whoever sends this makes its own retries.
+pub(crate) const NO_RETRY: &str = "Plimsoll-No-Retry";
+/// The time that is left of a gRPC call (gRPC over HTTP/2).
+pub(crate) const GRPC_TIMEOUT: &str = "grpc-timeout";
 
 /// What the hop to the service speaks, as far as fields depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +77,7 @@ pub(crate) fn request_fields(
     rewrite: Option<&Rewrite>,
     authority: &[u8],
     speaks: Hop,
+    left: Duration,
     mut emit: impl FnMut(&[u8], &[u8]),
 ) {
     let fields = &head.fields;
@@ -82,9 +105,13 @@ pub(crate) fn request_fields(
             | Name::Traceparent
             | Name::MaxForwards => false,
             Name::Expect => speaks == Hop::Http1,
-            Name::XForwardedPort | Name::Plimsoll => facts.trusted,
+            Name::XForwardedPort => facts.trusted,
+            Name::Plimsoll => facts.trusted && !is_said_anew(field.name),
             Name::Tracestate => facts.tracestate,
-            Name::Other => facts.trusted || !looks_like_ours(field.name),
+            Name::Other => {
+                (facts.trusted || !looks_like_ours(field.name))
+                    && !(facts.grpc && field.name.eq_ignore_ascii_case(GRPC_TIMEOUT.as_bytes()))
+            }
             _ => true,
         };
         if pass
@@ -107,6 +134,21 @@ pub(crate) fn request_fields(
     emit(b"X-Request-Id", &facts.request_id);
     emit(b"traceparent", &facts.trace.to_value());
     emit_via(fields, if facts.http2 { b"2 " } else { b"1.1 " }, &mut emit);
+    emit(CLASS.as_bytes(), facts.class.name().as_bytes());
+    let millis = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+    emit(
+        DEADLINE.as_bytes(),
+        itoa::Buffer::new().format(millis).as_bytes(),
+    );
+    if facts.retries {
+        emit(NO_RETRY.as_bytes(), b"1");
+    }
+    if facts.grpc {
+        emit(
+            GRPC_TIMEOUT.as_bytes(),
+            GrpcTimeout(left).to_string().as_bytes(),
+        );
+    }
     if let Some(max_forwards) = facts.max_forwards {
         emit(b"Max-Forwards", max_forwards.to_string().as_bytes());
     }
@@ -115,6 +157,13 @@ pub(crate) fn request_fields(
             emit(name.as_bytes(), value.as_bytes());
         }
     }
+}
+
+/// Whether a field of Plimsoll's is not passed on, since its value changes on the way.
+fn is_said_anew(name: &[u8]) -> bool {
+    [CLASS, DEADLINE, NO_RETRY]
+        .iter()
+        .any(|own| name.eq_ignore_ascii_case(own.as_bytes()))
 }
 
 /// `X_Forwarded_For`: some services read `_` as `-`, and would take it for a field of ours.
@@ -259,17 +308,31 @@ mod tests {
             tracestate: false,
             max_forwards: None,
             http2: false,
+            class: Class::Standard,
+            grpc: false,
+            no_retry: false,
+            retries: false,
+            impatient: false,
         }
     }
 
     fn forwarded(head: &RequestHead, facts: &Facts, rewrite: Option<&Rewrite>) -> String {
         let mut lines = String::new();
-        request_fields(head, facts, rewrite, b"shop", Hop::Http1, |name, value| {
-            lines.push_str(&String::from_utf8_lossy(name));
-            lines.push_str(": ");
-            lines.push_str(&String::from_utf8_lossy(value));
-            lines.push('\n');
-        });
+        let left = Duration::from_millis(1_500);
+        request_fields(
+            head,
+            facts,
+            rewrite,
+            b"shop",
+            Hop::Http1,
+            left,
+            |name, value| {
+                lines.push_str(&String::from_utf8_lossy(name));
+                lines.push_str(": ");
+                lines.push_str(&String::from_utf8_lossy(value));
+                lines.push('\n');
+            },
+        );
         lines
     }
 
@@ -300,7 +363,7 @@ mod tests {
         assert!(lines.contains("X-Forwarded-For: 192.0.2.1\n"), "{lines}");
         assert!(lines.contains("X-Forwarded-Proto: http\n"), "{lines}");
         assert!(
-            !lines.contains("10.0.0.9") && !lines.contains("Plimsoll-Class"),
+            !lines.contains("10.0.0.9") && !lines.contains("critical"),
             "{lines}"
         );
 
@@ -310,7 +373,10 @@ mod tests {
             "{lines}"
         );
         assert!(lines.contains("X-Forwarded-Proto: https\n"), "{lines}");
-        assert!(lines.contains("Plimsoll-Class: critical"), "{lines}");
+        assert!(
+            lines.contains("Plimsoll-Class: standard\nPlimsoll-Deadline: 1500\n"),
+            "what was decided here, not what came: {lines}"
+        );
     }
 
     #[test]

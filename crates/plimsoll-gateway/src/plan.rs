@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plimsoll_config::{Config, HashKey, Redirect, Rewrite, Route, RouteAction, Service};
+use plimsoll_config::{Config, HashKey, RateBy, Redirect, Rewrite, Route, RouteAction, Service};
 use plimsoll_core::never;
 use plimsoll_core::{Class, Mode, RouteId, ServiceId};
 use plimsoll_http1::HeadLimits;
 use plimsoll_lifecycle::{Bounds, GuardParameters, GuardShared};
 use plimsoll_measure::{ObjectiveSpec, Registry, Series, Sli};
-use plimsoll_policy::{AdmissionParameters, GROUPS};
+use plimsoll_policy::{
+    AdmissionParameters, BulkheadParameters, ConfiguredTenant, GROUPS, LimiterKind, QueueWait,
+    RateLimit, RetryOn, RetryParameters, Salt, Weight,
+};
 use plimsoll_upstream::{Cluster, Clusters};
 
 use crate::router::Router;
@@ -49,7 +52,9 @@ pub struct ServicePlan {
     /// What all threads share.
     pub shared: Arc<ServiceShared>,
     /// What its guard is set to.
-    pub guard: GuardParameters,
+    pub guard: Arc<GuardParameters>,
+    /// How much of a body is kept in case it has to be sent again; zero where nothing that was sent is retried.
+    pub keep_bytes_max: u64,
     /// Whether its policies act; if not, they decide and count, or do nothing.
     pub enforces: bool,
     /// What a consistent hash is taken of.
@@ -77,6 +82,8 @@ pub struct RoutePlan {
     pub bounds: Bounds,
     /// Changes to heads; `None` = none.
     pub rewrite: Option<Box<Rewrite>>,
+    /// Rates that its requests are held to.
+    pub rates: Vec<RatePlan>,
 }
 
 /// A configuration, made ready.
@@ -94,6 +101,27 @@ pub struct Plan {
     pub unrouted: Arc<Series>,
     /// Bounds on heads.
     pub head_limits: HeadLimits,
+    /// Tenants that the configuration names, by their keys.
+    pub tenants: Vec<ConfiguredTenant>,
+    /// What keys and addresses are hashed with; another in each process.
+    pub salt: Salt,
+}
+
+/// A rate of a route.
+#[derive(Clone, Debug)]
+pub struct RatePlan {
+    /// Its name in `RateLimit` fields.
+    pub name: String,
+    /// The rate itself.
+    pub limit: RateLimit,
+    /// Tells its meters apart from those of others; the same across reloads.
+    pub index: u32,
+    /// What each has a meter of its own.
+    pub by: RateBy,
+    /// The header with what a request counts as, and the most that it may.
+    pub cost: Option<(String, u32)>,
+    /// Whether it acts.
+    pub mode: Mode,
 }
 
 /// The objectives of a service in the form that is measured.
@@ -118,6 +146,7 @@ impl Plan {
         clusters: &Clusters,
         registry: &Registry,
         shared: &mut BTreeMap<String, Arc<ServiceShared>>,
+        salt: Salt,
     ) -> Self {
         let mut services = Vec::new();
         for (name, service) in &config.services {
@@ -125,7 +154,10 @@ impl Plan {
                 never!(clusters.cluster(name).is_none());
                 continue;
             };
-            let guard = guard_parameters(&config, service);
+            let guard = Arc::new(guard_parameters(&config, service));
+            // A connection that was not made has sent nothing.
+            let resends = guard.retry.attempts_max > 1
+                && guard.retried.on.iter().any(|on| *on != RetryOn::Connect);
             services.push(ServicePlan {
                 name: name.clone(),
                 cluster: Arc::clone(cluster),
@@ -140,6 +172,11 @@ impl Plan {
                         Arc::new(ServiceShared::new(registry.threads(), &guard))
                     }),
                 ),
+                keep_bytes_max: if resends {
+                    service.protect.retry.body_bytes_max
+                } else {
+                    0
+                },
                 guard,
                 enforces: enforces(&config, service),
                 hash_key: match &service.balance {
@@ -164,6 +201,8 @@ impl Plan {
             services,
             routes,
             unrouted: registry.unrouted(),
+            tenants: tenants(&config, &salt),
+            salt,
             head_limits: HeadLimits {
                 head_bytes_max: config.gateway.limits.header_bytes_max,
                 headers_max: config.gateway.limits.headers_max,
@@ -191,18 +230,80 @@ fn latency_objective(service: &Service) -> Option<Duration> {
     service.objectives.values().filter_map(below).min()
 }
 
+/// What a policy does: nothing that its service or the whole gateway may not.
+pub fn mode_of(config: &Config, service: &Service, policy: Mode) -> Mode {
+    [config.gateway.mode, service.protect.mode, policy]
+        .into_iter()
+        .max_by_key(|mode| match mode {
+            Mode::Enforce => 0,
+            Mode::Observe => 1,
+            Mode::Off => 2,
+        })
+        .unwrap_or_default()
+}
+
+fn retry_on(failure: plimsoll_config::RetryOn) -> RetryOn {
+    match failure {
+        plimsoll_config::RetryOn::Connect => RetryOn::Connect,
+        plimsoll_config::RetryOn::Reset => RetryOn::Reset,
+        plimsoll_config::RetryOn::Status(status) => RetryOn::Status(status),
+    }
+}
+
 fn guard_parameters(config: &Config, service: &Service) -> GuardParameters {
-    GuardParameters {
-        admission: AdmissionParameters {
-            mode: if enforces(config, service) {
-                Mode::Enforce
-            } else {
-                Mode::Observe
-            },
-            objective: latency_objective(service),
-            deadline: service.protect.deadline.head,
-            ..AdmissionParameters::default()
+    let protect = &service.protect;
+    let limiter = mode_of(config, service, protect.limiter.mode);
+    let admission = AdmissionParameters {
+        limiter: match (limiter, protect.limiter.kind) {
+            (Mode::Off, _) => LimiterKind::Off,
+            (_, plimsoll_config::LimiterKind::Adaptive) => LimiterKind::Adaptive,
+            (_, plimsoll_config::LimiterKind::Fixed(limit)) => LimiterKind::Fixed(limit),
         },
+        limit_max: protect.limiter.max,
+        mode: limiter,
+        objective: latency_objective(service),
+        deadline: protect.deadline.head,
+        wait: match protect.queue.wait {
+            plimsoll_config::QueueWait::Auto => QueueWait::Auto,
+            plimsoll_config::QueueWait::Objective => QueueWait::Objective,
+            plimsoll_config::QueueWait::Fixed(wait) => QueueWait::Fixed(wait),
+        },
+        requests_max: protect.queue.requests_max,
+        ..AdmissionParameters::default()
+    };
+    let retry = mode_of(config, service, protect.retry.mode);
+    let named = |failures: &[plimsoll_config::RetryOn]| -> Vec<RetryOn> {
+        failures.iter().copied().map(retry_on).collect()
+    };
+    let (mut retried, mut observed) = (named(&protect.retry.on), named(&protect.retry.observed));
+    match retry {
+        Mode::Enforce => (),
+        Mode::Observe => observed.append(&mut retried),
+        Mode::Off => {
+            retried.clear();
+            observed.clear();
+        }
+    }
+    let bulkhead = match mode_of(config, service, Mode::Enforce) {
+        Mode::Enforce => BulkheadParameters {
+            connections_max: protect.bulkhead.connections_max,
+            pending_max: protect.bulkhead.pending_max,
+            streams_max: protect.bulkhead.streams_max,
+        },
+        Mode::Observe | Mode::Off => BulkheadParameters::default(),
+    };
+    GuardParameters {
+        admission,
+        retry: RetryParameters {
+            attempts_max: protect.retry.attempts,
+            budget: protect.retry.budget,
+            floor_per_second: protect.retry.floor_per_second,
+            ..RetryParameters::default()
+        },
+        retried: retried.into_iter().collect(),
+        retry_observed: observed.into_iter().collect(),
+        throttle: mode_of(config, service, protect.throttle.mode),
+        bulkhead,
     }
 }
 
@@ -227,6 +328,7 @@ fn route_plan(
     let bounds = match protect {
         Some(protect) => {
             let retries = protect.retry.mode == Mode::Enforce && acts;
+            // An attempt that is only observed would not be made.
             Bounds {
                 head: route.deadline.head.unwrap_or(protect.deadline.head),
                 idle: route.deadline.idle.unwrap_or(protect.deadline.idle),
@@ -257,5 +359,48 @@ fn route_plan(
         group: 0,
         bounds,
         rewrite: (route.rewrite != Rewrite::default()).then(|| Box::new(route.rewrite.clone())),
+        rates: rates(config, route, configured),
     }
+}
+
+fn rates(config: &Config, route: &Route, service: Option<&Service>) -> Vec<RatePlan> {
+    let Some(service) = service else {
+        return Vec::new();
+    };
+    let rate = |rate: &plimsoll_config::Rate| {
+        let mode = mode_of(config, service, rate.mode);
+        let limit = RateLimit::new(rate.per_second, rate.burst).ok()?;
+        let name = format!("{}/{}", route.name, rate.name);
+        // 32 bits of a hash: two meters would have to share both these and their key's hash to be one.
+        let index = plimsoll_policy::hash_key(name.as_bytes()) as u32;
+        (mode != Mode::Off).then(|| RatePlan {
+            name: rate.name.clone(),
+            limit,
+            index,
+            by: rate.by,
+            cost: rate
+                .cost
+                .as_ref()
+                .map(|cost| (cost.header.clone(), cost.max)),
+            mode,
+        })
+    };
+    route.rate.iter().filter_map(rate).collect()
+}
+
+fn tenants(config: &Config, salt: &Salt) -> Vec<ConfiguredTenant> {
+    let mut tenants = Vec::new();
+    for (name, tenant) in (0..).zip(config.tenants.values()) {
+        for key in &tenant.keys {
+            // Keys from elsewhere were read when the configuration was loaded.
+            if let plimsoll_config::Secret::Plain(key) = key {
+                tenants.push(ConfiguredTenant {
+                    key: salt.key(key.as_bytes()),
+                    name,
+                    weight: Weight::try_from(tenant.weight).unwrap_or_default(),
+                });
+            }
+        }
+    }
+    tenants
 }

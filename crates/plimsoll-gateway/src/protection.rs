@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use plimsoll_core::{Class, Instant};
-use plimsoll_lifecycle::GuardControl;
-use plimsoll_policy::{AdmissionMemory, LimitReason};
+use plimsoll_lifecycle::{Counter, GuardControl, GuardCounters};
+use plimsoll_policy::{AdmissionMemory, LimitReason, SelfControl, SelfReadings, Used};
 
 use crate::plan::{Plan, ServiceShared};
 use crate::thread::Shared;
@@ -14,11 +15,16 @@ use crate::thread::Shared;
 /// How often [`Protection::tick`] is to be called.
 pub const PROTECTION_TICK: Duration = Duration::from_millis(10);
 
+/// In ticks: how often Plimsoll looks at itself.
+const OWN_EVERY: u64 = 25;
+
 /// The control halves of all services' guards.
 #[derive(Debug)]
 pub struct Protection {
     shared: Arc<Shared>,
     services: BTreeMap<String, Controlled>,
+    own: SelfControl,
+    ticks: u64,
 }
 
 #[derive(Debug)]
@@ -28,7 +34,7 @@ struct Controlled {
 }
 
 /// How a service's guard stands.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct GuardView {
     /// The limit; `None` = there is none.
     pub limit: Option<u32>,
@@ -46,6 +52,8 @@ pub struct GuardView {
     pub objective_assumed: bool,
     /// Calls that would have been refused, by class, while nothing is enforced.
     pub would_refuse: [u64; Class::ALL.len()],
+    /// What the other policies did, or would have done.
+    pub counters: Vec<(Counter, u64)>,
 }
 
 impl Protection {
@@ -53,6 +61,8 @@ impl Protection {
         Self {
             shared,
             services: BTreeMap::new(),
+            own: SelfControl::new(),
+            ticks: 0,
         }
     }
 
@@ -80,6 +90,10 @@ impl Protection {
 
     /// Merges what the threads counted, and publishes what is decided.
     pub fn tick(&mut self, now: Instant) {
+        self.ticks += 1;
+        if self.ticks.is_multiple_of(OWN_EVERY) {
+            self.watch_own(now);
+        }
         for service in self.services.values_mut() {
             let guard = &service.shared.guard;
             if service.control.tick(now, guard).is_some() {
@@ -87,6 +101,38 @@ impl Protection {
                     self.shared.wake(thread);
                 }
             }
+        }
+    }
+
+    /// Looks at Plimsoll's own memory, connections and timers.
+    fn watch_own(&mut self, now: Instant) {
+        let plan = self.shared.plan.load();
+        let limits = &plan.config.gateway.limits;
+        let memory = limits.memory_max.and_then(|max| {
+            Some(Used {
+                used: resident_bytes()?,
+                max,
+            })
+        });
+        let connections = Used {
+            used: self.shared.connections.load(Ordering::Relaxed) as u64,
+            max: limits.connections_max as u64,
+        };
+        let readings = SelfReadings {
+            memory,
+            connections: Some(connections),
+            lag: Some(self.shared.lag()),
+        };
+        let before = self.own.level();
+        let level = self.own.tick(now, &readings, &self.shared.protection);
+        if level != before {
+            let cause = self.own.cause();
+            tracing::warn!(
+                ?before,
+                ?level,
+                ?cause,
+                "Plimsoll itself is near its bounds, or no longer is"
+            );
         }
     }
 
@@ -103,6 +149,7 @@ impl Protection {
                 objective: admission.objective(),
                 objective_assumed: service.control.assumes_objective(),
                 would_refuse: Class::ALL.map(|class| admission.would_refuse(class)),
+                counters: counters(&service.shared.guard.counters),
             }
         };
         self.services
@@ -119,4 +166,19 @@ impl Protection {
             .map(|(name, service)| (name.clone(), memory(service)))
             .collect()
     }
+}
+
+fn counters(counters: &GuardCounters) -> Vec<(Counter, u64)> {
+    Counter::ALL
+        .iter()
+        .map(|counter| (*counter, counters.get(*counter)))
+        .filter(|(_, count)| *count > 0)
+        .collect()
+}
+
+/// What Linux says that this process holds of memory.
+fn resident_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = text.split_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
 }

@@ -3,14 +3,21 @@
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
-use plimsoll_core::RouteId;
+use plimsoll_config::RateBy;
+use plimsoll_core::{Class, Mode, RouteId};
 use plimsoll_http1::{Authority, Name, RequestHead, TargetForm};
-use plimsoll_lifecycle::{Bounds, Identity, Protocol, Routed};
+use plimsoll_lifecycle::{Bounds, Counter, Identity, Protocol, Routed};
 use plimsoll_measure::Cause;
+use plimsoll_policy::{
+    Charge, GrpcTimeout, KeyHash, PlimsollDeadline, TenantId, push_rate_limit,
+    push_rate_limit_policy, retry_after_seconds,
+};
+use smallvec::SmallVec;
 
+use crate::answer::is_grpc;
 use crate::forwarded;
 use crate::heads::{self, Facts};
-use crate::plan::Plan;
+use crate::plan::{Plan, RoutePlan};
 use crate::refusal::Answer;
 use crate::router::{Match, path_is_ambiguous};
 use crate::thread::{Thread, ThreadPlan};
@@ -41,6 +48,44 @@ pub(crate) struct HttpRequest<'a> {
     /// What is answered if it goes to no service.
     pub(crate) answer: Option<Answer>,
     pub(crate) max_forwards: Option<u64>,
+    /// What goes last when not all fits.
+    pub(crate) class: Class,
+    /// The caller's patience is shorter than the route's, and nobody vouches for it.
+    pub(crate) impatient: bool,
+    /// The tenant's key, if it is to be proven by a good answer.
+    pub(crate) unlisted_key: Option<KeyHash>,
+    /// `RateLimit-Policy` and `RateLimit`, for the answer.
+    pub(crate) rate_fields: Option<Box<RateFields>>,
+}
+
+/// What an answer says of the rates that its request was held to (draft-ietf-httpapi-ratelimit-headers).
+#[derive(Debug, Default)]
+pub(crate) struct RateFields {
+    pub(crate) policy: String,
+    pub(crate) left: String,
+}
+
+impl<'a> HttpRequest<'a> {
+    pub(crate) fn new(
+        thread: &'a Thread,
+        plan: &'a Rc<ThreadPlan>,
+        connection: &'a ClientConnection,
+        head: &'a RequestHead,
+    ) -> Self {
+        Self {
+            thread,
+            plan,
+            connection,
+            head,
+            trusted: false,
+            answer: None,
+            max_forwards: None,
+            class: Class::default(),
+            impatient: false,
+            unlisted_key: None,
+            rate_fields: None,
+        }
+    }
 }
 
 impl HttpRequest<'_> {
@@ -76,6 +121,11 @@ impl HttpRequest<'_> {
                 && trace::tracestate_can_pass(fields),
             max_forwards: self.max_forwards,
             http2,
+            class: self.class,
+            grpc: is_grpc(self.head) && self.named(heads::GRPC_TIMEOUT).is_some(),
+            no_retry: self.trusted && self.named(heads::NO_RETRY).is_some(),
+            retries: false,
+            impatient: self.impatient,
         }
     }
 
@@ -90,15 +140,95 @@ impl HttpRequest<'_> {
         }
     }
 
-    /// One client: an IPv4 address, or an IPv6 network of 64 bits, since whoever has one has all of it.
-    fn address_key(&self) -> u64 {
-        match self.client() {
-            IpAddr::V4(address) => plimsoll_policy::hash_key(&address.octets()),
-            IpAddr::V6(address) => {
-                let network = address.octets();
-                plimsoll_policy::hash_key(network.get(..8).unwrap_or_default())
+    fn named(&self, name: &str) -> Option<&[u8]> {
+        self.head.fields.get_named(name.as_bytes())
+    }
+
+    /// The class that a trusted caller gives, or the route's.
+    fn class_of(&self, route: Class) -> Class {
+        let given = self.named(heads::CLASS).filter(|_| self.trusted);
+        given
+            .and_then(|given| {
+                Class::ALL
+                    .into_iter()
+                    .find(|class| given.eq_ignore_ascii_case(class.name().as_bytes()))
+            })
+            .unwrap_or(route)
+    }
+
+    /// Shortens what the route allows to what the caller waits for.
+    fn shorten(&mut self, bounds: &mut Bounds) {
+        let caller = self
+            .named(heads::DEADLINE)
+            .filter(|_| self.trusted)
+            .and_then(PlimsollDeadline::parse)
+            .map(|deadline| deadline.0);
+        let grpc = self
+            .named(heads::GRPC_TIMEOUT)
+            .filter(|_| is_grpc(self.head))
+            .and_then(GrpcTimeout::parse)
+            .map(|timeout| timeout.0);
+        let own = bounds.head;
+        bounds.head = own.min(caller.unwrap_or(own)).min(grpc.unwrap_or(own));
+        self.impatient = !self.trusted && bounds.head < own;
+    }
+
+    /// Asks the meters of the route's rates. What is refused is not charged.
+    fn meter(&mut self, route: &RoutePlan, tenant: TenantId) -> Result<(), Answer> {
+        let salt = &self.plan().salt;
+        let address = salt.address(self.client());
+        let mut charges: SmallVec<[Charge<'_>; 4]> = SmallVec::new();
+        let mut refused_softly = 0;
+        let now = self.thread.clock.now();
+        let rates = &self.thread.shared.rates;
+        for rate in &route.rates {
+            let cost = rate.cost.as_ref().map_or(1, |(header, max)| {
+                let given = self
+                    .named(header)
+                    .and_then(|value| std::str::from_utf8(value).ok()?.trim().parse::<u32>().ok());
+                given.unwrap_or(1).clamp(1, *max)
+            });
+            let charge = Charge {
+                key: match rate.by {
+                    RateBy::Tenant => tenant.0,
+                    RateBy::Address => address.0,
+                    RateBy::Route => 0,
+                },
+                index: rate.index,
+                limit: &rate.limit,
+                cost,
+            };
+            if rate.mode == Mode::Enforce {
+                charges.push(charge);
+            } else if !rates.check(now, &charge).is_allowed() {
+                refused_softly += 1;
             }
         }
+        let mut decisions = Vec::with_capacity(charges.len());
+        let allowed = rates.check_all(now, &charges, &mut decisions);
+        let mut fields = RateFields::default();
+        let mut wait = std::time::Duration::ZERO;
+        let enforced = route.rates.iter().filter(|it| it.mode == Mode::Enforce);
+        for (rate, decision) in enforced.zip(&decisions) {
+            push_rate_limit_policy(&mut fields.policy, &rate.name, &rate.limit);
+            push_rate_limit(&mut fields.left, &rate.name, decision);
+            wait = wait.max(decision.retry_after().unwrap_or_default());
+        }
+        if !decisions.is_empty() {
+            self.rate_fields = Some(Box::new(fields));
+        }
+        if refused_softly > 0
+            && let Some(service) = route.service.and_then(|id| self.plan().service(id))
+        {
+            service.shared.guard.counters.add(Counter::WouldRateLimit);
+        }
+        if allowed {
+            return Ok(());
+        }
+        let detail = "More was asked for than the declared rate allows.";
+        let mut answer = Answer::refuse(429, Cause::RateLimited, "rate", detail);
+        answer.retry_after = Some(retry_after_seconds(wait));
+        Err(answer)
     }
 
     fn random_u128(&self) -> u128 {
@@ -293,9 +423,10 @@ impl Protocol for HttpRequest<'_> {
     }
 
     fn identify(&mut self, route: RouteId, _trusted: bool) -> Identity {
-        let Some(plan) = self.plan().route(route) else {
+        let plan = Rc::clone(self.plan);
+        let Some(route) = plan.plan.route(route) else {
             return Identity {
-                class: plimsoll_core::Class::default(),
+                class: Class::default(),
                 tenant: 0,
                 weight: 1.0,
                 group: 0,
@@ -307,21 +438,34 @@ impl Protocol for HttpRequest<'_> {
                 },
             };
         };
-        let tenant = plan
+        self.class = self.class_of(route.class);
+        let mut bounds = route.bounds;
+        self.shorten(&mut bounds);
+        let key = route
             .tenant_header
             .as_ref()
-            .and_then(|name| self.head.fields.get_named(name.as_bytes()))
-            .map_or_else(|| self.address_key(), plimsoll_policy::hash_key);
+            .and_then(|name| self.named(name));
+        let known = self.thread.tenants.borrow().identify(key, self.client());
+        self.unlisted_key = known.unlisted_key;
         Identity {
-            class: plan.class,
-            tenant,
-            weight: 1.0,
-            group: plan.group,
-            bounds: plan.bounds,
+            class: self.class,
+            tenant: known.tenant.0,
+            weight: known.weight.get(),
+            group: route.group,
+            bounds,
         }
     }
 
-    fn rate_limit(&mut self, _route: RouteId, _identity: &Identity) -> Option<Cause> {
-        None
+    fn rate_limit(&mut self, route: RouteId, identity: &Identity) -> Option<Cause> {
+        let plan = Rc::clone(self.plan);
+        let route = plan.plan.route(route).filter(|it| !it.rates.is_empty())?;
+        match self.meter(route, TenantId(identity.tenant)) {
+            Ok(()) => None,
+            Err(answer) => {
+                let cause = answer.cause;
+                self.answer = Some(answer);
+                Some(cause)
+            }
+        }
     }
 }

@@ -6,13 +6,18 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use plimsoll_core::{EndpointId, Instant, ServiceId};
 use plimsoll_lifecycle::{Asked, AttemptEnd, Effects, Settlement};
 use plimsoll_measure::{Cause, Record};
-use plimsoll_policy::{Arriving, Balancer, Finished, Ticket};
-use plimsoll_upstream::{Clock, Pools};
+use plimsoll_policy::retry::{Question, WhyNot};
+use plimsoll_policy::{
+    Arriving, Balancer, EndKind, Ended, Finished, KnownTenants, RateTable, RetryDecision,
+    SelfShared, Ticket,
+};
+use plimsoll_upstream::{Clock, Endpoint, Pools};
 use rand_core::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use tokio::sync::Notify;
@@ -37,6 +42,12 @@ pub(crate) struct Shared {
     per_address: Mutex<HashMap<IpAddr, usize>>,
     /// Requests that were sent to a service none of whose endpoints was up.
     pub(crate) panics: AtomicU64,
+    /// Whether Plimsoll itself is near its bounds.
+    pub(crate) protection: SelfShared,
+    /// How late each thread's timers are, in nanoseconds.
+    lags: Box<[AtomicU64]>,
+    /// Meters of declared rates: in shards with a lock each, the one lock on the way of a request.
+    pub(crate) rates: RateTable,
     /// By thread: another one freed a permit that goes to a request which waits there.
     wakes: Box<[Notify]>,
 }
@@ -44,6 +55,9 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(plan: Arc<Plan>, threads: usize) -> Self {
         Self {
+            protection: SelfShared::new(),
+            lags: (0..threads).map(|_| AtomicU64::new(0)).collect(),
+            rates: RateTable::new(RateTable::ENTRIES_MAX),
             wakes: (0..threads).map(|_| Notify::new()).collect(),
             plan: ArcSwap::new(plan),
             connections: AtomicUsize::new(0),
@@ -51,6 +65,20 @@ impl Shared {
             per_address: Mutex::default(),
             panics: AtomicU64::new(0),
         }
+    }
+
+    /// A thread's timer was this late.
+    pub(crate) fn set_lag(&self, thread: usize, lag: Duration) {
+        if let Some(known) = self.lags.get(thread) {
+            let nanos = u64::try_from(lag.as_nanos()).unwrap_or(u64::MAX);
+            known.store(nanos, Ordering::Relaxed);
+        }
+    }
+
+    /// How late the timers of the thread are that is worst off.
+    pub(crate) fn lag(&self) -> Duration {
+        let lags = self.lags.iter().map(|lag| lag.load(Ordering::Relaxed));
+        Duration::from_nanos(lags.max().unwrap_or(0))
     }
 
     /// Has a thread look at its queues.
@@ -76,7 +104,8 @@ impl Shared {
             shared: Arc::clone(self),
             address: None,
         };
-        if before >= limits.connections_max {
+        let protects = self.protection.level().refuses_connections();
+        if before >= limits.connections_max || protects {
             self.connections_refused.fetch_add(1, Ordering::Relaxed);
             return None;
         }
@@ -144,6 +173,8 @@ pub(crate) struct Thread {
     /// Write buffers that the next attempts use again.
     buffers: RefCell<Vec<Vec<u8>>>,
     plan: RefCell<Rc<ThreadPlan>>,
+    /// Whose keys are known here.
+    pub(crate) tenants: RefCell<KnownTenants>,
     pub(crate) drain: Notify,
     draining_since: Cell<Option<Instant>>,
     pub(crate) cut: Cell<bool>,
@@ -162,6 +193,8 @@ impl Thread {
     ) -> Self {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         let first = ThreadPlan::new(shared.plan.load_full(), index, None, &mut rng);
+        let (salt, tenants) = (first.plan.salt, &first.plan.tenants);
+        let tenants = KnownTenants::new(salt, tenants, KnownTenants::ENTRIES_MAX);
         let plan = RefCell::new(Rc::new(first));
         Self {
             index,
@@ -172,6 +205,7 @@ impl Thread {
             rng: RefCell::new(rng),
             buffers: RefCell::default(),
             plan,
+            tenants: RefCell::new(tenants),
             drain: Notify::new(),
             draining_since: Cell::new(None),
             cut: Cell::new(false),
@@ -192,6 +226,7 @@ impl Thread {
                 Some(&plan),
                 &mut self.rng.borrow_mut(),
             );
+            self.tenants.borrow_mut().set_configured(&current.tenants);
             *plan = Rc::new(next);
         }
         Rc::clone(&plan)
@@ -282,6 +317,24 @@ pub(crate) struct ThreadEffects {
     pub(crate) thread: Rc<Thread>,
     pub(crate) plan: Rc<ThreadPlan>,
     pub(crate) bytes: Bytes,
+    /// Of the endpoint, when the attempt began: what comes of an attempt from before a change says nothing.
+    pub(crate) generation: Cell<u32>,
+}
+
+impl ThreadEffects {
+    pub(crate) fn new(thread: &Rc<Thread>, plan: &Rc<ThreadPlan>) -> Self {
+        Self {
+            thread: Rc::clone(thread),
+            plan: Rc::clone(plan),
+            bytes: Bytes::default(),
+            generation: Cell::new(0),
+        }
+    }
+
+    fn endpoint(&self, service: ServiceId, endpoint: EndpointId) -> Option<&Arc<Endpoint>> {
+        let service = self.plan.plan.service(service)?;
+        service.cluster.endpoints.get(endpoint.index())
+    }
 }
 
 impl Effects for ThreadEffects {
@@ -290,10 +343,13 @@ impl Effects for ThreadEffects {
     }
 
     fn ask(&self, service: ServiceId, request: &Arriving) -> Asked {
-        match self.plan.guards.get(service.index()) {
-            Some(guard) => guard.ask(&self.thread, self.thread.clock.now(), request),
-            None => Asked::Go,
+        let Some(guard) = self.plan.guards.get(service.index()) else {
+            return Asked::Go;
+        };
+        if self.thread.shared.protection.sheds(request.class) {
+            return Asked::Refuse(Cause::Overloaded);
         }
+        guard.ask(&self.thread, self.thread.clock.now(), request)
     }
 
     fn leave_queue(&self, service: ServiceId, ticket: Ticket, unused: &Finished) {
@@ -308,32 +364,68 @@ impl Effects for ThreadEffects {
         }
     }
 
-    fn start_attempt(&self, service: ServiceId, endpoint: EndpointId) {
-        let service = self.plan.plan.service(service);
-        if let Some(endpoint) = service.and_then(|it| it.cluster.endpoints.get(endpoint.index())) {
-            endpoint.shared.begin();
+    fn begin_attempts(&self, service: ServiceId) {
+        if let Some(guard) = self.plan.guards.get(service.index()) {
+            guard.shared.retry.on_request();
         }
     }
 
-    fn end_attempt(&self, service: ServiceId, endpoint: EndpointId, end: AttemptEnd) {
-        let found = self.plan.plan.service(service);
-        if let Some(endpoint) = found.and_then(|it| it.cluster.endpoints.get(endpoint.index())) {
-            endpoint.shared.end();
+    fn retry(&self, service: ServiceId, question: &Question) -> RetryDecision {
+        match self.plan.guards.get(service.index()) {
+            Some(guard) => guard.retry(question, self.thread.random()),
+            None => RetryDecision::GiveUp(WhyNot::NotConfigured),
         }
+    }
+
+    fn start_attempt(&self, service: ServiceId, endpoint: EndpointId) {
+        if let Some(endpoint) = self.endpoint(service, endpoint) {
+            self.generation.set(endpoint.shared.begin());
+        }
+    }
+
+    fn end_attempt(&self, service: ServiceId, id: EndpointId, end: AttemptEnd) {
+        let now = self.thread.clock.now();
+        let Some(endpoint) = self.endpoint(service, id) else {
+            return;
+        };
+        endpoint.shared.end();
+        let ended = |kind: EndKind, latency: Duration| {
+            endpoint.shared.on_attempt_end(Ended {
+                kind,
+                latency,
+                generation: self.generation.get(),
+            });
+        };
         let Some(balancer) = self.plan.balancers.get(service.index()) else {
             return;
         };
+        let mut balancer = balancer.borrow_mut();
         match end {
-            AttemptEnd::Answered { head_after, status } if status < 500 => {
-                balancer
-                    .borrow_mut()
-                    .on_response(endpoint, head_after, self.thread.clock.now());
+            AttemptEnd::Answered {
+                head_after,
+                busy,
+                status,
+            } => {
+                if status < 500 {
+                    balancer.on_response(id, head_after, now);
+                    ended(EndKind::Answered, head_after);
+                } else if busy {
+                    // Full is not ill: how much it is sent is the limiter's business.
+                    ended(EndKind::Busy, head_after);
+                } else {
+                    balancer.on_failure(id, now);
+                    ended(EndKind::Failed, head_after);
+                }
             }
-            AttemptEnd::Answered { .. } | AttemptEnd::ConnectFailed | AttemptEnd::Failed(_) => {
-                balancer
-                    .borrow_mut()
-                    .on_failure(endpoint, self.thread.clock.now());
+            AttemptEnd::Failed { cause, after } => {
+                balancer.on_failure(id, now);
+                let kind = match cause {
+                    Cause::Timeout => EndKind::Timeout,
+                    _ => EndKind::Failed,
+                };
+                ended(kind, after);
             }
+            AttemptEnd::ConnectFailed => balancer.on_failure(id, now),
             AttemptEnd::Stale | AttemptEnd::Cancelled => (),
         }
     }
@@ -363,6 +455,12 @@ impl Effects for ThreadEffects {
             return;
         };
         service.series.record(thread, &record);
+        if let Some(guard) = settlement
+            .service
+            .and_then(|id| self.plan.guards.get(id.index()))
+        {
+            guard.on_settled(settlement.class, settlement.cause);
+        }
         let endpoint = settlement
             .endpoint
             .and_then(|id| service.endpoint_series.get(id.index()));

@@ -2,6 +2,7 @@
 
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use plimsoll_http1::Fields;
 
 use crate::peer::{Peer, PeerError, Piece};
@@ -34,6 +35,43 @@ pub(crate) struct Transfer {
     pub(crate) failed: Option<PeerError>,
     /// What came after the body.
     pub(crate) trailers: Option<Box<Fields>>,
+    /// There is no body.
+    pub(crate) nothing: bool,
+    /// The source has said its last, though the target may not have been given all of it.
+    pub(crate) source_ended: bool,
+    /// What may have to be sent again.
+    pub(crate) kept: Kept,
+}
+
+/// The beginning of a body, in case it has to be sent again.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    bytes_max: u64,
+    pieces: Vec<Bytes>,
+    bytes: u64,
+    /// The piece that the target is given next; all were given once it is past the last.
+    next: usize,
+    /// More came than is kept.
+    lost: bool,
+}
+
+impl Kept {
+    fn add(&mut self, piece: &Bytes) {
+        if self.lost {
+            return;
+        }
+        let bytes = self.bytes + piece.len() as u64;
+        if bytes > self.bytes_max {
+            *self = Self {
+                lost: true,
+                ..Self::default()
+            };
+        } else {
+            self.bytes = bytes;
+            self.pieces.push(piece.clone());
+            self.next = self.pieces.len();
+        }
+    }
 }
 
 impl Transfer {
@@ -42,8 +80,34 @@ impl Transfer {
         Self {
             ended: true,
             flushed: true,
+            nothing: true,
             ..Self::default()
         }
+    }
+
+    /// Keeps this many bytes of the body, in case it has to be sent again.
+    pub(crate) fn keep(&mut self, bytes_max: u64) {
+        self.kept.bytes_max = bytes_max;
+    }
+
+    /// Whether all that was taken of the body can be sent again.
+    pub(crate) fn is_replayable(&self) -> bool {
+        !self.kept.lost
+    }
+
+    /// Whether all of the body was taken from its source.
+    pub(crate) fn has_all(&self) -> bool {
+        self.nothing || self.source_ended
+    }
+
+    /// Starts again, for another target.
+    pub(crate) fn rewind(&mut self) {
+        if self.nothing {
+            return;
+        }
+        self.kept.next = 0;
+        self.ended = false;
+        self.flushed = false;
     }
 
     /// Moves what can be moved; ready once all of it was.
@@ -56,23 +120,28 @@ impl Transfer {
         while !self.ended && self.failed.is_none() {
             self.starved = false;
             ready!(to.poll_ready(cx)).map_err(|_| TransferError::To)?;
+            if let Some(piece) = self.kept.pieces.get(self.kept.next) {
+                to.push(piece.clone()).map_err(|_| TransferError::To)?;
+                self.kept.next += 1;
+                continue;
+            }
+            if self.source_ended {
+                self.finish(to)?;
+                break;
+            }
             match from.poll_piece(cx) {
                 Poll::Ready(Ok(Piece::Data(data))) => {
                     self.bytes += data.len() as u64;
                     if self.bytes_max.is_some_and(|max| self.bytes > max) {
                         return Poll::Ready(Err(TransferError::TooLong));
                     }
+                    self.kept.add(&data);
                     to.push(data).map_err(|_| TransferError::To)?;
                 }
                 Poll::Ready(Ok(Piece::End(trailers))) => {
-                    self.ended = true;
+                    self.source_ended = true;
                     self.trailers = trailers;
-                    to.finish(self.trailers.as_deref())
-                        .map_err(|error| match error {
-                            // Less came than the source had announced.
-                            PeerError::Malformed(_) => TransferError::From(error),
-                            PeerError::Closed => TransferError::To,
-                        })?;
+                    self.finish(to)?;
                 }
                 Poll::Ready(Err(error)) => self.failed = Some(error),
                 Poll::Pending => {
@@ -96,5 +165,15 @@ impl Transfer {
             self.flushed = true;
         }
         Poll::Ready(Ok(()))
+    }
+
+    fn finish(&mut self, to: &mut Peer) -> Result<(), TransferError> {
+        self.ended = true;
+        to.finish(self.trailers.as_deref())
+            .map_err(|error| match error {
+                // Less came than the source had announced.
+                PeerError::Malformed(_) => TransferError::From(error),
+                PeerError::Closed => TransferError::To,
+            })
     }
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use plimsoll_core::{Class, EndpointId, Instant, RouteId, ServiceId, never};
 use plimsoll_measure::Cause;
-use plimsoll_policy::{Arriving, Completion, Finished, Ticket};
+use plimsoll_policy::retry::{Failure, Question};
+use plimsoll_policy::{Arriving, Completion, Finished, RetryDecision, Ticket};
 
 use crate::Stage;
 
@@ -110,19 +111,42 @@ pub enum AttemptEnd {
         head_after: Duration,
         /// The status.
         status: u16,
+        /// It says that it is full, and when to come back: 503 with `Retry-After`.
+        busy: bool,
     },
     /// The service broke off, timed out, or broke the protocol.
-    Failed(Cause),
+    Failed {
+        /// How.
+        cause: Cause,
+        /// From the attempt's start.
+        after: Duration,
+    },
     /// The call was dropped.
     Cancelled,
+}
+
+/// What is known of a request when one asks whether to try again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Again {
+    /// Doing it twice does what doing it once does.
+    pub idempotent: bool,
+    /// All that was taken of its body can be sent again.
+    pub replayable: bool,
+    /// A trusted caller retries itself.
+    pub forbidden: bool,
+    /// The call's own.
+    pub deadline: Instant,
 }
 
 /// What may be done after an attempt that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Verdict {
-    /// Ask [`Call::next_attempt`] again.
-    Retry,
+    /// Ask [`Call::next_attempt`] again, after this time.
+    Retry {
+        /// Zero = at once.
+        after: Duration,
+    },
     /// Answer with this cause, then settle.
     GiveUp(Cause),
 }
@@ -195,6 +219,10 @@ pub trait Effects {
     fn leave_queue(&self, service: ServiceId, ticket: Ticket, unused: &Finished);
     /// A permit comes back.
     fn return_permit(&self, service: ServiceId, finished: &Finished);
+    /// A call's first attempt begins.
+    fn begin_attempts(&self, service: ServiceId);
+    /// Whether an attempt that failed is made again.
+    fn retry(&self, service: ServiceId, question: &Question) -> RetryDecision;
     /// An attempt is in flight at this endpoint.
     fn start_attempt(&self, service: ServiceId, endpoint: EndpointId);
     /// It no longer is, and this is how it went.
@@ -340,7 +368,7 @@ impl<E: Effects> Call<E> {
     pub fn next_attempt(
         &mut self,
         now: Instant,
-        choose: impl FnOnce(&[EndpointId]) -> Option<EndpointId>,
+        mut choose: impl FnMut(&[EndpointId]) -> Option<EndpointId>,
     ) -> Attempt {
         let Some(service) = self.settlement.service else {
             never!(self.settlement.service.is_none());
@@ -355,7 +383,13 @@ impl<E: Effects> Call<E> {
             Stage::Retry
         });
         let tried = self.tried.get(..self.tried_count).unwrap_or_default();
-        let Some(endpoint) = choose(tried) else {
+        // Another endpoint; where there is none, one that answered is asked again, one that can't be reached not.
+        let reachable = !matches!(self.last_failure, Cause::Connect | Cause::NoEndpoint);
+        let endpoint = match choose(tried) {
+            None if reachable => choose(&[]),
+            found => found,
+        };
+        let Some(endpoint) = endpoint else {
             return Attempt::GiveUp(self.last_failure);
         };
         self.begin(now, service, endpoint);
@@ -377,6 +411,9 @@ impl<E: Effects> Call<E> {
 
     fn begin(&mut self, now: Instant, service: ServiceId, endpoint: EndpointId) {
         never!(self.in_flight);
+        if self.settlement.attempts == 0 && !self.stale_retried {
+            self.effects.begin_attempts(service);
+        }
         self.effects.start_attempt(service, endpoint);
         self.in_flight = true;
         self.attempt_started = now;
@@ -385,20 +422,47 @@ impl<E: Effects> Call<E> {
     }
 
     /// The connection could not be made: nothing was sent, so another endpoint may be tried.
-    pub fn on_connect_failed(&mut self) -> Verdict {
+    pub fn on_connect_failed(&mut self, now: Instant, again: Again) -> Verdict {
         self.end_attempt(AttemptEnd::ConnectFailed);
-        if let (Some(endpoint), Some(slot)) = (
-            self.settlement.endpoint,
-            self.tried.get_mut(self.tried_count),
-        ) {
-            *slot = endpoint;
-            self.tried_count += 1;
+        self.on_attempt_failed(now, Cause::Connect, Failure::Connect, again)
+    }
+
+    /// The service failed the attempt, or answered with a status that may be tried again; `end` says how. The
+    /// attempt is over only if the answer is to try again.
+    pub fn on_attempt_failed(
+        &mut self,
+        now: Instant,
+        cause: Cause,
+        failure: Failure,
+        again: Again,
+    ) -> Verdict {
+        self.last_failure = cause;
+        let Some(service) = self.settlement.service else {
+            return Verdict::GiveUp(cause);
+        };
+        if self.settlement.attempts >= self.bounds.attempts_max {
+            return Verdict::GiveUp(cause);
         }
-        self.last_failure = Cause::Connect;
-        if self.settlement.attempts < self.bounds.attempts_max {
-            Verdict::Retry
-        } else {
-            Verdict::GiveUp(Cause::Connect)
+        let question = Question {
+            idempotent: again.idempotent,
+            replayable: again.replayable,
+            attempts: self.settlement.attempts,
+            failure,
+            forbidden: again.forbidden,
+            time_left: again.deadline - now,
+        };
+        match self.effects.retry(service, &question) {
+            RetryDecision::Retry { after } => {
+                if let (Some(endpoint), Some(slot)) = (
+                    self.settlement.endpoint,
+                    self.tried.get_mut(self.tried_count),
+                ) {
+                    *slot = endpoint;
+                    self.tried_count += 1;
+                }
+                Verdict::Retry { after }
+            }
+            RetryDecision::GiveUp(_) => Verdict::GiveUp(cause),
         }
     }
 
@@ -410,20 +474,23 @@ impl<E: Effects> Call<E> {
     /// A kept connection was closed before a byte of the response came.
     ///
     /// `idempotent`: the service can't have acted on it, or doing the request twice does what doing it once does (RFC 9110 section 9.2.2).
-    pub fn on_stale(&mut self, idempotent: bool) -> Verdict {
+    pub fn on_stale(&mut self, now: Instant, idempotent: bool) -> Verdict {
         if idempotent && !self.consumed && !self.stale_retried {
             self.stale_retried = true;
             self.end_attempt(AttemptEnd::Stale);
-            Verdict::Retry
+            Verdict::Retry {
+                after: Duration::ZERO,
+            }
         } else {
-            self.end_attempt(AttemptEnd::Failed(Cause::Reset));
+            self.on_failed(now, Cause::Reset);
             Verdict::GiveUp(Cause::Reset)
         }
     }
 
     /// The service failed the attempt.
-    pub fn on_failed(&mut self, cause: Cause) {
-        self.end_attempt(AttemptEnd::Failed(cause));
+    pub fn on_failed(&mut self, now: Instant, cause: Cause) {
+        let after = self.attempt_age(now);
+        self.end_attempt(AttemptEnd::Failed { cause, after });
     }
 
     /// The response's head came. The endpoint still counts as in flight until the call ends.
@@ -563,9 +630,20 @@ mod tests {
     use std::cell::RefCell;
     use std::rc::Rc;
 
+    use plimsoll_policy::retry::WhyNot;
     use proptest::prelude::*;
 
     use super::*;
+
+    const SAFE: Again = Again {
+        idempotent: true,
+        replayable: true,
+        forbidden: false,
+        deadline: Instant::NEVER,
+    };
+    const AT_ONCE: Verdict = Verdict::Retry {
+        after: Duration::ZERO,
+    };
 
     #[derive(Debug, Default)]
     struct World {
@@ -588,6 +666,16 @@ mod tests {
         fn leave_queue(&self, _: ServiceId, _: Ticket, _: &Finished) {}
         fn return_permit(&self, _: ServiceId, _: &Finished) {
             self.borrow_mut().permits -= 1;
+        }
+        fn begin_attempts(&self, _: ServiceId) {}
+        fn retry(&self, _: ServiceId, question: &Question) -> RetryDecision {
+            if question.replayable {
+                RetryDecision::Retry {
+                    after: Duration::ZERO,
+                }
+            } else {
+                RetryDecision::GiveUp(WhyNot::NotReplayable)
+            }
         }
         fn start_attempt(&self, _: ServiceId, _: EndpointId) {
             self.borrow_mut().in_flight += 1;
@@ -710,13 +798,16 @@ mod tests {
             call.next_attempt(Instant::ORIGIN, |_| Some(EndpointId(3))),
             Attempt::Try(EndpointId(3))
         );
-        assert_eq!(call.on_connect_failed(), Verdict::Retry);
+        assert_eq!(call.on_connect_failed(Instant::ORIGIN, SAFE), AT_ONCE);
         let next = call.next_attempt(Instant::ORIGIN, |tried| {
             assert_eq!(tried, [EndpointId(3)]);
             Some(EndpointId(4))
         });
         assert_eq!(next, Attempt::Try(EndpointId(4)));
-        assert_eq!(call.on_connect_failed(), Verdict::GiveUp(Cause::Connect));
+        assert_eq!(
+            call.on_connect_failed(Instant::ORIGIN, SAFE),
+            Verdict::GiveUp(Cause::Connect)
+        );
         call.settle(Instant::from_nanos(5), Cause::Connect);
         assert_eq!(world.borrow().settlements[0].attempts, 2);
     }
@@ -736,18 +827,27 @@ mod tests {
         let world = Shared::default();
         let mut call = admitted(&world, 1);
         let _ = call.next_attempt(Instant::ORIGIN, |_| Some(EndpointId(0)));
-        assert_eq!(call.on_stale(true), Verdict::Retry);
+        assert_eq!(call.on_stale(Instant::ORIGIN, true), AT_ONCE);
         assert_eq!(call.again(Instant::ORIGIN), Attempt::Try(EndpointId(0)));
-        assert_eq!(call.on_stale(true), Verdict::GiveUp(Cause::Reset));
+        assert_eq!(
+            call.on_stale(Instant::ORIGIN, true),
+            Verdict::GiveUp(Cause::Reset)
+        );
 
         let mut call = admitted(&world, 1);
         let _ = call.next_attempt(Instant::ORIGIN, |_| Some(EndpointId(0)));
-        assert_eq!(call.on_stale(false), Verdict::GiveUp(Cause::Reset));
+        assert_eq!(
+            call.on_stale(Instant::ORIGIN, false),
+            Verdict::GiveUp(Cause::Reset)
+        );
 
         let mut call = admitted(&world, 1);
         let _ = call.next_attempt(Instant::ORIGIN, |_| Some(EndpointId(0)));
         call.on_body_consumed();
-        assert_eq!(call.on_stale(true), Verdict::GiveUp(Cause::Reset));
+        assert_eq!(
+            call.on_stale(Instant::ORIGIN, true),
+            Verdict::GiveUp(Cause::Reset)
+        );
     }
 
     #[test]
@@ -807,14 +907,14 @@ mod tests {
                             Some(EndpointId(endpoint)).filter(|id| !tried.contains(id))
                         });
                     }
-                    Event::ConnectFailed if flying => { let _ = call.on_connect_failed(); }
+                    Event::ConnectFailed if flying => { let _ = call.on_connect_failed(Instant::ORIGIN, SAFE); }
                     Event::Consumed => call.on_body_consumed(),
                     Event::Stale(idempotent)
-                        if flying && call.on_stale(idempotent) == Verdict::Retry =>
+                        if flying && call.on_stale(Instant::ORIGIN, idempotent) == AT_ONCE =>
                     {
                         let _ = call.again(Instant::ORIGIN);
                     }
-                    Event::Failed if flying => call.on_failed(Cause::Timeout),
+                    Event::Failed if flying => call.on_failed(Instant::ORIGIN, Cause::Timeout),
                     Event::Head if flying => call.on_head(Instant::ORIGIN),
                     Event::ReturnPermit => call.return_permit(Instant::ORIGIN, Completion::Success),
                     Event::Settle => { call.settle(Instant::from_nanos(7), Cause::Answered); break; }

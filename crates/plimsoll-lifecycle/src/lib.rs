@@ -10,8 +10,10 @@ mod guard;
 mod stage;
 
 pub use call::{
-    Arrival, Asked, Attempt, AttemptEnd, Bounds, Call, Effects, Identity, Protocol, Routed,
+    Again, Arrival, Asked, Attempt, AttemptEnd, Bounds, Call, Effects, Identity, Protocol, Routed,
     Settlement, Verdict,
 };
-pub use guard::{Guard, GuardControl, GuardParameters, GuardShared, refusal_cause};
+pub use guard::{
+    Counter, Guard, GuardControl, GuardCounters, GuardParameters, GuardShared, refusal_cause,
+};
 pub use stage::Stage;

@@ -3,11 +3,14 @@
 //! Sources: M. Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing" (2001); peak-EWMA as
 //! in Twitter's Finagle ("Beyond Round Robin", 2016); V. Mirrokni et al., "Consistent Hashing with Bounded
 //! Loads" (2018). Units: latencies are seconds inside. Invariants: an endpoint that was tried is not chosen;
-//! one that is down only when all are, and then the choice says so. No choice allocates.
+//! one that is half-open only for a probe that was granted; one that is down only when no endpoint is up, and
+//! then the choice says so. No choice allocates.
 //! Elsewhere: what makes an endpoint down (`endpoint`); when to try again (`plimsoll-lifecycle`).
 
 mod latency;
 mod ring;
+#[cfg(test)]
+mod scenarios;
 
 pub use ring::{Ring, hash_key};
 
@@ -20,6 +23,10 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::endpoint::{EndpointShared, Verdict};
 use latency::Latency;
+
+/// How long a balancer that saw no half-open endpoint with a probe to give does not look for one: short beside
+/// an open breaker's second, and rare beside choices.
+const PROBE_LOOK_EACH: Duration = Duration::from_millis(10);
 
 /// Something that can be chosen. An endpoint's id is its position in the slice that is chosen from.
 pub trait Candidate {
@@ -67,6 +74,8 @@ pub struct Balancer {
     turn: usize,
     latency: Latency,
     heeds_health: bool,
+    /// When to look for probes again.
+    probe_look_at: Instant,
 }
 
 impl Balancer {
@@ -81,6 +90,7 @@ impl Balancer {
             turn,
             latency: Latency::new(endpoints),
             heeds_health: true,
+            probe_look_at: Instant::ORIGIN,
         }
     }
 
@@ -110,9 +120,17 @@ impl Balancer {
             tried,
             all: panic || !self.heeds_health,
         };
+        if let Some(index) = self.choose_probe(&field) {
+            return Some(Choice {
+                endpoint: EndpointId(u32::try_from(index).unwrap_or(u32::MAX)),
+                panic: false,
+            });
+        }
         let chosen = match &self.method {
             Method::LeastLoaded => choose_least_loaded(&field, &mut self.rng, &self.latency),
-            Method::RoundRobin => choose_in_turn(&field, &mut self.rng, &mut self.turn),
+            Method::RoundRobin => {
+                choose_in_turn(&field, &mut self.rng, &self.latency, &mut self.turn)
+            }
             Method::ConsistentHash(ring) => {
                 let key = key.unwrap_or_else(|| self.rng.next_u64());
                 ring.choose(&field, key)
@@ -124,16 +142,33 @@ impl Balancer {
         })
     }
 
-    /// An attempt at `endpoint` was answered after `latency`.
-    pub fn on_response(&mut self, endpoint: EndpointId, latency: Duration, now: Instant) {
-        self.latency.observe(endpoint.index(), latency, now);
+    /// A half-open endpoint that may have one more probe; it is claimed. A request that failed elsewhere is not
+    /// made to find out whether an endpoint works.
+    fn choose_probe<C: Candidate>(&mut self, field: &Field<'_, C>) -> Option<usize> {
+        if field.all || !field.tried.is_empty() || field.now < self.probe_look_at {
+            return None;
+        }
+        let probe = (0..field.len()).find(|&index| {
+            field
+                .shared(index)
+                .is_some_and(|shared| shared.verdict() == Verdict::HalfOpen && shared.try_probe())
+        });
+        if probe.is_none() {
+            self.probe_look_at = field.now + PROBE_LOOK_EACH;
+        }
+        probe
     }
 
-    /// An attempt at `endpoint` failed: it counts as slow for a while, since a quick failure must not
-    /// look like a quick answer.
+    /// An attempt at `endpoint` was answered after `latency`.
+    pub fn on_response(&mut self, endpoint: EndpointId, latency: Duration, now: Instant) {
+        self.latency.on_response(endpoint.index(), latency, now);
+    }
+
+    /// An attempt at `endpoint` failed: it counts as slow for a while, since a quick failure must not look like
+    /// a quick answer; and it is drawn less. Slowness alone would not do: where the others are busy, nearly
+    /// idle and slow still looks better than they do.
     pub fn on_failure(&mut self, endpoint: EndpointId, now: Instant) {
-        self.latency
-            .observe(endpoint.index(), latency::FAILURE, now);
+        self.latency.on_failure(endpoint.index(), now);
     }
 
     /// The latency that `endpoint` is taken to have now.
@@ -208,7 +243,8 @@ fn choose_least_loaded<C: Candidate>(
     };
     // A slow start is a share of the draws, not a factor of the cost: with a factor, a newcomer that is
     // compared with idle endpoints would never win, and then win all at once.
-    match (admits(field, rng, first), admits(field, rng, second)) {
+    let first_admits = admits(field, rng, latency, first);
+    match (first_admits, admits(field, rng, latency, second)) {
         (true, false) => return Some(first),
         (false, true) => return Some(second),
         (true, true) | (false, false) => (),
@@ -224,6 +260,7 @@ fn choose_least_loaded<C: Candidate>(
 fn choose_in_turn<C: Candidate>(
     field: &Field<'_, C>,
     rng: &mut Xoshiro256PlusPlus,
+    latency: &Latency,
     turn: &mut usize,
 ) -> Option<usize> {
     let mut passed_over = None;
@@ -232,7 +269,7 @@ fn choose_in_turn<C: Candidate>(
         if !field.is_open(index) {
             continue;
         }
-        if admits(field, rng, index) {
+        if admits(field, rng, latency, index) {
             *turn = (index + 1) % field.len();
             return Some(index);
         }
@@ -243,9 +280,18 @@ fn choose_in_turn<C: Candidate>(
     Some(index)
 }
 
-/// Whether an endpoint takes what is offered to it: always, except in its slow start.
-fn admits<C: Candidate>(field: &Field<'_, C>, rng: &mut Xoshiro256PlusPlus, index: usize) -> bool {
-    !field.is_starting_slowly(index) || share(rng) < field.weight(index)
+/// Whether an endpoint takes what is offered to it: always, except in its slow start, and as far as it fails.
+fn admits<C: Candidate>(
+    field: &Field<'_, C>,
+    rng: &mut Xoshiro256PlusPlus,
+    latency: &Latency,
+    index: usize,
+) -> bool {
+    let mut part = 1.0 - latency.failing(index, field.now);
+    if field.is_starting_slowly(index) {
+        part *= field.weight(index);
+    }
+    part >= 1.0 || share(rng) < part
 }
 
 /// A random endpoint that may be chosen and is not `except`.
@@ -411,21 +457,31 @@ mod tests {
     }
 
     proptest! {
-        /// Safety, for every method: what is chosen was not tried, and is up unless the choice says that
-        /// none is. Liveness: as long as there is such an endpoint, one is chosen.
+        /// Safety, for every method: what is chosen was not tried, and is up, or half-open with a probe to
+        /// give, unless the choice says that none is up. Liveness: as long as there is such an endpoint, one is chosen.
         #[test]
         fn every_choice_is_allowed(
             up in vec(any::<bool>(), 1..8),
+            half_open in vec(0_u32..4, 8),
             load in vec(0_u32..4, 8),
             tried in vec(0_u32..8, 0..6),
             seed: u64,
         ) {
             let endpoints = idle(up.len());
-            for (endpoint, (&up, &load)) in endpoints.iter().zip(up.iter().zip(&load)) {
-                if !up {
-                    endpoint.publish(Verdict::Down(DownCause::Checks));
+            let mut probes = vec![0; up.len()];
+            for (index, (endpoint, (&up, &load))) in endpoints.iter().zip(up.iter().zip(&load)).enumerate() {
+                match half_open[index] {
+                    _ if up => (),
+                    0 => endpoint.publish(Verdict::Down(DownCause::Checks)),
+                    granted => {
+                        endpoint.transit(Verdict::HalfOpen);
+                        endpoint.grant(granted - 1);
+                        probes[index] = granted - 1;
+                    }
                 }
-                (0..load).for_each(|_| endpoint.begin());
+                for _ in 0..load {
+                    endpoint.begin();
+                }
             }
             let tried = tried.into_iter().map(EndpointId).collect::<Vec<_>>();
             let panic = !up.contains(&true);
@@ -433,7 +489,10 @@ mod tests {
             for mut balancer in balancers_seeded(up.len(), seed) {
                 match balancer.choose(START, &endpoints, Some(seed), &tried) {
                     Some(choice) => {
-                        prop_assert!(open(choice.endpoint.index()));
+                        let index = choice.endpoint.index();
+                        let probe = !open(index);
+                        prop_assert!(!probe || (probes[index] > 0 && tried.is_empty()));
+                        probes[index] -= u32::from(probe);
                         prop_assert_eq!(choice.panic, panic);
                     }
                     None => prop_assert!(!(0..up.len()).any(open)),

@@ -1,19 +1,39 @@
 //! Endpoint health: one state machine decides whether an endpoint is chosen.
 //!
-//! Inputs are active checks and the connect failures that the data plane sees. An endpoint is up while
-//! no input holds it down. Coming up, it starts slowly: its weight rises in a line from 10 % to 100 %.
-//! Units: counts are in a row. Invariants: a state that waits has a deadline ([`EndpointControl::next_timeout`]);
-//! an endpoint that is down by connect failures is probed again after at most `backoff_max`.
+//! Four inputs. Facts: active checks, and connect failures that the data plane sees. Judgement: the breaker,
+//! that compares calls with the endpoint's own history, and ejection, that compares them with its peers'. An
+//! endpoint is up while no input holds it down. Coming up, it starts slowly: its weight rises in a line from
+//! 10 % to 100 %. Units: counts are in a row. Invariants: a state that waits has a deadline
+//! ([`EndpointControl::next_timeout`]); an endpoint that is down by connect failures or breaker is probed again
+//! after at most `backoff_max`; judgement holds out at most half of a service's endpoints (`peers`).
 //! Elsewhere: sockets and timers of checks and probes (`plimsoll-upstream`); the choice (`balance`).
 
+mod shared;
+
 mod control;
+mod parameters;
+mod peers;
 
-pub use control::{EndpointControl, EndpointParameters, Transition};
+mod breaker;
+mod checks;
+mod connect;
+mod ejection;
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+mod reason;
+mod record;
+
+#[cfg(test)]
+mod scenarios;
+
+pub use control::{EndpointControl, Transition};
+pub use parameters::EndpointParameters;
+pub use peers::{Peer, PeerControl};
+pub use reason::Reason;
+pub use shared::{EndKind, Ended, EndpointShared, InFlight};
+
 use std::time::Duration;
 
-use plimsoll_core::{Instant, never};
+use plimsoll_core::Instant;
 
 /// How long an endpoint that came up takes to its full share: long enough to fill caches and pools, and
 /// short beside the minutes an incident lasts.
@@ -28,6 +48,10 @@ pub enum DownCause {
     Checks,
     /// Connections could not be made.
     Connect,
+    /// Calls fail, crawl or hang, compared with its own history.
+    Breaker,
+    /// Calls fail or take long, compared with its peers'.
+    Ejection,
 }
 
 impl DownCause {
@@ -36,6 +60,8 @@ impl DownCause {
         match self {
             Self::Checks => "checks",
             Self::Connect => "connect",
+            Self::Breaker => "breaker",
+            Self::Ejection => "ejection",
         }
     }
 }
@@ -48,6 +74,8 @@ pub enum Verdict {
         /// When it came up, if that was recent; `None` = it has its full share.
         slow_start: Option<Instant>,
     },
+    /// Only for the few attempts that show whether it works again: see [`EndpointShared::try_probe`].
+    HalfOpen,
     /// Only if every endpoint is down.
     Down(DownCause),
 }
@@ -58,7 +86,16 @@ impl Verdict {
         matches!(self, Self::Up { .. })
     }
 
-    /// The share of a full load that it is to be given: 0.1 to 1.0 while up, 0 while down.
+    /// What holds it down, if it is not up. Half-open, that is the breaker.
+    pub const fn cause(self) -> Option<DownCause> {
+        match self {
+            Self::Up { .. } => None,
+            Self::HalfOpen => Some(DownCause::Breaker),
+            Self::Down(cause) => Some(cause),
+        }
+    }
+
+    /// The share of a full load that it is to be given: 0.1 to 1.0 while up, 0 while not.
     pub fn weight(self, now: Instant) -> f64 {
         match self {
             Self::Up { slow_start: None } => 1.0,
@@ -68,7 +105,7 @@ impl Verdict {
                 let done = now.since(start).as_secs_f64() / SLOW_START.as_secs_f64();
                 (SLOW_START_WEIGHT + (1.0 - SLOW_START_WEIGHT) * done).min(1.0)
             }
-            Self::Down(_) => 0.0,
+            Self::HalfOpen | Self::Down(_) => 0.0,
         }
     }
 
@@ -82,6 +119,9 @@ impl Verdict {
             } => UP | (start.as_nanos().clamp(1, NANOS_MAX) << KIND_BITS),
             Self::Down(DownCause::Checks) => DOWN_CHECKS,
             Self::Down(DownCause::Connect) => DOWN_CONNECT,
+            Self::Down(DownCause::Breaker) => DOWN_BREAKER,
+            Self::Down(DownCause::Ejection) => DOWN_EJECTION,
+            Self::HalfOpen => HALF_OPEN,
         }
     }
 
@@ -89,6 +129,9 @@ impl Verdict {
         match word & KIND_MASK {
             DOWN_CHECKS => Self::Down(DownCause::Checks),
             DOWN_CONNECT => Self::Down(DownCause::Connect),
+            DOWN_BREAKER => Self::Down(DownCause::Breaker),
+            DOWN_EJECTION => Self::Down(DownCause::Ejection),
+            HALF_OPEN => Self::HalfOpen,
             _ => match word >> KIND_BITS {
                 0 => Self::Up { slow_start: None },
                 nanos => Self::Up {
@@ -105,97 +148,9 @@ const NANOS_MAX: u64 = u64::MAX >> KIND_BITS;
 const UP: u64 = 0;
 const DOWN_CHECKS: u64 = 1;
 const DOWN_CONNECT: u64 = 2;
-
-/// What all threads share about an endpoint: read and counted into without a lock.
-///
-/// Aligned to a cache line, so that two endpoints that are busy on two threads do not slow each other.
-#[derive(Debug, Default)]
-#[repr(align(64))]
-pub struct EndpointShared {
-    verdict: AtomicU64,
-    in_flight: AtomicU32,
-    connect_failures: AtomicU32,
-    connect_successes: AtomicU32,
-}
-
-impl EndpointShared {
-    /// Up, with its full share and nothing in flight.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// The verdict in force.
-    pub fn verdict(&self) -> Verdict {
-        Verdict::unpack(self.verdict.load(Ordering::Relaxed))
-    }
-
-    /// Attempts in flight, over all threads.
-    pub fn in_flight(&self) -> u32 {
-        self.in_flight.load(Ordering::Relaxed)
-    }
-
-    /// Counts an attempt as in flight; [`EndpointShared::end`] must follow exactly once. See [`InFlight`].
-    pub fn begin(&self) {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Counts an attempt that began as over.
-    pub fn end(&self) {
-        let before = self.in_flight.fetch_sub(1, Ordering::Relaxed);
-        if never!(before == 0) {
-            // Undo the wrap, so that one bug does not make the endpoint look busy for ever.
-            self.in_flight.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// A connection could not be made.
-    pub fn on_connect_failure(&self) {
-        self.connect_failures.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// A connection was made.
-    pub fn on_connect_success(&self) {
-        self.connect_successes.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// What was counted since the last call: connect failures and successes. For the control thread.
-    pub fn take_connects(&self) -> (u32, u32) {
-        (
-            self.connect_failures.swap(0, Ordering::Relaxed),
-            self.connect_successes.swap(0, Ordering::Relaxed),
-        )
-    }
-
-    /// Puts a verdict in force. For the control thread.
-    pub fn publish(&self, verdict: Verdict) {
-        self.verdict.store(verdict.pack(), Ordering::Relaxed);
-    }
-}
-
-/// An attempt in flight: counted from [`InFlight::begin`] until it is dropped, however that comes about.
-#[derive(Debug)]
-#[must_use = "the attempt counts as over as soon as this is dropped"]
-pub struct InFlight<S: std::ops::Deref<Target: AsRef<EndpointShared>>>(S);
-
-impl<S: std::ops::Deref<Target: AsRef<EndpointShared>>> InFlight<S> {
-    /// Counts an attempt at the endpoint that `shared` leads to (an `Arc` of it, or a reference).
-    pub fn begin(shared: S) -> Self {
-        AsRef::<EndpointShared>::as_ref(&*shared).begin();
-        Self(shared)
-    }
-}
-
-impl<S: std::ops::Deref<Target: AsRef<EndpointShared>>> Drop for InFlight<S> {
-    fn drop(&mut self) {
-        AsRef::<EndpointShared>::as_ref(&*self.0).end();
-    }
-}
-
-impl AsRef<EndpointShared> for EndpointShared {
-    fn as_ref(&self) -> &EndpointShared {
-        self
-    }
-}
+const DOWN_BREAKER: u64 = 3;
+const DOWN_EJECTION: u64 = 4;
+const HALF_OPEN: u64 = 5;
 
 #[cfg(test)]
 mod tests {
@@ -213,6 +168,9 @@ mod tests {
             },
             Verdict::Down(DownCause::Checks),
             Verdict::Down(DownCause::Connect),
+            Verdict::Down(DownCause::Breaker),
+            Verdict::Down(DownCause::Ejection),
+            Verdict::HalfOpen,
         ] {
             assert_eq!(Verdict::unpack(verdict.pack()), verdict);
         }
@@ -228,27 +186,5 @@ mod tests {
         assert!((verdict.weight(start + SLOW_START / 2) - 0.55).abs() < 1e-9);
         assert_eq!(verdict.weight(start + SLOW_START * 2), 1.0);
         assert_eq!(Verdict::Down(DownCause::Checks).weight(start), 0.0);
-    }
-
-    #[test]
-    fn a_dropped_attempt_is_not_in_flight() {
-        let shared = EndpointShared::new();
-        let first = InFlight::begin(&shared);
-        let second = InFlight::begin(&shared);
-        assert_eq!(shared.in_flight(), 2);
-        drop(first);
-        assert_eq!(shared.in_flight(), 1);
-        drop(second);
-        assert_eq!(shared.in_flight(), 0);
-    }
-
-    #[test]
-    fn counters_are_taken_once() {
-        let shared = EndpointShared::new();
-        shared.on_connect_failure();
-        shared.on_connect_failure();
-        shared.on_connect_success();
-        assert_eq!(shared.take_connects(), (2, 1));
-        assert_eq!(shared.take_connects(), (0, 0));
     }
 }

@@ -27,7 +27,8 @@ pub use balance::{Balancer, Candidate, Choice, Method, Ring, hash_key};
 pub use bulkhead::{BulkheadKind, BulkheadParameters, BulkheadPlace, BulkheadShared};
 pub use deadline::{Deadline, DeadlineSource, GrpcTimeout, PlimsollDeadline};
 pub use endpoint::{
-    DownCause, EndpointControl, EndpointParameters, EndpointShared, InFlight, Transition, Verdict,
+    DownCause, EndKind, Ended, EndpointControl, EndpointParameters, EndpointShared, InFlight, Peer,
+    PeerControl, Reason, Transition, Verdict,
 };
 pub use hedge::{
     HedgeAfter, HedgeControl, HedgeParameters, HedgeQuestion, HedgeShared, HedgeWhyNot,

@@ -168,6 +168,16 @@ pub fn would(
     answer(question, rules, parameters, random, || shared.has_token())
 }
 
+/// What [`decide`] would say if the budget were never empty: for attempts of which nothing was sent.
+pub fn unbudgeted(
+    question: &Question,
+    rules: &RetryRules,
+    parameters: &RetryParameters,
+    random: u64,
+) -> RetryDecision {
+    answer(question, rules, parameters, random, || true)
+}
+
 fn answer(
     question: &Question,
     rules: &RetryRules,

@@ -1,16 +1,19 @@
 //! Endpoint health on the control thread: runs checks and probes, merges what requests show, publishes.
 //!
-//! What makes an endpoint up or down is decided by `plimsoll_policy::EndpointControl`; this is its shell.
+//! What makes an endpoint up or down is decided by `plimsoll_policy::PeerControl`, which sees all endpoints of
+//! a service, and `EndpointControl`, one for each; this is their shell.
 
 mod check;
 
 pub use check::HealthCheck;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plimsoll_policy::{DownCause, EndpointControl, Transition, Verdict};
+use plimsoll_policy::{
+    DownCause, EndpointControl, EndpointShared, Peer, PeerControl, Transition, Verdict,
+};
 use rand_core::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use tokio::sync::{mpsc, watch};
@@ -40,14 +43,14 @@ pub struct HealthConfig {
     pub timeout: Duration,
 }
 
-/// An endpoint went up or down.
+/// An endpoint went up or down; or would have, where a policy only observes (`transition.acted`).
 #[derive(Clone, Debug)]
 pub struct HealthEvent {
     /// Which one.
     pub endpoint: Arc<Endpoint>,
     /// What happened.
     pub transition: Transition,
-    /// Why it went down, for a person.
+    /// Why, for a person.
     pub reason: Option<String>,
 }
 
@@ -57,8 +60,18 @@ pub struct Health {
     clock: Clock,
     rng: Xoshiro256PlusPlus,
     events: mpsc::Sender<HealthEvent>,
-    watched: BTreeMap<EndpointKey, Watched>,
+    services: BTreeMap<String, Service>,
+    /// Which service an endpoint belongs to, and its position there.
+    places: BTreeMap<EndpointKey, (String, usize)>,
     results: mpsc::Sender<Finished>,
+    /// Kept between ticks, so that a tick does not allocate.
+    transitions: Vec<(usize, Transition)>,
+}
+
+#[derive(Debug)]
+struct Service {
+    peers: PeerControl,
+    endpoints: Vec<Watched>,
 }
 
 #[derive(Debug)]
@@ -72,15 +85,25 @@ struct Watched {
 
 impl Watched {
     /// Why it is so, for a person.
-    fn reason(&self, verdict: Verdict) -> Option<String> {
-        match verdict {
-            Verdict::Up { .. } => None,
+    fn reason(&self, transition: &Transition) -> Option<String> {
+        match transition.verdict {
             Verdict::Down(DownCause::Checks) => self.reason.clone(),
             Verdict::Down(DownCause::Connect) => self
                 .endpoint
                 .connect_error()
                 .map(|error| crate::chain(&*error).to_string()),
+            Verdict::Up { .. }
+            | Verdict::HalfOpen
+            | Verdict::Down(DownCause::Breaker | DownCause::Ejection) => {
+                transition.reason.map(|reason| reason.to_string())
+            }
         }
+    }
+}
+
+impl Peer for Watched {
+    fn parts(&mut self) -> (&mut EndpointControl, &EndpointShared) {
+        (&mut self.control, &self.endpoint.shared)
     }
 }
 
@@ -120,8 +143,10 @@ impl Health {
             clock,
             rng,
             events,
-            watched: BTreeMap::new(),
+            services: BTreeMap::new(),
+            places: BTreeMap::new(),
             results,
+            transitions: Vec::new(),
         }
     }
 
@@ -152,27 +177,43 @@ impl Health {
     /// Watches the endpoints of these clusters; those that stay keep their state.
     fn take_over(&mut self, clusters: &Clusters) {
         let now = self.clock.now();
-        let services = self
-            .watched
-            .values()
-            .map(|watched| watched.endpoint.service.clone())
-            .collect::<BTreeSet<_>>();
-        let mut before = std::mem::take(&mut self.watched);
+        self.places.clear();
+        let mut before = std::mem::take(&mut self.services);
         for cluster in clusters.iter() {
+            let old = before.remove(&cluster.name);
+            let joins_others = old.is_some();
+            let (peers, mut old) = match old {
+                Some(old) => (old.peers, old.endpoints),
+                None => (PeerControl::new(now), Vec::new()),
+            };
+            let mut endpoints = Vec::with_capacity(cluster.endpoints.len());
             for endpoint in &cluster.endpoints {
-                let mut watched = before.remove(&endpoint.key).unwrap_or_else(|| {
-                    let joins_others = services.contains(&cluster.name);
-                    Watched {
+                let parameters = cluster.config.parameters;
+                let place = old
+                    .iter()
+                    .position(|watched| watched.endpoint.key == endpoint.key);
+                let mut watched = match place {
+                    Some(place) => old.swap_remove(place),
+                    None => Watched {
                         endpoint: Arc::clone(endpoint),
-                        control: EndpointControl::new(cluster.config.parameters, now, joins_others),
+                        control: EndpointControl::new(
+                            parameters,
+                            now,
+                            joins_others,
+                            self.rng.next_u64(),
+                        ),
                         checks: None,
                         reason: None,
-                    }
-                });
-                watched.control.set_parameters(cluster.config.parameters);
+                    },
+                };
+                watched.control.set_parameters(now, parameters);
                 self.set_checks(&mut watched, cluster);
-                self.watched.insert(endpoint.key, watched);
+                self.places
+                    .insert(endpoint.key, (cluster.name.clone(), endpoints.len()));
+                endpoints.push(watched);
             }
+            self.services
+                .insert(cluster.name.clone(), Service { peers, endpoints });
         }
     }
 
@@ -200,7 +241,11 @@ impl Health {
     }
 
     fn on_finished(&mut self, finished: Finished) {
-        let Some(watched) = self.watched.get_mut(&finished.key) else {
+        let found = self.places.get(&finished.key).and_then(|(service, index)| {
+            let service = self.services.get_mut(service)?;
+            service.endpoints.get_mut(*index)
+        });
+        let Some(watched) = found else {
             return;
         };
         let now = self.clock.now();
@@ -218,35 +263,42 @@ impl Health {
 
     fn tick(&mut self) {
         let now = self.clock.now();
-        for (&key, watched) in &mut self.watched {
-            if let Some(transition) = watched.control.tick(now, &watched.endpoint.shared) {
-                let reason = watched.reason(transition.verdict);
+        for service in self.services.values_mut() {
+            let Service { peers, endpoints } = service;
+            peers.tick(now, endpoints, &mut self.transitions);
+            for (index, transition) in self.transitions.drain(..) {
+                let Some(watched) = endpoints.get(index) else {
+                    continue;
+                };
                 let event = HealthEvent {
                     endpoint: Arc::clone(&watched.endpoint),
                     transition,
-                    reason,
+                    reason: watched.reason(&transition),
                 };
                 if let Err(dropped) = self.events.try_send(event) {
                     tracing::warn!(endpoint = watched.endpoint.name, %dropped, "nobody takes an endpoint's transition");
                 }
             }
-            if watched.control.take_probe(now) {
-                let (endpoint, results) = (Arc::clone(&watched.endpoint), self.results.clone());
-                tokio::task::spawn_local(async move {
-                    let result = connect(&endpoint, None).await.map(drop);
-                    let result = result.map_err(|error| crate::chain(&error).to_string());
-                    // The receiver is gone at the end of the process only.
-                    let _at_the_end = results
-                        .send(Finished {
-                            key,
-                            kind: Kind::Probe,
-                            result,
-                        })
-                        .await;
-                });
+            for watched in endpoints {
+                if watched.control.take_probe(now) {
+                    let endpoint = Arc::clone(&watched.endpoint);
+                    tokio::task::spawn_local(probe(endpoint, self.results.clone()));
+                }
             }
         }
     }
+}
+
+async fn probe(endpoint: Arc<Endpoint>, results: mpsc::Sender<Finished>) {
+    let result = connect(&endpoint, None).await.map(drop);
+    let result = result.map_err(|error| crate::chain(&error).to_string());
+    let finished = Finished {
+        key: endpoint.key,
+        kind: Kind::Probe,
+        result,
+    };
+    // The receiver is gone at the end of the process only.
+    let _at_the_end = results.send(finished).await;
 }
 
 async fn check_for_ever(

@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use plimsoll_config::{Config, Diagnostic, Severity};
+use plimsoll_config::{Config, Diagnostic, Secret, Severity};
 
 use crate::cli::{Run, print};
 use crate::descriptors;
@@ -102,7 +102,33 @@ pub(crate) fn load(source: &Source, run: &Run) -> Result<Loaded, LoadError> {
         loaded.config.gateway.mode = plimsoll_core::Mode::Observe;
     }
     descriptors::bound(&mut loaded.config.gateway.limits);
+    read_keys(&mut loaded.config)?;
     Ok(loaded)
+}
+
+/// Puts the keys of tenants in place that stand in the environment or in files.
+fn read_keys(config: &mut Config) -> Result<(), LoadError> {
+    for (name, tenant) in &mut config.tenants {
+        for key in &mut tenant.keys {
+            let read = match key {
+                Secret::Plain(_) => continue,
+                Secret::Env(variable) => std::env::var(&*variable).map_err(|error| {
+                    format!("the key of tenant `{name}` in the variable {variable}: {error}")
+                }),
+                Secret::File(path) => std::fs::read_to_string(&*path).map_err(|error| {
+                    format!("the key of tenant `{name}` in {}: {error}", path.display())
+                }),
+            };
+            let value = read.map_err(LoadError::Absent)?.trim().to_owned();
+            if value.is_empty() {
+                return Err(LoadError::Absent(format!(
+                    "a key of tenant `{name}` is empty"
+                )));
+            }
+            *key = Secret::Plain(value);
+        }
+    }
+    Ok(())
 }
 
 fn from_text(text: String, file: &str) -> Result<Loaded, LoadError> {

@@ -153,6 +153,7 @@ fn start(run: &Run, source: Source, loaded: configuration::Loaded) -> Result<Exi
         &clusters,
         &registry,
         &mut shared,
+        plimsoll_policy::Salt::new(random_seed(), random_seed()),
     ));
     let access_log = AccessLogWriter::start(&config.gateway.log.to)?;
     let mut gateway = Gateway::start(

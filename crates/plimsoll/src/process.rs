@@ -390,14 +390,27 @@ impl Process {
 
     fn on_health(&mut self, event: &HealthEvent) {
         let endpoint = &event.endpoint;
+        let why = event
+            .reason
+            .as_ref()
+            .map_or_else(String::new, |reason| format!(": {reason}"));
+        if !event.transition.acted {
+            let text = format!("endpoint {} would be taken out{why}", endpoint.name);
+            tracing::info!(service = endpoint.service, "{text}");
+            self.note(Some(endpoint.service.clone()), text);
+            return;
+        }
         let key = (endpoint.service.clone(), endpoint.name.clone());
         self.since.insert(key, self.clock.timestamp());
         let text = match event.transition.verdict {
             Verdict::Up { .. } => format!("endpoint {} is up", endpoint.name),
-            Verdict::Down(cause) => match &event.reason {
-                Some(reason) => format!("endpoint {} is down: {reason}", endpoint.name),
-                None => format!("endpoint {} is down by {}", endpoint.name, cause.name()),
-            },
+            Verdict::HalfOpen => format!("endpoint {} is probed", endpoint.name),
+            Verdict::Down(_) if !why.is_empty() => {
+                format!("endpoint {} is down{why}", endpoint.name)
+            }
+            Verdict::Down(cause) => {
+                format!("endpoint {} is down by {}", endpoint.name, cause.name())
+            }
         };
         if event.transition.verdict.is_up() {
             tracing::info!(service = endpoint.service, "{text}");
@@ -508,6 +521,7 @@ impl Process {
             &clusters,
             &self.registry,
             &mut shared,
+            self.plan.salt,
         ));
         self.gateway
             .apply(Arc::clone(&plan), bound)

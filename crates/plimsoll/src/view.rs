@@ -121,6 +121,7 @@ pub(crate) fn service_inputs(
                         EndpointState::Up
                     }
                 }
+                Verdict::HalfOpen => EndpointState::HalfOpen,
                 Verdict::Down(_) => EndpointState::Down,
             };
             let key = (service.name.clone(), endpoint.name.clone());

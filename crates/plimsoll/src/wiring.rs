@@ -1,7 +1,7 @@
 //! From the configuration's model to the parameters of the shells.
 
 use plimsoll_config::{Balance, Config, HealthCheck, Service, UpstreamProtocol};
-use plimsoll_gateway::objective_specs;
+use plimsoll_gateway::{mode_of, objective_specs};
 use plimsoll_measure::{Layout, ServiceLayout};
 use plimsoll_policy::EndpointParameters;
 use plimsoll_upstream as upstream;
@@ -11,11 +11,11 @@ pub(crate) fn clusters(config: &Config) -> Vec<upstream::ClusterConfig> {
     config
         .services
         .iter()
-        .map(|(name, service)| cluster(name, service))
+        .map(|(name, service)| cluster(config, name, service))
         .collect()
 }
 
-fn cluster(name: &str, service: &Service) -> upstream::ClusterConfig {
+fn cluster(config: &Config, name: &str, service: &Service) -> upstream::ClusterConfig {
     let endpoints = service
         .endpoints
         .iter()
@@ -51,13 +51,17 @@ fn cluster(name: &str, service: &Service) -> upstream::ClusterConfig {
             Balance::RoundRobin => upstream::Balance::RoundRobin,
             Balance::ConsistentHash(_) => upstream::Balance::ConsistentHash,
         },
-        parameters: match &service.health {
-            Some(health) => EndpointParameters {
-                failures_max: health.failures_max,
-                successes_min: health.successes_min,
-                ..EndpointParameters::default()
-            },
-            None => EndpointParameters::default(),
+        parameters: EndpointParameters {
+            breaker: mode_of(config, service, service.protect.breaker.mode),
+            ejection: mode_of(config, service, service.protect.ejection.mode),
+            ..match &service.health {
+                Some(health) => EndpointParameters {
+                    failures_max: health.failures_max,
+                    successes_min: health.successes_min,
+                    ..EndpointParameters::default()
+                },
+                None => EndpointParameters::default(),
+            }
         },
         health: service
             .health

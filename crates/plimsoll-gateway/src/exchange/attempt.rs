@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use plimsoll_config::Rewrite;
 use plimsoll_core::Instant;
@@ -91,6 +92,11 @@ impl Exchange<'_> {
         }
     }
 
+    /// What is left until the call's deadline.
+    fn time_left(&self) -> Duration {
+        self.deadline - self.thread.clock.now()
+    }
+
     pub(super) fn rewrite(&self) -> Option<&Rewrite> {
         let route = self.call.settlement().route?;
         self.plan.plan.route(route)?.rewrite.as_deref()
@@ -143,6 +149,7 @@ impl Exchange<'_> {
             rewrite,
             self.authority(endpoint),
             Hop::Http1,
+            self.time_left(),
             |name, value| write_field(out, name, value),
         );
         peer.sending = match self.head.framing() {
@@ -194,6 +201,7 @@ impl Exchange<'_> {
             rewrite,
             b"",
             Hop::Http2,
+            self.time_left(),
             |name, value| {
                 append(fields, name, value);
             },

@@ -1,17 +1,20 @@
 //! Waiting for the service's head, then streaming both ways until both are done.
 
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use plimsoll_core::Instant;
 use plimsoll_http1::{Framing, Name, ResponseHead};
+use plimsoll_lifecycle::{AttemptEnd, Counter};
 use plimsoll_measure::{Cause, grpc_status_is_bad};
-use plimsoll_policy::Completion;
+use plimsoll_policy::{BulkheadKind, BulkheadPlace, BulkheadShared, Completion};
 use plimsoll_upstream::Endpoint;
 
 use super::{Exchange, Served, answered, is_event_stream};
+use crate::admission::ThreadGuard;
 use crate::answer::{self, Keep, is_grpc};
 use crate::peer::{HeadFault, Peer, PeerError, Sending};
 use crate::protocol::upgrade;
@@ -86,7 +89,7 @@ impl Exchange<'_> {
                 if (upload.bytes, upload.ended) != before {
                     progressed_at = self.thread.clock.now();
                     self.bytes().up.set(upload.bytes);
-                    if upload.bytes > 0 || upload.ended {
+                    if !upload.is_replayable() {
                         self.call.on_body_consumed();
                     }
                 }
@@ -154,6 +157,25 @@ impl Exchange<'_> {
         .await
     }
 
+    /// The guard of the call's service.
+    fn guard(&self) -> Option<Rc<ThreadGuard>> {
+        let service = self.call.settlement().service?;
+        self.plan.guards.get(service.index()).cloned()
+    }
+
+    /// A place for a stream of the service, if there is one.
+    fn place<'b>(
+        &self,
+        guard: Option<&'b ThreadGuard>,
+    ) -> Option<BulkheadPlace<&'b BulkheadShared>> {
+        let shared = &guard?.shared;
+        let place = BulkheadPlace::try_enter(&shared.bulkhead, BulkheadKind::Streams);
+        if place.is_none() {
+            shared.counters.add(Counter::StreamsFull);
+        }
+        place
+    }
+
     /// Streams the answer to the client, and settles.
     #[expect(
         clippy::too_many_arguments,
@@ -183,13 +205,30 @@ impl Exchange<'_> {
         } else {
             Keep::Close
         };
+        let stream = is_event_stream(response);
+        let grpc = is_grpc(self.head);
+        let guard = self.guard().filter(|_| stream);
+        let place = self.place(guard.as_deref());
+        if place.is_none() && guard.is_some() {
+            drop(up);
+            self.call.end_attempt(AttemptEnd::Cancelled);
+            let answer = Answer::of_cause(Cause::Bulkhead);
+            return self.answer(down, answer, timer).await;
+        }
         let rewrite = self.rewrite();
-        let sent = answer::send_head(down, self.head, response, rewrite, up.is_http2(), keep);
+        let rates = self.rate_fields.as_deref();
+        let sent = answer::send_head(
+            down,
+            self.head,
+            response,
+            rewrite,
+            rates,
+            up.is_http2(),
+            keep,
+        );
         let Ok(keep) = sent else {
             return self.gone();
         };
-        let stream = is_event_stream(response);
-        let grpc = is_grpc(self.head);
         if stream {
             self.call.return_permit(head_at, Completion::Success);
         }
@@ -233,7 +272,7 @@ impl Exchange<'_> {
             Ended::Stalled => Cause::Stalled,
             Ended::ClientGone | Ended::ClientBroke => Cause::ClientGone,
         };
-        let end = answered(&self.call, sent_at, response.status());
+        let end = answered(&self.call, sent_at, response);
         self.call.end_attempt(end);
         self.call.settle(ended_at, cause);
         match ended {
@@ -354,10 +393,18 @@ impl Exchange<'_> {
             (&mut *down, &mut up, agreed, asked.is_some())
         else {
             // It changes to what nobody asked for: what follows can't be read.
-            self.call.on_failed(Cause::BadResponse);
+            self.call.on_failed(now, Cause::BadResponse);
             let answer = Answer::of_cause(Cause::BadResponse);
             return self.answer(down, answer, timer).await;
         };
+        let guard = self.guard();
+        let place = self.place(guard.as_deref());
+        if place.is_none() && guard.is_some() {
+            self.call.end_attempt(AttemptEnd::Cancelled);
+            drop(up);
+            let answer = Answer::of_cause(Cause::Bulkhead);
+            return self.answer(down, answer, timer).await;
+        }
         let out = client.out.head();
         plimsoll_http1::write_status_line(out, 101, response.reason());
         crate::heads::response_fields(response, None, false, |name, value| {
@@ -394,7 +441,7 @@ impl Exchange<'_> {
         .await;
         self.bytes().up.set(upload.bytes);
         self.bytes().down.set(download.bytes);
-        let end = answered(&self.call, sent_at, 101);
+        let end = answered(&self.call, sent_at, response);
         self.call.end_attempt(end);
         self.call.settle(now, Cause::Answered);
         Served::Cut

@@ -193,16 +193,12 @@ async fn refuse(
     answer: &Answer,
     timer: &mut Timer,
 ) {
-    let effects = ThreadEffects {
-        thread: Rc::clone(thread),
-        plan: thread.plan(),
-        bytes: exchange::Bytes::default(),
-    };
+    let effects = ThreadEffects::new(thread, &thread.plan());
     let mut call = Call::arrive(effects, arrived);
     let id =
         crate::trace::request_id(u128::from(thread.random()) << 64 | u128::from(thread.random()));
     let head = RequestHead::new();
-    let sent = answer::send_own(peer, &head, answer, &id, Keep::Close);
+    let sent = answer::send_own(peer, &head, answer, &id, None, Keep::Close);
     call.settle(thread.clock.now(), answer.cause);
     if sent.is_err() {
         return;

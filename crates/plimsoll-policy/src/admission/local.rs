@@ -492,20 +492,21 @@ impl AdmissionLocal {
 
     /// The thread whose head goes next; this one where it makes little difference.
     fn next_thread(&self) -> Option<usize> {
-        let own = self.shared.head(self.thread);
-        let mut best = own.map(|head| (self.thread, head));
+        let mut best: Option<(usize, (u64, u64))> = None;
         for thread in 0..self.shared.threads() {
-            if thread == self.thread {
-                continue;
-            }
-            let Some(head) = self.shared.head(thread) else {
-                continue;
-            };
-            if best.is_none_or(|(_, best)| goes_before(head, best)) {
+            if let Some(head) = self.shared.head(thread)
+                && best.is_none_or(|(_, best)| head < best)
+            {
                 best = Some((thread, head));
             }
         }
-        best.map(|(thread, _)| thread)
+        // The order of heads is strict and the same for all; only then an own one that is nearly as good is
+        // preferred. A tolerance inside the search is no order: two threads would wake each other for ever.
+        let (thread, head) = best?;
+        match self.shared.head(self.thread) {
+            Some(own) if !goes_before(head, own) => Some(self.thread),
+            _ => Some(thread),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Peak-EWMA: a latency estimate that rises at once and falls slowly.
+//! Peak-EWMA: a latency estimate that rises at once and falls slowly; beside it, the share of failures.
 
 use std::time::Duration;
 
@@ -11,7 +11,10 @@ const LATENCY_FIRST: f64 = 0.001;
 /// The least that is reckoned with, in seconds: below it, only requests in flight tell endpoints apart.
 const LATENCY_MIN: f64 = 0.000_05;
 /// What a failed attempt counts as.
-pub(super) const FAILURE: Duration = Duration::from_secs(1);
+const FAILURE: Duration = Duration::from_secs(1);
+/// How much one outcome moves the share of failures: a single failure among many costs an eighth of the draws
+/// for a moment, eight in a row most of them.
+const FAILING_GAIN: f64 = 1.0 / 8.0;
 /// How much one sample moves the service's typical latency.
 const TYPICAL_GAIN: f64 = 1.0 / 32.0;
 
@@ -21,10 +24,32 @@ struct Sample {
     at: Instant,
 }
 
+/// A share of failures that fades while there is no outcome, as the latency does.
+#[derive(Clone, Copy, Debug)]
+struct Failing {
+    share: f64,
+    at: Instant,
+}
+
+impl Failing {
+    const NONE: Self = Self {
+        share: 0.0,
+        at: Instant::ORIGIN,
+    };
+
+    fn at(self, now: Instant) -> f64 {
+        if self.share == 0.0 {
+            return 0.0;
+        }
+        self.share * decay(now.since(self.at))
+    }
+}
+
 /// The estimates of one service's endpoints on one thread.
 #[derive(Clone, Debug)]
 pub(super) struct Latency {
     samples: Vec<Option<Sample>>,
+    failing: Vec<Failing>,
     typical: f64,
 }
 
@@ -32,14 +57,42 @@ impl Latency {
     pub(super) fn new(endpoints: usize) -> Self {
         Self {
             samples: vec![None; endpoints],
+            failing: vec![Failing::NONE; endpoints],
             typical: LATENCY_FIRST,
         }
     }
 
+    /// An answer.
+    pub(super) fn on_response(&mut self, index: usize, latency: Duration, now: Instant) {
+        self.typical += (latency.as_secs_f64() - self.typical) * TYPICAL_GAIN;
+        self.observe(index, latency, now);
+        self.move_failing(index, 0.0, now);
+    }
+
+    /// A failure: no quick answer, however quick it was.
+    pub(super) fn on_failure(&mut self, index: usize, now: Instant) {
+        self.observe(index, FAILURE, now);
+        self.move_failing(index, 1.0, now);
+    }
+
+    /// The share of failures among the last outcomes.
+    pub(super) fn failing(&self, index: usize, now: Instant) -> f64 {
+        self.failing.get(index).map_or(0.0, |it| it.at(now))
+    }
+
+    fn move_failing(&mut self, index: usize, towards: f64, now: Instant) {
+        if let Some(failing) = self.failing.get_mut(index) {
+            let share = failing.at(now);
+            let share = share + (towards - share) * FAILING_GAIN;
+            // Below a thousandth it is none: then a choice need not look at the clock for it.
+            let share = if share < 0.001 { 0.0 } else { share };
+            *failing = Failing { share, at: now };
+        }
+    }
+
     /// A sample above the estimate becomes the estimate; one below pulls it down by the time that passed.
-    pub(super) fn observe(&mut self, index: usize, latency: Duration, now: Instant) {
+    fn observe(&mut self, index: usize, latency: Duration, now: Instant) {
         let seconds = latency.as_secs_f64();
-        self.typical += (seconds - self.typical) * TYPICAL_GAIN;
         let Some(slot) = self.samples.get_mut(index) else {
             return;
         };
@@ -111,10 +164,26 @@ mod tests {
     }
 
     #[test]
+    fn failures_count_for_a_while_and_do_not_change_what_is_typical() {
+        let mut latency = Latency::new(1);
+        let typical = latency.typical;
+        for _ in 0..20 {
+            latency.on_failure(0, START);
+        }
+        assert!(latency.failing(0, START) > 0.9);
+        assert!(latency.failing(0, START + DECAY) < 0.4);
+        assert_eq!(latency.typical, typical);
+        for _ in 0..60 {
+            latency.on_response(0, millis(10), START);
+        }
+        assert_eq!(latency.failing(0, START), 0.0);
+    }
+
+    #[test]
     fn an_unknown_endpoint_counts_as_half_of_what_is_typical() {
         let mut latency = Latency::new(2);
         for step in 0..1_000 {
-            latency.observe(0, millis(40), START + millis(step));
+            latency.on_response(0, millis(40), START + millis(step));
         }
         let unknown = latency.at(1, START);
         assert!((0.019..0.021).contains(&unknown), "{unknown}");

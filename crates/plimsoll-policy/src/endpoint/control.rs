@@ -1,82 +1,26 @@
 //! The control thread's half of endpoint health: merges what was seen and decides.
 
-use std::time::Duration;
+use plimsoll_core::{Instant, Mode};
 
-use plimsoll_core::Instant;
+use super::breaker::{Breaker, Change};
+use super::checks::Checks;
+use super::connect::Connect;
+use super::ejection::Ejection;
+use super::reason::Reason;
+use super::record::Record;
+use super::{DownCause, EndpointParameters, EndpointShared, SLOW_START, Verdict};
 
-use super::{DownCause, EndpointShared, SLOW_START, Verdict};
-
-/// How long after a connect failure an endpoint is probed that nobody else tries: three in a row are complete
-/// within a second, and a stutter of the network is not.
-const DOUBT_PROBE_AFTER: Duration = Duration::from_millis(250);
-
-/// Units: counts are in a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EndpointParameters {
-    /// Active checks that fail in a row take it out.
-    pub failures_max: u32,
-    /// Active checks that succeed in a row bring it back.
-    pub successes_min: u32,
-    /// Connect failures in a row, with no success between, take it out.
-    pub connect_failures_max: u32,
-    /// Connect failures further apart than this are not in a row.
-    pub connect_window: Duration,
-    /// How long it stays out by connect failures before it is probed; doubles with each failed probe.
-    pub backoff_min: Duration,
-    /// The longest such time.
-    pub backoff_max: Duration,
-    /// How long a probe may take before it counts as failed.
-    pub probe_time_max: Duration,
-}
-
-impl Default for EndpointParameters {
-    fn default() -> Self {
-        Self {
-            failures_max: 3,
-            successes_min: 2,
-            connect_failures_max: 3,
-            connect_window: Duration::from_secs(10),
-            backoff_min: Duration::from_secs(1),
-            backoff_max: Duration::from_secs(30),
-            probe_time_max: Duration::from_secs(5),
-        }
-    }
-}
-
-/// The verdict changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The verdict changed, or would have.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Transition {
     /// When.
     pub at: Instant,
-    /// What is in force from then on.
+    /// What is in force from then on. Probing (half-open) is part of being down by the breaker, and no news.
     pub verdict: Verdict,
-}
-
-/// What the active checks say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Checks {
-    Passing { failures: u32 },
-    Failing { successes: u32 },
-}
-
-/// What the data plane's connections say. `round` counts how often the backoff was entered without a
-/// quiet time between: it sets the backoff's length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Connect {
-    Open {
-        failures: u32,
-        last: Instant,
-        round: u32,
-        since: Instant,
-    },
-    Backoff {
-        until: Instant,
-        round: u32,
-    },
-    Probing {
-        until: Instant,
-        round: u32,
-    },
+    /// Why, where judgement decided; what facts decided is known to who brought them.
+    pub reason: Option<Reason>,
+    /// `false`: the verdict would be in force if the policy acted, or if fewer endpoints were out already.
+    pub acted: bool,
 }
 
 /// One endpoint's health. See the module's docs.
@@ -85,81 +29,77 @@ pub struct EndpointControl {
     parameters: EndpointParameters,
     checks: Checks,
     connect: Connect,
+    record: Record,
+    breaker: Breaker,
+    ejection: Ejection,
     slow_start: Option<Instant>,
     published: Verdict,
+    /// Why judgement took it out last.
+    out_reason: Option<Reason>,
+    /// Why judgement let it in, until that is told.
+    in_reason: Option<Reason>,
+    /// Judgement would take it out, and may not; that was told: by the breaker, by ejection.
+    held_back: (bool, bool),
+    would: u64,
 }
 
 impl EndpointControl {
     /// Up. With `slow_start`, as for an endpoint that joins others that serve already, it starts slowly.
-    pub fn new(parameters: EndpointParameters, now: Instant, slow_start: bool) -> Self {
-        assert!(
-            parameters.failures_max > 0 && parameters.successes_min > 0,
-            "counts are above zero"
-        );
-        assert!(parameters.connect_failures_max > 0, "counts are above zero");
-        assert!(
-            !parameters.backoff_min.is_zero(),
-            "a probe without a pause would be a flood"
-        );
-        assert!(
-            parameters.backoff_min <= parameters.backoff_max,
-            "the backoff's bounds are in order"
-        );
+    /// `seed` varies how long a breaker is open: each endpoint takes another.
+    pub fn new(parameters: EndpointParameters, now: Instant, slow_start: bool, seed: u64) -> Self {
+        parameters.assert_valid();
         Self {
             parameters,
-            checks: Checks::Passing { failures: 0 },
-            connect: Connect::Open {
-                failures: 0,
-                last: now,
-                round: 0,
-                since: now,
-            },
+            checks: Checks::new(),
+            connect: Connect::new(now),
+            record: Record::new(now),
+            breaker: Breaker::new(now, seed),
+            ejection: Ejection::new(now),
             slow_start: slow_start.then_some(now),
             published: Verdict::Up { slow_start: None },
+            out_reason: None,
+            in_reason: None,
+            held_back: (false, false),
+            would: 0,
         }
     }
 
-    /// The verdict last published by [`EndpointControl::tick`].
+    /// The verdict last published.
     pub fn verdict(&self) -> Verdict {
         self.published
     }
 
-    /// Takes over new parameters, as after a reload; the state stays.
-    pub fn set_parameters(&mut self, parameters: EndpointParameters) {
-        self.parameters = parameters;
+    /// How often judgement would have taken it out, but only observes or had to leave it in.
+    pub fn would(&self) -> u64 {
+        self.would
+    }
+
+    /// Takes over new parameters, as after a reload; the state stays, except that of a policy whose mode
+    /// changes: what it decided under the other one has no meaning under this.
+    pub fn set_parameters(&mut self, now: Instant, parameters: EndpointParameters) {
+        let before = std::mem::replace(&mut self.parameters, parameters);
+        if before.breaker != parameters.breaker && !self.breaker.is_closed() {
+            self.breaker.close(now);
+            self.record.forget(now);
+        }
+        if before.ejection != parameters.ejection && self.ejection.is_out() {
+            self.ejection.let_in(now);
+            self.record.forget(now);
+        }
     }
 
     /// Active checks were taken out of the configuration: what they said last no longer counts.
     pub fn on_checks_removed(&mut self, now: Instant) {
-        if let Checks::Failing { .. } = self.checks {
-            self.checks = Checks::Passing { failures: 0 };
+        if !std::mem::replace(&mut self.checks, Checks::new()).is_passing() {
             self.begin_slow_start(now);
         }
     }
 
     /// An active check ended.
     pub fn on_check(&mut self, now: Instant, ok: bool) {
-        self.checks = match (self.checks, ok) {
-            (Checks::Passing { .. }, true) => Checks::Passing { failures: 0 },
-            (Checks::Passing { failures }, false)
-                if failures + 1 >= self.parameters.failures_max =>
-            {
-                Checks::Failing { successes: 0 }
-            }
-            (Checks::Passing { failures }, false) => Checks::Passing {
-                failures: failures + 1,
-            },
-            (Checks::Failing { successes }, true)
-                if successes + 1 >= self.parameters.successes_min =>
-            {
-                self.begin_slow_start(now);
-                Checks::Passing { failures: 0 }
-            }
-            (Checks::Failing { successes }, true) => Checks::Failing {
-                successes: successes + 1,
-            },
-            (Checks::Failing { .. }, false) => Checks::Failing { successes: 0 },
-        };
+        if self.checks.on_check(ok, &self.parameters) {
+            self.begin_slow_start(now);
+        }
         if ok {
             // A check makes its own connection: one that passes shows that connections can be made.
             self.on_connected(now);
@@ -172,32 +112,9 @@ impl EndpointControl {
     pub fn on_passive(&mut self, now: Instant, connect_failures: u32, connect_successes: u32) {
         if connect_successes > 0 {
             self.on_connected(now);
-        } else if connect_failures > 0
-            && let Connect::Open {
-                failures,
-                last,
-                round,
-                since,
-            } = self.connect
-        {
-            let in_a_row = now.since(last) <= self.parameters.connect_window;
-            let failures = if in_a_row { failures } else { 0 }.saturating_add(connect_failures);
-            if failures >= self.parameters.connect_failures_max {
-                // Up for as long as the longest backoff: what was before is another story.
-                let round = if now.since(since) >= self.parameters.backoff_max {
-                    0
-                } else {
-                    round
-                };
-                self.enter_backoff(now, round);
-            } else {
-                self.connect = Connect::Open {
-                    failures,
-                    last: now,
-                    round,
-                    since,
-                };
-            }
+        } else if connect_failures > 0 {
+            self.connect
+                .on_failures(now, connect_failures, &self.parameters);
         }
     }
 
@@ -205,301 +122,279 @@ impl EndpointControl {
     pub fn on_probe(&mut self, now: Instant, ok: bool) {
         if ok {
             self.on_connected(now);
-        } else if let Connect::Probing { round, .. } = self.connect {
-            self.enter_backoff(now, round.saturating_add(1));
+        } else {
+            self.connect.on_probe_failed(now, &self.parameters);
         }
     }
 
-    /// Whether one connection is to be tried now: to see whether an endpoint that is down is back (half-open),
-    /// or whether one in doubt is down. The balancer shuns an endpoint that failed, so without a probe the row
-    /// of failures that takes it out might never be complete.
+    /// Whether one connection is to be tried now: to see whether an endpoint that is down is back, or whether
+    /// one in doubt is down. The balancer shuns an endpoint that failed, so without a probe the row of
+    /// failures that takes it out might never be complete.
     pub fn take_probe(&mut self, now: Instant) -> bool {
-        match &mut self.connect {
-            Connect::Backoff { until, round } if *until <= now => {
-                self.connect = Connect::Probing {
-                    until: now + self.parameters.probe_time_max,
-                    round: *round,
-                };
-                true
-            }
-            Connect::Open { failures, last, .. }
-                if *failures > 0 && now.since(*last) >= DOUBT_PROBE_AFTER =>
-            {
-                *last = now;
-                true
-            }
-            _ => false,
-        }
+        self.connect.take_probe(now, &self.parameters)
     }
 
-    /// Merges the data plane's counters, lets time act, and publishes the verdict; says if it changed.
+    /// Merges the data plane's counters, lets time act, and publishes the verdict; says if it changed. For an
+    /// endpoint on its own, that nothing judges: see [`PeerControl::tick`](super::PeerControl::tick).
     pub fn tick(&mut self, now: Instant, shared: &EndpointShared) -> Option<Transition> {
+        self.observe(now, shared);
+        if self.is_judged(true) {
+            self.release(now);
+        }
+        self.publish(now, shared)
+    }
+
+    /// When the answer of a tick or of [`EndpointControl::take_probe`] may change with no new event; `None`
+    /// while nothing is pending.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        let waits = [
+            self.connect.next_timeout(),
+            self.slow_start.map(|start| start + SLOW_START),
+            self.judged_until(),
+        ];
+        waits.into_iter().flatten().min()
+    }
+
+    pub(super) fn parameters(&self) -> &EndpointParameters {
+        &self.parameters
+    }
+
+    pub(super) fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// The first half of a tick: merges what was counted, and lets time act.
+    pub(super) fn observe(&mut self, now: Instant, shared: &EndpointShared) {
         let (failures, successes) = shared.take_connects();
         self.on_passive(now, failures, successes);
-        if let Connect::Probing { until, round } = self.connect
-            && until <= now
-        {
-            self.enter_backoff(now, round.saturating_add(1));
-        }
+        self.connect.tick(now, &self.parameters);
         if self
             .slow_start
             .is_some_and(|start| now.since(start) >= SLOW_START)
         {
             self.slow_start = None;
         }
-        let verdict = match (self.checks, self.connect) {
-            (_, Connect::Backoff { .. } | Connect::Probing { .. }) => {
-                Verdict::Down(DownCause::Connect)
-            }
-            (Checks::Failing { .. }, _) => Verdict::Down(DownCause::Checks),
-            (Checks::Passing { .. }, Connect::Open { .. }) => Verdict::Up {
-                slow_start: self.slow_start,
-            },
-        };
-        let before = std::mem::replace(&mut self.published, verdict);
-        if verdict != before {
-            shared.publish(verdict);
-        }
-        // The end of a slow start is no news.
-        let news = verdict.is_up() != before.is_up() || (!verdict.is_up() && verdict != before);
-        news.then_some(Transition { at: now, verdict })
-    }
-
-    /// When the answer of [`EndpointControl::tick`] or [`EndpointControl::take_probe`] may change with no
-    /// new event; `None` while nothing is pending.
-    pub fn next_timeout(&self) -> Option<Instant> {
-        match self.connect {
-            Connect::Backoff { until, .. } | Connect::Probing { until, .. } => Some(until),
-            Connect::Open { failures, last, .. } => {
-                let probe = (failures > 0).then(|| last + DOUBT_PROBE_AFTER);
-                let full = self.slow_start.map(|start| start + SLOW_START);
-                probe.into_iter().chain(full).min()
+        let taken = shared.take();
+        self.record.observe(now, &taken, self.breaker.is_closed());
+        // Nobody sends it a probe while something else holds it down: its time does not run then.
+        let paused = self.breaker.is_half_open() && self.breaker_acts() && !self.is_probing();
+        if !paused {
+            match self
+                .breaker
+                .tick(now, &taken, &self.record, &self.parameters)
+            {
+                Change::None => (),
+                Change::Grant(probes) if self.is_probing() => shared.grant(probes),
+                Change::Grant(_) => (),
+                Change::Moved => self.record.forget(now),
+                Change::Closed(reason, start) => {
+                    self.record.forget(now);
+                    if self.breaker_acts() {
+                        self.in_reason = Some(reason);
+                        self.begin_slow_start(start);
+                    }
+                }
             }
         }
-    }
-
-    fn on_connected(&mut self, now: Instant) {
-        match self.connect {
-            Connect::Open { round, since, .. } => {
-                self.connect = Connect::Open {
-                    failures: 0,
-                    last: now,
-                    round,
-                    since,
-                };
-            }
-            Connect::Backoff { round, .. } | Connect::Probing { round, .. } => {
-                let round = round.saturating_add(1);
-                self.connect = Connect::Open {
-                    failures: 0,
-                    last: now,
-                    round,
-                    since: now,
-                };
+        if let Some(reason) = self.ejection.tick(now) {
+            self.record.forget(now);
+            if self.ejection_acts() {
+                self.in_reason = Some(reason);
                 self.begin_slow_start(now);
             }
         }
     }
 
-    fn enter_backoff(&mut self, now: Instant, round: u32) {
-        let doubled = 2_u32
-            .checked_pow(round)
-            .and_then(|factor| self.parameters.backoff_min.checked_mul(factor));
-        let wait = doubled.map_or(self.parameters.backoff_max, |wait| {
-            wait.min(self.parameters.backoff_max)
-        });
-        self.connect = Connect::Backoff {
-            until: now + wait,
-            round,
-        };
+    /// Facts do not hold it down.
+    pub(super) fn is_able(&self) -> bool {
+        self.connect.is_open() && self.checks.is_passing()
     }
 
-    fn begin_slow_start(&mut self, now: Instant) {
-        self.slow_start = Some(now);
+    /// Judgement holds it out; or, unless `acts`, would do so.
+    pub(super) fn is_judged(&self, acts: bool) -> bool {
+        let breaker = !self.breaker.is_closed() && (!acts || self.breaker_acts());
+        let ejection = self.ejection.is_out() && (!acts || self.ejection_acts());
+        breaker || ejection
+    }
+
+    /// When judgement looks again.
+    pub(super) fn judged_until(&self) -> Option<Instant> {
+        let waits = [self.breaker.next_timeout(), self.ejection.next_timeout()];
+        waits.into_iter().flatten().max()
+    }
+
+    /// Why the breaker would open now.
+    pub(super) fn breaker_wish(&self, now: Instant) -> Option<Reason> {
+        let judges = self.parameters.breaker != Mode::Off && self.is_able();
+        if !judges || self.is_judged(true) {
+            return None;
+        }
+        self.breaker.wish(now, &self.record)
+    }
+
+    /// Returns what is to be told now: nothing if the verdict follows, which is told when it is published.
+    pub(super) fn open_breaker(&mut self, now: Instant, reason: Reason) -> Option<Transition> {
+        let acts = self.breaker_acts();
+        self.breaker
+            .open(now, reason, &self.record, &self.parameters, acts);
+        self.record.forget(now);
+        self.judged(now, DownCause::Breaker, reason, acts)
+    }
+
+    /// See [`EndpointControl::open_breaker`].
+    pub(super) fn eject(&mut self, now: Instant, reason: Reason) -> Option<Transition> {
+        self.ejection.eject(now);
+        self.record.forget(now);
+        self.judged(now, DownCause::Ejection, reason, self.ejection_acts())
+    }
+
+    fn judged(
+        &mut self,
+        at: Instant,
+        cause: DownCause,
+        reason: Reason,
+        acts: bool,
+    ) -> Option<Transition> {
+        self.on_no_wish(cause);
+        if acts {
+            self.out_reason = Some(reason);
+            self.in_reason = None;
+            return None;
+        }
+        Some(self.would_have(at, cause, reason))
+    }
+
+    /// Judgement would take it out, but enough are out: told once, until the reason is gone.
+    pub(super) fn hold_back(
+        &mut self,
+        at: Instant,
+        cause: DownCause,
+        reason: Reason,
+    ) -> Option<Transition> {
+        (!std::mem::replace(self.is_held_back(cause), true))
+            .then(|| self.would_have(at, cause, reason))
+    }
+
+    fn would_have(&mut self, at: Instant, cause: DownCause, reason: Reason) -> Transition {
+        self.would = self.would.saturating_add(1);
+        Transition {
+            at,
+            verdict: Verdict::Down(cause),
+            reason: Some(reason),
+            acted: false,
+        }
+    }
+
+    /// That part of judgement would not take it out.
+    pub(super) fn on_no_wish(&mut self, cause: DownCause) {
+        *self.is_held_back(cause) = false;
+    }
+
+    fn is_held_back(&mut self, cause: DownCause) -> &mut bool {
+        match cause {
+            DownCause::Ejection => &mut self.held_back.1,
+            _ => &mut self.held_back.0,
+        }
+    }
+
+    /// Judgement lets it in, since it is needed.
+    pub(super) fn release(&mut self, now: Instant) {
+        if self.breaker_acts() && !self.breaker.is_closed() {
+            self.breaker.close(now);
+        }
+        if self.ejection_acts() && self.ejection.is_out() {
+            self.ejection.let_in(now);
+        }
+        self.record.forget(now);
+        self.in_reason = Some(Reason::Needed);
+    }
+
+    /// The second half of a tick: decides, and puts in force.
+    pub(super) fn publish(&mut self, now: Instant, shared: &EndpointShared) -> Option<Transition> {
+        let verdict = self.decide();
+        let before = std::mem::replace(&mut self.published, verdict);
+        if std::mem::discriminant(&verdict) != std::mem::discriminant(&before)
+            || verdict.cause() != before.cause()
+        {
+            shared.transit(verdict);
+            if verdict == Verdict::HalfOpen {
+                self.breaker.begin_probing(now, &self.record);
+                shared.grant(1);
+            }
+        } else if verdict != before {
+            shared.publish(verdict);
+        }
+        // The end of a slow start is no news, nor is a probe.
+        if verdict.cause() == before.cause() {
+            return None;
+        }
+        let reason = match verdict {
+            Verdict::Up { .. } => self.in_reason.take(),
+            Verdict::HalfOpen | Verdict::Down(DownCause::Breaker | DownCause::Ejection) => {
+                self.out_reason
+            }
+            Verdict::Down(DownCause::Checks | DownCause::Connect) => None,
+        };
+        Some(Transition {
+            at: now,
+            verdict,
+            reason,
+            acted: true,
+        })
+    }
+
+    fn decide(&self) -> Verdict {
+        if !self.connect.is_open() {
+            Verdict::Down(DownCause::Connect)
+        } else if !self.checks.is_passing() {
+            Verdict::Down(DownCause::Checks)
+        } else if self.ejection_acts() && self.ejection.is_out() {
+            Verdict::Down(DownCause::Ejection)
+        } else if self.breaker_acts() && self.breaker.is_half_open() {
+            Verdict::HalfOpen
+        } else if self.breaker_acts() && !self.breaker.is_closed() {
+            Verdict::Down(DownCause::Breaker)
+        } else {
+            Verdict::Up {
+                slow_start: self.slow_start,
+            }
+        }
+    }
+
+    fn is_probing(&self) -> bool {
+        self.published == Verdict::HalfOpen
+    }
+
+    fn breaker_acts(&self) -> bool {
+        self.parameters.breaker == Mode::Enforce
+    }
+
+    fn ejection_acts(&self) -> bool {
+        self.parameters.ejection == Mode::Enforce
+    }
+
+    fn on_connected(&mut self, now: Instant) {
+        if self.connect.on_connected(now) {
+            self.begin_slow_start(now);
+        }
+    }
+
+    /// The later of two slow starts counts.
+    fn begin_slow_start(&mut self, start: Instant) {
+        self.slow_start = self.slow_start.max(Some(start));
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use std::time::Duration;
+
     use proptest::collection::vec;
     use proptest::prelude::*;
 
     use super::*;
 
     const START: Instant = Instant::from_nanos(1_000_000_000);
-
-    #[test]
-    fn an_endpoint_in_doubt_is_probed_until_it_is_known() {
-        let mut endpoint = Fixture::new();
-        endpoint.fails_to_connect(1);
-        assert_eq!(endpoint.tick(), None);
-        for _ in 0..2 {
-            assert!(!endpoint.control.take_probe(endpoint.now));
-            endpoint.wait(DOUBT_PROBE_AFTER);
-            assert!(endpoint.control.take_probe(endpoint.now));
-            // The probe fails, and is counted like any other connection.
-            endpoint.fails_to_connect(1);
-            endpoint.control.on_probe(endpoint.now, false);
-            let _transition = endpoint.tick();
-        }
-        assert_eq!(
-            endpoint.control.verdict(),
-            Verdict::Down(DownCause::Connect)
-        );
-    }
-
-    #[test]
-    fn three_connect_failures_in_a_row_take_it_out_for_a_second() {
-        let mut endpoint = Fixture::new();
-        endpoint.fails_to_connect(2);
-        assert_eq!(endpoint.tick(), None);
-        endpoint.fails_to_connect(1);
-        assert_eq!(endpoint.tick(), Some(Verdict::Down(DownCause::Connect)));
-        assert!(
-            !endpoint.control.take_probe(endpoint.now),
-            "a probe waits for the backoff"
-        );
-        endpoint.wait(Duration::from_secs(1));
-        assert!(endpoint.control.take_probe(endpoint.now));
-        assert!(
-            !endpoint.control.take_probe(endpoint.now),
-            "one probe at a time"
-        );
-    }
-
-    #[test]
-    fn a_success_between_ends_the_row() {
-        let mut endpoint = Fixture::new();
-        endpoint.fails_to_connect(2);
-        endpoint.tick();
-        endpoint.shared.on_connect_success();
-        endpoint.tick();
-        endpoint.fails_to_connect(2);
-        assert_eq!(endpoint.tick(), None);
-    }
-
-    #[test]
-    fn failures_far_apart_are_not_in_a_row() {
-        let mut endpoint = Fixture::new();
-        for _ in 0..10 {
-            endpoint.fails_to_connect(1);
-            assert_eq!(endpoint.tick(), None);
-            endpoint.wait(Duration::from_secs(11));
-        }
-    }
-
-    #[test]
-    fn a_probe_that_succeeds_brings_it_back_slowly() {
-        let mut endpoint = Fixture::new();
-        endpoint.fails_to_connect(3);
-        endpoint.tick();
-        endpoint.wait(Duration::from_secs(1));
-        assert!(endpoint.control.take_probe(endpoint.now));
-        endpoint.control.on_probe(endpoint.now, true);
-        let verdict = Verdict::Up {
-            slow_start: Some(endpoint.now),
-        };
-        assert_eq!(endpoint.tick(), Some(verdict));
-        assert_eq!(endpoint.shared.verdict(), verdict);
-        endpoint.wait(SLOW_START);
-        assert_eq!(endpoint.tick(), None, "the end of a slow start is no news");
-        assert_eq!(endpoint.shared.verdict(), Verdict::Up { slow_start: None });
-    }
-
-    #[test]
-    fn the_backoff_doubles_up_to_its_bound() {
-        let mut endpoint = Fixture::new();
-        endpoint.fails_to_connect(3);
-        endpoint.tick();
-        let mut waits = Vec::new();
-        for _ in 0..7 {
-            let before = endpoint.now;
-            endpoint.now = endpoint.control.next_timeout().unwrap();
-            waits.push((endpoint.now - before).as_secs());
-            assert!(endpoint.control.take_probe(endpoint.now));
-            endpoint.control.on_probe(endpoint.now, false);
-        }
-        assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
-    }
-
-    #[test]
-    fn one_that_flaps_stays_out_longer_each_time() {
-        let mut endpoint = Fixture::new();
-        let mut waits = Vec::new();
-        for _ in 0..3 {
-            endpoint.fails_to_connect(3);
-            endpoint.tick();
-            let before = endpoint.now;
-            endpoint.now = endpoint.control.next_timeout().unwrap();
-            waits.push((endpoint.now - before).as_secs());
-            assert!(endpoint.control.take_probe(endpoint.now));
-            endpoint.control.on_probe(endpoint.now, true);
-            endpoint.tick();
-        }
-        assert_eq!(waits, [1, 2, 4]);
-        endpoint.wait(Duration::from_secs(60));
-        endpoint.fails_to_connect(3);
-        endpoint.tick();
-        let next = endpoint.control.next_timeout().unwrap();
-        assert_eq!(
-            next - endpoint.now,
-            Duration::from_secs(1),
-            "a quiet minute forgives"
-        );
-    }
-
-    #[test]
-    fn a_probe_that_never_answers_counts_as_failed() {
-        let mut endpoint = Fixture::new();
-        endpoint.fails_to_connect(3);
-        endpoint.tick();
-        endpoint.wait(Duration::from_secs(1));
-        assert!(endpoint.control.take_probe(endpoint.now));
-        endpoint.now = endpoint.control.next_timeout().unwrap();
-        endpoint.tick();
-        assert!(!endpoint.control.take_probe(endpoint.now));
-        endpoint.now = endpoint.control.next_timeout().unwrap();
-        assert!(endpoint.control.take_probe(endpoint.now));
-    }
-
-    #[test]
-    fn checks_take_it_out_and_bring_it_back_by_rows() {
-        let mut endpoint = Fixture::new();
-        for ok in [false, false, true, false, false] {
-            endpoint.control.on_check(endpoint.now, ok);
-            assert_eq!(endpoint.tick(), None);
-        }
-        endpoint.control.on_check(endpoint.now, false);
-        assert_eq!(endpoint.tick(), Some(Verdict::Down(DownCause::Checks)));
-        for ok in [true, false, true] {
-            endpoint.control.on_check(endpoint.now, ok);
-            assert_eq!(endpoint.tick(), None);
-        }
-        endpoint.control.on_check(endpoint.now, true);
-        assert_eq!(
-            endpoint.tick(),
-            Some(Verdict::Up {
-                slow_start: Some(endpoint.now)
-            })
-        );
-    }
-
-    #[test]
-    fn a_connection_does_not_overrule_the_checks() {
-        let mut endpoint = Fixture::new();
-        for _ in 0..3 {
-            endpoint.control.on_check(endpoint.now, false);
-        }
-        endpoint.tick();
-        endpoint.shared.on_connect_success();
-        assert_eq!(endpoint.tick(), None);
-        assert!(!endpoint.shared.verdict().is_up());
-        endpoint.control.on_checks_removed(endpoint.now);
-        assert!(
-            endpoint.tick().is_some_and(Verdict::is_up),
-            "but their removal does"
-        );
-    }
 
     #[derive(Clone, Copy, Debug)]
     enum Event {
@@ -538,7 +433,7 @@ mod tests {
                 if endpoint.control.take_probe(endpoint.now) {
                     endpoint.control.on_probe(endpoint.now, true);
                 }
-                if let Checks::Failing { .. } = endpoint.control.checks {
+                if !endpoint.control.checks.is_passing() {
                     endpoint.control.on_check(endpoint.now, true);
                 }
                 endpoint.tick();
@@ -567,15 +462,16 @@ mod tests {
         }
     }
 
-    struct Fixture {
-        control: EndpointControl,
-        shared: EndpointShared,
-        now: Instant,
+    /// One endpoint on its own, both halves.
+    pub(in crate::endpoint) struct Fixture {
+        pub(in crate::endpoint) control: EndpointControl,
+        pub(in crate::endpoint) shared: EndpointShared,
+        pub(in crate::endpoint) now: Instant,
     }
 
     impl Fixture {
-        fn new() -> Self {
-            let control = EndpointControl::new(EndpointParameters::default(), START, false);
+        pub(in crate::endpoint) fn new() -> Self {
+            let control = EndpointControl::new(EndpointParameters::default(), START, false, 1);
             Self {
                 control,
                 shared: EndpointShared::new(),
@@ -583,17 +479,17 @@ mod tests {
             }
         }
 
-        fn fails_to_connect(&mut self, times: u32) {
+        pub(in crate::endpoint) fn fails_to_connect(&mut self, times: u32) {
             for _ in 0..times {
                 self.shared.on_connect_failure();
             }
         }
 
-        fn wait(&mut self, time: Duration) {
+        pub(in crate::endpoint) fn wait(&mut self, time: Duration) {
             self.now += time;
         }
 
-        fn tick(&mut self) -> Option<Verdict> {
+        pub(in crate::endpoint) fn tick(&mut self) -> Option<Verdict> {
             self.control
                 .tick(self.now, &self.shared)
                 .map(|transition| transition.verdict)

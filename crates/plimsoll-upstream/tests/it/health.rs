@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use plimsoll_policy::{DownCause, EndpointParameters, Verdict};
+use plimsoll_policy::{DownCause, EndKind, Ended, EndpointParameters, Verdict};
 use plimsoll_upstream::{
     Clock, ClusterConfig, Clusters, Health, HealthCheck, HealthConfig, HealthEvent, Pools,
     Protocol, Wanted,
@@ -197,6 +197,44 @@ fn a_reload_keeps_the_state_of_endpoints_that_stay() {
         without.health = None;
         watched.reload(without);
         assert!(watched.next().await.transition.verdict.is_up());
+    });
+}
+
+#[test]
+fn an_endpoint_whose_calls_fail_is_out_until_probes_of_real_calls_succeed() {
+    on_a_thread(async {
+        let (_one, failing) = listen().await;
+        let (_other, well) = listen().await;
+        let mut watched = Watched::new(cluster(vec![failing, well]));
+        let endpoint = first(&watched.clusters.borrow());
+        let end = |kind| {
+            let generation = endpoint.shared.begin();
+            endpoint.shared.end();
+            endpoint.shared.on_attempt_end(Ended {
+                kind,
+                latency: Duration::from_millis(1),
+                generation,
+            });
+        };
+        (0..12).for_each(|_| end(EndKind::Failed));
+        let event = watched.next().await;
+        assert_eq!(event.endpoint.key, endpoint.key);
+        assert_eq!(event.transition.verdict, Verdict::Down(DownCause::Breaker));
+        assert_eq!(event.reason.as_deref(), Some("12 calls in a row failed"));
+        let event = soon("closed", async {
+            loop {
+                while endpoint.shared.try_probe() {
+                    end(EndKind::Answered);
+                }
+                if let Ok(event) = watched.events.try_recv() {
+                    break event;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+        assert!(event.transition.verdict.is_up());
+        assert_eq!(event.reason.as_deref(), Some("3 probes succeeded"));
     });
 }
 

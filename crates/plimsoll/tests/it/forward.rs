@@ -414,7 +414,11 @@ fn claims_about_the_client_are_believed_from_trusted_peers_only() {
         crate::child::ask(plimsoll.address(), "GET", "/", forged);
         let head = service.heads().last().unwrap().clone();
         assert_eq!(head.contains("203.0.113.9"), believed, "{head}");
-        assert_eq!(head.contains("Plimsoll-Class"), believed, "{head}");
+        assert_eq!(
+            head.contains("Plimsoll-Class: critical"),
+            believed,
+            "{head}"
+        );
         assert!(
             head.contains("X-Forwarded-For: ") && head.contains("127.0.0.1"),
             "{head}"
@@ -475,7 +479,11 @@ fn a_proxy_header_of_a_stranger_does_not_make_it_trusted() {
         );
         assert!(client.head().unwrap().starts_with("HTTP/1.1 200"));
         let head = service.heads().last().unwrap().clone();
-        assert_eq!(head.contains("Plimsoll-Class"), believed, "{head}");
+        assert_eq!(
+            head.contains("Plimsoll-Class: critical"),
+            believed,
+            "{head}"
+        );
     }
 }
 

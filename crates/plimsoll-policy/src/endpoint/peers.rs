@@ -1,0 +1,259 @@
+//! Judgement over all endpoints of a service: whose breaker opens, who is ejected, and how many at most.
+//!
+//! Checks and connect failures are facts; breaker and ejection are judgement. Invariant, at every tick: of the
+//! endpoints that facts do not hold down, judgement holds out at most half, rounded down. So the last one is
+//! never out by judgement, nor is the only one: those are refused by the limiter alone.
+//! What all endpoints do alike is not held against one: taking it out would help nobody.
+
+use std::time::Duration;
+
+use plimsoll_core::{Instant, Mode};
+
+use super::DownCause;
+use super::breaker::row_max;
+use super::control::{EndpointControl, Transition};
+use super::ejection::{Figures, LATENCY_FACTOR, outliers};
+use super::reason::Reason;
+use super::record::Counts;
+use super::shared::EndpointShared;
+
+/// How often peers are compared. The window moves by this much.
+const COMPARE_EACH: Duration = Duration::from_secs(1);
+/// The others must have had this many calls before their share says anything.
+const OTHERS_CALLS_MIN: u32 = 20;
+/// A share of failures this much above the others' is this endpoint's own.
+const OTHERS_SHARE_BELOW: f64 = 0.3;
+/// Others that answered nothing for this long hang as well.
+const OTHERS_SILENCE: Duration = Duration::from_secs(1);
+
+/// One endpoint among its peers: a shell's record of it.
+pub trait Peer {
+    /// Its two halves.
+    fn parts(&mut self) -> (&mut EndpointControl, &EndpointShared);
+}
+
+impl Peer for (EndpointControl, EndpointShared) {
+    fn parts(&mut self) -> (&mut EndpointControl, &EndpointShared) {
+        (&mut self.0, &self.1)
+    }
+}
+
+/// All endpoints of one service. See the module's docs.
+#[derive(Clone, Debug)]
+pub struct PeerControl {
+    compare_at: Instant,
+}
+
+/// How many may be out, and are.
+#[derive(Clone, Copy, Debug, Default)]
+struct Census {
+    /// Not down by facts.
+    able: usize,
+    /// Of these, out by judgement.
+    out: usize,
+    /// Of these, out by judgement, or would be if it acted.
+    out_if_observed: usize,
+}
+
+impl Census {
+    fn has_room(&self, acts: bool) -> bool {
+        let out = if acts { self.out } else { self.out_if_observed };
+        out < self.able / 2
+    }
+
+    fn add_out(&mut self, acts: bool) {
+        self.out += usize::from(acts);
+        self.out_if_observed += 1;
+    }
+}
+
+impl PeerControl {
+    /// For a service whose endpoints have just been set up.
+    pub fn new(now: Instant) -> Self {
+        Self {
+            compare_at: now + COMPARE_EACH,
+        }
+    }
+
+    /// Ticks all endpoints of the service: merges what the data plane counted, lets time act, judges, and
+    /// publishes. Transitions are added with the position of their endpoint in `peers`.
+    pub fn tick<P: Peer>(
+        &mut self,
+        now: Instant,
+        peers: &mut [P],
+        transitions: &mut Vec<(usize, Transition)>,
+    ) {
+        for peer in &mut *peers {
+            let (control, shared) = peer.parts();
+            control.observe(now, shared);
+        }
+        let mut census = count(peers);
+        while census.out > census.able / 2 {
+            if !release_one(now, peers) {
+                break;
+            }
+            census = count(peers);
+        }
+        open_breakers(now, peers, &mut census, transitions);
+        if self.compare_at <= now {
+            self.compare_at = now + COMPARE_EACH;
+            eject(now, peers, &mut census, transitions);
+        }
+        for (index, peer) in peers.iter_mut().enumerate() {
+            let (control, shared) = peer.parts();
+            transitions.extend(control.publish(now, shared).map(|change| (index, change)));
+        }
+    }
+}
+
+fn count<P: Peer>(peers: &mut [P]) -> Census {
+    let mut census = Census::default();
+    for peer in peers {
+        let (control, _) = peer.parts();
+        if control.is_able() {
+            census.able += 1;
+            if control.is_judged(false) {
+                census.add_out(control.is_judged(true));
+            }
+        }
+    }
+    census
+}
+
+/// Lets the one in that would be back first.
+fn release_one<P: Peer>(now: Instant, peers: &mut [P]) -> bool {
+    let first = peers
+        .iter_mut()
+        .map(|peer| peer.parts().0)
+        .filter(|control| control.is_able() && control.is_judged(true))
+        .min_by_key(|control| control.judged_until());
+    match first {
+        Some(control) => {
+            control.release(now);
+            true
+        }
+        None => false,
+    }
+}
+
+fn open_breakers<P: Peer>(
+    now: Instant,
+    peers: &mut [P],
+    census: &mut Census,
+    transitions: &mut Vec<(usize, Transition)>,
+) {
+    for index in 0..peers.len() {
+        let Some((control, _)) = peers.get_mut(index).map(Peer::parts) else {
+            continue;
+        };
+        let Some(reason) = control.breaker_wish(now) else {
+            control.on_no_wish(DownCause::Breaker);
+            continue;
+        };
+        let (acts, own) = (
+            control.parameters().breaker == Mode::Enforce,
+            *control.record().window(),
+        );
+        if census.able < 2 || is_shared(now, peers, index, &own, &reason) {
+            continue;
+        }
+        let Some((control, _)) = peers.get_mut(index).map(Peer::parts) else {
+            continue;
+        };
+        let room = census.has_room(acts);
+        let told = if room {
+            census.add_out(acts);
+            control.open_breaker(now, reason)
+        } else {
+            control.hold_back(now, DownCause::Breaker, reason)
+        };
+        transitions.extend(told.map(|told| (index, told)));
+    }
+}
+
+/// Whether the other endpoints do as badly, so that the cause is not with this one.
+fn is_shared<P: Peer>(
+    now: Instant,
+    peers: &mut [P],
+    index: usize,
+    own: &Counts,
+    reason: &Reason,
+) -> bool {
+    let mut others = Counts::default();
+    let (mut recent, mut known, mut silent, mut heard) = (0.0, 0, 0, 0);
+    for (other, peer) in peers.iter_mut().enumerate() {
+        let (control, _) = peer.parts();
+        if other == index || !control.is_able() || control.is_judged(true) {
+            continue;
+        }
+        let record = control.record();
+        others.add(record.window());
+        if record.window().calls() > 0 {
+            recent += record.recent_failure_share();
+            known += 1;
+        }
+        let quiet = record.silence().map(|silence| now.since(silence.since));
+        silent += u32::from(quiet.is_some_and(|time| time >= OTHERS_SILENCE));
+        let last = record.heard_last().map(|last| now.since(last));
+        heard += u32::from(last.is_some_and(|time| time < OTHERS_SILENCE));
+    }
+    match reason {
+        Reason::FailuresInARow { failed } => {
+            known > 0 && *failed < row_max(recent / f64::from(known))
+        }
+        Reason::FailureShare { .. } => {
+            others.calls() >= OTHERS_CALLS_MIN
+                && own.failure_share() < others.failure_share() + OTHERS_SHARE_BELOW
+        }
+        Reason::Slow { .. } => match (own.median(), others.median()) {
+            (Some(own), Some(median)) if others.answered() >= OTHERS_CALLS_MIN => {
+                own < median * LATENCY_FACTOR
+            }
+            _ => false,
+        },
+        Reason::Silent { .. } => silent > 0 && heard == 0,
+        _ => false,
+    }
+}
+
+fn eject<P: Peer>(
+    now: Instant,
+    peers: &mut [P],
+    census: &mut Census,
+    transitions: &mut Vec<(usize, Transition)>,
+) {
+    let figures = peers
+        .iter_mut()
+        .enumerate()
+        .filter_map(|(index, peer)| {
+            let (control, _) = peer.parts();
+            (control.is_able() && !control.is_judged(false))
+                .then(|| Figures::of(index, control.record()))
+                .flatten()
+        })
+        .collect::<Vec<_>>();
+    let outliers = outliers(&figures);
+    for (index, peer) in peers.iter_mut().enumerate() {
+        if outliers.iter().all(|&(outlier, _)| outlier != index) {
+            peer.parts().0.on_no_wish(DownCause::Ejection);
+        }
+    }
+    for (index, reason) in outliers {
+        let Some((control, _)) = peers.get_mut(index).map(Peer::parts) else {
+            continue;
+        };
+        let acts = match control.parameters().ejection {
+            Mode::Off => continue,
+            Mode::Observe => false,
+            Mode::Enforce => true,
+        };
+        let room = census.has_room(acts);
+        let told = if room {
+            census.add_out(acts);
+            control.eject(now, reason)
+        } else {
+            control.hold_back(now, DownCause::Ejection, reason)
+        };
+        transitions.extend(told.map(|told| (index, told)));
+    }
+}

@@ -1,0 +1,347 @@
+//! The data plane's half of endpoint health: what all threads share about an endpoint, without a lock.
+//!
+//! Invariants: an outcome whose attempt began before the last transition is not counted (an outcome that is
+//! being counted at the very moment of a transition may be); a probe is claimed at most as often as it was
+//! granted; nothing in flight never becomes less than nothing. Elsewhere: what is decided on it (`control`).
+
+use std::array;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use plimsoll_core::never;
+
+use super::Verdict;
+use super::record::{BUCKETS, Counts, bucket};
+
+/// How an attempt ended, as far as it says something about the endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndKind {
+    /// Answered, by what the service means by an answer (1xx to 4xx, say).
+    Answered,
+    /// Answered by an error of its own (5xx), or the connection broke.
+    Failed,
+    /// Not answered in time.
+    Timeout,
+    /// Answered that it has too much to do (503 with `Retry-After`): the limiter's business.
+    Busy,
+}
+
+/// An attempt that ended. Connections that could not be made and attempts that were given up because the
+/// client went are none: see [`EndpointShared::on_connect_failure`] and [`EndpointShared::end`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// How.
+    pub kind: EndKind,
+    /// Until the head of the answer; only looked at for [`EndKind::Answered`].
+    pub latency: Duration,
+    /// What [`EndpointShared::begin`] returned.
+    pub generation: u32,
+}
+
+/// What was counted since the last call of [`EndpointShared::take`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Taken {
+    pub(super) counts: Counts,
+    /// Something was answered, by an attempt of whatever generation.
+    pub(super) heard: bool,
+    pub(super) in_flight: u32,
+    /// Attempts begun since the beginning; wraps.
+    pub(super) begun_total: u32,
+    /// Probes that were granted and not claimed.
+    pub(super) probes_left: u32,
+}
+
+/// What all threads share about an endpoint: read and counted into without a lock.
+///
+/// Two cache lines, aligned, so that two endpoints that are busy on two threads do not slow each other.
+#[derive(Debug, Default)]
+#[repr(C, align(64))]
+pub struct EndpointShared {
+    verdict: AtomicU64,
+    /// Low half: attempts in flight. High half: attempts begun, wrapping. One addition counts both.
+    attempts: AtomicU64,
+    generation: AtomicU32,
+    probes: AtomicU32,
+    connect_failures: AtomicU32,
+    connect_successes: AtomicU32,
+    failed: AtomicU32,
+    timed_out: AtomicU32,
+    busy: AtomicU32,
+    heard: AtomicBool,
+    answered: [AtomicU32; BUCKETS],
+}
+
+const BEGUN_SHIFT: u32 = 32;
+
+impl EndpointShared {
+    /// Up, with its full share and nothing in flight.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The verdict in force.
+    pub fn verdict(&self) -> Verdict {
+        // Whoever sees a verdict sees its generation and its probes.
+        Verdict::unpack(self.verdict.load(Ordering::Acquire))
+    }
+
+    /// Attempts in flight, over all threads.
+    pub fn in_flight(&self) -> u32 {
+        self.attempts.load(Ordering::Relaxed) as u32
+    }
+
+    /// Counts an attempt as in flight; [`EndpointShared::end`] must follow exactly once. See [`InFlight`].
+    /// Returns the generation that belongs in [`Ended`].
+    pub fn begin(&self) -> u32 {
+        self.attempts
+            .fetch_add((1 << BEGUN_SHIFT) | 1, Ordering::Relaxed);
+        self.generation()
+    }
+
+    /// Counts an attempt that began as over.
+    pub fn end(&self) {
+        let before = self.attempts.fetch_sub(1, Ordering::Relaxed);
+        if never!(before as u32 == 0) {
+            // Undo the wrap, so that one bug does not make the endpoint look busy for ever.
+            self.attempts.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Changes with each transition: tells attempts before it from those after it.
+    pub fn generation(&self) -> u32 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// The head of an answer is there: the endpoint is alive, however long the body takes.
+    pub fn on_head(&self) {
+        // Read first: under load it is true nearly always, and the line stays shared.
+        if !self.heard.load(Ordering::Relaxed) {
+            self.heard.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// An attempt ended and says something about the endpoint. Besides [`EndpointShared::end`], not instead.
+    pub fn on_attempt_end(&self, ended: Ended) {
+        if ended.kind != EndKind::Timeout {
+            self.on_head();
+        }
+        if ended.generation != self.generation() {
+            return;
+        }
+        let counter = match ended.kind {
+            EndKind::Answered => self.answered.get(bucket(ended.latency)),
+            EndKind::Failed => Some(&self.failed),
+            EndKind::Timeout => Some(&self.timed_out),
+            EndKind::Busy => Some(&self.busy),
+        };
+        if let Some(counter) = counter {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Claims one of the few probes of an endpoint that is half-open; whoever gets it sends it an attempt.
+    pub fn try_probe(&self) -> bool {
+        self.probes
+            .try_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                left.checked_sub(1)
+            })
+            .is_ok()
+    }
+
+    /// A connection could not be made.
+    pub fn on_connect_failure(&self) {
+        self.connect_failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A connection was made.
+    pub fn on_connect_success(&self) {
+        self.connect_successes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What was counted since the last call: connect failures and successes. For the control thread.
+    pub fn take_connects(&self) -> (u32, u32) {
+        (take(&self.connect_failures), take(&self.connect_successes))
+    }
+
+    /// Puts a verdict in force. For the control thread.
+    pub fn publish(&self, verdict: Verdict) {
+        self.verdict.store(verdict.pack(), Ordering::Release);
+    }
+
+    /// What was counted since the last call. For the control thread.
+    pub(super) fn take(&self) -> Taken {
+        let attempts = self.attempts.load(Ordering::Relaxed);
+        Taken {
+            counts: Counts {
+                buckets: array::from_fn(|index| self.answered.get(index).map_or(0, take)),
+                failed: take(&self.failed),
+                timed_out: take(&self.timed_out),
+                busy: take(&self.busy),
+            },
+            heard: self.heard.load(Ordering::Relaxed) && self.heard.swap(false, Ordering::Relaxed),
+            in_flight: attempts as u32,
+            begun_total: (attempts >> BEGUN_SHIFT) as u32,
+            probes_left: self.probes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Puts another kind of verdict in force: outcomes of attempts before it no longer count, and neither
+    /// do probes that were left over.
+    pub(crate) fn transit(&self, verdict: Verdict) {
+        self.generation.fetch_add(1, Ordering::Release);
+        self.probes.store(0, Ordering::Relaxed);
+        self.publish(verdict);
+    }
+
+    /// Lets this many more probes through.
+    pub(crate) fn grant(&self, probes: u32) {
+        self.probes.fetch_add(probes, Ordering::Relaxed);
+    }
+}
+
+/// Most counters are zero at most ticks: reading one leaves its line where it is.
+fn take(counter: &AtomicU32) -> u32 {
+    match counter.load(Ordering::Relaxed) {
+        0 => 0,
+        _ => counter.swap(0, Ordering::Relaxed),
+    }
+}
+
+/// An attempt in flight: counted from [`InFlight::begin`] until it is dropped, however that comes about.
+#[derive(Debug)]
+#[must_use = "the attempt counts as over as soon as this is dropped"]
+pub struct InFlight<S: std::ops::Deref<Target: AsRef<EndpointShared>>> {
+    shared: S,
+    generation: u32,
+}
+
+impl<S: std::ops::Deref<Target: AsRef<EndpointShared>>> InFlight<S> {
+    /// Counts an attempt at the endpoint that `shared` leads to (an `Arc` of it, or a reference).
+    pub fn begin(shared: S) -> Self {
+        let generation = AsRef::<EndpointShared>::as_ref(&*shared).begin();
+        Self { shared, generation }
+    }
+
+    /// The generation that belongs in [`Ended`].
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+}
+
+impl<S: std::ops::Deref<Target: AsRef<EndpointShared>>> Drop for InFlight<S> {
+    fn drop(&mut self) {
+        AsRef::<EndpointShared>::as_ref(&*self.shared).end();
+    }
+}
+
+impl AsRef<EndpointShared> for EndpointShared {
+    fn as_ref(&self) -> &EndpointShared {
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::DownCause;
+
+    #[test]
+    fn it_fits_two_cache_lines() {
+        assert_eq!(size_of::<EndpointShared>(), 128);
+    }
+
+    #[test]
+    fn a_dropped_attempt_is_not_in_flight() {
+        let shared = EndpointShared::new();
+        let first = InFlight::begin(&shared);
+        let second = InFlight::begin(&shared);
+        assert_eq!(shared.in_flight(), 2);
+        drop(first);
+        assert_eq!(shared.in_flight(), 1);
+        drop(second);
+        assert_eq!(shared.in_flight(), 0);
+        assert_eq!(shared.take().begun_total, 2);
+    }
+
+    #[test]
+    fn counters_are_taken_once() {
+        let shared = EndpointShared::new();
+        shared.on_connect_failure();
+        shared.on_connect_failure();
+        shared.on_connect_success();
+        assert_eq!(shared.take_connects(), (2, 1));
+        assert_eq!(shared.take_connects(), (0, 0));
+        for kind in [
+            EndKind::Answered,
+            EndKind::Failed,
+            EndKind::Timeout,
+            EndKind::Busy,
+        ] {
+            end(&shared, kind, shared.generation());
+        }
+        let taken = shared.take();
+        assert_eq!(taken.counts.calls(), 4);
+        assert_eq!(taken.counts.failures(), 2);
+        assert!(taken.heard);
+        assert_eq!(shared.take(), Taken::default());
+    }
+
+    #[test]
+    fn an_outcome_from_before_a_transition_is_ignored() {
+        let shared = EndpointShared::new();
+        let generation = shared.begin();
+        shared.transit(Verdict::Down(DownCause::Breaker));
+        end(&shared, EndKind::Failed, generation);
+        let taken = shared.take();
+        assert_eq!(taken.counts, Counts::default());
+        assert!(taken.heard, "but it shows that the endpoint is alive");
+        end(&shared, EndKind::Failed, shared.generation());
+        assert_eq!(shared.take().counts.failed, 1);
+    }
+
+    #[test]
+    fn a_timeout_is_no_sign_of_life() {
+        let shared = EndpointShared::new();
+        end(&shared, EndKind::Timeout, shared.generation());
+        assert!(!shared.take().heard);
+    }
+
+    #[test]
+    fn probes_are_claimed_as_often_as_they_were_granted_and_end_with_the_state() {
+        let shared = EndpointShared::new();
+        assert!(!shared.try_probe());
+        shared.transit(Verdict::HalfOpen);
+        shared.grant(2);
+        assert!(shared.try_probe());
+        assert!(shared.try_probe());
+        assert!(!shared.try_probe());
+        shared.grant(1);
+        shared.transit(Verdict::Up { slow_start: None });
+        assert!(!shared.try_probe());
+    }
+
+    #[test]
+    fn threads_that_race_for_probes_get_no_more_than_there_are() {
+        let shared = EndpointShared::new();
+        shared.grant(100);
+        let claimed = AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    while shared.try_probe() {
+                        claimed.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        assert_eq!(claimed.into_inner(), 100);
+    }
+
+    fn end(shared: &EndpointShared, kind: EndKind, generation: u32) {
+        shared.on_attempt_end(Ended {
+            kind,
+            latency: Duration::from_millis(5),
+            generation,
+        });
+    }
+}
