@@ -9,51 +9,72 @@ const HELP: &str = "\
 Side by side with the peers.
 
 Usage: cargo xtask bench http [OPTIONS]
+       cargo xtask bench overload [OPTIONS]
 
-All options go to the harness in bench/http:
+All options go to the harness in bench/http or bench/overload:
 ";
+
+/// A harness.
+#[derive(Clone, Copy)]
+struct Bench {
+    name: &'static str,
+    package: &'static str,
+    /// The option that chooses whom to measure.
+    who: &'static str,
+}
+
+const BENCHES: [Bench; 2] = [
+    Bench {
+        name: "http",
+        package: "plimsoll-bench-http",
+        who: "--peers",
+    },
+    Bench {
+        name: "overload",
+        package: "plimsoll-bench-overload",
+        who: "--rows",
+    },
+];
 
 /// Runs the bench that `arguments` name.
 pub(crate) fn bench(arguments: &[String]) -> Result<(), Failure> {
     match arguments.split_first() {
-        Some((name, options)) if name == "http" => http(options),
-        Some((name, _)) if name == "--help" || name == "-h" => http(&["--help".to_owned()]),
-        Some((name, _)) => Err(Failure::Usage(format!(
-            "there is no bench `{name}`; there is `http`"
-        ))),
         None => Err(Failure::Usage(
-            "which bench? `cargo xtask bench http`".to_owned(),
+            "which bench? `cargo xtask bench http` or `cargo xtask bench overload`".to_owned(),
         )),
+        Some((name, _)) if name == "--help" || name == "-h" => BENCHES
+            .into_iter()
+            .try_for_each(|bench| run(bench, &["--help".to_owned()])),
+        Some((name, options)) => match BENCHES.into_iter().find(|bench| bench.name == name) {
+            Some(bench) => run(bench, options),
+            None => Err(Failure::Usage(format!(
+                "there is no bench `{name}`; there are `http` and `overload`"
+            ))),
+        },
     }
 }
 
-fn http(options: &[String]) -> Result<(), Failure> {
+fn run(bench: Bench, options: &[String]) -> Result<(), Failure> {
     let help = options
         .iter()
         .any(|option| option == "--help" || option == "-h");
     if help {
         print!("{HELP}");
-    } else {
+    } else if bench.name == "http" {
         tools::ensure(tools::FOR_BENCH_HTTP)?;
     }
     step(
         "build the harness",
-        &mut cargo(&[
-            "build",
-            "--release",
-            "--locked",
-            "--package",
-            "plimsoll-bench-http",
-        ]),
+        &mut cargo(&["build", "--release", "--locked", "--package", bench.package]),
     )?;
     let target = target_directory()?;
-    let mut harness = std::process::Command::new(target.join("release/plimsoll-bench-http"));
+    let mut harness = std::process::Command::new(target.join("release").join(bench.package));
     harness.current_dir(crate::run::root());
     if help {
         return step("help of the harness", harness.arg("--help"));
     }
     // A run of some peers only need not wait for the slow link of the measured binary.
-    if !options.iter().any(|option| option == "--peers")
+    if !options.iter().any(|option| option == bench.who)
         || options.iter().any(|option| option.contains("plimsoll"))
     {
         step(
@@ -69,7 +90,7 @@ fn http(options: &[String]) -> Result<(), Failure> {
         )?;
     }
     step(
-        "bench http",
+        &format!("bench {}", bench.name),
         harness
             .arg("--plimsoll")
             .arg(target.join("dist/plimsoll"))

@@ -31,6 +31,8 @@ Commands:
   soak [NAME]          Long: the property tests with many cases, and the tests that are ignored for
                        their length; NAME is a package or a part of a test's name
   bench http [OPTIONS] nginx, HAProxy and Plimsoll side by side; `cargo xtask bench http --help`
+  bench overload [OPTIONS]
+                       The same three when not all fits; `cargo xtask bench overload --help`
   help                 This text
 
 Exit status:

@@ -98,7 +98,7 @@ pub(crate) struct Gateway {
     threads: Vec<Thread>,
     shared: Arc<AdmissionShared>,
     control: AdmissionControl,
-    patience: Duration,
+    deadline: Duration,
     leaks: Option<u32>,
     finished: u32,
     /// Emptied by each use; kept for its room.
@@ -107,14 +107,16 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     pub(crate) fn new(scenario: &Scenario, policy: &Policy, threads: usize) -> Self {
-        let patience = Duration::from_millis(u64::from(scenario.patience));
+        // What the gateway knows of. Clients that hang up before it do not say so in advance.
+        let deadline = scenario.patience.max(2 * scenario.objective);
+        let deadline = Duration::from_millis(u64::from(deadline));
         let parameters = AdmissionParameters {
             limiter: policy.limiter,
             limit_max: 1_000,
             start: scenario.start,
             mode: Mode::Enforce,
             objective: Some(Duration::from_millis(u64::from(scenario.objective))),
-            deadline: patience,
+            deadline,
             wait: policy.wait,
             requests_max: 1_024,
         };
@@ -130,7 +132,7 @@ impl Gateway {
             threads: (0..threads).map(thread).collect(),
             shared: Arc::clone(&shared),
             control,
-            patience,
+            deadline,
             leaks: policy.leaks,
             finished: 0,
             events: Vec::new(),
@@ -168,7 +170,7 @@ impl Gateway {
             tenant: u64::from(request.tenant),
             weight: 1.0,
             group: request.group,
-            time_left: self.patience,
+            time_left: self.deadline,
         };
         match thread
             .local

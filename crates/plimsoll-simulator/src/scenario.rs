@@ -105,7 +105,8 @@ pub struct Scenario {
     pub name: &'static str,
     /// The latency objective in milliseconds.
     pub objective: u32,
-    /// When clients give up, in milliseconds: twice the objective if nothing else is said.
+    /// When clients give up, in milliseconds: twice the objective if nothing else is said. Where it is less than
+    /// the objective, clients hang up without the gateway's knowing when.
     pub patience: u32,
     /// The limit to begin with.
     pub start: u32,

@@ -370,7 +370,11 @@ impl<'a> Simulation<'a> {
         match request.stage {
             Stage::Waiting(ticket) => self.gateway.leave(&request, ticket),
             _ => {
-                let end = Completion::TimedOut;
+                let end = if self.scenario.patience < self.scenario.objective {
+                    Completion::Cancelled
+                } else {
+                    Completion::TimedOut
+                };
                 self.gateway
                     .finish(now, &request, end, &mut self.agenda, &mut self.happenings);
                 self.follow_up(now);

@@ -52,6 +52,7 @@ proptest! {
         threads in prop_oneof![Just(1_usize), Just(2), Just(16)],
         uneven in any::<bool>(),
         retries in 0_u8..3,
+        patience in prop_oneof![Just(500_u32), Just(60)],
         seed in any::<u64>(),
     ) {
         let quiet = Service::pool(8, 20.0, Spread::Exponential);
@@ -61,6 +62,7 @@ proptest! {
             phase(5, 1e-9, quiet),
         ]);
         scenario.retries = retries;
+        scenario.patience = patience;
         let run = Run { threads, seed, uneven };
         let record = simulate(&scenario, &policy, run);
         let sum = |of: fn(&Second) -> u32| record.seconds.iter().map(|it| u64::from(of(it))).sum::<u64>();
