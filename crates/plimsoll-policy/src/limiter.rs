@@ -17,7 +17,7 @@ use std::time::Duration;
 /// No limit is smaller: one for the work, one to see whether a second helps.
 pub(crate) const LIMIT_MIN: f64 = 2.0;
 /// The part of the objective that the service may use; the rest is for waiting and for the spread.
-const SHARE: f64 = 0.5;
+pub(crate) const SHARE: f64 = 0.5;
 /// How far the limit is moved up and down to learn, while it binds and work waits.
 const DITHER: f64 = 0.1;
 /// How much of the difference between measured and wanted elasticity becomes a step.

@@ -72,7 +72,7 @@ pub struct AdmissionControl {
 #[derive(Clone, Copy, Debug, Default)]
 struct Group {
     base: GroupReading,
-    /// Mean service time while the limit does not bind, in seconds; zero = unknown.
+    /// Mean service time, in seconds; zero = unknown.
     latency: f64,
 }
 
@@ -286,13 +286,11 @@ impl AdmissionControl {
             window_completions += completions;
             if completions >= COMPLETIONS_MIN || (completions > 0 && seconds >= 5.0) {
                 let latency = held / completions as f64;
-                if !self.window.bound {
-                    group.latency = if group.latency > 0.0 {
-                        group.latency + 0.2 * (latency - group.latency)
-                    } else {
-                        latency
-                    };
-                }
+                group.latency = if group.latency > 0.0 {
+                    group.latency + 0.2 * (latency - group.latency)
+                } else {
+                    latency
+                };
                 group.base = *reading;
             } else if seconds >= 5.0 {
                 group.base = *reading;
@@ -321,16 +319,16 @@ impl AdmissionControl {
         };
     }
 
-    /// A group whose calls take longer than the objective even with permits to spare says nothing about
-    /// whether the others are too many; where all are like that, none is left out.
+    /// A group whose calls take longer than the objective says nothing about whether too many are in flight, as
+    /// long as another group's calls are quick: an overload slows all of them.
     fn publish_fitting(&self, shared: &AdmissionShared) {
         let mut fitting = 0_u32;
         let mut some = false;
         for (index, group) in self.groups.iter().enumerate() {
             if group.latency < self.theta {
                 fitting |= 1 << index;
-                some |= group.latency > 0.0;
             }
+            some |= group.latency > 0.0 && group.latency < crate::limiter::SHARE * self.theta;
         }
         let fitting = if some { fitting } else { u32::MAX };
         shared

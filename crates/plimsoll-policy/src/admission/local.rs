@@ -129,9 +129,19 @@ impl AdmissionLocal {
                 reason,
                 retry_after: seconds((wait - budget).max(0.0)),
             };
-            let place = self.furthest_over(request.class);
-            let Some(dropped) = place.and_then(|place| self.drop_oldest(request.class, place))
-            else {
+            // Nobody gives way to a tenant that is further over its share than itself.
+            let own = self.over(request.class, request.tenant, request.weight);
+            let place = self.furthest_over(request.class).filter(|place| {
+                let queues = self.classes.get(request.class.index());
+                queues
+                    .and_then(|queues| queues.get(*place))
+                    .is_some_and(|queue| {
+                        queue.tenant == request.tenant
+                            || self.over(request.class, queue.tenant, queue.weight) > own
+                    })
+            });
+            let dropped = place.and_then(|place| self.drop_oldest(request.class, place));
+            let Some(dropped) = dropped else {
                 return Admitted::Refuse(refusal);
             };
             events.push(QueueEvent::Refused(dropped, refusal));
@@ -329,7 +339,8 @@ impl AdmissionLocal {
         }
     }
 
-    /// More than can be answered within the objective waits: the newest of the lowest class goes.
+    /// More than can be answered within the objective waits: the newest of the lowest class goes, of the tenant
+    /// furthest over its share.
     fn evict_beyond_the_line(&mut self, events: &mut Vec<QueueEvent>) {
         let theta = self.shared.published.theta.get();
         if f64::from(self.shared.waiting()) <= self.shared.capacity() * theta {
@@ -341,14 +352,7 @@ impl AdmissionLocal {
                 .is_some_and(|it| !it.is_empty())
         });
         let Some(class) = lowest else { return };
-        let newest = self.classes.get(class.index()).and_then(|queues| {
-            let age = |(_, queue): &(usize, &TenantQueue)| queue.waiting.back().map(|it| it.since);
-            queues
-                .iter()
-                .enumerate()
-                .max_by_key(age)
-                .map(|(place, _)| place)
-        });
+        let newest = self.furthest_over(class);
         let Some(place) = newest else { return };
         let Some(queue) = self
             .classes
@@ -375,15 +379,17 @@ impl AdmissionLocal {
     /// The queue here whose tenant has the most waiting for its weight.
     fn furthest_over(&self, class: Class) -> Option<usize> {
         let queues = self.classes.get(class.index())?;
-        let over = |queue: &TenantQueue| {
-            f64::from(self.shared.queued_by(class, queue.tenant))
-                / f64::from(queue.weight.max(0.01))
-        };
+        let over = |queue: &TenantQueue| self.over(class, queue.tenant, queue.weight);
         let most = queues
             .iter()
             .enumerate()
             .max_by(|(_, one), (_, other)| over(one).total_cmp(&over(other)));
         most.map(|(place, _)| place)
+    }
+
+    /// How much of a tenant waits for its weight.
+    fn over(&self, class: Class, tenant: u64, weight: f32) -> f64 {
+        f64::from(self.shared.queued_by(class, tenant)) / f64::from(weight.max(0.01))
     }
 
     fn drop_oldest(&mut self, class: Class, place: usize) -> Option<Ticket> {
