@@ -191,7 +191,7 @@ pub(crate) struct LimiterControl {
     calm: u32,
     /// Up to here it may grow as fast as at the start: half of what it was before it collapsed.
     regain: f64,
-    /// Calls hung when the last cut was made.
+    /// Calls hung in the last window.
     hanging: bool,
     window: Option<Window>,
     settling: Option<Settling>,
@@ -323,7 +323,8 @@ impl LimiterControl {
     fn closes(&self, completions: u64, seconds: f64, theta: f64) -> bool {
         let usual = if self.slow_start || self.limit < self.regain {
             let wanted = (self.limit as u64).clamp(10, WINDOW_COMPLETIONS);
-            completions >= wanted && seconds >= self.latency.min(theta).max(0.05)
+            let wave = if self.hanging { 2.0 * theta } else { 0.05 };
+            completions >= wanted && seconds >= self.latency.min(theta).max(wave)
         } else {
             // After a cut the difference is so large that fewer tell.
             let wanted = if self.before_cut.is_some() {
@@ -363,6 +364,10 @@ impl LimiterControl {
         if latency < 0.8 * line {
             self.exempt_for = EXEMPT.0;
         }
+        // Calls that hang are given up in waves; the first window that sees them is none that others can be
+        // compared with.
+        let hanging = 20 * counted.timeouts >= counted.completions && counted.timeouts > 0;
+        let first_wave = hanging && !std::mem::replace(&mut self.hanging, hanging);
         let mut drain = false;
         let mut cut_from = None;
         let lost = if counted.ok == 0 {
@@ -390,6 +395,8 @@ impl LimiterControl {
                 self.limit = 1.3 * self.limit + 0.5;
             }
             Reason::NotOurs
+        } else if latency > line && first_wave && self.calm >= CALM_MIN {
+            Reason::Hold
         } else if latency > line && !exempt && (bind || !in_time) {
             self.slow_start = false;
             // At least a quarter: a clean experiment. If latency was ours, throughput holds; if not, it falls
@@ -460,13 +467,11 @@ impl LimiterControl {
             self.calm = self.calm.saturating_add(1);
         }
         if drain || self.limit != from || self.side != side {
-            let hanging = drain && 20 * counted.timeouts >= counted.completions;
             self.settle(now, theta, drain);
-            if let (true, Some(settling)) = (hanging, &mut self.settling) {
+            if let (true, Some(settling)) = (drain && hanging, &mut self.settling) {
                 // What is left after a drain are the calls that hang: the next ones tell.
                 settling.until = now + Duration::from_secs_f64(2.0 * theta);
             }
-            self.hanging = hanging;
         }
     }
 
