@@ -48,6 +48,10 @@ const CUT_CEILING: f64 = 0.5;
 const CALM_MIN: u32 = 5;
 /// Completions that close the window after a cut.
 const TEST_COMPLETIONS: u64 = 50;
+/// A limit that is reached for one part in this many of a window stands in the way of bursts.
+const TOUCHED: u32 = 20;
+/// Latency that differs by less from what it was at the proof is the same.
+const UNCHANGED: f64 = 0.3;
 /// While permits are left and this share of answers is within the objective, a cut has nothing to gain.
 const IN_TIME: f64 = 0.95;
 /// A cut over the line keeps at least this part.
@@ -185,6 +189,8 @@ pub(crate) struct LimiterControl {
     slow_start: bool,
     exempt_until: Option<Instant>,
     exempt_for: f64,
+    /// The latency at which it was proven not to be ours, in seconds.
+    proven_at: Option<f64>,
     /// The limit before the last cut, while the window that tests it has not been closed.
     before_cut: Option<f64>,
     /// Windows since the last cut that were below the line, or whose answers were in time all the same.
@@ -197,8 +203,8 @@ pub(crate) struct LimiterControl {
     settling: Option<Settling>,
     /// Latency of the last window, in seconds.
     latency: f64,
-    good_seen: u64,
-    good_at: Option<Instant>,
+    ok_seen: u64,
+    ok_at: Option<Instant>,
     reason: Reason,
 }
 
@@ -216,6 +222,7 @@ impl LimiterControl {
             slow_start: true,
             exempt_until: None,
             exempt_for: EXEMPT.0,
+            proven_at: None,
             before_cut: None,
             calm: 0,
             regain: 0.0,
@@ -223,8 +230,8 @@ impl LimiterControl {
             window: None,
             settling: None,
             latency: 0.0,
-            good_seen: 0,
-            good_at: None,
+            ok_seen: 0,
+            ok_at: None,
             reason: Reason::Start,
         }
     }
@@ -258,9 +265,9 @@ impl LimiterControl {
 
     /// Each 10-50 ms. Says whether the limit may have changed.
     pub(crate) fn tick(&mut self, now: Instant, reading: &Reading) -> bool {
-        if reading.counts.good != self.good_seen || self.good_at.is_none() {
-            self.good_seen = reading.counts.good;
-            self.good_at = Some(now);
+        if reading.counts.ok != self.ok_seen || self.ok_at.is_none() {
+            self.ok_seen = reading.counts.ok;
+            self.ok_at = Some(now);
         }
         if let Some(settling) = self.settling {
             let drained = settling
@@ -285,7 +292,7 @@ impl LimiterControl {
             self.slow_start = true;
             self.side = 0;
             self.reason = Reason::Stall;
-            self.good_at = Some(now);
+            self.ok_at = Some(now);
             self.settle(now, theta, true);
             return true;
         }
@@ -314,7 +321,7 @@ impl LimiterControl {
         let patience = Duration::from_secs_f64(theta.max(0.5));
         reading.in_flight >= self.limit()
             && self.limit > LIMIT_MIN
-            && self.good_at.is_some_and(|at| now - at >= patience)
+            && self.ok_at.is_some_and(|at| now - at >= patience)
             && self
                 .window
                 .is_some_and(|window| now - window.opened >= patience)
@@ -344,6 +351,7 @@ impl LimiterControl {
         let rate = counted.completions as f64 / seconds;
         let latency = in_flight / rate.max(1e-9);
         let bind = f64::from(window.full_ticks) > 0.5 * f64::from(window.ticks);
+        let touched = TOUCHED * window.full_ticks >= window.ticks;
         let line = SHARE * theta;
         let (from, side) = (self.limit, self.side);
         self.latency = latency;
@@ -360,13 +368,21 @@ impl LimiterControl {
             self.sxx >= PROOF_EVIDENCE_MIN && evidence - PROOF_ERRORS * error > PROOF_MARGIN;
         let hopeless = evidence + error < 0.5;
         let in_time = counted.good as f64 >= IN_TIME * counted.completions as f64;
-        let exempt = self.exempt_until.is_some_and(|until| now < until);
+        // As long as nothing has changed since the proof, it holds.
+        let unchanged = self
+            .proven_at
+            .is_some_and(|proven_at| (latency / proven_at - 1.0).abs() < UNCHANGED);
+        let exempt = unchanged || self.exempt_until.is_some_and(|until| now < until);
         if latency < 0.8 * line {
             self.exempt_for = EXEMPT.0;
+            self.proven_at = None;
         }
         // Calls that hang are given up in waves; the first window that sees them is none that others can be
         // compared with.
-        let hanging = 20 * counted.timeouts >= counted.completions && counted.timeouts > 0;
+        // (Where those that come back are late too, all are slow, and none hangs.)
+        let hanging = counted.timeouts > 0
+            && 20 * counted.timeouts >= counted.completions
+            && 5 * counted.good >= 4 * counted.ok;
         let first_wave = hanging && !std::mem::replace(&mut self.hanging, hanging);
         let mut drain = false;
         let mut cut_from = None;
@@ -385,19 +401,23 @@ impl LimiterControl {
         } else if proven && let Some(before) = self.before_cut.take() {
             // The cut that was the experiment cost throughput: it is undone.
             self.slow_start = false;
-            self.exempt(now);
+            self.exempt(now, latency);
             self.limit = before.max(self.limit);
             Reason::NotOurs
         } else if latency > line && proven {
             self.slow_start = false;
-            self.exempt(now);
+            self.exempt(now, latency);
             if bind {
                 self.limit = 1.3 * self.limit + 0.5;
             }
             Reason::NotOurs
         } else if latency > line && first_wave && self.calm >= CALM_MIN {
             Reason::Hold
-        } else if latency > line && !exempt && (bind || !in_time) {
+        } else if latency > line && !exempt && !bind && in_time {
+            // Nothing to gain from a cut yet; but a limit out of reach is brought near enough to act.
+            self.limit = self.limit.min((2.0 * in_flight).max(self.floor));
+            Reason::Hold
+        } else if latency > line && !exempt {
             self.slow_start = false;
             // At least a quarter: a clean experiment. If latency was ours, throughput holds; if not, it falls
             // in proportion, and the next window is the proof.
@@ -409,10 +429,16 @@ impl LimiterControl {
             } else {
                 cut.max(self.floor.min(self.limit))
             };
-            (self.sxy, self.sxx) = (0.0, 0.0);
+            if self.before_cut.is_none() {
+                (self.sxy, self.sxx) = (0.0, 0.0);
+            }
             drain = true;
             cut_from = Some(from);
             Reason::OverTheLine
+        } else if !bind && touched && latency < 0.6 * line && self.sxx < PRIOR_WEIGHT {
+            // Bursts wait though the service is comfortable.
+            self.limit += (0.1 * self.limit).max(1.0);
+            Reason::Grow
         } else if !bind {
             Reason::Hold
         } else if latency < 0.6 * line && self.limit < self.regain && !hopeless {
@@ -476,7 +502,8 @@ impl LimiterControl {
     }
 
     /// The line does not hold for a while: longer each time that it is proven not to.
-    fn exempt(&mut self, now: Instant) {
+    fn exempt(&mut self, now: Instant, latency: f64) {
+        self.proven_at = Some(latency);
         self.exempt_until = Some(now + Duration::from_secs_f64(self.exempt_for));
         self.exempt_for = (2.0 * self.exempt_for).min(EXEMPT.1);
     }
@@ -530,7 +557,12 @@ impl LimiterControl {
         match compared {
             Some((concurrency, throughput, weight)) => {
                 // A large move outweighs old dither.
-                let kept = MEMORY * libm::exp(-2.0 * concurrency.abs());
+                // Cuts in a row are one experiment.
+                let kept = if self.before_cut.is_some() {
+                    1.0
+                } else {
+                    MEMORY * libm::exp(-2.0 * concurrency.abs())
+                };
                 self.sxy = kept * self.sxy + weight * concurrency * throughput;
                 self.sxx = kept * self.sxx + weight * concurrency * concurrency;
             }
