@@ -4,6 +4,8 @@
 //! every figure has its unit and window. No `style` attribute anywhere, so that the strict policy holds.
 //! Invariant: every text that comes from a snapshot is escaped.
 
+mod protection;
+
 use std::fmt::Write;
 
 use plimsoll_core::{Mode, Timestamp};
@@ -43,7 +45,8 @@ const LEGEND: &str = "<section aria-label=\"How to read this page\" class=\"lege
 <span class=\"exhausted\"><svg aria-hidden=\"true\"><use href=\"#c-exhausted\"/></svg>exhausted: no budget left</span>\
 <span class=\"unknown\"><svg aria-hidden=\"true\"><use href=\"#c-unknown\"/></svg>unknown: no traffic, or no objective</span>\
 <span>Water is budget spent over what was observed of the period; the gap up to the load line is the budget left. \
-Rates are over 10 s, latency and errors over 1 min.</span></section>\n";
+Rates are over 10 s, latency and errors over 1 min. Hatched is what Plimsoll refused, as a share of each class; \
+empty: nothing of that class came.</span></section>\n";
 
 /// The most pressing first; unknown before healthy.
 fn urgency(service: &ServiceView) -> u8 {
@@ -181,6 +184,9 @@ fn fleet(out: &mut String, snapshot: &Snapshot, services: &[&ServiceView]) {
 <th role=\"columnheader\" scope=\"col\" class=\"r\">Burn rate 1h</th>\
 <th role=\"columnheader\" scope=\"col\" class=\"r\">Traffic, 10 s</th>\
 <th role=\"columnheader\" scope=\"col\">P99, 1 min / objective</th>\
+<th role=\"columnheader\" scope=\"col\">Limit and queue</th>\
+<th role=\"columnheader\" scope=\"col\">Refused %, 1 min<div class=\"shedhead\"><abbr title=\"critical\">crit</abbr>\
+<abbr title=\"standard\">std</abbr><abbr title=\"sheddable\">shed</abbr></div></th>\
 <th role=\"columnheader\" scope=\"col\">Not good, 1 min</th></tr></thead><tbody role=\"rowgroup\">\n",
     );
     for service in services {
@@ -263,6 +269,7 @@ fn row(out: &mut String, snapshot: &Snapshot, service: &ServiceView) {
             unknown(figure::latency(latency.p50_seconds, " "))
         ),
     );
+    protection::cells(out, service);
     out.push_str("<td role=\"cell\" class=\"s q\">");
     for (place, error) in service.traffic.errors.iter().take(3).enumerate() {
         let separator = if place > 0 { ", " } else { "" };
@@ -534,6 +541,7 @@ mod tests {
             mode: Mode::Enforce,
             in_flight: None,
             serving_to_all: false,
+            protection: None,
             traffic: TrafficView::default(),
             objectives: Vec::new(),
             endpoints: vec![EndpointView {

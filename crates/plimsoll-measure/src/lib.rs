@@ -21,11 +21,13 @@ pub use histogram::{AtomicHistogram, Histogram, QUANTILE_ERROR, SCALE, SLOTS, Sp
 pub use histogram::{slot_of, upper_nanos};
 pub use measure::{BURN_WINDOWS, EVENTS_MAX, History, Measure};
 pub use measure::{EndpointInput, Inputs, Layout, ServiceInput, ServiceLayout};
+pub use measure::{ProtectionCounter, ProtectionInput};
 pub use objective::{Forecast, ObjectiveSpec, Sli, Tally, forecast};
 pub use outcome::{Cause, Origin, Outcome, grpc_status_is_bad};
 pub use prometheus::{Format, ProcessView, render as render_metrics};
 pub use registry::{Reading, Registry, SERIES_MAX, SeriesKey};
 pub use series::{CauseCounts, Record, Series, Totals};
+pub use snapshot::{ActionView, ClassView, ProtectionView, REFUSALS, RefusedView, refusing_policy};
 pub use snapshot::{
     BurnView, ConfigView, EndpointState, EndpointView, ErrorView, EventView, LatencyView, Mark,
     ObjectiveView, RouteView, SCHEMA, ServiceView, Snapshot, TrafficView,

@@ -5,6 +5,9 @@
 //! Elsewhere: the counters (`series`), the history (`window`), the exposition (`prometheus`).
 
 mod history;
+mod protection;
+#[cfg(test)]
+mod protection_tests;
 mod tracked;
 
 use std::collections::BTreeMap;
@@ -22,6 +25,7 @@ use crate::snapshot::{
 
 pub use history::History;
 use history::Restored;
+pub use protection::{ProtectionCounter, ProtectionInput};
 pub use tracked::BURN_WINDOWS;
 use tracked::{Tracked, TrackedObjective};
 
@@ -88,6 +92,8 @@ pub struct ServiceInput {
     pub endpoints: BTreeMap<String, EndpointInput>,
     /// Requests in flight by the name of the route; may be left empty.
     pub routes_in_flight: BTreeMap<String, u64>,
+    /// How its protections stand; `None` where that is not known.
+    pub protection: Option<ProtectionInput>,
 }
 
 /// What is known of an endpoint now.
@@ -185,10 +191,8 @@ impl Measure {
     ) -> ServiceView {
         let key = SeriesKey::Service(layout.name.clone());
         let input = inputs.services.get(&layout.name);
-        let objectives = self
-            .tracked
-            .get(&key)
-            .map_or(&[] as &[TrackedObjective], |tracked| &tracked.objectives);
+        let tracked = self.tracked.get(&key);
+        let objectives = tracked.map_or(&[] as &[TrackedObjective], |tracked| &tracked.objectives);
         ServiceView {
             name: layout.name.clone(),
             owner: layout.owner.clone(),
@@ -196,6 +200,9 @@ impl Measure {
             mode: layout.mode,
             in_flight: input.and_then(|input| input.in_flight),
             serving_to_all: input.is_some_and(|input| input.serving_to_all),
+            protection: input
+                .and_then(|input| input.protection.as_ref())
+                .map(|protection| protection::view(protection, tracked, self.ticked)),
             traffic: self.traffic(&key),
             objectives: layout
                 .objectives

@@ -12,7 +12,7 @@ use plimsoll_core::{Class, never_count};
 use crate::histogram::slot_at_power_of_two;
 use crate::outcome::{Cause, Outcome};
 use crate::registry::{Reading, SeriesKey};
-use crate::snapshot::{EndpointState, Snapshot};
+use crate::snapshot::{EndpointState, ProtectionView, Snapshot, refusing_policy};
 
 pub use exposition::Format;
 use exposition::{Exposition, Kind};
@@ -57,6 +57,7 @@ pub fn render(
     let mut out = Exposition::new(format);
     requests(&mut out, readings);
     gauges(&mut out, snapshot);
+    protections(&mut out, snapshot);
     endpoints(&mut out, readings, snapshot);
     objectives(&mut out, readings, snapshot);
     about(&mut out, snapshot, process);
@@ -183,6 +184,111 @@ fn gauges(out: &mut Exposition, snapshot: &Snapshot) {
         "Connections from clients.",
     );
     out.sample("", &[], snapshot.connections);
+}
+
+fn protections(out: &mut Exposition, snapshot: &Snapshot) {
+    let known: Vec<(&str, &ProtectionView)> = snapshot
+        .services
+        .iter()
+        .filter_map(|service| Some((service.name.as_str(), service.protection.as_ref()?)))
+        .collect();
+    out.family(
+        "plimsoll_limit",
+        Kind::Gauge,
+        "How many requests may be in flight, or might if the limiter did not only observe; absent where there is no limit.",
+    );
+    for (service, protection) in &known {
+        if let Some(limit) = protection.limit {
+            out.sample("", &[("service", service)], u64::from(limit));
+        }
+    }
+    out.family(
+        "plimsoll_limit_reason",
+        Kind::Gauge,
+        "1 for why the limit is what it is.",
+    );
+    for (service, protection) in &known {
+        if let Some(reason) = &protection.limit_reason {
+            out.sample("", &[("service", service), ("reason", reason)], 1_u64);
+        }
+    }
+    out.family(
+        "plimsoll_queue_requests",
+        Kind::Gauge,
+        "Requests that wait for a permit.",
+    );
+    for (service, protection) in &known {
+        for class in &protection.classes {
+            let labels = [("service", *service), ("class", class.class.name())];
+            out.sample("", &labels, class.queued);
+        }
+    }
+    out.family(
+        "plimsoll_queue_wait_max_seconds",
+        Kind::Gauge,
+        "How long a request may be predicted to wait; absent where none waits.",
+    );
+    for (service, protection) in &known {
+        if let Some(wait) = protection.wait_max_seconds {
+            out.sample("", &[("service", service)], wait);
+        }
+    }
+    out.family(
+        "plimsoll_latency_objective_seconds",
+        Kind::Gauge,
+        "The latency that the limiter works for, and whether it is assumed.",
+    );
+    for (service, protection) in &known {
+        if let Some(objective) = protection.objective_seconds {
+            let assumed = if protection.objective_assumed {
+                "true"
+            } else {
+                "false"
+            };
+            out.sample("", &[("service", service), ("assumed", assumed)], objective);
+        }
+    }
+    out.family(
+        "plimsoll_protection",
+        Kind::Counter,
+        "What protections did (enforce), or would have done (observe).",
+    );
+    for (service, protection) in &known {
+        actions(out, service, protection);
+    }
+}
+
+fn actions(out: &mut Exposition, service: &str, protection: &ProtectionView) {
+    let mut sample = |policy: &str, outcome: &str, class: Option<Class>, mode: &str, count| {
+        let labels = [
+            ("service", service),
+            ("policy", policy),
+            ("outcome", outcome),
+            ("class", class.map_or("", Class::name)),
+            ("mode", mode),
+        ];
+        out.sample("_total", &labels, count);
+    };
+    for class in Class::ALL {
+        for (cause, total) in protection.refused_of(class) {
+            // What the limiter refuses is given from the start, for the reason of `CAUSES_ALWAYS`.
+            let shown = cause == Cause::Shed && protection.limits();
+            if let (Some(policy), true) = (refusing_policy(cause), shown || total > 0) {
+                sample(policy, cause.name(), Some(class), "enforce", total);
+            }
+        }
+    }
+    for (mode, actions) in [("enforce", &protection.did), ("observe", &protection.would)] {
+        for action in actions {
+            sample(
+                &action.policy,
+                &action.outcome,
+                action.class,
+                mode,
+                action.count,
+            );
+        }
+    }
 }
 
 fn endpoints(out: &mut Exposition, readings: &[Reading], snapshot: &Snapshot) {

@@ -5,6 +5,7 @@
 //! RFC 3339 in UTC.
 
 mod mark;
+mod protection;
 mod wire;
 
 use std::time::Duration;
@@ -16,6 +17,9 @@ use crate::objective::Forecast;
 use crate::outcome::{Cause, Origin, Outcome};
 
 pub use mark::Mark;
+pub use protection::{
+    ActionView, ClassView, ProtectionView, REFUSALS, RefusedView, refusing_policy,
+};
 
 /// The version of the field names.
 pub const SCHEMA: u32 = 1;
@@ -77,6 +81,8 @@ pub struct ServiceView {
     pub in_flight: Option<u64>,
     /// Whether no endpoint is healthy, so that all are used.
     pub serving_to_all: bool,
+    /// How its protections stand; `null` where that is not known.
+    pub protection: Option<ProtectionView>,
     /// Its requests.
     pub traffic: TrafficView,
     /// In the order of the configuration.

@@ -14,7 +14,7 @@ use crate::configuration;
 use crate::exit::{Exit, report, say};
 use crate::launch;
 use crate::status::look::Look;
-use crate::status::render_status;
+use crate::status::{render_status, render_would};
 use crate::top::run_top;
 
 /// Keeps your services serving while load, data, teams and cost grow.
@@ -66,10 +66,13 @@ enum Command {
     },
     /// Print the JSON Schema of the configuration file, for editors.
     Schema,
-    /// One screen: services, budgets, endpoints, warnings.
+    /// One screen: services, budgets, limits, endpoints, warnings.
     Status {
         #[command(flatten)]
         at: At,
+        /// What policies in mode `observe` would have done: shed, retried, ejected.
+        #[arg(long, conflicts_with = "json")]
+        would: bool,
         /// The whole snapshot as JSON.
         #[arg(long)]
         json: bool,
@@ -222,7 +225,7 @@ pub(crate) fn main() -> ExitCode {
             print(&format!("{:#}\n", plimsoll_config::schema()));
             Exit::Done.into()
         }
-        Command::Status { at, json } => status(&at.target(), json).into(),
+        Command::Status { at, would, json } => status(&at.target(), would, json).into(),
         Command::Top { at } => {
             let target = at.target();
             match run_top(move || client::snapshot(&target).map_err(|error| error.to_string())) {
@@ -275,11 +278,12 @@ fn init(endpoints: &[String]) -> Exit {
     }
 }
 
-fn status(target: &Target, json: bool) -> Exit {
+fn status(target: &Target, would: bool, json: bool) -> Exit {
+    let render = if would { render_would } else { render_status };
     let result = if json {
         client::snapshot_json(target).map(|text| text + "\n")
     } else {
-        client::snapshot(target).map(|snapshot| render_status(&snapshot, Look::of_stdout()))
+        client::snapshot(target).map(|snapshot| render(&snapshot, Look::of_stdout()))
     };
     match result {
         Ok(text) => {

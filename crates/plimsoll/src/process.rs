@@ -369,6 +369,7 @@ impl Process {
                 self.threads
             ));
         }
+        let guards = lock(&self.protection).views();
         let inputs = Inputs {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             instance: instance_name(),
@@ -380,7 +381,7 @@ impl Process {
                 loaded_at: self.loaded_at,
             },
             connections: stats.connections as u64,
-            services: service_inputs(&self.plan, &self.since, now),
+            services: service_inputs(&self.plan, &self.since, &guards, now),
             events: self.events.iter().cloned().collect(),
             warnings,
         };

@@ -2,17 +2,19 @@
 //!
 //! Words, order and marks are those of the console and of `top`. Colour only repeats the mark: `NO_COLOR`, a
 //! pipe and a screen reader lose nothing.
-//! Elsewhere: the pieces of a row (`row`), the live screen (`top`).
+//! Elsewhere: the pieces of a row (`row`), what protects a service (`protection`), the live screen (`top`).
 
 pub(crate) mod look;
 #[cfg(test)]
 pub(crate) mod made_up;
+mod protection;
 pub(crate) mod row;
 
 use plimsoll_core::{Mode, Timestamp};
 use plimsoll_measure::{ServiceView, Snapshot, figure};
 
 use look::{Look, Tone, clean};
+pub(crate) use protection::{lines as protection_lines, render_would};
 
 /// How many events `status` shows.
 const EVENTS: usize = 6;
@@ -97,7 +99,7 @@ pub(crate) fn warnings(snapshot: &Snapshot, look: Look) -> Vec<String> {
         .collect()
 }
 
-/// What is not as it should be: causes, endpoints out, further objectives that are short of budget.
+/// How its protections stand, and what is not as it should be: causes, endpoints out, further objectives that are short of budget.
 fn details(service: &ServiceView, now: Timestamp, look: Look) -> Vec<String> {
     let mut lines = Vec::new();
     if service.objectives.is_empty() {
@@ -107,6 +109,7 @@ fn details(service: &ServiceView, now: Timestamp, look: Look) -> Vec<String> {
     if !causes.is_empty() {
         lines.push(format!("not good over 1 min: {causes}"));
     }
+    lines.extend(protection_lines(service, look.width.saturating_sub(4)));
     lines.extend(row::endpoints_out(service, now));
     let shown = service.tightest().map(|objective| objective.name.as_str());
     for objective in service
@@ -160,14 +163,20 @@ mod tests {
 
           service                  budget left 28d      burn 1h    req/s   P99 1m / goal   bad 1m
         ■ reports                  ▆▆▆▆▆▆▆▆▆▆o▆     −8%    1.4×      3.1     8.4s / 5.0s       0%
+            limit 20 of 1,000 (hold)  in flight 12  queue 0, for at most 20ms  objective 250ms (assumed)
         ▲ checkout                 ▆▆▆▆▏·····o      58%    6.8×      212    238ms / 250ms    3.4%
             not good over 1 min: upstream-5xx 3.1%, timeout 0.30%
+            limit 38 of 1,000 (over the line)  in flight 38  queue 12, for at most 20ms  objective 250ms
+            refused 1 min: critical 0%, standard 12.3%, sheddable 88.0%  since the start 31,917
             endpoint http://127.0.0.1:9003 down for 1m 35s
         ? partner-feed             ??????????o        ?       ?        0        ? / 2.0s        ?
         o search                   ▆▆▉·······o      71%    0.8×    2,310    148ms / 200ms      0%
+            limit 20 of 1,000 (hold)  in flight 12  queue 0, for at most 20ms  objective 250ms (assumed)
         o catalog                  ▉·········o      91%    0.2×    3,120     44ms / 100ms      0%
+            limit 20 of 1,000 (hold)  in flight 12  queue 0, for at most 20ms  objective 250ms (assumed)
             endpoint http://127.0.0.1:9011 down for 4m 10s
         o a-service-with-a-very-l… ··········o     100%    0.0×     0.02    640µs              0%
+            limit 20 of 1,000 (hold)  in flight 12  queue 0, for at most 20ms  objective 250ms (assumed)
           1,402 requests had no route or were malformed, since the start
 
         Recent
@@ -194,14 +203,26 @@ mod tests {
 
           service         budget left 28d      burn 1h    req/s   P99 1m / goal   bad 1m
         X reports         ##########o#     -8%    1.4x      3.1     8.4s / 5.0s       0%
+            limit 20 of 1,000 (hold)  in flight 12  queue 0, for at most 20ms
+            objective 250ms (assumed)
         ^ checkout        ####......o      58%    6.8x      212    238ms / 250ms    3.4%
             not good over 1 min: upstream-5xx 3.1%, timeout 0.30%
+            limit 38 of 1,000 (over the line)  in flight 38  queue 12, for at most 20ms
+            objective 250ms
+            refused 1 min: critical 0%, standard 12.3%, sheddable 88.0%
+            since the start 31,917
             endpoint http://127.0.0.1:9003 down for 1m 35s
         ? partner-feed    ??????????o        ?       ?        0        ? / 2.0s        ?
         o search          ###.......o      71%    0.8x    2,310    148ms / 200ms      0%
+            limit 20 of 1,000 (hold)  in flight 12  queue 0, for at most 20ms
+            objective 250ms (assumed)
         o catalog         #.........o      91%    0.2x    3,120     44ms / 100ms      0%
+            limit 20 of 1,000 (hold)  in flight 12  queue 0, for at most 20ms
+            objective 250ms (assumed)
             endpoint http://127.0.0.1:9011 down for 4m 10s
         o a-service-with~ ..........o     100%    0.0x     0.02    640us              0%
+            limit 20 of 1,000 (hold)  in flight 12  queue 0, for at most 20ms
+            objective 250ms (assumed)
           1,402 requests had no route or were malformed, since the start
 
         Recent

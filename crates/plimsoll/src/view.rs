@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use plimsoll_console::{Control, ReloadFuture};
-use plimsoll_core::{Instant, Timestamp};
-use plimsoll_gateway::{AccessLogSender, Plan};
+use plimsoll_core::{Class, Instant, Mode, Timestamp};
+use plimsoll_gateway::{AccessLogSender, GuardView, Plan};
 use plimsoll_measure::{
-    EndpointInput, EndpointState, Format, ProcessView, Registry, ServiceInput, Snapshot,
+    EndpointInput, EndpointState, Format, ProcessView, ProtectionCounter, ProtectionInput,
+    Registry, ServiceInput, Snapshot,
 };
-use plimsoll_policy::Verdict;
+use plimsoll_policy::{AdmissionParameters, LimiterKind, Verdict};
 use tokio::sync::{mpsc, oneshot};
 
 /// Someone asks for a reload, and waits for what came of it.
@@ -105,6 +106,7 @@ pub(crate) type Since = BTreeMap<(String, String), Timestamp>;
 pub(crate) fn service_inputs(
     plan: &Plan,
     since: &Since,
+    guards: &BTreeMap<String, GuardView>,
     now: Instant,
 ) -> BTreeMap<String, ServiceInput> {
     let mut inputs = BTreeMap::new();
@@ -137,8 +139,44 @@ pub(crate) fn service_inputs(
             serving_to_all: up == 0,
             endpoints,
             routes_in_flight: BTreeMap::new(),
+            protection: guards
+                .get(&service.name)
+                .map(|guard| protection_input(guard, &service.guard.admission)),
         };
         inputs.insert(service.name.clone(), input);
     }
     inputs
+}
+
+/// How a service's protections stand, and what they counted besides refusals that their causes count.
+fn protection_input(guard: &GuardView, set: &AdmissionParameters) -> ProtectionInput {
+    let (limit_max, limit_reason) = match set.limiter {
+        LimiterKind::Adaptive => (Some(set.limit_max), guard.reason.name()),
+        LimiterKind::Fixed(_) | LimiterKind::Off => (None, "fixed"),
+    };
+    let waits = guard.limit.is_some() && set.mode == Mode::Enforce;
+    let observes = guard.limit.is_some() && set.mode == Mode::Observe;
+    let would_shed = Class::ALL
+        .into_iter()
+        .zip(guard.would_refuse)
+        .map(|(class, count)| ProtectionCounter {
+            policy: "limiter",
+            outcome: "shed",
+            class: Some(class),
+            mode: Mode::Observe,
+            count,
+            ..ProtectionCounter::default()
+        });
+    ProtectionInput {
+        mode: set.mode,
+        limit: guard.limit,
+        limit_max,
+        limit_reason,
+        in_flight: guard.in_flight.into(),
+        queued: guard.queued.map(u64::from),
+        wait_max: waits.then_some(guard.wait_max),
+        objective: Some(guard.objective),
+        objective_assumed: guard.objective_assumed,
+        counters: would_shed.filter(|_| observes).collect(),
+    }
 }

@@ -5,10 +5,11 @@ use std::time::Duration;
 use plimsoll_core::{Instant, Ratio, Timestamp};
 
 use super::history::Restored;
+use super::protection::ClassCounts;
 use crate::histogram::{Histogram, SparseHistogram};
 use crate::objective::{ObjectiveSpec, Sli, Tally, forecast};
 use crate::outcome::Outcome;
-use crate::registry::Reading;
+use crate::registry::{Reading, SeriesKey};
 use crate::series::CauseCounts;
 use crate::snapshot::{BurnView, ErrorView, LatencyView, ObjectiveView, TrafficView};
 use crate::window::{Amount, RECENT_LEVELS, Window, objective_levels};
@@ -24,8 +25,8 @@ pub const BURN_WINDOWS: [(&str, Duration); 7] = [
     ("3d", Duration::from_secs(259_200)),
 ];
 
-const RATE_WINDOW: Duration = Duration::from_secs(10);
-const TRAFFIC_WINDOW: Duration = Duration::from_secs(60);
+pub(super) const RATE_WINDOW: Duration = Duration::from_secs(10);
+pub(super) const TRAFFIC_WINDOW: Duration = Duration::from_secs(60);
 /// A target of 100 % burns infinitely fast, which JSON cannot say: a number that is as good.
 const BURN_RATE_MAX: f64 = 1e9;
 
@@ -33,6 +34,8 @@ const BURN_RATE_MAX: f64 = 1e9;
 #[derive(Debug)]
 pub(super) struct Tracked {
     causes: CauseCounts,
+    /// Only of a service.
+    pub(super) classes: ClassCounts,
     latency: Histogram,
     recent: Window<Option<Box<Recent>>>,
     pub(super) objectives: Vec<TrackedObjective>,
@@ -42,6 +45,8 @@ pub(super) struct Tracked {
 #[derive(Clone, Debug, Default)]
 struct Recent {
     causes: CauseCounts,
+    /// Only of a service: routes and endpoints, of which there are more, do without the memory.
+    classes: Option<Box<ClassCounts>>,
     latency: SparseHistogram,
 }
 
@@ -57,6 +62,7 @@ pub(super) struct TrackedObjective {
 impl Amount for Recent {
     fn add(&mut self, other: &Self) {
         self.causes += other.causes;
+        self.classes.add(&other.classes);
         self.latency.merge(&other.latency);
     }
 }
@@ -65,6 +71,7 @@ impl Tracked {
     pub(super) fn new() -> Self {
         Self {
             causes: CauseCounts::default(),
+            classes: ClassCounts::default(),
             latency: Histogram::new(),
             recent: Window::new(&RECENT_LEVELS),
             objectives: Vec::new(),
@@ -81,6 +88,12 @@ impl Tracked {
         let causes = reading.totals.causes();
         let delta = causes.since(&self.causes);
         let latency = SparseHistogram::between(&self.latency, &reading.totals.latency);
+        let classes = matches!(reading.key, SeriesKey::Service(_)).then(|| {
+            let classes = ClassCounts::of(&reading.totals);
+            let delta = classes.since(&self.classes);
+            self.classes = classes;
+            Box::new(delta)
+        });
         let any = delta.total() > 0 || !latency.is_empty();
         self.recent.add(
             now,
@@ -88,6 +101,7 @@ impl Tracked {
             &any.then(|| {
                 Box::new(Recent {
                     causes: delta,
+                    classes,
                     latency,
                 })
             }),
@@ -115,6 +129,17 @@ impl Tracked {
             }
         }
         self.latency = reading.totals.latency;
+    }
+
+    /// Requests by class over the last `span`, and how much of it was observed.
+    pub(super) fn classes_over(&self, now: Instant, span: Duration) -> (ClassCounts, Duration) {
+        let mut sum = ClassCounts::default();
+        let observed = self.recent.each(now, span, |recent| {
+            if let Some(classes) = recent.as_ref().and_then(|recent| recent.classes.as_ref()) {
+                sum.add(classes);
+            }
+        });
+        (sum, observed)
     }
 
     pub(super) fn traffic(&self, now: Instant) -> TrafficView {

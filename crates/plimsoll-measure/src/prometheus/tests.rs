@@ -8,19 +8,21 @@ use plimsoll_core::{Instant, Ratio, Timestamp};
 
 use super::*;
 use crate::measure::{EndpointInput, Inputs, Layout, Measure, ServiceInput, ServiceLayout};
+use crate::measure::{ProtectionCounter, ProtectionInput};
 use crate::objective::{ObjectiveSpec, Sli};
 use crate::registry::Registry;
 use crate::series::Record;
+use plimsoll_core::Mode;
 
 #[test]
 fn the_sum_over_causes_is_the_number_of_requests() {
     let text = rendered(Format::Prometheus);
     let sum: u64 = values(&text, "plimsoll_requests_total").iter().sum();
-    assert_eq!(sum, 7);
+    assert_eq!(sum, 10);
     let count: u64 = values(&text, "plimsoll_request_duration_seconds_count")
         .iter()
         .sum();
-    assert_eq!(count, 7);
+    assert_eq!(count, 10);
 }
 
 #[test]
@@ -88,6 +90,84 @@ fn every_sample_follows_the_type_of_its_family() {
     }
 }
 
+#[test]
+fn limit_queue_and_what_protections_did_are_there() {
+    let text = rendered(Format::Prometheus);
+    for line in [
+        r#"plimsoll_limit{service="busy"} 38"#,
+        r#"plimsoll_limit_reason{service="busy",reason="over the line"} 1"#,
+        r#"plimsoll_queue_requests{service="busy",class="critical"} 0"#,
+        r#"plimsoll_queue_requests{service="busy",class="sheddable"} 2"#,
+        r#"plimsoll_queue_wait_max_seconds{service="busy"} 0.02"#,
+        r#"plimsoll_latency_objective_seconds{service="busy",assumed="true"} 0.25"#,
+        r#"plimsoll_protection_total{service="busy",policy="limiter",outcome="shed",class="critical",mode="enforce"} 0"#,
+        r#"plimsoll_protection_total{service="busy",policy="limiter",outcome="shed",class="sheddable",mode="enforce"} 2"#,
+        r#"plimsoll_protection_total{service="busy",policy="queue",outcome="queue-timeout",class="sheddable",mode="enforce"} 1"#,
+        r#"plimsoll_protection_total{service="busy",policy="retry",outcome="retried",class="",mode="observe"} 0"#,
+    ] {
+        assert!(
+            text.lines().any(|found| found == line),
+            "{line}\nis not in\n{text}"
+        );
+    }
+    assert_eq!(values(&text, "plimsoll_protection_total").len(), 5);
+}
+
+#[test]
+fn no_sample_is_given_twice() {
+    let mut seen = std::collections::BTreeSet::new();
+    for line in rendered(Format::Prometheus).lines() {
+        let name = line.rsplit_once(' ').map_or(line, |(name, _)| name);
+        assert!(seen.insert(name.to_owned()), "{name} is given twice");
+    }
+}
+
+#[test]
+fn what_is_not_known_of_protections_is_absent() {
+    let registry = Registry::new(1, 10);
+    let layout = ServiceLayout {
+        name: "shop".to_owned(),
+        ..ServiceLayout::default()
+    };
+    let services = vec![layout];
+    let measure = Measure::new(
+        Arc::new(Registry::new(1, 10)),
+        Layout { services },
+        Instant::ORIGIN,
+    );
+    let rendered = |protection: Option<ProtectionInput>| {
+        let input = ServiceInput {
+            protection,
+            ..ServiceInput::default()
+        };
+        let inputs = Inputs {
+            services: BTreeMap::from([("shop".to_owned(), input)]),
+            ..Inputs::default()
+        };
+        let snapshot = measure.snapshot(Timestamp::default(), &inputs);
+        render(
+            Format::Prometheus,
+            &registry.read(),
+            &snapshot,
+            &ProcessView::default(),
+        )
+    };
+    let unknown = rendered(None);
+    let unlimited = rendered(Some(ProtectionInput::default()));
+    for name in [
+        "plimsoll_limit",
+        "plimsoll_limit_reason",
+        "plimsoll_queue_wait_max_seconds",
+        "plimsoll_latency_objective_seconds",
+        "plimsoll_protection_total",
+    ] {
+        assert!(values(&unknown, name).is_empty(), "{name}");
+        assert!(values(&unlimited, name).is_empty(), "{name}");
+    }
+    assert!(values(&unknown, "plimsoll_queue_requests").is_empty());
+    assert_eq!(values(&unlimited, "plimsoll_queue_requests"), [0, 0, 0]);
+}
+
 fn rendered(format: Format) -> String {
     let registry = Arc::new(Registry::new(1, 100));
     let objectives = vec![ObjectiveSpec {
@@ -98,6 +178,8 @@ fn rendered(format: Format) -> String {
     }];
     let service = registry.service("shop", &objectives);
     let route = registry.route("shop", "all");
+    let busy = registry.service("busy", &[]);
+    let busy_route = registry.route("busy", "all");
     let _quiet = registry.route("shop", "quiet");
     let endpoint = registry.endpoint("shop", "http://a:1");
     let record = |cause, millis| Record {
@@ -117,6 +199,15 @@ fn rendered(format: Format) -> String {
             series.record(0, &record);
         }
     }
+    for cause in [Cause::Shed, Cause::Shed, Cause::QueueTimeout] {
+        for series in [&busy, &busy_route] {
+            let refused = Record {
+                class: Class::Sheddable,
+                ..record(cause, 1)
+            };
+            series.record(0, &refused);
+        }
+    }
     registry.unrouted().record(
         0,
         &Record {
@@ -131,10 +222,14 @@ fn rendered(format: Format) -> String {
         endpoints: vec!["http://a:1".to_owned()],
         ..ServiceLayout::default()
     };
+    let other = ServiceLayout {
+        name: "busy".to_owned(),
+        ..ServiceLayout::default()
+    };
     let mut measure = Measure::new(
         Arc::clone(&registry),
         Layout {
-            services: vec![layout],
+            services: vec![layout, other],
         },
         Instant::ORIGIN,
     );
@@ -148,10 +243,30 @@ fn rendered(format: Format) -> String {
         endpoints: BTreeMap::from([("http://a:1".to_owned(), down)]),
         ..ServiceInput::default()
     };
+    let busy = ServiceInput {
+        protection: Some(ProtectionInput {
+            limit: Some(38),
+            limit_max: Some(1_000),
+            limit_reason: "over the line",
+            in_flight: 36,
+            queued: [0, 1, 2],
+            wait_max: Some(Duration::from_millis(20)),
+            objective: Some(Duration::from_millis(250)),
+            objective_assumed: true,
+            counters: vec![ProtectionCounter {
+                policy: "retry",
+                outcome: "retried",
+                mode: Mode::Observe,
+                ..ProtectionCounter::default()
+            }],
+            ..ProtectionInput::default()
+        }),
+        ..ServiceInput::default()
+    };
     let inputs = Inputs {
         version: "0.1.0".to_owned(),
         instance: "quote\" slash\\ line\n".to_owned(),
-        services: BTreeMap::from([("shop".to_owned(), input)]),
+        services: BTreeMap::from([("shop".to_owned(), input), ("busy".to_owned(), busy)]),
         ..Inputs::default()
     };
     let snapshot = measure.snapshot(Timestamp::from_seconds(1_000), &inputs);

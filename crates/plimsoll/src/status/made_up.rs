@@ -1,6 +1,7 @@
 //! A bad Tuesday, made up: what the tests of `status` and `top` draw.
 
-use plimsoll_core::{Mode, Timestamp};
+use plimsoll_core::{Class, Mode, Timestamp};
+use plimsoll_measure::{ActionView, ClassView, ProtectionView, RefusedView};
 use plimsoll_measure::{
     BurnView, Cause, ConfigView, EndpointState, EndpointView, ErrorView, EventView, Forecast,
     LatencyView, ObjectiveView, SCHEMA, ServiceView, Snapshot, TrafficView,
@@ -32,10 +33,32 @@ pub(crate) fn made_up() -> Snapshot {
         error(Cause::UpstreamStatus, 396, 0.031),
         error(Cause::Timeout, 38, 0.003),
     ];
+    checkout.in_flight = Some(38);
+    checkout.protection = Some(ProtectionView {
+        limit: Some(38),
+        limit_reason: Some("over the line".to_owned()),
+        in_flight: 38,
+        wait_max_seconds: Some(0.02),
+        objective_seconds: Some(0.25),
+        objective_assumed: false,
+        refused_per_second: Some(52.4),
+        classes: vec![
+            class(Class::Critical, 0, 2_900, 0),
+            class(Class::Standard, 9, 9_800, 1_205),
+            class(Class::Sheddable, 3, 2_400, 2_112),
+        ],
+        refused: vec![
+            refused(Class::Standard, Cause::Shed, 1_174, 1_602),
+            refused(Class::Standard, Cause::QueueTimeout, 31, 40),
+            refused(Class::Sheddable, Cause::Shed, 2_112, 30_275),
+        ],
+        ..protection()
+    });
     let mut reports = service("reports", Some((-0.08, 1.4)), 3.1, 8.4, Some(5.0));
     reports.objectives[0].forecast = Forecast::Gone;
     let mut feed = service("partner-feed", None, 0.0, 0.0, Some(2.0));
     feed.traffic.latency = LatencyView::default();
+    feed.protection = None;
     Snapshot {
         schema: SCHEMA,
         version: "0.1.0".to_owned(),
@@ -103,6 +126,7 @@ fn service(
         mode: Mode::Enforce,
         in_flight: Some(12),
         serving_to_all: false,
+        protection: Some(protection()),
         traffic: TrafficView {
             requests_total: 1_000_000,
             requests_per_second: Some(rate),
@@ -142,6 +166,60 @@ fn service(
             Timestamp::from_seconds(0),
         )],
         routes: Vec::new(),
+    }
+}
+
+fn protection() -> ProtectionView {
+    ProtectionView {
+        mode: Mode::Enforce,
+        limit: Some(20),
+        limit_max: Some(1_000),
+        limit_reason: Some("hold".to_owned()),
+        in_flight: 12,
+        wait_max_seconds: Some(0.02),
+        objective_seconds: Some(0.25),
+        objective_assumed: true,
+        refused_per_second: Some(0.0),
+        classes: Class::ALL.map(|it| class(it, 0, 0, 0)).to_vec(),
+        refused: Vec::new(),
+        did: Vec::new(),
+        would: Vec::new(),
+    }
+}
+
+fn class(class: Class, queued: u64, requests: u64, refused: u64) -> ClassView {
+    ClassView {
+        class,
+        queued,
+        requests,
+        refused,
+        refused_share: (requests > 0).then(|| refused as f64 / requests as f64),
+    }
+}
+
+pub(crate) fn refused(class: Class, cause: Cause, count: u64, total: u64) -> RefusedView {
+    RefusedView {
+        class,
+        cause,
+        count,
+        total,
+    }
+}
+
+pub(crate) fn action(
+    policy: &str,
+    outcome: &str,
+    class: Option<Class>,
+    count: u64,
+    share: Option<f64>,
+) -> ActionView {
+    ActionView {
+        policy: policy.to_owned(),
+        outcome: outcome.to_owned(),
+        class,
+        count,
+        share,
+        saved: None,
     }
 }
 

@@ -1,13 +1,14 @@
-//! A service as a row: mark, name, budget against its load line, burn, traffic, latency.
+//! A service as a row: mark, name, budget against its load line, burn, traffic, latency, limit and queue.
 //!
 //! The bar is budget spent, `o` is the load line, dots are what is left; a bar past `o` is over. Columns are
-//! left out where the screen is narrow, in this order: in flight and endpoints, forecast and the short burn
-//! rate, bad, the objective of P99, requests per second.
+//! left out where the screen is narrow, in this order: the limiter's reason, endpoints, forecast and the
+//! short burn rate, limit and queue and what was refused, bad, the objective of P99, requests per second.
 
 use plimsoll_core::Timestamp;
 use plimsoll_measure::{Mark, ObjectiveView, ServiceView, figure};
 
 use super::look::{Look, clean, glyph, tone};
+use super::protection::why;
 
 /// Cells of the bar up to the load line.
 const BAR: usize = 10;
@@ -44,8 +45,10 @@ struct Columns {
     rate: bool,
     objective: bool,
     bad: bool,
+    limit: bool,
     forecast: bool,
     endpoints: bool,
+    reason: bool,
 }
 
 impl Columns {
@@ -55,31 +58,39 @@ impl Columns {
     const P99: usize = 9;
     const OBJECTIVE: usize = 9;
     const BAD: usize = 7;
+    const LIMIT: usize = 11 + 8 + 7 + 11;
     const FORECAST: usize = 16 + 9;
-    const ENDPOINTS: usize = 11 + 8;
+    const ENDPOINTS: usize = 8;
+    const REASON: usize = 15;
 
     fn of(look: Look) -> Self {
         let room = look
             .width
             .saturating_sub(Self::FIXED + Self::P99 + NAME_MIN);
-        let objective_at = Self::RATE + Self::OBJECTIVE;
-        let bad_at = objective_at + Self::BAD;
-        let forecast_at = bad_at + Self::FORECAST;
-        let endpoints_at = forecast_at + Self::ENDPOINTS;
+        let mut taken = 0;
+        // The first that does not fit leaves out what comes after it too: columns keep their order.
+        let mut fits = |width: usize| {
+            taken += width;
+            taken <= room
+        };
         let mut columns = Self {
             name: 0,
-            rate: room >= Self::RATE,
-            objective: room >= objective_at,
-            bad: room >= bad_at,
-            forecast: room >= forecast_at,
-            endpoints: room >= endpoints_at,
+            rate: fits(Self::RATE),
+            objective: fits(Self::OBJECTIVE),
+            bad: fits(Self::BAD),
+            limit: fits(Self::LIMIT),
+            forecast: fits(Self::FORECAST),
+            endpoints: fits(Self::ENDPOINTS),
+            reason: fits(Self::REASON),
         };
         let taken: usize = [
             (columns.rate, Self::RATE),
             (columns.objective, Self::OBJECTIVE),
             (columns.bad, Self::BAD),
+            (columns.limit, Self::LIMIT),
             (columns.forecast, Self::FORECAST),
             (columns.endpoints, Self::ENDPOINTS),
+            (columns.reason, Self::REASON),
         ]
         .into_iter()
         .filter_map(|(shown, width)| shown.then_some(width))
@@ -113,8 +124,17 @@ pub(crate) fn header(services: &[ServiceView], look: Look) -> String {
     if columns.bad {
         line.push_str(&format!("{:>7}", "bad 1m"));
     }
+    if columns.limit {
+        line.push_str(&format!(
+            "{:>11}{:>8}{:>7}{:>11}",
+            "in flight", "limit", "queue", "refused/s"
+        ));
+    }
+    if columns.reason {
+        line.push_str(&format!("  {:<13}", "limit is"));
+    }
     if columns.endpoints {
-        line.push_str(&format!("{:>11}{:>8}", "in flight", "up"));
+        line.push_str(&format!("{:>8}", "up"));
     }
     look.cut(&line)
 }
@@ -165,21 +185,41 @@ pub(crate) fn service(service: &ServiceView, now: Timestamp, look: Look) -> Stri
             figure::percent(service.traffic.bad_share, "")
         ));
     }
+    if columns.limit {
+        line.push_str(&limit(service));
+    }
+    if columns.reason {
+        let protection = service.protection.as_ref();
+        let reason = protection.map_or_else(|| figure::UNKNOWN.to_owned(), why);
+        line.push_str(&format!("  {reason:<13}"));
+    }
     if columns.endpoints {
         let up = service
             .endpoints
             .iter()
             .filter(|endpoint| endpoint.state.serves())
             .count();
-        let in_flight = service
-            .in_flight
-            .map_or_else(|| figure::UNKNOWN.to_owned(), figure::count);
-        line.push_str(&format!(
-            "{in_flight:>11}{:>8}",
-            format!("{up}/{}", service.endpoints.len())
-        ));
+        let all = service.endpoints.len();
+        line.push_str(&format!("{:>8}", format!("{up}/{all}")));
     }
     look.paint(tone(mark), &look.cut(look.text(&line).trim_end()))
+}
+
+/// In flight, limit, queue, refused per second. A limit that does not act is set in parentheses.
+fn limit(service: &ServiceView) -> String {
+    let unknown = || figure::UNKNOWN.to_owned();
+    let in_flight = service.in_flight.map_or_else(unknown, figure::count);
+    let Some(protection) = &service.protection else {
+        return format!("{in_flight:>11}{:>8}{:>7}{:>11}", "?", "?", "?");
+    };
+    let limit = match protection.limit {
+        Some(limit) if protection.limits() => figure::count(limit.into()),
+        Some(limit) => format!("({})", figure::count(limit.into())),
+        None => "none".to_owned(),
+    };
+    let queued = figure::count(protection.queued());
+    let refused = figure::rate(protection.refused_per_second);
+    format!("{in_flight:>11}{limit:>8}{queued:>7}{refused:>11}")
 }
 
 /// How much of its period the budget of a service is about, where that is not all of it.

@@ -1,6 +1,6 @@
 //! One screen of `top`, from what is known and what is selected.
 //!
-//! Columns whose source does not exist (condition, incidents, decisions, shed) are left out. The order of
+//! Columns whose source does not exist (condition, incidents, decisions) are left out. The order of
 //! rows changes only with the marks and the budgets; the selection stays on its service.
 
 use std::time::Duration;
@@ -8,12 +8,12 @@ use std::time::Duration;
 use plimsoll_measure::{Mark, ServiceView, Snapshot, figure};
 
 use crate::status::look::{Look, Tone, clean, glyph, tone};
-use crate::status::{events, row, warnings};
+use crate::status::{events, protection_lines, row, warnings};
 
 /// Without a snapshot for this long, the figures are said to be old.
 const STALE_AFTER: Duration = Duration::from_secs(5);
 /// Lines that the details take at most, the events included.
-const DETAILS_MAX: usize = 9;
+const DETAILS_MAX: usize = 10;
 
 /// What is shown, and which service is selected.
 #[derive(Debug)]
@@ -211,7 +211,7 @@ impl View {
         let mut lines = Vec::new();
         if let Some(service) = service {
             let mut parts = vec![clean(&service.name)];
-            if let Some(in_flight) = service.in_flight {
+            if let (Some(in_flight), None) = (service.in_flight, &service.protection) {
                 parts.push(format!("in flight {}", figure::count(in_flight)));
             }
             let latency = service.traffic.latency;
@@ -230,6 +230,12 @@ impl View {
                 parts.push(causes);
             }
             lines.push(look.cut(&look.text(&parts.join("   "))));
+            let width = look.width.saturating_sub(2);
+            lines.extend(
+                protection_lines(service, width)
+                    .iter()
+                    .map(|line| look.cut(&look.text(&format!("  {line}")))),
+            );
             lines.extend(
                 row::endpoints_out(service, self.snapshot.now)
                     .iter()
@@ -287,9 +293,9 @@ mod tests {
 
 
 
-
-
-        reports   in flight 12   P50 840ms   P95 4.2s   P99.9 17s
+        reports   P50 840ms   P95 4.2s   P99.9 17s
+          limit 20 of 1,000 (hold)  in flight 12  queue 0, for at most 20ms
+          objective 250ms (assumed)
 
         Recent
         14:09:17 checkout     endpoint http://127.0.0.1:9003 up → down: 3 connects in a…
@@ -301,25 +307,116 @@ mod tests {
 
     #[test]
     fn a_wide_screen_says_when_the_budget_is_gone() {
-        assert_snapshot!(screen(&View::new(made_up()), Look::plain(130), 24, 0), @r"
+        assert_snapshot!(screen(&View::new(made_up()), Look::plain(144), 24, 0), @r"
         -o- Plimsoll  shop-eu-1  14:10:52                                          ■ 1 exhausted  ▲ 1 burning  ? 1  o 3
         ! no endpoint of catalog is healthy: serving to all of them
 
-          service               budget left 28d      burn 1h       5m  budget is         req/s   P99 1m / goal   bad 1m  in flight      up
-        ■ reports               ▆▆▆▆▆▆▆▆▆▆o▆     −8%    1.4×     1.0×  over                3.1     8.4s / 5.0s       0%         12     1/1
-        ▲ checkout              ▆▆▆▆▏·····o      58%    6.8×     5.1×  gone Sat 02:00      212    238ms / 250ms    3.4%         12     1/2
-        ? partner-feed          ??????????o        ?       ?        ?  ?                     0        ? / 2.0s        ?         12     1/1
-        o search                ▆▆▉·······o      71%    0.8×     0.6×  lasts             2,310    148ms / 200ms      0%         12     1/1
-        o catalog               ▉·········o      91%    0.2×     0.2×  lasts             3,120     44ms / 100ms      0%         12     0/1
-        o a-service-with-a-ver… ··········o     100%    0.0×     0.0×  lasts              0.02    640µs              0%         12     1/1
+          service           budget left 28d      burn 1h       5m  budget is         req/s   P99 1m / goal   bad 1m  in flight   limit  queue  refused/s
+        ■ reports           ▆▆▆▆▆▆▆▆▆▆o▆     −8%    1.4×     1.0×  over                3.1     8.4s / 5.0s       0%         12      20      0          0
+        ▲ checkout          ▆▆▆▆▏·····o      58%    6.8×     5.1×  gone Sat 02:00      212    238ms / 250ms    3.4%         38      38     12         52
+        ? partner-feed      ??????????o        ?       ?        ?  ?                     0        ? / 2.0s        ?         12       ?      ?          ?
+        o search            ▆▆▉·······o      71%    0.8×     0.6×  lasts             2,310    148ms / 200ms      0%         12      20      0          0
+        o catalog           ▉·········o      91%    0.2×     0.2×  lasts             3,120     44ms / 100ms      0%         12      20      0          0
+        o a-service-with-a… ··········o     100%    0.0×     0.0×  lasts              0.02    640µs              0%         12      20      0          0
 
 
 
 
 
 
+        reports   P50 840ms   P95 4.2s   P99.9 17s
+          limit 20 of 1,000 (hold)  in flight 12  queue 0, for at most 20ms  objective 250ms (assumed)
 
-        reports   in flight 12   P50 840ms   P95 4.2s   P99.9 17s
+        Recent
+        14:09:17 checkout     endpoint http://127.0.0.1:9003 up → down: 3 connects in a row failed
+        14:06:42 catalog      endpoint http://127.0.0.1:9011 up → down: health check: 503
+        12:10:52              configuration loaded
+        ↑↓ select  q quit
+        ");
+    }
+
+    #[test]
+    fn limit_and_queue_come_before_the_forecast_and_its_reason_after() {
+        let view = View::new(made_up());
+        assert_snapshot!(screen(&view, Look::plain(120), 10, 0), @r"
+        -o- Plimsoll  shop-eu-1  14:10:52                                          ■ 1 exhausted  ▲ 1 burning  ? 1  o 3
+        ! no endpoint of catalog is healthy: serving to all of them
+
+          service            budget left 28d      burn 1h    req/s   P99 1m / goal   bad 1m  in flight   limit  queue  refused/s
+        ■ reports            ▆▆▆▆▆▆▆▆▆▆o▆     −8%    1.4×      3.1     8.4s / 5.0s       0%         12      20      0          0
+        ▲ checkout           ▆▆▆▆▏·····o      58%    6.8×      212    238ms / 250ms    3.4%         38      38     12         52
+        ? partner-feed       ??????????o        ?       ?        0        ? / 2.0s        ?         12       ?      ?          ?
+        o search             ▆▆▉·······o      71%    0.8×    2,310    148ms / 200ms      0%         12      20      0          0
+          2 more healthy: catalog 91%, a-service-with-a-very-long-name 100%
+        ↑↓ select  q quit
+        ");
+        assert_snapshot!(screen(&view, Look::plain(170), 10, 0), @r"
+        -o- Plimsoll  shop-eu-1  14:10:52                                          ■ 1 exhausted  ▲ 1 burning  ? 1  o 3
+        ! no endpoint of catalog is healthy: serving to all of them
+
+          service              budget left 28d      burn 1h       5m  budget is         req/s   P99 1m / goal   bad 1m  in flight   limit  queue  refused/s  limit is           up
+        ■ reports              ▆▆▆▆▆▆▆▆▆▆o▆     −8%    1.4×     1.0×  over                3.1     8.4s / 5.0s       0%         12      20      0          0  hold              1/1
+        ▲ checkout             ▆▆▆▆▏·····o      58%    6.8×     5.1×  gone Sat 02:00      212    238ms / 250ms    3.4%         38      38     12         52  over the line     1/2
+        ? partner-feed         ??????????o        ?       ?        ?  ?                     0        ? / 2.0s        ?         12       ?      ?          ?  ?                 1/1
+        o search               ▆▆▉·······o      71%    0.8×     0.6×  lasts             2,310    148ms / 200ms      0%         12      20      0          0  hold              1/1
+          2 more healthy: catalog 91%, a-service-with-a-very-long-name 100%
+        ↑↓ select  q quit
+        ");
+    }
+
+    #[test]
+    fn the_selected_service_says_how_its_protections_stand() {
+        let mut view = View::new(made_up());
+        view.select_by(1);
+        assert_snapshot!(screen(&view, Look::plain(96), 20, 0), @r"
+        -o- Plimsoll  shop-eu-1  14:10:52                           ■ 1 exhausted  ▲ 1 burning  ? 1  o 3
+        ! no endpoint of catalog is healthy: serving to all of them
+
+          service                  budget left 28d      burn 1h    req/s   P99 1m / goal   bad 1m
+        ■ reports                  ▆▆▆▆▆▆▆▆▆▆o▆     −8%    1.4×      3.1     8.4s / 5.0s       0%
+        ▲>checkout                 ▆▆▆▆▏·····o      58%    6.8×      212    238ms / 250ms    3.4%
+        ? partner-feed             ??????????o        ?       ?        0        ? / 2.0s        ?
+        o search                   ▆▆▉·······o      71%    0.8×    2,310    148ms / 200ms      0%
+          2 more healthy: catalog 91%, a-service-with-a-very-long-name 100%
+
+        checkout   P50 24ms   P95 119ms   P99.9 476ms   upstream-5xx 3.1%, timeout 0.30%
+          limit 38 of 1,000 (over the line)  in flight 38  queue 12, for at most 20ms  objective 250ms
+          refused 1 min: critical 0%, standard 12.3%, sheddable 88.0%  since the start 31,917
+          endpoint http://127.0.0.1:9003 down for 1m 35s
+
+        Recent
+        14:09:17 checkout     endpoint http://127.0.0.1:9003 up → down: 3 connects in a row failed
+        14:06:42 catalog      endpoint http://127.0.0.1:9011 up → down: health check: 503
+        12:10:52              configuration loaded
+        ↑↓ select  q quit
+        ");
+    }
+
+    #[test]
+    fn a_limit_that_only_observes_is_set_apart() {
+        let mut snapshot = made_up();
+        for service in &mut snapshot.services {
+            if let Some(protection) = &mut service.protection {
+                protection.mode = plimsoll_core::Mode::Observe;
+            }
+        }
+        snapshot.services[0].protection.as_mut().unwrap().limit = None;
+        let view = View::new(snapshot);
+        assert_snapshot!(screen(&view, Look::plain(120), 20, 0), @r"
+        -o- Plimsoll  shop-eu-1  14:10:52                                          ■ 1 exhausted  ▲ 1 burning  ? 1  o 3
+        ! no endpoint of catalog is healthy: serving to all of them
+
+          service            budget left 28d      burn 1h    req/s   P99 1m / goal   bad 1m  in flight   limit  queue  refused/s
+        ■ reports            ▆▆▆▆▆▆▆▆▆▆o▆     −8%    1.4×      3.1     8.4s / 5.0s       0%         12    (20)      0          0
+        ▲ checkout           ▆▆▆▆▏·····o      58%    6.8×      212    238ms / 250ms    3.4%         38    (38)     12         52
+        ? partner-feed       ??????????o        ?       ?        0        ? / 2.0s        ?         12       ?      ?          ?
+        o search             ▆▆▉·······o      71%    0.8×    2,310    148ms / 200ms      0%         12    (20)      0          0
+        o catalog            ▉·········o      91%    0.2×    3,120     44ms / 100ms      0%         12    none      0          0
+        o a-service-with-a-… ··········o     100%    0.0×     0.02    640µs              0%         12    (20)      0          0
+
+
+        reports   P50 840ms   P95 4.2s   P99.9 17s
+          would limit to 20 of 1,000 (hold)  in flight 12  queue 0, for at most 20ms  objective 250ms (assumed)
 
         Recent
         14:09:17 checkout     endpoint http://127.0.0.1:9003 up → down: 3 connects in a row failed
