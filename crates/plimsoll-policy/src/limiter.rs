@@ -48,16 +48,13 @@ const CUT_CEILING: f64 = 0.5;
 const CALM_MIN: u32 = 5;
 /// Completions that close the window after a cut.
 const TEST_COMPLETIONS: u64 = 50;
-/// A limit that is reached for one part in this many of a window stands in the way of bursts.
-const TOUCHED: u32 = 20;
-/// Latency that differs by less from what it was at the proof is the same.
-const UNCHANGED: f64 = 0.3;
 /// While permits are left and this share of answers is within the objective, a cut has nothing to gain.
 const IN_TIME: f64 = 0.95;
 /// A cut over the line keeps at least this part.
 const CUT_FLOOR: f64 = 0.3;
 /// The first and the longest time for which a proof that latency is not ours exempts from the line.
-const EXEMPT: (f64, f64) = (5.0, 60.0);
+const BASE_FOR: (f64, f64) = (60.0, 600.0);
+const HEADROOM_MIN: f64 = 0.3;
 
 /// Why the limit is what it is. The journal, `top` and `status` show it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -123,6 +120,8 @@ pub(crate) struct Counts {
     pub(crate) timeouts: u64,
     /// The integral of what is in flight over time, in request-seconds.
     pub(crate) in_flight_seconds: f64,
+    /// What the calls took that were not given up, in seconds.
+    pub(crate) answer_seconds: f64,
 }
 
 impl Counts {
@@ -133,6 +132,7 @@ impl Counts {
             ok: self.ok.saturating_sub(earlier.ok),
             timeouts: self.timeouts.saturating_sub(earlier.timeouts),
             in_flight_seconds: (self.in_flight_seconds - earlier.in_flight_seconds).max(0.0),
+            answer_seconds: (self.answer_seconds - earlier.answer_seconds).max(0.0),
         }
     }
 }
@@ -187,24 +187,23 @@ pub(crate) struct LimiterControl {
     sxx: f64,
     last: Option<Closed>,
     slow_start: bool,
-    exempt_until: Option<Instant>,
-    exempt_for: f64,
-    /// The latency at which it was proven not to be ours, in seconds.
-    proven_at: Option<f64>,
+    base: f64,
+    base_until: Option<Instant>,
+    base_for: f64,
     /// The limit before the last cut, while the window that tests it has not been closed.
     before_cut: Option<f64>,
     /// Windows since the last cut that were below the line, or whose answers were in time all the same.
     calm: u32,
     /// Up to here it may grow as fast as at the start: half of what it was before it collapsed.
     regain: f64,
-    /// Calls hung in the last window.
+    /// Calls hung when the last cut was made.
     hanging: bool,
     window: Option<Window>,
     settling: Option<Settling>,
     /// Latency of the last window, in seconds.
     latency: f64,
-    ok_seen: u64,
-    ok_at: Option<Instant>,
+    good_seen: u64,
+    good_at: Option<Instant>,
     reason: Reason,
 }
 
@@ -220,9 +219,9 @@ impl LimiterControl {
             sxx: 0.0,
             last: None,
             slow_start: true,
-            exempt_until: None,
-            exempt_for: EXEMPT.0,
-            proven_at: None,
+            base: 0.0,
+            base_until: None,
+            base_for: BASE_FOR.0,
             before_cut: None,
             calm: 0,
             regain: 0.0,
@@ -230,8 +229,8 @@ impl LimiterControl {
             window: None,
             settling: None,
             latency: 0.0,
-            ok_seen: 0,
-            ok_at: None,
+            good_seen: 0,
+            good_at: None,
             reason: Reason::Start,
         }
     }
@@ -265,9 +264,9 @@ impl LimiterControl {
 
     /// Each 10-50 ms. Says whether the limit may have changed.
     pub(crate) fn tick(&mut self, now: Instant, reading: &Reading) -> bool {
-        if reading.counts.ok != self.ok_seen || self.ok_at.is_none() {
-            self.ok_seen = reading.counts.ok;
-            self.ok_at = Some(now);
+        if reading.counts.good != self.good_seen || self.good_at.is_none() {
+            self.good_seen = reading.counts.good;
+            self.good_at = Some(now);
         }
         if let Some(settling) = self.settling {
             let drained = settling
@@ -292,7 +291,7 @@ impl LimiterControl {
             self.slow_start = true;
             self.side = 0;
             self.reason = Reason::Stall;
-            self.ok_at = Some(now);
+            self.good_at = Some(now);
             self.settle(now, theta, true);
             return true;
         }
@@ -321,7 +320,7 @@ impl LimiterControl {
         let patience = Duration::from_secs_f64(theta.max(0.5));
         reading.in_flight >= self.limit()
             && self.limit > LIMIT_MIN
-            && self.ok_at.is_some_and(|at| now - at >= patience)
+            && self.good_at.is_some_and(|at| now - at >= patience)
             && self
                 .window
                 .is_some_and(|window| now - window.opened >= patience)
@@ -330,8 +329,7 @@ impl LimiterControl {
     fn closes(&self, completions: u64, seconds: f64, theta: f64) -> bool {
         let usual = if self.slow_start || self.limit < self.regain {
             let wanted = (self.limit as u64).clamp(10, WINDOW_COMPLETIONS);
-            let wave = if self.hanging { 2.0 * theta } else { 0.05 };
-            completions >= wanted && seconds >= self.latency.min(theta).max(wave)
+            completions >= wanted && seconds >= self.latency.min(theta).max(0.05)
         } else {
             // After a cut the difference is so large that fewer tell.
             let wanted = if self.before_cut.is_some() {
@@ -351,8 +349,18 @@ impl LimiterControl {
         let rate = counted.completions as f64 / seconds;
         let latency = in_flight / rate.max(1e-9);
         let bind = f64::from(window.full_ticks) > 0.5 * f64::from(window.ticks);
-        let touched = TOUCHED * window.full_ticks >= window.ticks;
-        let line = SHARE * theta;
+        // A call that hangs says nothing about how long the others queue: the line is for those that came back.
+        let answers = counted.completions.saturating_sub(counted.timeouts);
+        let answer = if counted.good as f64 > IN_TIME * answers as f64 {
+            counted.answer_seconds / answers as f64
+        } else {
+            latency
+        };
+        self.fade_base(now, answer, SHARE * theta);
+        // What is not ours is left out of the measurement; the service may use a share of what is left.
+        let headroom = (SHARE * (theta - self.base)).max(HEADROOM_MIN * self.base);
+        let line = self.base + headroom;
+        let comfortable = answer < self.base + 0.6 * headroom;
         let (from, side) = (self.limit, self.side);
         self.latency = latency;
         let closed = Closed {
@@ -362,28 +370,12 @@ impl LimiterControl {
             ok: counted.ok,
         };
         self.learn(&closed, bind);
-        let elasticity = self.elasticity(latency, line);
+        let elasticity = self.elasticity((line - answer) / (0.6 * headroom));
         let (evidence, error) = self.evidence();
         let proven =
             self.sxx >= PROOF_EVIDENCE_MIN && evidence - PROOF_ERRORS * error > PROOF_MARGIN;
         let hopeless = evidence + error < 0.5;
         let in_time = counted.good as f64 >= IN_TIME * counted.completions as f64;
-        // As long as nothing has changed since the proof, it holds.
-        let unchanged = self
-            .proven_at
-            .is_some_and(|proven_at| (latency / proven_at - 1.0).abs() < UNCHANGED);
-        let exempt = unchanged || self.exempt_until.is_some_and(|until| now < until);
-        if latency < 0.8 * line {
-            self.exempt_for = EXEMPT.0;
-            self.proven_at = None;
-        }
-        // Calls that hang are given up in waves; the first window that sees them is none that others can be
-        // compared with.
-        // (Where those that come back are late too, all are slow, and none hangs.)
-        let hanging = counted.timeouts > 0
-            && 20 * counted.timeouts >= counted.completions
-            && 5 * counted.good >= 4 * counted.ok;
-        let first_wave = hanging && !std::mem::replace(&mut self.hanging, hanging);
         let mut drain = false;
         let mut cut_from = None;
         let lost = if counted.ok == 0 {
@@ -401,58 +393,51 @@ impl LimiterControl {
         } else if proven && let Some(before) = self.before_cut.take() {
             // The cut that was the experiment cost throughput: it is undone.
             self.slow_start = false;
-            self.exempt(now, latency);
+            self.set_base(now, answer);
             self.limit = before.max(self.limit);
             Reason::NotOurs
-        } else if latency > line && proven {
+        } else if answer > line && proven {
             self.slow_start = false;
-            self.exempt(now, latency);
+            self.set_base(now, answer);
             if bind {
                 self.limit = 1.3 * self.limit + 0.5;
             }
             Reason::NotOurs
-        } else if latency > line && first_wave && self.calm >= CALM_MIN {
-            Reason::Hold
-        } else if latency > line && !exempt && !bind && in_time {
-            // Nothing to gain from a cut yet; but a limit out of reach is brought near enough to act.
-            self.limit = self.limit.min((2.0 * in_flight).max(self.floor));
-            Reason::Hold
-        } else if latency > line && !exempt {
+        } else if answer > line && (bind || !in_time) {
             self.slow_start = false;
             // At least a quarter: a clean experiment. If latency was ours, throughput holds; if not, it falls
             // in proportion, and the next window is the proof.
             let base = self.limit.min(in_flight);
-            let cut = (rate * line).min(CUT_CEILING * base).max(CUT_FLOOR * base);
+            let ceiling = if self.base > 0.0 { 0.9 } else { CUT_CEILING };
+            let cut = (rate * line).min(ceiling * base).max(CUT_FLOOR * base);
             // While permits are left nobody presses: no experiment then goes below what a service starts with.
             self.limit = if bind {
                 cut
             } else {
                 cut.max(self.floor.min(self.limit))
             };
-            if self.before_cut.is_none() {
-                (self.sxy, self.sxx) = (0.0, 0.0);
-            }
+            (self.sxy, self.sxx) = (0.0, 0.0);
             drain = true;
             cut_from = Some(from);
             Reason::OverTheLine
-        } else if !bind && touched && latency < 0.6 * line && self.sxx < PRIOR_WEIGHT {
-            // Bursts wait though the service is comfortable.
+        } else if !bind && comfortable && window.full_ticks > 0 && elasticity > ELASTICITY_WANTED {
+            // Bursts reach it, and there is room: those that wait for a permit may be refused.
             self.limit += (0.1 * self.limit).max(1.0);
             Reason::Grow
         } else if !bind {
             Reason::Hold
-        } else if latency < 0.6 * line && self.limit < self.regain && !hopeless {
+        } else if comfortable && self.limit < self.regain && !hopeless {
             self.limit = (2.0 * self.limit + 1.0).min(self.regain.max(self.limit + 1.0));
             Reason::Grow
-        } else if latency <= line && self.slow_start && !hopeless {
-            if latency < 0.6 * line {
+        } else if answer <= line && self.slow_start && !hopeless {
+            if comfortable {
                 self.limit = 2.0 * self.limit + 1.0;
                 Reason::Grow
             } else {
                 self.slow_start = false;
                 Reason::Hold
             }
-        } else if latency < 0.6 * line && self.sxx < PRIOR_WEIGHT && !hopeless {
+        } else if comfortable && self.sxx < PRIOR_WEIGHT && !hopeless {
             // No gate can suppress this path: it is the way off the floor.
             self.slow_start = false;
             self.limit += (0.1 * self.limit).max(1.0);
@@ -480,7 +465,7 @@ impl LimiterControl {
             }
         } else {
             self.last = bind.then_some(closed);
-            if cut_from.is_none() && latency <= line {
+            if cut_from.is_none() && answer <= line {
                 self.before_cut = None;
             }
         }
@@ -489,23 +474,35 @@ impl LimiterControl {
         }
         if cut_from.is_some() {
             self.calm = 0;
-        } else if latency <= line || in_time || exempt {
+        } else if answer <= line || in_time {
             self.calm = self.calm.saturating_add(1);
         }
         if drain || self.limit != from || self.side != side {
+            let hanging = drain && 20 * counted.timeouts >= counted.completions;
             self.settle(now, theta, drain);
-            if let (true, Some(settling)) = (drain && hanging, &mut self.settling) {
+            if let (true, Some(settling)) = (hanging, &mut self.settling) {
                 // What is left after a drain are the calls that hang: the next ones tell.
                 settling.until = now + Duration::from_secs_f64(2.0 * theta);
             }
+            self.hanging = hanging;
         }
     }
 
-    /// The line does not hold for a while: longer each time that it is proven not to.
-    fn exempt(&mut self, now: Instant, latency: f64) {
-        self.proven_at = Some(latency);
-        self.exempt_until = Some(now + Duration::from_secs_f64(self.exempt_for));
-        self.exempt_for = (2.0 * self.exempt_for).min(EXEMPT.1);
+    /// Latency is proven not to be ours: for a while, longer each time, the line is above it.
+    fn set_base(&mut self, now: Instant, answer: f64) {
+        self.base = answer;
+        self.base_until = Some(now + Duration::from_secs_f64(self.base_for));
+        self.base_for = (2.0 * self.base_for).min(BASE_FOR.1);
+    }
+
+    fn fade_base(&mut self, now: Instant, answer: f64, line: f64) {
+        if answer < 0.8 * line {
+            self.base_for = BASE_FOR.0;
+        }
+        if answer < 0.8 * line || self.base_until.is_none_or(|until| now >= until) {
+            (self.base, self.base_until) = (0.0, None);
+        }
+        self.base = self.base.min(1.2 * answer);
     }
 
     /// Moves by the difference to the elasticity that is wanted, as far as it exceeds its own error.
@@ -528,19 +525,20 @@ impl LimiterControl {
     /// Adds the comparison of two consecutive windows that bound; one that did not only fades what was learnt.
     fn learn(&mut self, closed: &Closed, bind: bool) {
         let compared = self.last.filter(|_| bind).and_then(|last| {
-            let (before, after) = if last.good >= 10 && closed.good >= 10 {
-                (last.good, closed.good)
-            } else if self.before_cut.is_some() {
-                // A cut that leaves hardly a good answer says so with the weight of what is left.
-                if last.good < 10 {
+            let (before, after) =
+                if self.before_cut.is_none() && last.good >= 10 && closed.good >= 10 {
+                    (last.good, closed.good)
+                } else if self.before_cut.is_some() {
+                    // A cut that leaves hardly a good answer says so with the weight of what is left.
+                    if last.ok < 10 {
+                        return None;
+                    }
+                    (last.ok, closed.ok)
+                } else if last.ok >= 10 && closed.ok >= 10 {
+                    (last.ok, closed.ok)
+                } else {
                     return None;
-                }
-                (last.good, closed.good)
-            } else if last.ok >= 10 && closed.ok >= 10 {
-                (last.ok, closed.ok)
-            } else {
-                return None;
-            };
+                };
             let (before, after) = ((before as f64).max(0.5), (after as f64).max(0.5));
             let concurrency = libm::log(closed.in_flight / last.in_flight);
             let throughput = libm::log((after / closed.seconds) / (before / last.seconds));
@@ -557,12 +555,7 @@ impl LimiterControl {
         match compared {
             Some((concurrency, throughput, weight)) => {
                 // A large move outweighs old dither.
-                // Cuts in a row are one experiment.
-                let kept = if self.before_cut.is_some() {
-                    1.0
-                } else {
-                    MEMORY * libm::exp(-2.0 * concurrency.abs())
-                };
+                let kept = MEMORY * libm::exp(-2.0 * concurrency.abs());
                 self.sxy = kept * self.sxy + weight * concurrency * throughput;
                 self.sxx = kept * self.sxx + weight * concurrency * concurrency;
             }
@@ -585,8 +578,8 @@ impl LimiterControl {
     }
 
     /// Prior and evidence together: 1 when comfortable, 0 at the line, unless evidence says otherwise.
-    fn elasticity(&self, latency: f64, line: f64) -> f64 {
-        let prior = ((line - latency) / (0.6 * line)).clamp(0.0, 1.0);
+    fn elasticity(&self, prior: f64) -> f64 {
+        let prior = prior.clamp(0.0, 1.0);
         (self.sxy + PRIOR_WEIGHT * prior) / (self.sxx + PRIOR_WEIGHT)
     }
 

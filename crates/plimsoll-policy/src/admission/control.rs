@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use plimsoll_core::{Class, Instant};
+use plimsoll_core::{Class, Instant, Mode};
 
 use super::shared::{AdmissionShared, GroupReading};
 use super::{AdmissionParameters, GROUPS, LimiterKind, QueueWait};
@@ -190,7 +190,16 @@ impl AdmissionControl {
                 counts.ok += reading.ok;
                 counts.timeouts += reading.timeouts;
                 counts.in_flight_seconds += reading.in_flight_seconds;
+                counts.answer_seconds += reading.answer_seconds;
             }
+        }
+        if self.parameters.mode != Mode::Enforce {
+            // Nothing is held back, so no window says what holding back would do: the line alone is the estimate.
+            let line = self.rate * crate::limiter::SHARE * self.theta;
+            let start = f64::from(self.parameters.start);
+            let most = f64::from(self.parameters.limit_max);
+            shared.set_limit(line.max(start).min(most) as u32);
+            return None;
         }
         let from = self.limiter.limit();
         let moved = self.limiter.tick(

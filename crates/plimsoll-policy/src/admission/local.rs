@@ -281,6 +281,10 @@ impl AdmissionLocal {
     /// What strict priority leaves to a class, in requests per second; never zero.
     fn rate_left_to(&self, class: Class) -> f64 {
         let rate = self.shared.capacity();
+        // A burst is over soon: what came in its last moments will not go on coming.
+        if !self.shared.stands() {
+            return rate.max(1e-3);
+        }
         let before: f64 = self
             .shared
             .published

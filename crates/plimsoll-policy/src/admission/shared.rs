@@ -48,6 +48,8 @@ struct GroupCounters {
     /// Request-nanoseconds up to `at`.
     integral: AtomicU64,
     at: AtomicU64,
+    /// What calls took that were not given up, in nanoseconds.
+    answers: AtomicU64,
 }
 
 /// One thread's own part. Aligned so that no two share a cache line, nor a pair that is fetched together.
@@ -123,6 +125,7 @@ pub(super) struct GroupReading {
     pub(super) ok: u64,
     pub(super) timeouts: u64,
     pub(super) in_flight_seconds: f64,
+    pub(super) answer_seconds: f64,
 }
 
 impl AdmissionShared {
@@ -473,6 +476,10 @@ impl AdmissionShared {
         if !never!(in_flight == 0) {
             counters.in_flight.store(in_flight - 1, Relaxed);
         }
+        if matches!(end, Completion::Success | Completion::Failed) {
+            let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+            add(&counters.answers, nanos);
+        }
         match end {
             Completion::Success => {
                 let seconds = took.as_secs_f64();
@@ -520,6 +527,7 @@ impl AdmissionShared {
             let nanos = counters.integral.load(Relaxed) as f64
                 + f64::from(counters.in_flight.load(Relaxed)) * since.as_nanos() as f64;
             sum.in_flight_seconds += nanos / 1e9;
+            sum.answer_seconds += counters.answers.load(Relaxed) as f64 / 1e9;
         }
         sum
     }
