@@ -16,6 +16,9 @@ mod control;
 mod local;
 mod shared;
 
+#[cfg(test)]
+mod tests;
+
 pub use control::{AdmissionControl, AdmissionMemory};
 pub use local::{AdmissionLocal, Ticket};
 pub use shared::AdmissionShared;

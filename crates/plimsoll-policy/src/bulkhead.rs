@@ -8,9 +8,10 @@
 //! Elsewhere: what a refusal looks like (`plimsoll-lifecycle`); connections of clients (`self_protection`).
 
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use plimsoll_core::never;
+
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// What is bounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

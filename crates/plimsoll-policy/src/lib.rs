@@ -11,6 +11,8 @@ pub mod deadline;
 mod endpoint;
 pub mod hedge;
 mod limiter;
+#[cfg(all(test, loom))]
+mod loom_tests;
 mod rate_limit;
 pub mod retry;
 mod self_protection;

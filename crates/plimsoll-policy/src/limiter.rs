@@ -446,6 +446,9 @@ impl LimiterControl {
             self.slow_start = false;
             self.step(elasticity)
         };
+        if !self.limit.is_finite() {
+            self.limit = from;
+        }
         self.limit = self.limit.clamp(LIMIT_MIN, self.max);
         self.side = match (bind && !self.slow_start, side) {
             (false, _) => 0,
@@ -541,16 +544,17 @@ impl LimiterControl {
                 };
             let (before, after) = ((before as f64).max(0.5), (after as f64).max(0.5));
             let concurrency = libm::log(closed.in_flight / last.in_flight);
+            if !concurrency.is_finite() {
+                return None;
+            }
             let throughput = libm::log((after / closed.seconds) / (before / last.seconds));
             let most = SLOPE_MAX * concurrency.abs();
             let throughput = throughput.clamp(-most, most);
             // One over the variance of the logarithm of a quotient of two Poisson counts.
             let weight = before * after / (before + after);
-            (concurrency.is_finite() && throughput.is_finite()).then_some((
-                concurrency,
-                throughput,
-                weight,
-            ))
+            throughput
+                .is_finite()
+                .then_some((concurrency, throughput, weight))
         });
         match compared {
             Some((concurrency, throughput, weight)) => {
@@ -592,3 +596,6 @@ impl LimiterControl {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

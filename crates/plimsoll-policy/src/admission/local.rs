@@ -118,7 +118,7 @@ impl AdmissionLocal {
         }
         let budget = self.shared.budget();
         let share = self.budget_share(request.class);
-        let full = self.shared.waiting() >= self.requests_max;
+        let full = self.shared.waiting() >= self.places(request.class);
         if full || wait > budget * share {
             let reason = if full {
                 RefusalReason::QueueFull
@@ -129,18 +129,22 @@ impl AdmissionLocal {
                 reason,
                 retry_after: seconds((wait - budget).max(0.0)),
             };
-            // Nobody gives way to a tenant that is further over its share than itself.
+            let below = self.lowest_below(request.class).filter(|_| full);
+            let class = below.unwrap_or(request.class);
+            // Within a class nobody gives way to a tenant that is further over its share than itself.
             let own = self.over(request.class, request.tenant, request.weight);
-            let place = self.furthest_over(request.class).filter(|place| {
-                let queues = self.classes.get(request.class.index());
-                queues
-                    .and_then(|queues| queues.get(*place))
-                    .is_some_and(|queue| {
-                        queue.tenant == request.tenant
-                            || self.over(request.class, queue.tenant, queue.weight) > own
-                    })
+            let place = self.furthest_over(class).filter(|place| {
+                let queue = self
+                    .classes
+                    .get(class.index())
+                    .and_then(|it| it.get(*place));
+                queue.is_some_and(|queue| {
+                    class != request.class
+                        || queue.tenant == request.tenant
+                        || self.over(class, queue.tenant, queue.weight) > own
+                })
             });
-            let dropped = place.and_then(|place| self.drop_oldest(request.class, place));
+            let dropped = place.and_then(|place| self.drop_oldest(class, place));
             let Some(dropped) = dropped else {
                 return Admitted::Refuse(refusal);
             };
@@ -263,6 +267,24 @@ impl AdmissionLocal {
             return 1.0;
         }
         BUDGET_SHARE.get(class.index()).copied().unwrap_or(1.0)
+    }
+
+    /// How many may wait before the queue is full for a class. What waits on other threads can't be dropped from
+    /// here: the places between two classes' bounds are there for the higher one.
+    fn places(&self, class: Class) -> u32 {
+        let share = BUDGET_SHARE.get(class.index()).copied().unwrap_or(1.0);
+        let places = (f64::from(self.requests_max) * share) as u32;
+        places.max(self.requests_max.min(1))
+    }
+
+    /// The lowest class below this one of which a request waits here.
+    fn lowest_below(&self, class: Class) -> Option<Class> {
+        let below = Class::ALL.into_iter().skip(class.index() + 1);
+        below.rev().find(|class| {
+            self.classes
+                .get(class.index())
+                .is_some_and(|it| !it.is_empty())
+        })
     }
 
     fn count_would_refuse(&self, request: &Arriving) {
@@ -416,14 +438,14 @@ impl AdmissionLocal {
         let Some(queue) = queues.get(place) else {
             return;
         };
-        let (tenant, weight, empty) = (queue.tenant, queue.weight, queue.waiting.is_empty());
+        let (tenant, empty) = (queue.tenant, queue.waiting.is_empty());
         if empty {
             let queue = queues.swap_remove(place);
             if self.spare.len() < SPARE_MAX {
                 self.spare.push(queue.waiting);
             }
         }
-        self.shared.leave_queue(class, tenant, weight);
+        self.shared.leave_queue(class, tenant);
     }
 
     fn drop_too_old(&mut self, now: Instant, events: &mut Vec<QueueEvent>) {
@@ -434,7 +456,7 @@ impl AdmissionLocal {
                 let late = queue
                     .waiting
                     .front()
-                    .is_some_and(|head| now - head.since > age_max || now >= head.by);
+                    .is_some_and(|head| now - head.since >= age_max || now >= head.by);
                 if !late {
                     place += 1;
                     continue;
@@ -502,19 +524,13 @@ impl AdmissionLocal {
 
     /// The thread whose head goes next; this one where it makes little difference.
     fn next_thread(&self) -> Option<usize> {
-        let mut best: Option<(usize, (u64, u64))> = None;
-        for thread in 0..self.shared.threads() {
-            if let Some(head) = self.shared.head(thread)
-                && best.is_none_or(|(_, best)| head < best)
-            {
-                best = Some((thread, head));
-            }
-        }
-        // The order of heads is strict and the same for all; only then an own one that is nearly as good is
-        // preferred. A tolerance inside the search is no order: two threads would wake each other for ever.
-        let (thread, head) = best?;
+        let heads = (0..self.shared.threads())
+            .filter_map(|thread| self.shared.head(thread).map(|head| (head, thread)));
+        // The first of all, in an order without tolerance. That one then finds nobody before itself: an order with
+        // tolerance is no order, and three threads may each find that the next one goes first.
+        let (first, thread) = heads.min()?;
         match self.shared.head(self.thread) {
-            Some(own) if !goes_before(head, own) => Some(self.thread),
+            Some(own) if !goes_before(first, own) => Some(self.thread),
             _ => Some(thread),
         }
     }

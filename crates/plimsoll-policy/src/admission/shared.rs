@@ -9,7 +9,7 @@ use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::Seq
 
 /// Tenants are told apart by this many buckets of a keyed hash, in each class: two that share one share their
 /// place in the order, for as long as both wait.
-const BUCKETS: usize = 256;
+const BUCKETS: usize = if cfg!(loom) { 2 } else { 256 };
 /// One request's cost at weight 1, in the fixed point of the tags.
 pub(super) const COST: f32 = 1_024.0;
 /// The step of the quantile estimates.
@@ -32,7 +32,9 @@ impl AtomicF64 {
 /// Where a tenant stands in the order of its class.
 #[derive(Debug, Default)]
 struct Bucket {
-    queued: AtomicU32,
+    /// The weight that was added to the class's sum above, how many wait below: 32 bits each. In one word, so that
+    /// what is taken off the sum is what was added, whoever of the bucket leaves last and whatever its weight.
+    queued: AtomicU64,
     /// The tag at which what it was served ends.
     finish: AtomicU64,
 }
@@ -105,7 +107,8 @@ pub struct AdmissionShared {
     /// How many wait, over all threads and classes.
     waiting: AtomicU32,
     queued: [AtomicU32; Class::ALL.len()],
-    /// The sum of the weights of tenants that wait, in thousandths.
+    /// The sum of the weights of tenants that wait, in thousandths. Below zero (it wraps) only for as long as a
+    /// thread has counted that one waits and has not yet added its weight.
     weights: [AtomicU32; Class::ALL.len()],
     virtual_time: [AtomicU64; Class::ALL.len()],
     buckets: [Box<[Bucket]>; Class::ALL.len()],
@@ -277,7 +280,7 @@ impl AdmissionShared {
     /// How many of a tenant wait, over all threads.
     pub(super) fn queued_by(&self, class: Class, tenant: u64) -> u32 {
         self.bucket(class, tenant)
-            .map_or(0, |it| it.queued.load(Relaxed))
+            .map_or(0, |it| it.queued.load(Relaxed) as u32)
     }
 
     /// The sum of the weights of the tenants of a class that wait; with `joining` among them.
@@ -285,7 +288,7 @@ impl AdmissionShared {
         let sum = self
             .weights
             .get(class.index())
-            .map_or(0, |it| it.load(Relaxed));
+            .map_or(0, |it| it.load(Relaxed).cast_signed().max(0));
         let joining = if self.queued_by(class, tenant) == 0 {
             weight
         } else {
@@ -304,7 +307,7 @@ impl AdmissionShared {
     pub(super) fn enter_queue(&self, class: Class, tenant: u64, weight: f32) {
         let index = class.index();
         if let Some(bucket) = self.bucket(class, tenant)
-            && bucket.queued.fetch_add(1, Relaxed) == 0
+            && bucket.enter(thousandths(weight))
         {
             let now = self
                 .virtual_time
@@ -323,16 +326,13 @@ impl AdmissionShared {
     }
 
     /// It no longer waits.
-    pub(super) fn leave_queue(&self, class: Class, tenant: u64, weight: f32) {
+    pub(super) fn leave_queue(&self, class: Class, tenant: u64) {
         let index = class.index();
         if let Some(bucket) = self.bucket(class, tenant)
-            && bucket.queued.fetch_sub(1, Relaxed) == 1
+            && let Some(weight) = bucket.leave()
             && let Some(sum) = self.weights.get(index)
         {
-            // Tenants of one bucket may differ in weight: the sum never goes below zero.
-            let _always = sum.fetch_update(Relaxed, Relaxed, |sum| {
-                Some(sum.saturating_sub(thousandths(weight)))
-            });
+            sum.fetch_sub(weight, Relaxed);
         }
         if let Some(queued) = self.queued.get(index) {
             queued.fetch_sub(1, Relaxed);
@@ -530,6 +530,33 @@ impl AdmissionShared {
             sum.answer_seconds += counters.answers.load(Relaxed) as f64 / 1e9;
         }
         sum
+    }
+}
+
+impl Bucket {
+    /// One more waits. Says whether it is the first: `weight` is then to be added to the class's sum.
+    fn enter(&self, weight: u32) -> bool {
+        let before = self.queued.fetch_update(Relaxed, Relaxed, |word| {
+            let first = u64::from(weight) << 32 | 1;
+            Some(if word as u32 == 0 { first } else { word + 1 })
+        });
+        before.is_ok_and(|word| word as u32 == 0)
+    }
+
+    /// One less waits. After the last one: the weight that is to be taken off the class's sum.
+    fn leave(&self) -> Option<u32> {
+        let before = self
+            .queued
+            .fetch_update(Relaxed, Relaxed, |word| match word as u32 {
+                0 => None,
+                1 => Some(0),
+                _ => Some(word - 1),
+            });
+        never!(before.is_err());
+        before
+            .ok()
+            .filter(|&word| word as u32 == 1)
+            .map(|word| (word >> 32) as u32)
     }
 }
 

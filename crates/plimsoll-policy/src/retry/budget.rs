@@ -7,9 +7,9 @@
 //! `floor_per_second` x time, and [`RetryGrant::burst`] together, to a millionth of a token per request; the word is
 //! never below zero; after a tick it holds at most what ten seconds grant.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use plimsoll_core::{Instant, Ratio};
+
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// One token, in the units of the word.
 const TOKEN: u64 = 1_000_000;
