@@ -10,7 +10,7 @@ use plimsoll_core::Class;
 use rand_core::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use crate::catalogue::{FLOOD_TENANT, SERVICES, TENANTS};
+use crate::catalogue::SERVICES;
 use crate::plan::{CRITICAL_LOAD, STANDARD_SHARE};
 
 /// One request that is due.
@@ -23,7 +23,8 @@ pub(crate) struct Arrival {
     /// Index into [`SERVICES`].
     pub(crate) service: usize,
     pub(crate) class: Class,
-    pub(crate) tenant: &'static str,
+    /// Whether the client that floods sends it.
+    pub(crate) flood: bool,
 }
 
 /// The rates at which requests come, per second.
@@ -32,18 +33,19 @@ pub(crate) struct Rates {
     pub(crate) critical: f64,
     /// Standard and sheddable.
     pub(crate) other: f64,
-    /// Standard requests of one tenant on top.
+    /// Standard requests of one client on top.
     pub(crate) flood: f64,
 }
 
 impl Rates {
-    /// The rates at `load` times `capacity`.
-    pub(crate) fn at_load(load: f64, capacity: f64) -> Self {
+    /// The rates at `load` times `capacity`,
+    /// and one client's `flood` on top.
+    pub(crate) fn at_load(load: f64, flood: f64, capacity: f64) -> Self {
         let critical = f64::min(load, CRITICAL_LOAD);
         Self {
             critical: critical * capacity,
             other: (load - critical) * capacity,
-            flood: 0.0,
+            flood: flood * capacity,
         }
     }
 
@@ -112,18 +114,12 @@ impl Arrivals {
         } else {
             Class::Sheddable
         };
-        let place = (self.rng.next_u64() % TENANTS.len() as u64) as usize;
-        let tenant = if flood {
-            FLOOD_TENANT
-        } else {
-            TENANTS.get(place).copied().unwrap_or(FLOOD_TENANT)
-        };
         Arrival {
             at,
             number,
             service,
             class,
-            tenant,
+            flood,
         }
     }
 
@@ -201,9 +197,9 @@ mod tests {
 
     #[test]
     fn a_changed_rate_counts_from_its_moment_on() {
-        let mut arrivals = Arrivals::new(1, Rates::at_load(0.6, 400.0));
+        let mut arrivals = Arrivals::new(1, Rates::at_load(0.6, 0.0, 400.0));
         while arrivals.next_before(Duration::from_secs(1)).is_some() {}
-        arrivals.on_rates(Duration::from_secs(1), Rates::at_load(10.0, 400.0));
+        arrivals.on_rates(Duration::from_secs(1), Rates::at_load(10.0, 0.0, 400.0));
         let mut count = 0;
         while let Some(arrival) = arrivals.next_before(Duration::from_secs(2)) {
             assert!(arrival.at >= Duration::from_secs(1));
@@ -213,13 +209,28 @@ mod tests {
     }
 
     #[test]
+    fn a_flood_comes_on_top_and_is_marked() {
+        let mut arrivals = Arrivals::new(1, Rates::at_load(0.6, 5.0, 400.0));
+        let all: Vec<Arrival> =
+            std::iter::from_fn(|| arrivals.next_before(Duration::from_secs(10))).collect();
+        let flood = all.iter().filter(|arrival| arrival.flood);
+        near(flood.clone().count() as f64 / 10.0, 2_000.0, 0.03);
+        assert!(
+            flood
+                .clone()
+                .all(|arrival| arrival.class == Class::Standard)
+        );
+        near((all.len() - flood.count()) as f64 / 10.0, 240.0, 0.1);
+    }
+
+    #[test]
     fn no_rate_means_no_request() {
         let mut arrivals = Arrivals::new(1, Rates::default());
         assert_eq!(arrivals.next_before(Duration::from_secs(1_000)), None);
     }
 
     fn take(seed: u64, rate: f64) -> Vec<Arrival> {
-        let mut arrivals = Arrivals::new(seed, Rates::at_load(rate / 400.0, 400.0));
+        let mut arrivals = Arrivals::new(seed, Rates::at_load(rate / 400.0, 0.0, 400.0));
         std::iter::from_fn(|| arrivals.next_before(Duration::from_secs(10))).collect()
     }
 

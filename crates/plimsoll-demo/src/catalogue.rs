@@ -4,6 +4,7 @@
 //! Invariant: a service's share of the load equals its share of the capacity, so that no service is the
 //! bottleneck before the others, and "10x" is ten times for each.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use plimsoll_core::Class;
@@ -109,10 +110,21 @@ pub(crate) fn capacity() -> f64 {
     SERVICES.iter().map(ServiceModel::capacity).sum()
 }
 
-/// The tenants that send, in equal shares.
-pub(crate) const TENANTS: [&str; 4] = ["acme", "borealis", "cumulus", "dunlin"];
-/// The tenant that floods when a person asks for it.
-pub(crate) const FLOOD_TENANT: &str = "flood";
+/// How much longer everything takes while the shop is weak. An answer is then still possible in time: what is
+/// lost is capacity, and ordinary load is more than what is left.
+pub(crate) const WEAK_FACTOR: f64 = 2.5;
+/// How much longer a slow endpoint takes.
+pub(crate) const SLOW_ENDPOINT_FACTOR: f64 = 10.0;
+
+/// Addresses that clients send from, in equal shares: proxies that keep fairness keep it between these.
+pub(crate) const CLIENTS: [Ipv4Addr; 4] = [
+    Ipv4Addr::new(127, 0, 1, 1),
+    Ipv4Addr::new(127, 0, 1, 2),
+    Ipv4Addr::new(127, 0, 1, 3),
+    Ipv4Addr::new(127, 0, 1, 4),
+];
+/// The address of the client that floods.
+pub(crate) const FLOOD_CLIENT: Ipv4Addr = Ipv4Addr::new(127, 0, 2, 1);
 
 /// The service and class that a request's path names, and the number at its end.
 pub(crate) fn parse_path(path: &str) -> Option<(usize, Class, u64)> {

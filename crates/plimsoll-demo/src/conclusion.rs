@@ -12,6 +12,9 @@ use crate::table::{self, NEXT, Style};
 const LAG_MAX: f64 = 0.050;
 /// Less of what was due than this was sent.
 const SENT_MIN: f64 = 0.98;
+/// On an ordinary day the left arm loses nothing that it can carry; more than this, and the machine had no time
+/// for it.
+const CALM_BAD_MAX: f64 = 0.05;
 
 /// The kinds of phases and how long each lasted.
 pub(crate) fn phases(plan: &Plan, done: &LoadDone, ascii: bool) -> Vec<PhaseReport> {
@@ -34,6 +37,14 @@ pub(crate) fn void(report: &Report, done: &LoadDone) -> Vec<String> {
                 phase.title,
                 table::duration(Some(phase.lag_p99)),
                 table::duration(Some(LAG_MAX)),
+            ));
+        }
+        let bad = without.bad_share();
+        if phase.kind == PhaseKind::Calm && bad > CALM_BAD_MAX && !report.interactive {
+            void.push(format!(
+                "{}: {:.1}% bad without any trouble: the machine is too busy.",
+                phase.title,
+                bad * 100.0
             ));
         }
         let due = done.due.get(index).copied().unwrap_or(0) as f64;
@@ -66,10 +77,10 @@ mod tests {
     use crate::report::{ArmFigures, PhaseFigures};
 
     #[track_caller]
-    fn check(lag_p99: f64, due: u64, offered: u64, expected: &[&str]) {
+    fn check(lag_p99: f64, due: u64, offered: u64, good: u64, expected: &[&str]) {
         let figures = PhaseFigures {
             offered,
-            good: offered,
+            good,
             ..PhaseFigures::default()
         };
         let arm = ArmFigures {
@@ -95,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_generator_on_time_is_believed() {
-        check(0.003, 1_000, 1_000, &[]);
+        check(0.003, 1_000, 1_000, 960, &[]);
     }
 
     #[test]
@@ -104,13 +115,26 @@ mod tests {
             0.080,
             1_000,
             1_000,
+            1_000,
             &["calm: the generator sent up to 80ms late (P99); more than 50ms can't be believed."],
         );
         check(
             0.003,
             1_000,
             900,
+            900,
             &["calm: only 90.0% of the load could be sent."],
+        );
+    }
+
+    #[test]
+    fn an_ordinary_day_that_the_plain_arm_lost_voids_the_figures() {
+        check(
+            0.003,
+            1_000,
+            1_000,
+            900,
+            &["calm: 10.0% bad without any trouble: the machine is too busy."],
         );
     }
 }

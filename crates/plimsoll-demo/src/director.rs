@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use plimsoll_measure::Snapshot;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -15,10 +14,12 @@ use crate::child::{Child, explain};
 use crate::clock::Clock;
 use crate::conclusion;
 use crate::cpu::CpuMeter;
-use crate::insight::{self, Insight};
+use crate::insight::{self, Answer, Insight};
 use crate::interrupt::Interrupt;
 use crate::limits;
-use crate::message::{LoadDone, LoadLive, LoadNews, LoadOrder, LoadSetup, ShopNews, ShopOrder};
+use crate::message::{
+    Fault, LoadDone, LoadLive, LoadNews, LoadOrder, LoadSetup, ShopNews, ShopOrder,
+};
 use crate::options::DemoOptions;
 use crate::plain::Plain;
 use crate::plan::{PhaseKind, Plan};
@@ -61,7 +62,7 @@ pub(crate) enum Event {
     Shop(usize, ShopNews),
     Load(LoadNews),
     Key(Key),
-    Insight(Box<Snapshot>),
+    Insight(Box<Answer>),
 }
 
 async fn direct(options: &DemoOptions) -> Result<u8, String> {
@@ -104,8 +105,10 @@ struct Director<'a> {
     factor: f64,
     flood: bool,
     slow: bool,
-    /// The endpoint that is down, of the service at this place.
-    crashed: Option<(usize, usize)>,
+    weak: bool,
+    /// The endpoint with a fault, as its service's place and its own, and the fault.
+    fault: Option<(usize, usize, Fault)>,
+    protections: bool,
     // Last: what is written into it must have ended.
     folder: tempfile::TempDir,
 }
@@ -157,7 +160,9 @@ impl<'a> Director<'a> {
             factor: 1.0,
             flood: false,
             slow: false,
-            crashed: None,
+            weak: false,
+            fault: None,
+            protections: false,
             folder,
         })
     }
@@ -302,11 +307,12 @@ impl<'a> Director<'a> {
             Event::Load(LoadNews::Failed { why }) => return Err(why),
             Event::Load(LoadNews::Ready | LoadNews::Done(_))
             | Event::Shop(_, ShopNews::Ready { .. }) => (),
-            Event::Insight(snapshot) => {
+            Event::Insight(answer) => {
                 if let Some(began) = self.began {
                     let at = self.clock.now().saturating_sub(began).as_secs_f64();
-                    self.insight.on_snapshot(at, &snapshot);
+                    self.insight.on_snapshot(at, &answer.snapshot);
                 }
+                self.insight.guards = answer.guards;
             }
             Event::Key(Key::Interrupt) => return Ok(false),
             Event::Key(Key::End) if self.phase.is_none() => return Ok(false),
@@ -328,7 +334,17 @@ impl<'a> Director<'a> {
             self.plain.on_phase(phase);
         }
         self.set_slow(kind == PhaseKind::SlowDependency);
-        self.set_crashed((kind == PhaseKind::CrashedEndpoint).then_some((0, 1)));
+        self.set_weak(kind == PhaseKind::LessCapacity);
+        self.set_fault(kind.endpoint_fault());
+    }
+
+    fn set_weak(&mut self, on: bool) {
+        if self.weak != on {
+            self.weak = on;
+            self.arms
+                .iter_mut()
+                .for_each(|arm| arm.tell(&ShopOrder::Weak { on }));
+        }
     }
 
     fn set_slow(&mut self, on: bool) {
@@ -340,27 +356,35 @@ impl<'a> Director<'a> {
         }
     }
 
-    /// At most one endpoint is down at a time.
-    fn set_crashed(&mut self, place: Option<(usize, usize)>) {
-        if self.crashed == place {
+    /// At most one endpoint has a fault at a time.
+    fn set_fault(&mut self, fault: Option<(usize, usize, Fault)>) {
+        if self.fault == fault {
             return;
         }
-        let before = std::mem::replace(&mut self.crashed, place);
+        let before = std::mem::replace(&mut self.fault, fault);
         for arm in &mut self.arms {
-            if let Some((service, endpoint)) = before {
-                arm.tell(&ShopOrder::Restart { service, endpoint });
+            if let Some((service, endpoint, _)) = before {
+                arm.tell(&ShopOrder::Endpoint {
+                    service,
+                    endpoint,
+                    fault: None,
+                });
             }
-            if let Some((service, endpoint)) = place {
-                arm.tell(&ShopOrder::Crash { service, endpoint });
+            if let Some((service, endpoint, fault)) = fault {
+                arm.tell(&ShopOrder::Endpoint {
+                    service,
+                    endpoint,
+                    fault: Some(fault),
+                });
             }
         }
     }
 
     fn on_live(&mut self, live: &LoadLive) {
         let cpu = self.cpu.share_at(self.clock.now(), &self.processes());
-        let crashed = self
-            .crashed
-            .map(|(service, endpoint)| self.endpoint_name(service, endpoint));
+        let fault = self
+            .fault
+            .map(|(service, endpoint, fault)| (self.endpoint_name(service, endpoint), fault));
         if let Some(screen) = &mut self.screen {
             let [without, with] = &self.arms;
             screen.draw(&Seen {
@@ -375,7 +399,9 @@ impl<'a> Director<'a> {
                 interactive: self.interactive,
                 flood: self.flood,
                 slow: self.slow,
-                crashed,
+                weak: self.weak,
+                fault,
+                guards: self.protections.then_some(&self.insight.guards),
             });
         } else if !self.options.json {
             self.plain.on_live(live);
@@ -389,12 +415,15 @@ impl<'a> Director<'a> {
             }
             return;
         }
+        if key == Key::Protections {
+            self.protections = !self.protections;
+            return;
+        }
         self.interactive = true;
         match key {
-            Key::Kill => self.set_crashed(if self.crashed.is_some() {
-                None
-            } else {
-                Some((0, 1))
+            Key::Kill => self.set_fault(match self.fault {
+                Some(_) => None,
+                None => PhaseKind::CrashedEndpoint.endpoint_fault(),
             }),
             Key::Slow => self.set_slow(!self.slow),
             Key::Flood => {
@@ -403,7 +432,7 @@ impl<'a> Director<'a> {
             }
             Key::More => self.set_factor(self.factor * 1.5),
             Key::Less => self.set_factor(self.factor / 1.5),
-            Key::End | Key::Interrupt => (),
+            Key::Protections | Key::End | Key::Interrupt => (),
         }
     }
 
@@ -501,8 +530,8 @@ async fn watch(console: SocketAddr, events: UnboundedSender<Event>) {
     let mut tick = tokio::time::interval(insight::INTERVAL);
     loop {
         tick.tick().await;
-        if let Some(snapshot) = insight::ask(console).await
-            && events.send(Event::Insight(Box::new(snapshot))).is_err()
+        if let Some(answer) = insight::ask(console).await
+            && events.send(Event::Insight(Box::new(answer))).is_err()
         {
             return;
         }

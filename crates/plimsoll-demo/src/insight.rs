@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use plimsoll_core::Timestamp;
 use plimsoll_measure::Snapshot;
+use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -18,7 +19,68 @@ pub(crate) const INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) struct Insight {
     /// In order of time.
     pub(crate) events: Vec<Event>,
+    /// How the protections of its services stand now.
+    pub(crate) guards: Vec<Guard>,
     seen: Option<Timestamp>,
+}
+
+/// What the right arm says about itself.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Answer {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) guards: Vec<Guard>,
+}
+
+/// The protections of one service at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Guard {
+    pub(crate) service: String,
+    /// `None` = there is none, or it is not said.
+    pub(crate) limit: Option<u32>,
+    pub(crate) in_flight: Option<u64>,
+    /// Requests that wait, over all classes.
+    pub(crate) queued: u64,
+}
+
+/// Of the answer, what [`Guard`] is made from. Read on its own, so that a Plimsoll that says less is still understood.
+#[derive(Deserialize)]
+struct Guards {
+    services: Vec<GuardedService>,
+}
+
+#[derive(Deserialize)]
+struct GuardedService {
+    name: String,
+    protection: Option<Protection>,
+}
+
+#[derive(Deserialize)]
+struct Protection {
+    limit: Option<u32>,
+    in_flight: Option<u64>,
+    #[serde(default)]
+    classes: Vec<ClassQueue>,
+}
+
+#[derive(Deserialize)]
+struct ClassQueue {
+    #[serde(default)]
+    queued: u64,
+}
+
+fn guards(body: &str) -> Vec<Guard> {
+    let guards: Option<Guards> = serde_json::from_str(body).ok();
+    let services = guards.map(|guards| guards.services).unwrap_or_default();
+    let guard = |service: GuardedService| {
+        let protection = service.protection?;
+        Some(Guard {
+            service: service.name,
+            limit: protection.limit,
+            in_flight: protection.in_flight,
+            queued: protection.classes.iter().map(|class| class.queued).sum(),
+        })
+    };
+    services.into_iter().filter_map(guard).collect()
 }
 
 impl Insight {
@@ -61,10 +123,13 @@ fn shorten(text: &str) -> String {
 }
 
 /// Asks the console at `address`; `None` where it does not answer, which is no reason to stop.
-pub(crate) async fn ask(address: SocketAddr) -> Option<Snapshot> {
+pub(crate) async fn ask(address: SocketAddr) -> Option<Answer> {
     let answer = tokio::time::timeout(INTERVAL, read(address)).await.ok()??;
     let body = answer.split_once("\r\n\r\n").map(|(_, body)| body)?;
-    serde_json::from_str(body).ok()
+    Some(Answer {
+        snapshot: serde_json::from_str(body).ok()?,
+        guards: guards(body),
+    })
 }
 
 async fn read(address: SocketAddr) -> Option<String> {
@@ -97,6 +162,21 @@ mod tests {
             panic!("{:?}", insight.events)
         };
         assert_eq!((event.at, event.what.as_str()), (8.0, "endpoint out"));
+    }
+
+    #[test]
+    fn protections_are_read_where_the_answer_has_them() {
+        let body = r#"{ "services": [ { "name": "a" }, { "name": "b", "protection": null },
+            { "name": "c", "protection": { "limit": 12, "in_flight": 11,
+                "classes": [{ "class": "critical", "queued": 1 }, { "queued": 2 }] } } ] }"#;
+        let guard = Guard {
+            service: "c".to_owned(),
+            limit: Some(12),
+            in_flight: Some(11),
+            queued: 3,
+        };
+        assert_eq!(guards(body), [guard]);
+        assert_eq!(guards("{}"), []);
     }
 
     #[test]

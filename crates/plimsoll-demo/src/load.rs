@@ -6,21 +6,21 @@
 mod connection;
 mod tally;
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, StatusCode};
+use http::{Request, StatusCode};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::MissedTickBehavior;
 
 use crate::arrivals::{Arrival, Arrivals, Rates};
-use crate::catalogue::{self, SERVICES};
+use crate::catalogue::{self, CLIENTS, FLOOD_CLIENT, SERVICES};
 use crate::clock::Clock;
 use crate::message::{LoadNews, LoadOrder, LoadSetup, orders, tell};
-use crate::plan::{PATIENCE, PhaseKind};
+use crate::plan::{FLOOD_LOAD, PATIENCE, PhaseKind};
 use connection::Connections;
-pub(crate) use connection::TENANT_HEADER;
 use tally::{End, Request as Counted, Tally};
 
 /// How often the director is told what clients see.
@@ -31,8 +31,6 @@ const BATCH_INTERVAL: Duration = Duration::from_millis(1);
 const BATCH_INTERVAL_BUSY: Duration = Duration::from_millis(2);
 /// Requests per second.
 const BUSY_RATE: f64 = 1_000.0;
-/// A flood is one tenant that sends this many times the shop's capacity.
-const FLOOD_LOAD: f64 = 3.0;
 /// How long the proxies have to accept the generator's connections.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 
@@ -43,15 +41,16 @@ pub(crate) async fn run() -> Result<(), String> {
     let setup: LoadSetup =
         serde_json::from_value(first).map_err(|error| format!("reading the plan: {error}"))?;
     let [without, with] = setup.arms;
-    let arms = [Connections::start(without), Connections::start(with)];
+    let arms = [ArmClients::start(without), ArmClients::start(with)];
     for (arm, address) in arms.iter().zip(setup.arms) {
-        if tokio::time::timeout(CONNECT_TIME_MAX, arm.ready())
-            .await
-            .is_err()
-        {
+        let ready = async {
+            arm.ordinary.ready().await;
+            arm.flooding.ready().await;
+        };
+        if tokio::time::timeout(CONNECT_TIME_MAX, ready).await.is_err() {
             let why = format!(
-                "{address} did not take {} connections within {CONNECT_TIME_MAX:?}",
-                connection::COUNT
+                "{address} did not take {} connections from 127.0.1.1 and others within {CONNECT_TIME_MAX:?}",
+                connection::COUNT + connection::FLOOD_COUNT
             );
             tell(&LoadNews::Failed { why: why.clone() });
             return Err(why);
@@ -61,9 +60,24 @@ pub(crate) async fn run() -> Result<(), String> {
     Ok(())
 }
 
+/// All that sends to one arm.
+struct ArmClients {
+    ordinary: Connections,
+    flooding: Connections,
+}
+
+impl ArmClients {
+    fn start(address: SocketAddr) -> Self {
+        Self {
+            ordinary: Connections::start(address, &CLIENTS, connection::COUNT),
+            flooding: Connections::start(address, &[FLOOD_CLIENT], connection::FLOOD_COUNT),
+        }
+    }
+}
+
 struct Generator {
     setup: LoadSetup,
-    arms: [Connections; 2],
+    arms: [ArmClients; 2],
     tally: Arc<Mutex<Tally>>,
     clock: Clock,
     arrivals: Arrivals,
@@ -76,9 +90,9 @@ struct Generator {
 }
 
 impl Generator {
-    fn new(setup: LoadSetup, arms: [Connections; 2]) -> Self {
+    fn new(setup: LoadSetup, arms: [ArmClients; 2]) -> Self {
         let calm = setup.plan.phases.first().map_or(0.0, |phase| phase.load);
-        let arrivals = Arrivals::new(setup.seed, Rates::at_load(calm, catalogue::capacity()));
+        let arrivals = Arrivals::new(setup.seed, Rates::at_load(calm, 0.0, catalogue::capacity()));
         let prefixes = SERVICES
             .iter()
             .map(|model| plimsoll_core::Class::ALL.map(|class| model.prefix(class)))
@@ -176,21 +190,10 @@ impl Generator {
 
     fn rates(&self) -> Rates {
         let capacity = catalogue::capacity();
-        let load = self
-            .setup
-            .plan
-            .phases
-            .get(self.phase.unwrap_or(0))
-            .map_or(0.0, |phase| phase.load);
-        let flood = if self.flood {
-            FLOOD_LOAD * capacity
-        } else {
-            0.0
-        };
-        Rates {
-            flood,
-            ..Rates::at_load(load * self.factor, capacity)
-        }
+        let phase = self.setup.plan.phases.get(self.phase.unwrap_or(0));
+        let (load, planned) = phase.map_or((0.0, 0.0), |phase| (phase.load, phase.flood));
+        let by_hand = if self.flood { FLOOD_LOAD } else { 0.0 };
+        Rates::at_load(load * self.factor, planned.max(by_hand), capacity)
     }
 
     fn send_due(&mut self, until: Duration) {
@@ -200,8 +203,12 @@ impl Generator {
             sent = true;
         }
         if sent {
-            // The whole batch went to one connection of each arm, in one write; the next goes to another.
-            self.arms.iter_mut().for_each(Connections::turn);
+            // The whole batch went to one connection of each arm (and to one of the client that floods), in one
+            // write; the next goes to another.
+            for arm in &mut self.arms {
+                arm.ordinary.turn();
+                arm.flooding.turn();
+            }
         }
     }
 
@@ -210,7 +217,7 @@ impl Generator {
     fn send(&mut self, arrival: &Arrival, gives_up: Duration) {
         let lag = self.clock.now().saturating_sub(arrival.at);
         let phase = self.kind();
-        self.lock().on_due(phase, arrival.class, lag);
+        self.lock().on_due(phase, arrival.class, arrival.flood, lag);
         let Some(prefix) = self
             .prefixes
             .get(arrival.service)
@@ -219,15 +226,19 @@ impl Generator {
             return;
         };
         let path = Bytes::from(format!("{prefix}{}", arrival.number));
-        for (arm, connections) in self.arms.iter().enumerate() {
+        for (arm, clients) in self.arms.iter().enumerate() {
+            let connections = if arrival.flood {
+                &clients.flooding
+            } else {
+                &clients.ordinary
+            };
             let counted = Counted {
                 arm,
                 phase,
                 class: arrival.class,
+                flood: arrival.flood,
             };
-            let Some(request) =
-                connections.request(path.clone(), HeaderValue::from_static(arrival.tenant))
-            else {
+            let Some(request) = connections.request(path.clone()) else {
                 continue;
             };
             self.lock().on_sent(counted);

@@ -16,12 +16,30 @@ use crate::report::ArmFigures;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "order", rename_all = "kebab-case")]
 pub(crate) enum ShopOrder {
-    /// Listener closed, connections reset, work lost.
-    Crash { service: usize, endpoint: usize },
-    /// It listens again.
-    Restart { service: usize, endpoint: usize },
+    /// What is wrong with an endpoint from now on; `None` = nothing.
+    Endpoint {
+        service: usize,
+        endpoint: usize,
+        fault: Option<Fault>,
+    },
     /// Recommendations are slow, or well again.
     Slow { on: bool },
+    /// Everything takes longer, or as long as ever.
+    Weak { on: bool },
+}
+
+/// What can be wrong with an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Fault {
+    /// Listener closed, connections reset, work lost.
+    Crashed,
+    /// It takes connections and requests, and answers none.
+    Frozen,
+    /// It takes ten times as long.
+    Slow,
+    /// It answers 500 at once.
+    Failing,
 }
 
 /// What a shop tells the director.
@@ -49,8 +67,8 @@ pub(crate) struct ShopState {
 pub(crate) struct ServiceState {
     /// Requests that wait for a slot.
     pub(crate) waiting: usize,
-    /// Whether each endpoint listens.
-    pub(crate) up: Vec<bool>,
+    /// What is wrong with each endpoint; `None` = nothing.
+    pub(crate) faults: Vec<Option<Fault>>,
 }
 
 /// The first line to the generator.
@@ -68,7 +86,7 @@ pub(crate) struct LoadSetup {
 pub(crate) enum LoadOrder {
     /// Multiplies what the plan says.
     Load { factor: f64 },
-    /// One tenant floods, or stops.
+    /// One client floods, or stops.
     Flood { on: bool },
     /// The rest of the plan is left out.
     End,
@@ -115,8 +133,8 @@ pub(crate) struct ArmLive {
     pub(crate) late: f64,
     /// 5xx, resets; per second.
     pub(crate) failed: f64,
-    /// Refused by the proxy; per second.
-    pub(crate) refused: f64,
+    /// Refused by the proxy; per second, by class.
+    pub(crate) refused: [f64; 3],
     /// Clients that gave up; per second.
     pub(crate) gave_up: f64,
     /// Seconds; `None` = nothing was answered.

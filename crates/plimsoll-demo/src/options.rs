@@ -65,6 +65,6 @@ pub enum Length {
     /// The whole of it: about 70 s.
     #[default]
     Full,
-    /// About 16 s, with a flash sale that a debug build can carry: for tests of the machinery.
+    /// About 45 s, with overloads that a debug build can carry: for tests.
     Short,
 }

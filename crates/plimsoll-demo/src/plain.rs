@@ -83,7 +83,8 @@ impl Plain {
 }
 
 fn arm(arm: &ArmLive) -> String {
-    let bad = arm.late + arm.failed + arm.refused + arm.gave_up;
+    let refused: f64 = arm.refused.iter().sum();
+    let bad = arm.late + arm.failed + refused + arm.gave_up;
     format!(
         "good {:>3}/s bad {:>5}/s P99 {:>5} waiting {:>5}",
         arm.good.iter().sum::<f64>().round(),

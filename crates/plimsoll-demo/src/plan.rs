@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue;
+use crate::message::Fault;
 use crate::options::Length;
 
 /// What a phase is about.
@@ -19,8 +20,18 @@ pub enum PhaseKind {
     Calm,
     /// Many times more than the shop carries.
     FlashSale,
+    /// One client sends several times what the shop carries, on top of an ordinary day.
+    Flood,
+    /// Everything takes longer, so that an ordinary day is more than the shop carries.
+    LessCapacity,
     /// Recommendations, which pages wait for, answer late.
     SlowDependency,
+    /// One endpoint of the catalogue takes requests and answers none.
+    FrozenEndpoint,
+    /// One endpoint of the catalogue takes ten times as long.
+    SlowEndpoint,
+    /// One endpoint of the catalogue fails all it is asked, at once.
+    FailingEndpoint,
     /// One endpoint of the catalogue is gone.
     CrashedEndpoint,
     /// Everything is repaired; what waits is worked off.
@@ -29,10 +40,15 @@ pub enum PhaseKind {
 
 impl PhaseKind {
     /// All kinds, in the order of tables; [`PhaseKind::index`] counts in this order.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 10] = [
         Self::Calm,
         Self::FlashSale,
+        Self::Flood,
+        Self::LessCapacity,
         Self::SlowDependency,
+        Self::FrozenEndpoint,
+        Self::SlowEndpoint,
+        Self::FailingEndpoint,
         Self::CrashedEndpoint,
         Self::Recovery,
     ];
@@ -42,12 +58,29 @@ impl PhaseKind {
         self as usize
     }
 
+    /// The endpoint that has a fault, as its service's place and its own, and which fault. A different endpoint
+    /// each time: what a proxy remembers of one is not carried into the next phase.
+    pub(crate) const fn endpoint_fault(self) -> Option<(usize, usize, Fault)> {
+        match self {
+            Self::FrozenEndpoint => Some((0, 2, Fault::Frozen)),
+            Self::SlowEndpoint => Some((0, 3, Fault::Slow)),
+            Self::FailingEndpoint => Some((0, 0, Fault::Failing)),
+            Self::CrashedEndpoint => Some((0, 1, Fault::Crashed)),
+            _ => None,
+        }
+    }
+
     /// The words in tables.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Calm => "calm",
             Self::FlashSale => "flash sale",
+            Self::Flood => "one floods",
+            Self::LessCapacity => "capacity to 40%",
             Self::SlowDependency => "slow dependency",
+            Self::FrozenEndpoint => "frozen endpoint",
+            Self::SlowEndpoint => "slow endpoint",
+            Self::FailingEndpoint => "failing endpoint",
             Self::CrashedEndpoint => "crashed endpoint",
             Self::Recovery => "recovery",
         }
@@ -61,6 +94,8 @@ pub(crate) struct Phase {
     pub(crate) length: Duration,
     /// All classes together.
     pub(crate) load: f64,
+    /// What one client sends on top.
+    pub(crate) flood: f64,
 }
 
 impl Phase {
@@ -69,6 +104,7 @@ impl Phase {
         let times = if ascii { "x" } else { "×" };
         match self.kind {
             PhaseKind::FlashSale => format!("{} {}{times}", self.kind.name(), round(self.load)),
+            PhaseKind::Flood => format!("{} {}{times}", self.kind.name(), round(self.flood)),
             _ => self.kind.name().to_owned(),
         }
     }
@@ -88,6 +124,8 @@ pub(crate) const CRITICAL_LOAD: f64 = 0.3;
 pub(crate) const STANDARD_SHARE: f64 = 2.0 / 3.0;
 /// An ordinary day.
 const CALM_LOAD: f64 = 0.6;
+/// What one client sends that floods.
+pub(crate) const FLOOD_LOAD: f64 = 5.0;
 /// How long a client waits before it gives up and cancels.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 /// An answer later than this is not a good one: the latency objective of the demo.
@@ -100,31 +138,72 @@ pub(crate) const PERIOD: Duration = Duration::from_secs(3_600);
 impl Plan {
     /// The plan of `length`, with a flash sale of at most `load_max`.
     pub(crate) fn new(length: Length, load_max: f64) -> Self {
-        let (flash, seconds, warm_up) = match length {
-            Length::Full => (10.0, [8.0, 18.0, 6.0, 14.0, 6.0, 10.0, 2.0], 3.0),
-            // 1.5 times the capacity is an overload too, and within a debug build's reach.
-            Length::Short => (1.5, [1.5, 1.5, 2.5, 1.5, 4.0, 3.0, 0.5], 1.0),
+        use PhaseKind::{
+            Calm, CrashedEndpoint, FailingEndpoint, FlashSale, Flood, FrozenEndpoint, LessCapacity,
+            Recovery, SlowDependency, SlowEndpoint,
         };
-        let kinds = [
-            PhaseKind::Calm,
-            PhaseKind::FlashSale,
-            PhaseKind::Recovery,
-            PhaseKind::SlowDependency,
-            PhaseKind::Recovery,
-            PhaseKind::CrashedEndpoint,
-            PhaseKind::Recovery,
-        ];
+        // Recovery is long enough for what waits in the plain arm to be worked off or given up.
+        let phases = match length {
+            Length::Full => [
+                (Calm, 5.0),
+                (FlashSale, 10.0),
+                (Recovery, 3.0),
+                (Flood, 6.0),
+                (Recovery, 3.0),
+                (LessCapacity, 6.0),
+                (Recovery, 3.0),
+                (SlowDependency, 6.0),
+                (Recovery, 4.0),
+                (FrozenEndpoint, 5.0),
+                (Recovery, 2.0),
+                (SlowEndpoint, 4.0),
+                (Recovery, 1.5),
+                (FailingEndpoint, 4.0),
+                (Recovery, 0.5),
+                (CrashedEndpoint, 4.0),
+                (Recovery, 0.5),
+            ],
+            Length::Short => [
+                (Calm, 1.5),
+                (FlashSale, 4.0),
+                (Recovery, 1.5),
+                (Flood, 4.0),
+                (Recovery, 1.5),
+                (LessCapacity, 5.0),
+                (Recovery, 1.5),
+                (SlowDependency, 1.5),
+                (Recovery, 2.5),
+                (FrozenEndpoint, 4.0),
+                (Recovery, 2.0),
+                (SlowEndpoint, 3.0),
+                (Recovery, 1.0),
+                (FailingEndpoint, 3.0),
+                (Recovery, 0.5),
+                (CrashedEndpoint, 4.0),
+                (Recovery, 0.5),
+            ],
+        };
+        let (flash, flood, warm_up) = match length {
+            Length::Full => (10.0, FLOOD_LOAD, 3.0),
+            // Overloads too, and within a debug build's reach.
+            Length::Short => (2.0, 1.5, 1.0),
+        };
         let phase = |(kind, seconds)| Phase {
             kind,
             length: Duration::from_secs_f64(seconds),
-            load: if kind == PhaseKind::FlashSale {
+            load: if kind == FlashSale {
                 f64::min(flash, load_max)
             } else {
                 CALM_LOAD
             },
+            flood: if kind == Flood {
+                f64::min(flood, (load_max - CALM_LOAD).max(0.0))
+            } else {
+                0.0
+            },
         };
         Self {
-            phases: kinds.into_iter().zip(seconds).map(phase).collect(),
+            phases: phases.into_iter().map(phase).collect(),
             warm_up: Duration::from_secs_f64(warm_up),
         }
     }
@@ -159,9 +238,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_full_plan_is_a_minute_of_load_and_ten_times_the_capacity() {
+    fn the_full_plan_is_about_a_minute_of_load_and_ten_times_the_capacity() {
         let plan = Plan::new(Length::Full, 10.0);
-        assert_eq!(plan.length(), Duration::from_secs(64));
+        assert_eq!(plan.length(), Duration::from_secs_f64(67.5));
         assert_eq!(plan.phases[1].title(false), "flash sale 10×");
         assert!((Plan::pending_max(10.0) - 8_000.0).abs() < 10.0);
     }
@@ -171,5 +250,34 @@ mod tests {
         let plan = Plan::new(Length::Full, 4.25);
         assert_eq!(plan.phases[1].title(true), "flash sale 4.2x");
         assert_eq!(plan.phases[0].load, CALM_LOAD);
+    }
+
+    #[test]
+    fn every_trouble_comes_once_and_is_followed_by_recovery() {
+        for length in [Length::Full, Length::Short] {
+            let plan = Plan::new(length, 10.0);
+            for kind in PhaseKind::ALL {
+                let count = plan
+                    .phases
+                    .iter()
+                    .filter(|phase| phase.kind == kind)
+                    .count();
+                assert_eq!(
+                    count,
+                    if kind == PhaseKind::Recovery { 8 } else { 1 },
+                    "{kind:?}"
+                );
+            }
+            for pair in plan.phases.windows(2).skip(1) {
+                let recoveries = pair
+                    .iter()
+                    .filter(|phase| phase.kind == PhaseKind::Recovery);
+                assert_eq!(recoveries.count(), 1, "{pair:?}");
+            }
+            assert_eq!(
+                PhaseKind::ALL.map(PhaseKind::index),
+                std::array::from_fn(|n| n)
+            );
+        }
     }
 }

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use plimsoll_core::Class;
 
 use crate::catalogue::{SERVICES, ServiceModel};
-use crate::load::TENANT_HEADER;
 use crate::options::Against;
 
 /// What stands between clients and a shop.
@@ -182,8 +181,7 @@ fn plimsoll_config(plain: bool, state: &Path, addresses: Addresses, ports: &[Vec
         for class in Class::ALL {
             let _ = write!(
                 text,
-                "\n[[route]]\nname = \"{route}\"\npath = \"{prefix}*\"\nservice = \"{name}\"\nclass = \"{class}\"\n\
-                 tenant = {{ header = \"{TENANT_HEADER}\" }}\n",
+                "\n[[route]]\nname = \"{route}\"\npath = \"{prefix}*\"\nservice = \"{name}\"\nclass = \"{class}\"\n",
                 route = route_name(model, class),
                 prefix = model.prefix(class),
                 name = model.name,

@@ -81,7 +81,9 @@ pub struct PhaseFigures {
     pub refused: u64,
     /// Nothing within 2 s: the client left.
     pub gave_up: u64,
-    /// `offered` and `good` by class, in the order critical, standard, sheddable.
+    /// What the client that floods sent on top; in no other figure here.
+    pub flood: u64,
+    /// `offered`, `good` and `refused` by class, in the order critical, standard, sheddable.
     pub classes: [ClassFigures; 3],
     /// The median of all that was answered well or given up (which counts as 2 s).
     pub latency_p50: Option<f64>,
@@ -96,16 +98,31 @@ pub struct ClassFigures {
     pub offered: u64,
     /// Answered well within 250 ms.
     pub good: u64,
+    /// Refused by the proxy.
+    pub refused: u64,
+}
+
+impl ClassFigures {
+    /// The share that was not good; zero where nothing was offered.
+    pub fn bad_share(&self) -> f64 {
+        share(self.offered.saturating_sub(self.good), self.offered)
+    }
+
+    /// The share that was refused; zero where nothing was offered.
+    pub fn refused_share(&self) -> f64 {
+        share(self.refused, self.offered)
+    }
 }
 
 impl PhaseFigures {
     /// The share that was not good; zero where nothing was offered.
     pub fn bad_share(&self) -> f64 {
-        if self.offered == 0 {
-            0.0
-        } else {
-            self.offered.saturating_sub(self.good) as f64 / self.offered as f64
-        }
+        share(self.offered.saturating_sub(self.good), self.offered)
+    }
+
+    /// What the critical class saw.
+    pub fn critical(&self) -> ClassFigures {
+        self.classes.first().copied().unwrap_or_default()
     }
 
     /// Good answers per second.
@@ -150,6 +167,14 @@ impl Report {
             *with += b.budget_spent(phase.seconds);
         }
         spent
+    }
+}
+
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 {
+        0.0
+    } else {
+        part as f64 / whole as f64
     }
 }
 

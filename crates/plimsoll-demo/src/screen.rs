@@ -23,7 +23,8 @@ use crossterm::{execute, queue};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::director::Event;
-use crate::message::{LoadLive, ShopState};
+use crate::insight::Guard;
+use crate::message::{Fault, LoadLive, ShopState};
 use crate::plan::Plan;
 use canvas::{Canvas, Cell};
 use history::History;
@@ -35,6 +36,8 @@ pub(crate) enum Key {
     Kill,
     Slow,
     Flood,
+    /// Shows how the right arm's protections stand, or the endpoints again.
+    Protections,
     More,
     Less,
     /// Leaves the rest out, and shows the figures so far.
@@ -57,8 +60,11 @@ pub(crate) struct Seen<'a> {
     pub(crate) slow: bool,
     /// What the right arm did last.
     pub(crate) did: Option<&'a crate::report::Event>,
-    /// The endpoint that is down.
-    pub(crate) crashed: Option<String>,
+    pub(crate) weak: bool,
+    /// The endpoint that has a fault, and which.
+    pub(crate) fault: Option<(String, Fault)>,
+    /// The right arm's protections, if somebody asked to see them.
+    pub(crate) guards: Option<&'a Vec<Guard>>,
 }
 
 /// A terminal that is drawn on, until it is dropped.
@@ -188,6 +194,7 @@ fn key(pressed: KeyEvent) -> Option<Key> {
         KeyCode::Char('k') => Some(Key::Kill),
         KeyCode::Char('s') => Some(Key::Slow),
         KeyCode::Char('f') => Some(Key::Flood),
+        KeyCode::Char('p') => Some(Key::Protections),
         KeyCode::Char('+' | '=') => Some(Key::More),
         KeyCode::Char('-' | '_') => Some(Key::Less),
         KeyCode::Char('q') | KeyCode::Esc => Some(Key::End),

@@ -13,15 +13,16 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::catalogue::{
-    RECOMMENDATIONS, RECOMMENDATIONS_TIME, SERVICES, SLOW_TIME, parse_path, work,
+    RECOMMENDATIONS, RECOMMENDATIONS_TIME, SERVICES, SLOW_TIME, WEAK_FACTOR, parse_path, work,
 };
-use crate::message::{ServiceState, ShopNews, ShopOrder, ShopState, orders, tell};
-use endpoint::{Endpoint, EndpointOrder};
+use crate::message::{Fault, ServiceState, ShopNews, ShopOrder, ShopState, orders, tell};
+use endpoint::Endpoint;
 
 /// What all endpoints share.
 pub(crate) struct Shop {
     seed: u64,
     slow: AtomicBool,
+    weak: AtomicBool,
     arrived: AtomicU64,
     dropped: AtomicU64,
 }
@@ -34,6 +35,7 @@ pub(crate) async fn run(seed: u64) -> Result<(), String> {
     let shop = Arc::new(Shop {
         seed,
         slow: AtomicBool::new(false),
+        weak: AtomicBool::new(false),
         arrived: AtomicU64::new(0),
         dropped: AtomicU64::new(0),
     });
@@ -71,11 +73,9 @@ pub(crate) async fn run(seed: u64) -> Result<(), String> {
         tokio::select! {
             order = orders.recv() => match order {
                 Some(ShopOrder::Slow { on }) => shop.slow.store(on, Ordering::Relaxed),
-                Some(ShopOrder::Crash { service, endpoint }) => {
-                    send(&services, service, endpoint, EndpointOrder::Crash);
-                }
-                Some(ShopOrder::Restart { service, endpoint }) => {
-                    send(&services, service, endpoint, EndpointOrder::Restart);
+                Some(ShopOrder::Weak { on }) => shop.weak.store(on, Ordering::Relaxed),
+                Some(ShopOrder::Endpoint { service, endpoint, fault }) => {
+                    send(&services, service, endpoint, fault);
                 }
                 None => return Ok(()),
             },
@@ -86,16 +86,16 @@ pub(crate) async fn run(seed: u64) -> Result<(), String> {
 
 struct Handle {
     endpoint: Arc<Endpoint>,
-    send: UnboundedSender<EndpointOrder>,
+    send: UnboundedSender<Option<Fault>>,
 }
 
-fn send(services: &[Vec<Handle>], service: usize, endpoint: usize, order: EndpointOrder) {
+fn send(services: &[Vec<Handle>], service: usize, endpoint: usize, fault: Option<Fault>) {
     if let Some(handle) = services
         .get(service)
         .and_then(|handles| handles.get(endpoint))
     {
         // The endpoint's task ends with the process only.
-        let _ = handle.send.send(order);
+        let _ = handle.send.send(fault);
     }
 }
 
@@ -115,15 +115,20 @@ impl Shop {
             (false, RECOMMENDATIONS) => slow,
             (false, _) => Duration::ZERO,
         };
-        Some(work(model, self.seed, number) + waits)
+        let factor = if self.weak.load(Ordering::Relaxed) {
+            WEAK_FACTOR
+        } else {
+            1.0
+        };
+        Some(work(model, self.seed, number).mul_f64(factor) + waits)
     }
 
     fn state(&self, services: &[Vec<Handle>]) -> ShopState {
         let service = |handles: &Vec<Handle>| ServiceState {
             waiting: handles.iter().map(|handle| handle.endpoint.waiting()).sum(),
-            up: handles
+            faults: handles
                 .iter()
-                .map(|handle| handle.endpoint.is_up())
+                .map(|handle| handle.endpoint.fault())
                 .collect(),
         };
         ShopState {

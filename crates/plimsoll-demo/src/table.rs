@@ -3,8 +3,10 @@
 use std::fmt::Write;
 use std::io::IsTerminal;
 
+use plimsoll_core::Class;
+
 use crate::plan::PhaseKind;
-use crate::report::{PhaseFigures, PhaseReport, Report};
+use crate::report::{ClassFigures, PhaseFigures, PhaseReport, Report};
 use crate::verdict::{Comparison, Finding, verdict};
 
 /// How it is to be written.
@@ -12,7 +14,7 @@ use crate::verdict::{Comparison, Finding, verdict};
 pub(crate) struct Style {
     /// Nothing outside ASCII.
     pub(crate) ascii: bool,
-    /// Columns there are; fewer than [`WIDE`] leave P50 out.
+    /// Columns there are; fewer than [`WIDE`] leave P99 out.
     pub(crate) width: usize,
 }
 
@@ -37,7 +39,7 @@ impl Style {
     }
 }
 
-/// From here on there is room for the median.
+/// From here on there is room for P99.
 pub(crate) const WIDE: usize = 84;
 /// The budget bar's cells up to the load line.
 const BAR: usize = 10;
@@ -79,30 +81,30 @@ fn table(out: &mut String, report: &Report, style: Style) {
         .max()
         .unwrap_or(0)
         .max(16);
-    let p50 = |text: &str| if wide { text.to_owned() } else { String::new() };
+    let p99 = |text: &str| if wide { text.to_owned() } else { String::new() };
     let _ = writeln!(
         out,
-        "{:title$}        goodput/s{}          P99        budget spent",
+        "{:title$}        goodput/s critical in time{}    budget spent",
         "",
-        p50("          P50    "),
+        p99("          P99    "),
     );
     let _ = writeln!(
         out,
-        "{:title$}   without   with{}   without   with   without   with",
+        "{:title$}   without   with   without   with{}   without   with",
         "phase",
-        p50("   without   with"),
+        p99("   without   with"),
     );
     for (phase, without, with) in report.rows() {
         let title = format!("{:title$}", phase.title);
         let rows = [row(phase, without), row(phase, with)];
         let [
-            [good_a, p50_a, p99_a, spent_a],
-            [good_b, p50_b, p99_b, spent_b],
+            [good_a, critical_a, p99_a, spent_a],
+            [good_b, critical_b, p99_b, spent_b],
         ] = &rows;
-        let median = p50(&format!("   {p50_a:>7} {p50_b:>6}"));
+        let late = p99(&format!("   {p99_a:>7} {p99_b:>6}"));
         let _ = writeln!(
             out,
-            "{title}   {good_a:>7} {good_b:>6}{median}   {p99_a:>7} {p99_b:>6}   {spent_a:>7} {spent_b:>6}"
+            "{title}   {good_a:>7} {good_b:>6}   {critical_a:>7} {critical_b:>6}{late}   {spent_a:>7} {spent_b:>6}"
         );
     }
     let before = title + if wide { 3 * 17 } else { 2 * 17 };
@@ -125,7 +127,7 @@ fn table(out: &mut String, report: &Report, style: Style) {
     );
 }
 
-/// Goodput, P50, P99 and budget of one arm in one phase.
+/// Goodput, critical requests in time, P99 and budget of one arm in one phase.
 fn row(phase: &PhaseReport, figures: &PhaseFigures) -> [String; 4] {
     if figures.offered == 0 {
         return ["-", "-", "-", "-"].map(str::to_owned);
@@ -134,13 +136,38 @@ fn row(phase: &PhaseReport, figures: &PhaseFigures) -> [String; 4] {
         figures
             .goodput(phase.seconds)
             .map_or_else(|| "-".to_owned(), |goodput| format!("{goodput:.0}")),
-        duration(figures.latency_p50),
+        share_in_time(figures.critical()),
         duration(figures.latency_p99),
         format!("{:.1}%", figures.budget_spent(phase.seconds) * 100.0),
     ]
 }
 
+/// From this share on, of all that was offered, what was refused is worth a line.
+const REFUSED_MIN: f64 = 0.000_5;
+
+/// What the right arm refused, by class and as clients saw it.
+fn refused(out: &mut String, report: &Report) {
+    let mut lines = Vec::new();
+    for (phase, _, with) in report.rows() {
+        if with.refused as f64 > with.offered as f64 * REFUSED_MIN {
+            let shares = with
+                .classes
+                .map(|class| format!("{:>11}", format!("{:.1}%", class.refused_share() * 100.0)));
+            lines.push(format!("  {:<22}{}", phase.title, shares.concat()));
+        }
+    }
+    if lines.is_empty() {
+        return;
+    }
+    let names = Class::ALL.map(|class| format!("{:>11}", class.name()));
+    let _ = writeln!(out, "{:<24}{}", "What Plimsoll refused", names.concat());
+    for line in lines {
+        let _ = writeln!(out, "{line}");
+    }
+}
+
 fn findings(out: &mut String, report: &Report, style: Style) {
+    refused(out, report);
     if report.events.is_empty() {
         let _ = writeln!(out, "What Plimsoll did: nothing that it reports.");
     } else {
@@ -202,6 +229,9 @@ fn better(report: &Report, finding: &Finding, style: Style) -> Option<String> {
         let [without, with] = finding.bad.map(|bad| format!("{:.1}%", bad * 100.0));
         parts.push(format!("bad {without} {arrow} {with}"));
     }
+    if finding.critical == Comparison::Better {
+        parts.push(critical(finding, arrow));
+    }
     if finding.latency_p99 == Comparison::Better {
         parts.push(format!(
             "P99 {} {arrow} {}",
@@ -230,6 +260,9 @@ fn worse(report: &Report, finding: &Finding, style: Style) -> Vec<String> {
     if finding.good == Comparison::Worse {
         lines.push(format!("{title}: worse, bad {without} {arrow} {with}"));
     }
+    if finding.critical == Comparison::Worse {
+        lines.push(format!("{title}: worse, {}", critical(finding, arrow)));
+    }
     if finding.latency_p99 == Comparison::Worse {
         lines.push(format!(
             "{title}: worse, P99 {} {arrow} {}",
@@ -253,21 +286,43 @@ fn worse(report: &Report, finding: &Finding, style: Style) -> Vec<String> {
     lines
 }
 
-/// What this version has nothing against.
+fn share_in_time(class: ClassFigures) -> String {
+    if class.offered == 0 {
+        return "-".to_owned();
+    }
+    format!("{:.1}%", (1.0 - class.bad_share()) * 100.0)
+}
+
+fn critical(finding: &Finding, arrow: &str) -> String {
+    let [without, with] = finding
+        .critical_bad
+        .map(|bad| format!("{:.1}%", (1.0 - bad) * 100.0));
+    format!("critical in time {without} {arrow} {with}")
+}
+
+/// Why it was not helped.
 fn missing(kind: PhaseKind) -> &'static str {
     match kind {
-        PhaseKind::FlashSale => "nothing here refuses work yet, so all wait",
-        PhaseKind::SlowDependency => "nothing here stops calls to what is slow yet",
-        PhaseKind::Recovery => "what waits is still answered first come, first served",
-        PhaseKind::Calm | PhaseKind::CrashedEndpoint => "and it should have been",
+        PhaseKind::FlashSale | PhaseKind::LessCapacity => {
+            "what does not fit is bad, whoever refuses it"
+        }
+        PhaseKind::SlowDependency => "a page that waits for what is slow is late behind any proxy",
+        PhaseKind::Calm
+        | PhaseKind::Flood
+        | PhaseKind::FrozenEndpoint
+        | PhaseKind::SlowEndpoint
+        | PhaseKind::FailingEndpoint
+        | PhaseKind::CrashedEndpoint
+        | PhaseKind::Recovery => "and it should have been",
     }
 }
 
 fn footer(out: &mut String, report: &Report) {
     let _ = writeln!(
         out,
-        "Goodput: good answers within 250 ms of the intended send time. P50, P99: of all answered or given up \
-         (2 s). Recovery: the seconds after each trouble.\n\
+        "Goodput: good answers within 250 ms of the intended send time. Critical in time: that, of all critical \
+         requests. P50, P99: of all answered or given up (2 s). Recovery: the seconds after each trouble. One \
+         floods: figures of the others, without what the one sends.\n\
          Budget: 1% of an hour in which every second weighs the same, so 36 s in which all fail; counted by \
          the clients."
     );
@@ -396,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn a_narrow_terminal_loses_the_median_and_ascii_loses_nothing() {
+    fn a_narrow_terminal_loses_p99_and_ascii_loses_nothing() {
         let text = render(
             &report(),
             Style {
@@ -405,7 +460,7 @@ mod tests {
             },
         );
         assert!(text.is_ascii(), "{text}");
-        assert!(!text.contains("P50              P99"), "{text}");
+        assert!(!text.contains("P99        budget"), "{text}");
         assert!(text.lines().all(|line| line.len() <= 78), "{text}");
         assert!(text.contains("budget left (of 1 h)"), "{text}");
     }
@@ -464,10 +519,14 @@ mod tests {
     }
 
     fn report() -> Report {
-        let kinds = PhaseKind::ALL
-            .into_iter()
-            .zip([8.0, 18.0, 14.0, 10.0, 14.0]);
-        let phases = kinds.map(|(kind, seconds)| PhaseReport {
+        let kinds = [
+            (PhaseKind::Calm, 8.0),
+            (PhaseKind::FlashSale, 18.0),
+            (PhaseKind::SlowDependency, 14.0),
+            (PhaseKind::CrashedEndpoint, 10.0),
+            (PhaseKind::Recovery, 14.0),
+        ];
+        let phases = kinds.into_iter().map(|(kind, seconds)| PhaseReport {
             kind,
             title: kind.name().to_owned(),
             seconds,
@@ -481,23 +540,47 @@ mod tests {
             latency_p99: Some(p99),
             ..PhaseFigures::default()
         };
-        let arm = |crashed| ArmFigures {
-            phases: vec![
-                figures(1_920, 1_918, 0.040, 0.109),
-                figures(72_000, 90, 2.0, 2.0),
-                figures(3_360, 882, 2.0, 2.0),
-                crashed,
-                figures(3_360, 1_638, 0.344, 2.0),
-            ],
+        let mut arms = [
+            ArmFigures {
+                phases: vec![
+                    figures(1_920, 1_918, 0.040, 0.109),
+                    figures(72_000, 90, 2.0, 2.0),
+                    figures(3_360, 882, 2.0, 2.0),
+                    figures(2_400, 2_160, 0.043, 0.117),
+                    figures(3_360, 1_638, 0.344, 2.0),
+                ],
+            },
+            ArmFigures {
+                phases: vec![
+                    figures(1_920, 1_918, 0.040, 0.109),
+                    figures(72_000, 6_900, 0.1, 0.2),
+                    figures(3_360, 882, 2.0, 2.0),
+                    figures(2_400, 2_399, 0.046, 0.119),
+                    figures(3_360, 1_200, 0.344, 2.0),
+                ],
+            },
+        ];
+        let class = |offered, good, refused| ClassFigures {
+            offered,
+            good,
+            refused,
         };
+        arms[0].phases[1].classes = [
+            class(2_160, 2, 0),
+            class(46_560, 58, 0),
+            class(23_280, 30, 0),
+        ];
+        arms[1].phases[1].refused = 65_000;
+        arms[1].phases[1].classes = [
+            class(2_160, 2_158, 2),
+            class(46_560, 4_742, 41_718),
+            class(23_280, 0, 23_280),
+        ];
         Report {
             seed: 7,
             proxies: ["plain round robin".to_owned(), "Plimsoll".to_owned()],
             phases: phases.collect(),
-            arms: [
-                arm(figures(2_400, 2_160, 0.043, 0.117)),
-                arm(figures(2_400, 2_399, 0.046, 0.119)),
-            ],
+            arms,
             cpu: Some(0.41),
             cpu_max: Some(0.83),
             ..Report::default()

@@ -29,6 +29,8 @@ pub(super) struct Request {
     /// `None` = the warm-up, which is not counted.
     pub(super) phase: Option<PhaseKind>,
     pub(super) class: Class,
+    /// Sent by the client that floods: counted apart from the others, whom the figures are about.
+    pub(super) flood: bool,
 }
 
 /// All counts of a run.
@@ -73,7 +75,7 @@ struct SliceArm {
     ended: [u64; 3],
     late: u64,
     failed: u64,
-    refused: u64,
+    refused: [u64; 3],
     gave_up: u64,
     latencies: Vec<u32>,
 }
@@ -92,13 +94,19 @@ impl Tally {
     }
 
     /// A request was due, and the generator came to it `lag` later.
-    pub(super) fn on_due(&mut self, phase: Option<PhaseKind>, class: Class, lag: Duration) {
+    pub(super) fn on_due(
+        &mut self,
+        phase: Option<PhaseKind>,
+        class: Class,
+        flood: bool,
+        lag: Duration,
+    ) {
         if let Some(due) = self.slice.due.get_mut(class.index()) {
             *due += 1;
         }
         self.slice.lag_max = self.slice.lag_max.max(lag);
         if let Some(phase) = phase.and_then(|kind| self.phases.get_mut(kind.index())) {
-            phase.due += 1;
+            phase.due += u64::from(!flood);
             phase.lags.push(micros(lag));
         }
     }
@@ -107,6 +115,12 @@ impl Tally {
     pub(super) fn on_sent(&mut self, request: Request) {
         if let Some(arm) = self.arms.get_mut(request.arm) {
             arm.pending += 1;
+        }
+        if request.flood {
+            if let Some(arm) = self.phase_arm(request) {
+                arm.figures.flood += 1;
+            }
+            return;
         }
         if let Some(arm) = self.phase_arm(request) {
             arm.figures.offered += 1;
@@ -125,7 +139,7 @@ impl Tally {
         if let Some(slice) = self.slice.arms.get_mut(request.arm) {
             slice.on_end(request.class, end, good, latency);
         }
-        let Some(arm) = self.phase_arm(request) else {
+        let Some(arm) = self.phase_arm(request).filter(|_| !request.flood) else {
             return;
         };
         match end {
@@ -137,7 +151,12 @@ impl Tally {
             }
             End::Answered => arm.figures.late += 1,
             End::Failed => arm.figures.failed += 1,
-            End::Refused => arm.figures.refused += 1,
+            End::Refused => {
+                arm.figures.refused += 1;
+                if let Some(class) = arm.figures.classes.get_mut(request.class.index()) {
+                    class.refused += 1;
+                }
+            }
             End::GaveUp => arm.figures.gave_up += 1,
         }
         if matches!(end, End::Answered | End::GaveUp) {
@@ -187,7 +206,7 @@ impl Tally {
                 ended: by_class(&|slice| slice.arms.get(index).map_or([0; 3], |arm| arm.ended)),
                 late: count(&|arm| arm.late),
                 failed: count(&|arm| arm.failed),
-                refused: count(&|arm| arm.refused),
+                refused: by_class(&|slice| slice.arms.get(index).map_or([0; 3], |arm| arm.refused)),
                 gave_up: count(&|arm| arm.gave_up),
                 p50: quantile(&latencies, 0.5),
                 p99: quantile(&latencies, 0.99),
@@ -278,7 +297,11 @@ impl SliceArm {
             }
             End::Answered => self.late += 1,
             End::Failed => self.failed += 1,
-            End::Refused => self.refused += 1,
+            End::Refused => {
+                if let Some(count) = self.refused.get_mut(class.index()) {
+                    *count += 1;
+                }
+            }
             End::GaveUp => self.gave_up += 1,
         }
         if matches!(end, End::Answered | End::GaveUp) {
@@ -302,7 +325,12 @@ mod tests {
             (End::Refused, 1),
             (End::GaveUp, 2_000),
         ] {
-            tally.on_due(Some(PhaseKind::FlashSale), Class::Critical, Duration::ZERO);
+            tally.on_due(
+                Some(PhaseKind::FlashSale),
+                Class::Critical,
+                false,
+                Duration::ZERO,
+            );
             tally.on_sent(request());
             tally.on_end(request(), end, Duration::from_millis(latency));
         }
@@ -314,11 +342,36 @@ mod tests {
             (1, 1, 1)
         );
         assert_eq!(
-            (figures.classes[0].offered, figures.classes[0].good),
-            (5, 1)
+            (
+                figures.classes[0].offered,
+                figures.classes[0].good,
+                figures.classes[0].refused
+            ),
+            (5, 1, 1)
         );
         assert_eq!(figures.latency_p99, Some(2.0));
         assert_eq!(tally.pending(), 0);
+    }
+
+    #[test]
+    fn what_the_flooding_client_sends_is_in_nobody_elses_figures() {
+        let mut tally = Tally::new();
+        let flood = Request {
+            flood: true,
+            ..request()
+        };
+        tally.on_due(flood.phase, flood.class, true, Duration::ZERO);
+        tally.on_sent(flood);
+        tally.on_end(flood, End::Refused, Duration::from_millis(1));
+        let plan = Plan::new(Length::Full, 10.0);
+        assert_eq!(
+            tally.live(&plan, 0.25, Duration::from_millis(250)).offered,
+            4.0
+        );
+        let done = tally.done(&plan, Duration::from_secs(60));
+        let figures = &done.arms[1].phases[1];
+        assert_eq!((figures.offered, figures.refused, figures.flood), (0, 0, 1));
+        assert_eq!((done.due[1], tally.pending()), (0, 0));
     }
 
     #[test]
@@ -339,9 +392,11 @@ mod tests {
     fn a_run_that_ended_early_says_how_long_its_phases_were() {
         let mut tally = Tally::new();
         let done = tally.done(&Plan::new(Length::Full, 10.0), Duration::from_secs(10));
-        assert_eq!(done.lasted, [8.0, 2.0, 0.0, 0.0, 0.0]);
-        let done = tally.done(&Plan::new(Length::Full, 10.0), Duration::from_secs(64));
-        assert_eq!(done.lasted, [8.0, 18.0, 14.0, 10.0, 14.0]);
+        assert_eq!(done.lasted[..3], [5.0, 5.0, 0.0]);
+        let plan = Plan::new(Length::Full, 10.0);
+        let done = tally.done(&plan, plan.length());
+        assert_eq!(done.lasted[..2], [5.0, 10.0]);
+        assert_eq!(done.lasted.iter().sum::<f64>(), plan.length().as_secs_f64());
     }
 
     fn request() -> Request {
@@ -349,6 +404,7 @@ mod tests {
             arm: 1,
             phase: Some(PhaseKind::FlashSale),
             class: Class::Critical,
+            flood: false,
         }
     }
 }

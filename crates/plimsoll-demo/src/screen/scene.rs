@@ -1,16 +1,19 @@
 //! The whole picture: what is happening, two ships, their figures, the keys.
 
+use plimsoll_core::Class;
+
 use super::canvas::{Canvas, Ink};
 use super::ship::{Glyphs, HEIGHT, Ship};
 use super::{History, Seen};
 use crate::catalogue::{SERVICES, ServiceModel, capacity};
-use crate::message::{ArmLive, ServiceState};
+use crate::insight::Guard;
+use crate::message::{ArmLive, Fault, ServiceState};
 use crate::plan::PhaseKind;
 use crate::table::{bar, count, duration};
 
 /// The smallest window there is room in.
 pub(super) const WIDTH_MIN: usize = 78;
-pub(super) const HEIGHT_MIN: usize = 23;
+pub(super) const HEIGHT_MIN: usize = 24;
 /// One arm is at most this wide.
 const ARM_WIDTH_MAX: usize = 56;
 /// The row in which the ships begin.
@@ -49,10 +52,9 @@ pub(super) fn scene(
             glyphs,
         );
     }
-    let keys =
-        "k kill an endpoint   s slow dependency   f flood from one tenant   + - load   q end";
+    let keys = "k kill an endpoint   s slow dependency   f flood from one client   p protections   + - load   q end";
     let keys = if keys.len() > width {
-        "k kill an endpoint  s slow  f flood  + - load  q end"
+        "k kill an endpoint  s slow  f flood  p protections  + - load  q end"
     } else {
         keys
     };
@@ -61,7 +63,7 @@ pub(super) fn scene(
     });
     let cpu_at = (arm_width * 2 + gap).saturating_sub(cpu.len());
     if cpu_at > keys.len() {
-        canvas.text(cpu_at, SHIPS + HEIGHT + 7, &cpu, Ink::Quiet);
+        canvas.text(cpu_at, SHIPS + HEIGHT + 8, &cpu, Ink::Quiet);
     }
     let did = seen.did.map(|event| {
         format!(
@@ -69,8 +71,8 @@ pub(super) fn scene(
             event.at, event.service, event.what
         )
     });
-    canvas.text(0, SHIPS + HEIGHT + 6, &did.unwrap_or_default(), Ink::Strong);
-    canvas.text(0, SHIPS + HEIGHT + 7, keys, Ink::Quiet);
+    canvas.text(0, SHIPS + HEIGHT + 7, &did.unwrap_or_default(), Ink::Strong);
+    canvas.text(0, SHIPS + HEIGHT + 8, keys, Ink::Quiet);
     canvas
 }
 
@@ -157,19 +159,28 @@ fn timeline(canvas: &mut Canvas, seen: &Seen, width: usize, done: f64, glyphs: G
 /// One sentence about what is going on.
 fn happening(seen: &Seen) -> String {
     let mut parts = Vec::new();
-    if let Some(endpoint) = &seen.crashed {
-        parts.push(format!("{endpoint} is gone: connections are refused"));
+    if let Some((endpoint, fault)) = &seen.fault {
+        let what = match fault {
+            Fault::Crashed => "is gone: connections are refused",
+            Fault::Frozen => "is frozen: it takes requests and answers none",
+            Fault::Slow => "takes ten times as long",
+            Fault::Failing => "fails all it is asked, at once",
+        };
+        parts.push(format!("{endpoint} {what}"));
+    }
+    if seen.weak {
+        parts.push("all work takes 2.5 times as long: 40% of the capacity is left".to_owned());
     }
     if seen.slow {
         parts.push("recommendations answer 1.5 s late, and pages wait for them".to_owned());
-    }
-    if seen.flood {
-        parts.push("one tenant floods".to_owned());
     }
     let kind = seen
         .phase
         .and_then(|index| seen.plan.phases.get(index))
         .map(|phase| phase.kind);
+    if seen.flood || kind == Some(PhaseKind::Flood) {
+        parts.push("one client floods; the figures are those of the others".to_owned());
+    }
     if parts.is_empty() {
         parts.push(match kind {
             None => "Connections are made; nothing is counted yet".to_owned(),
@@ -230,11 +241,12 @@ fn arm(
     canvas.text(left, row, &latency, hot(late));
     let water = format!("load {}", times(past.water));
     canvas.text(right(&water), row, &water, hot(past.water > 1.0));
-    let bad = live.late + live.failed + live.refused + live.gave_up;
+    let refused: f64 = live.refused.iter().sum();
+    let bad = live.late + live.failed + refused + live.gave_up;
     let ends = [
         ("late", live.late),
         ("failed", live.failed),
-        ("refused", live.refused),
+        ("refused", refused),
         ("gave up", live.gave_up),
     ];
     let ends: Vec<String> = ends
@@ -249,33 +261,46 @@ fn arm(
     );
     let waiting = format!("waiting {}", count(live.pending as u64));
     let (first, second) = SERVICES.split_at(2);
-    endpoints(
-        canvas,
-        first.iter().zip(shop.services.iter()),
-        left,
-        row + 2,
-    );
-    canvas.text(right(&waiting), row + 2, &waiting, Ink::Text);
-    endpoints(
-        canvas,
-        second.iter().zip(shop.services.iter().skip(first.len())),
-        left,
-        row + 3,
-    );
+    match seen.guards.filter(|_| index == 1) {
+        Some(guards) => {
+            let queued: u64 = guards.iter().map(|guard| guard.queued).sum();
+            canvas.text(left, row + 2, &limits(first, guards), Ink::Text);
+            let queue = format!("queue {queued}");
+            canvas.text(right(&queue), row + 2, &queue, Ink::Text);
+            canvas.text(left, row + 3, &limits(second, guards), Ink::Text);
+        }
+        None => {
+            endpoints(
+                canvas,
+                first.iter().zip(shop.services.iter()),
+                left,
+                row + 2,
+            );
+            canvas.text(right(&waiting), row + 2, &waiting, Ink::Text);
+            endpoints(
+                canvas,
+                second.iter().zip(shop.services.iter().skip(first.len())),
+                left,
+                row + 3,
+            );
+        }
+    }
+    let shares = refused_by_class(live, width);
+    canvas.text(left, row + 4, &shares, hot(refused > 0.0));
     let left_over = 1.0 - live.budget_spent;
     let budget = format!(
         "budget {} {:.1}% left of 1 h",
         bar(live.budget_spent, glyphs.ascii),
         left_over * 100.0
     );
-    canvas.text(left, row + 4, &budget, hot(left_over <= 0.0));
-    canvas.text(left, row + 5, "goodput ", Ink::Quiet);
+    canvas.text(left, row + 5, &budget, hot(left_over <= 0.0));
+    canvas.text(left, row + 6, "goodput ", Ink::Quiet);
     let line = past.line(
         width.saturating_sub(8),
         seen.plan.length().as_secs_f64(),
         glyphs,
     );
-    canvas.text(left + 8, row + 5, &line, Ink::Text);
+    canvas.text(left + 8, row + 6, &line, Ink::Text);
 }
 
 /// The endpoints of services, each as a mark after the service's name.
@@ -289,12 +314,51 @@ fn endpoints<'a>(
     for (model, state) in services {
         canvas.text(column, row, model.name, Ink::Quiet);
         column += model.name.len() + 1;
-        for up in &state.up {
-            canvas.put(column, row, if *up { 'o' } else { 'X' }, hot(!*up));
+        for fault in &state.faults {
+            let mark = match fault {
+                None => 'o',
+                Some(Fault::Crashed) => 'X',
+                Some(Fault::Frozen) => '#',
+                Some(Fault::Slow) => '~',
+                Some(Fault::Failing) => '!',
+            };
+            canvas.put(column, row, mark, hot(fault.is_some()));
             column += 1;
         }
         column += 2;
     }
+}
+
+/// What is in flight of how much may be, by service.
+fn limits(services: &[ServiceModel], guards: &[Guard]) -> String {
+    let limit = |model: &ServiceModel| {
+        let guard = guards.iter().find(|guard| guard.service == model.name);
+        let word = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
+        let in_flight = word(guard.and_then(|guard| Some(guard.in_flight?.to_string())));
+        let limit = word(guard.and_then(|guard| Some(guard.limit?.to_string())));
+        format!("{} {in_flight}/{limit}", model.name)
+    };
+    services.iter().map(limit).collect::<Vec<_>>().join("  ")
+}
+
+/// Of what ended lately, the share that was refused.
+fn refused_by_class(live: &ArmLive, width: usize) -> String {
+    // The longest there is: "refused critical 100% standard 100% sheddable 100%".
+    let words = if width >= 50 {
+        Class::ALL.map(Class::name)
+    } else {
+        ["crit", "std", "shed"]
+    };
+    let mut text = "refused".to_owned();
+    for ((word, refused), ended) in words.iter().zip(live.refused).zip(live.ended) {
+        let share = if ended > 0.0 {
+            format!("{:.0}%", refused / ended * 100.0)
+        } else {
+            "-".to_owned()
+        };
+        text.push_str(&format!(" {word} {share}"));
+    }
+    text
 }
 
 fn good_by_class(live: &ArmLive) -> [Option<f64>; 3] {
@@ -314,5 +378,75 @@ fn times(load: f64) -> String {
         format!("{load:.0}x")
     } else {
         format!("{load:.1}x")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{LoadLive, ShopState};
+    use crate::options::Length;
+    use crate::plan::Plan;
+
+    #[test]
+    fn the_smallest_window_shows_what_is_refused_by_class() {
+        let text = draw(None, 80);
+        assert!(text.contains("refused crit 0% std 50% shed 100%"), "{text}");
+        assert!(text.contains("catalog oo#o"), "{text}");
+        assert!(text.contains("p protections"), "{text}");
+        assert!(draw(None, 120).contains("refused critical 0% standard 50% sheddable 100%"));
+    }
+
+    #[test]
+    fn protections_take_the_place_of_the_endpoints_in_the_right_arm_only() {
+        let guard = Guard {
+            service: "catalog".to_owned(),
+            limit: Some(12),
+            in_flight: Some(11),
+            queued: 3,
+        };
+        let text = draw(Some(&vec![guard]), 80);
+        assert!(text.contains("catalog 11/12  search -/-"), "{text}");
+        assert!(text.contains("queue 3"), "{text}");
+        assert_eq!(text.matches("catalog oo#o").count(), 1, "{text}");
+    }
+
+    fn draw(guards: Option<&Vec<Guard>>, width: usize) -> String {
+        let plan = Plan::new(Length::Full, 10.0);
+        let arm = ArmLive {
+            ended: [100.0, 200.0, 100.0],
+            refused: [0.0, 100.0, 100.0],
+            ..ArmLive::default()
+        };
+        let live = LoadLive {
+            arms: [arm.clone(), arm],
+            ..LoadLive::default()
+        };
+        let catalog = ServiceState {
+            waiting: 0,
+            faults: vec![None, None, Some(Fault::Frozen), None],
+        };
+        let shop = ShopState {
+            services: vec![catalog],
+            ..ShopState::default()
+        };
+        let seen = Seen {
+            seed: 7,
+            plan: &plan,
+            phase: Some(1),
+            live: &live,
+            titles: ["a plain round-robin proxy", "Plimsoll"],
+            shops: [&shop, &shop],
+            cpu: None,
+            interactive: false,
+            flood: false,
+            slow: false,
+            weak: false,
+            did: None,
+            fault: Some(("catalog 127.0.0.1:1".to_owned(), Fault::Frozen)),
+            guards,
+        };
+        let glyphs = Glyphs { ascii: true };
+        scene(&seen, &History::default(), width, HEIGHT_MIN, glyphs).to_text()
     }
 }

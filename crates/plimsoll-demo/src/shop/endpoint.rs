@@ -1,9 +1,9 @@
-//! One endpoint of the shop: listens, queues, works, crashes, comes back on the same port.
+//! One endpoint of the shop: listens, queues, works, has faults, crashes, comes back on the same port.
 
 use std::future::poll_fn;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,17 +12,13 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::{Shop, http1};
-
-/// What an endpoint is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum EndpointOrder {
-    Crash,
-    Restart,
-}
+use crate::catalogue::SLOW_ENDPOINT_FACTOR;
+use crate::message::Fault;
 
 /// One endpoint.
 pub(super) struct Endpoint {
@@ -30,7 +26,7 @@ pub(super) struct Endpoint {
     slots: usize,
     address: SocketAddr,
     waiting: AtomicUsize,
-    up: AtomicBool,
+    fault: watch::Sender<Option<Fault>>,
 }
 
 /// Every answer's body: about the size of a small JSON document.
@@ -52,7 +48,7 @@ impl Endpoint {
             slots,
             address,
             waiting: AtomicUsize::new(0),
-            up: AtomicBool::new(true),
+            fault: watch::Sender::new(None),
         };
         Ok((endpoint, listener))
     }
@@ -65,8 +61,18 @@ impl Endpoint {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    pub(super) fn is_up(&self) -> bool {
-        self.up.load(Ordering::Relaxed)
+    pub(super) fn fault(&self) -> Option<Fault> {
+        *self.fault.borrow()
+    }
+
+    /// Returns while nothing is frozen.
+    async fn thawed(&self) {
+        // An error means that the endpoint is gone, and it is borrowed.
+        let _ = self
+            .fault
+            .subscribe()
+            .wait_for(|fault| *fault != Some(Fault::Frozen))
+            .await;
     }
 }
 
@@ -85,6 +91,8 @@ pub(super) struct Life {
 pub(super) enum Work {
     Done,
     NotFound,
+    /// The endpoint fails all it is asked.
+    Failed,
     /// The client left before work began, or the endpoint crashed.
     Dropped,
 }
@@ -93,24 +101,35 @@ impl Life {
     /// Waits for a slot and works, unless `gone` comes first.
     pub(super) async fn work(&self, path: &str, gone: impl Future<Output = ()>) -> Work {
         self.shop.arrived.fetch_add(1, Ordering::Relaxed);
-        let arrived = Instant::now();
+        if self.endpoint.fault() == Some(Fault::Failing) {
+            return Work::Failed;
+        }
         let waiting = Waiting::new(&self.endpoint.waiting);
+        // What a frozen endpoint was sent is looked at when it goes on, and was not there before.
+        let starts = async {
+            self.endpoint.thawed().await;
+            let arrived = Instant::now();
+            self.slots.acquire().await.ok().map(|slot| (slot, arrived))
+        };
         let slot = tokio::select! {
             biased;
-            slot = self.slots.acquire() => slot.ok(),
+            slot = starts => slot,
             () = gone => None,
         };
         drop(waiting);
-        let Some(slot) = slot else {
+        let Some((slot, arrived)) = slot else {
             self.shop.dropped.fetch_add(1, Ordering::Relaxed);
             return Work::Dropped;
         };
         let Some(holds) = self.shop.holds(self.endpoint.service, path) else {
             return Work::NotFound;
         };
+        let slow = self.endpoint.fault() == Some(Fault::Slow);
+        let factor = if slow { SLOW_ENDPOINT_FACTOR } else { 1.0 };
         let free = self.lock().pop().unwrap_or(arrived);
-        let end = free.max(arrived) + holds;
+        let end = free.max(arrived) + holds.mul_f64(factor);
         tokio::time::sleep_until(end).await;
+        self.endpoint.thawed().await;
         self.lock().push(end);
         drop(slot);
         if self.slots.is_closed() {
@@ -130,12 +149,12 @@ pub(super) async fn run(
     shop: Arc<Shop>,
     endpoint: Arc<Endpoint>,
     listener: TcpListener,
-    mut orders: UnboundedReceiver<EndpointOrder>,
+    mut orders: UnboundedReceiver<Option<Fault>>,
 ) {
     let mut listener = Some(listener);
     loop {
         if let Some(listener) = listener.take() {
-            endpoint.up.store(true, Ordering::Relaxed);
+            endpoint.fault.send_replace(None);
             let slots = Semaphore::new(endpoint.slots);
             let life = Arc::new(Life {
                 shop: Arc::clone(&shop),
@@ -144,11 +163,12 @@ pub(super) async fn run(
                 free: Mutex::new(Vec::new()),
             });
             live(&life, &listener, &mut orders).await;
-            endpoint.up.store(false, Ordering::Relaxed);
+            endpoint.fault.send_replace(Some(Fault::Crashed));
         }
         match orders.recv().await {
-            Some(EndpointOrder::Restart) => listener = bind(endpoint.address).ok(),
-            Some(EndpointOrder::Crash) => (),
+            Some(Some(Fault::Crashed)) => (),
+            // A fault other than a crash is not kept: nothing has one while it is down.
+            Some(_) => listener = bind(endpoint.address).ok(),
             None => return,
         }
     }
@@ -158,7 +178,7 @@ pub(super) async fn run(
 async fn live(
     life: &Arc<Life>,
     listener: &TcpListener,
-    orders: &mut UnboundedReceiver<EndpointOrder>,
+    orders: &mut UnboundedReceiver<Option<Fault>>,
 ) {
     let mut connections = JoinSet::new();
     loop {
@@ -171,8 +191,8 @@ async fn live(
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             },
             order = orders.recv() => match order {
-                Some(EndpointOrder::Crash) | None => break,
-                Some(EndpointOrder::Restart) => (),
+                Some(Some(Fault::Crashed)) | None => break,
+                Some(fault) => drop(life.endpoint.fault.send_replace(fault)),
             },
             Some(_) = connections.join_next(), if !connections.is_empty() => (),
         }
@@ -228,6 +248,7 @@ async fn answer(
     let status = match life.work(request.uri().path(), gone).await {
         Work::Done => StatusCode::OK,
         Work::NotFound => StatusCode::NOT_FOUND,
+        Work::Failed => StatusCode::INTERNAL_SERVER_ERROR,
         Work::Dropped => return,
     };
     let mut response = Response::new(());

@@ -36,6 +36,11 @@ pub(super) async fn serve(life: Arc<Life>, mut stream: TcpStream) {
                     .write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
                     .await;
             }
+            Work::Failed => {
+                let _ = stream
+                    .write_all(b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n")
+                    .await;
+            }
             Work::Dropped => return,
         }
     }
