@@ -13,7 +13,9 @@ use plimsoll_core::{Class, Instant, never};
 use plimsoll_lifecycle::{Asked, Guard, GuardParameters, GuardShared};
 use plimsoll_measure::Cause;
 use plimsoll_policy::retry::Question;
-use plimsoll_policy::{Arriving, Finished, QueueEvent, Refusal, RetryDecision, Ticket};
+use plimsoll_policy::{
+    Arriving, Finished, HedgeQuestion, QueueEvent, Refusal, RetryDecision, Ticket,
+};
 
 use crate::thread::Thread;
 
@@ -122,6 +124,48 @@ impl ThreadGuard {
     /// Whether an attempt that failed is made again.
     pub(crate) fn retry(&self, question: &Question, random: u64) -> RetryDecision {
         self.guard.borrow().retry(question, random)
+    }
+
+    /// A call's first attempt begins.
+    pub(crate) fn on_first_attempt(&self) {
+        self.guard.borrow().on_first_attempt();
+    }
+
+    /// Whether hedging is asked for, if only to be observed.
+    pub(crate) fn hedges(&self) -> bool {
+        self.guard.borrow().hedges()
+    }
+
+    /// How long a first attempt may take before a second one is made.
+    pub(crate) fn hedge_delay(&self) -> Option<Duration> {
+        self.guard.borrow().hedge_delay()
+    }
+
+    /// Whether a second attempt is made beside the first.
+    pub(crate) fn hedge(
+        &self,
+        thread: &Thread,
+        question: &HedgeQuestion,
+        unused: &Finished,
+    ) -> bool {
+        let now = thread.clock.now();
+        let mut events = self.events.take();
+        let hedged = self
+            .guard
+            .borrow_mut()
+            .hedge(now, question, unused, &mut events);
+        self.apply(thread, events);
+        hedged
+    }
+
+    /// The answer of a second attempt is the one that is passed on.
+    pub(crate) fn on_hedge_won(&self) {
+        self.guard.borrow().on_hedge_won();
+    }
+
+    /// A first attempt took this long.
+    pub(crate) fn observe_first(&self, latency: Duration) {
+        self.guard.borrow().observe_first(latency);
     }
 
     /// A call ended.

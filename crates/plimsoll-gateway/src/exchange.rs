@@ -4,6 +4,7 @@
 //! happens, also when the future is dropped or panics, the call is settled once ([`Exchange`]'s drop).
 
 mod attempt;
+mod race;
 mod relay;
 
 use std::cell::Cell;
@@ -13,13 +14,13 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use plimsoll_core::{Instant, ServiceId, never};
+use plimsoll_core::{Instant, Mode, ServiceId, never};
 use plimsoll_http1::{Framing, Name, RequestHead, ResponseHead};
-use plimsoll_lifecycle::{Again, Arrival, Attempt, AttemptEnd, Call, Verdict};
+use plimsoll_lifecycle::{Again, Arrival, Attempt, AttemptEnd, Call, Counter, Verdict};
 use plimsoll_measure::Cause;
 use plimsoll_policy::retry::Failure;
 use plimsoll_policy::{KeyHash, Refusal, Ticket};
-use plimsoll_upstream::{Endpoint, Http1Connection};
+use plimsoll_upstream::{ConnectError, Endpoint, Http1Connection};
 
 use crate::access;
 use crate::admission::Ended;
@@ -61,9 +62,18 @@ pub(crate) struct Exchange<'a> {
 }
 
 /// What came of one attempt.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "part of one future; most become the large one, and a box would be one more for each request"
+)]
 enum Tried {
     /// An answer's head.
-    Head { up: Peer, sent_at: Instant },
+    Head {
+        up: Peer,
+        sent_at: Instant,
+        /// Where it came from, if not from the endpoint that was tried: a hedge won.
+        other: Option<Arc<Endpoint>>,
+    },
     /// A kept connection was closed before the service saw the request.
     Stale(Verdict),
     /// The service failed it.
@@ -145,7 +155,8 @@ pub(crate) async fn serve(
     };
     #[cfg(test)]
     tests::panic_if_asked(head);
-    exchange.facts.retries = service.keep_bytes_max > 0;
+    let hedges = service.guard.hedge_mode == Mode::Enforce && exchange.is_hedgeable();
+    exchange.facts.retries = service.keep_bytes_max > 0 || hedges;
     exchange
         .attempt(down, service, response, began, timer)
         .await
@@ -179,6 +190,10 @@ impl Exchange<'_> {
         if self.is_idempotent() {
             upload.keep(service.keep_bytes_max);
         }
+        let hedgeable = self.is_hedgeable();
+        if hedgeable {
+            self.call.watch_first();
+        }
         let mut again = false;
         loop {
             let attempt = if again {
@@ -196,11 +211,20 @@ impl Exchange<'_> {
                 let answer = Answer::of_cause(Cause::NoEndpoint);
                 return self.answer(down, answer, timer).await;
             };
-            let tried = self
-                .try_endpoint(endpoint, again, down, &mut upload, response, began, timer)
-                .await;
+            // Beside a retry there is no hedge: one attempt more was made already.
+            let tried = if hedgeable && self.call.settlement().attempts == 1 {
+                // Boxed, so that requests without hedging do not carry the room for two attempts.
+                Box::pin(self.race(
+                    service, endpoint, again, key, down, &upload, response, timer,
+                ))
+                .await
+            } else {
+                self.try_endpoint(endpoint, again, down, &mut upload, response, began, timer)
+                    .await
+            };
             let (verdict, answer) = match tried {
-                Tried::Head { up, sent_at } => {
+                Tried::Head { up, sent_at, other } => {
+                    let endpoint = other.as_ref().unwrap_or(endpoint);
                     let verdict = self.on_head(response, &upload, sent_at);
                     let Some(Verdict::Retry { after }) = verdict else {
                         return self
@@ -276,6 +300,7 @@ impl Exchange<'_> {
             .await
         {
             attempt::Connecting::Ready(checkout) => checkout,
+            attempt::Connecting::Failed(ConnectError::Full { .. }) => return self.full(),
             attempt::Connecting::Failed(error) => {
                 tracing::debug!(%error, endpoint = %endpoint.name, "connecting failed");
                 let now = self.thread.clock.now();
@@ -305,7 +330,8 @@ impl Exchange<'_> {
         {
             relay::Waited::Head => {
                 endpoint.shared.on_head();
-                Tried::Head { up, sent_at }
+                let other = None;
+                Tried::Head { up, sent_at, other }
             }
             relay::Waited::Unseen { certain } => {
                 let safe = certain || self.is_idempotent();
@@ -314,19 +340,34 @@ impl Exchange<'_> {
             }
             relay::Waited::Failed(cause, why) => {
                 tracing::debug!(cause = cause.name(), why, endpoint = %endpoint.name, "the attempt failed");
-                let now = self.thread.clock.now();
-                self.call.on_failed(now, cause);
-                let failure = match cause {
-                    Cause::Reset => Failure::Reset,
-                    Cause::Timeout => Failure::Timeout,
-                    _ => return Tried::Failed(Verdict::GiveUp(cause)),
-                };
-                let again = self.again(upload);
-                Tried::Failed(self.call.on_attempt_failed(now, cause, failure, again))
+                self.failed(cause, upload)
             }
             relay::Waited::Refused(answer) => Tried::Answer(answer),
             relay::Waited::Gone => Tried::Gone,
         }
+    }
+
+    /// The service has as many connections as it may: nothing is wrong with the endpoint, and another one of the
+    /// same service is as full.
+    fn full(&mut self) -> Tried {
+        self.call.end_attempt(AttemptEnd::Cancelled);
+        if let Some(guard) = self.guard() {
+            guard.shared.counters.add(Counter::ConnectionsFull);
+        }
+        Tried::Answer(Answer::of_cause(Cause::Bulkhead))
+    }
+
+    /// The service failed the attempt that is left.
+    fn failed(&mut self, cause: Cause, upload: &Transfer) -> Tried {
+        let now = self.thread.clock.now();
+        self.call.on_failed(now, cause);
+        let failure = match cause {
+            Cause::Reset => Failure::Reset,
+            Cause::Timeout => Failure::Timeout,
+            _ => return Tried::Failed(Verdict::GiveUp(cause)),
+        };
+        let again = self.again(upload);
+        Tried::Failed(self.call.on_attempt_failed(now, cause, failure, again))
     }
 
     /// Whether an answer is a failure that is tried again rather than passed on.

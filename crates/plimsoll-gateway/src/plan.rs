@@ -11,8 +11,8 @@ use plimsoll_http1::HeadLimits;
 use plimsoll_lifecycle::{Bounds, GuardParameters, GuardShared};
 use plimsoll_measure::{ObjectiveSpec, Registry, Series, Sli};
 use plimsoll_policy::{
-    AdmissionParameters, BulkheadParameters, ConfiguredTenant, GROUPS, LimiterKind, QueueWait,
-    RateLimit, RetryOn, RetryParameters, Salt, Weight,
+    AdmissionParameters, BulkheadParameters, ConfiguredTenant, GROUPS, HedgeAfter, HedgeParameters,
+    LimiterKind, QueueWait, RateLimit, RetryOn, RetryParameters, Salt, Weight,
 };
 use plimsoll_upstream::{Cluster, Clusters};
 
@@ -158,6 +158,9 @@ impl Plan {
             // A connection that was not made has sent nothing.
             let resends = guard.retry.attempts_max > 1
                 && guard.retried.on.iter().any(|on| *on != RetryOn::Connect);
+            let made = || Arc::new(ServiceShared::new(registry.threads(), &guard));
+            let shared = Arc::clone(shared.entry(name.clone()).or_insert_with(made));
+            cluster.set_bulkhead(&shared.guard.bulkhead);
             services.push(ServicePlan {
                 name: name.clone(),
                 cluster: Arc::clone(cluster),
@@ -167,11 +170,7 @@ impl Plan {
                     .iter()
                     .map(|endpoint| registry.endpoint(name, &endpoint.name))
                     .collect(),
-                shared: Arc::clone(
-                    shared.entry(name.clone()).or_insert_with(|| {
-                        Arc::new(ServiceShared::new(registry.threads(), &guard))
-                    }),
-                ),
+                shared,
                 keep_bytes_max: if resends {
                     service.protect.retry.body_bytes_max
                 } else {
@@ -302,6 +301,15 @@ fn guard_parameters(config: &Config, service: &Service) -> GuardParameters {
         },
         retried: retried.into_iter().collect(),
         retry_observed: observed.into_iter().collect(),
+        hedge: HedgeParameters {
+            after: match protect.hedge.after {
+                plimsoll_config::HedgeAfter::Quantile(share) => HedgeAfter::Quantile(share),
+                plimsoll_config::HedgeAfter::Time(time) => HedgeAfter::Time(time),
+            },
+            budget: protect.hedge.budget,
+            ..HedgeParameters::default()
+        },
+        hedge_mode: mode_of(config, service, protect.hedge.mode),
         throttle: mode_of(config, service, protect.throttle.mode),
         bulkhead,
     }

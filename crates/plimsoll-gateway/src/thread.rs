@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use plimsoll_core::{EndpointId, Instant, ServiceId};
+use plimsoll_core::{EndpointId, Instant, ServiceId, never};
 use plimsoll_lifecycle::{Asked, AttemptEnd, Effects, Settlement};
 use plimsoll_measure::{Cause, Record};
 use plimsoll_policy::retry::{Question, WhyNot};
 use plimsoll_policy::{
-    Arriving, Balancer, EndKind, Ended, Finished, KnownTenants, RateTable, RetryDecision,
-    SelfShared, Ticket,
+    Arriving, Balancer, EndKind, Ended, Finished, HedgeQuestion, KnownTenants, RateTable,
+    RetryDecision, SelfShared, Ticket,
 };
 use plimsoll_upstream::{Clock, Endpoint, Pools};
 use rand_core::{Rng, SeedableRng};
@@ -317,8 +317,9 @@ pub(crate) struct ThreadEffects {
     pub(crate) thread: Rc<Thread>,
     pub(crate) plan: Rc<ThreadPlan>,
     pub(crate) bytes: Bytes,
-    /// Of the endpoint, when the attempt began: what comes of an attempt from before a change says nothing.
-    pub(crate) generation: Cell<u32>,
+    /// Attempts in flight, by endpoint, with its generation when they began: what comes of an attempt from before a
+    /// change says nothing. Two at most, and never at the same endpoint.
+    generations: [Cell<Option<(EndpointId, u32)>>; 2],
 }
 
 impl ThreadEffects {
@@ -327,8 +328,23 @@ impl ThreadEffects {
             thread: Rc::clone(thread),
             plan: Rc::clone(plan),
             bytes: Bytes::default(),
-            generation: Cell::new(0),
+            generations: [Cell::new(None), Cell::new(None)],
         }
+    }
+
+    /// The generation that the attempt at this endpoint began in; it is over.
+    fn take_generation(&self, id: EndpointId) -> u32 {
+        let taken = self
+            .generations
+            .iter()
+            .find(|cell| cell.get().is_some_and(|(at, _)| at == id))
+            .and_then(Cell::take);
+        never!(taken.is_none());
+        taken.map_or(0, |(_, generation)| generation)
+    }
+
+    fn guard(&self, service: ServiceId) -> Option<&Rc<ThreadGuard>> {
+        self.plan.guards.get(service.index())
     }
 
     fn endpoint(&self, service: ServiceId, endpoint: EndpointId) -> Option<&Arc<Endpoint>> {
@@ -365,8 +381,25 @@ impl Effects for ThreadEffects {
     }
 
     fn begin_attempts(&self, service: ServiceId) {
-        if let Some(guard) = self.plan.guards.get(service.index()) {
-            guard.shared.retry.on_request();
+        if let Some(guard) = self.guard(service) {
+            guard.on_first_attempt();
+        }
+    }
+
+    fn hedge(&self, service: ServiceId, question: &HedgeQuestion, unused: &Finished) -> bool {
+        self.guard(service)
+            .is_some_and(|guard| guard.hedge(&self.thread, question, unused))
+    }
+
+    fn hedge_won(&self, service: ServiceId) {
+        if let Some(guard) = self.guard(service) {
+            guard.on_hedge_won();
+        }
+    }
+
+    fn observe_first(&self, service: ServiceId, latency: Duration) {
+        if let Some(guard) = self.guard(service) {
+            guard.observe_first(latency);
         }
     }
 
@@ -377,9 +410,14 @@ impl Effects for ThreadEffects {
         }
     }
 
-    fn start_attempt(&self, service: ServiceId, endpoint: EndpointId) {
-        if let Some(endpoint) = self.endpoint(service, endpoint) {
-            self.generation.set(endpoint.shared.begin());
+    fn start_attempt(&self, service: ServiceId, id: EndpointId) {
+        if let Some(endpoint) = self.endpoint(service, id) {
+            let generation = endpoint.shared.begin();
+            let free = self.generations.iter().find(|cell| cell.get().is_none());
+            match free {
+                Some(cell) => cell.set(Some((id, generation))),
+                None => _ = never!(free.is_none()),
+            }
         }
     }
 
@@ -389,11 +427,12 @@ impl Effects for ThreadEffects {
             return;
         };
         endpoint.shared.end();
+        let generation = self.take_generation(id);
         let ended = |kind: EndKind, latency: Duration| {
             endpoint.shared.on_attempt_end(Ended {
                 kind,
                 latency,
-                generation: self.generation.get(),
+                generation,
             });
         };
         let Some(balancer) = self.plan.balancers.get(service.index()) else {

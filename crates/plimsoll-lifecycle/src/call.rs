@@ -1,17 +1,23 @@
 //! The state machine of one call.
 //!
-//! Invariants: a call that arrived is settled exactly once; a service permit and an endpoint's in-flight
-//! count that were taken are given back exactly once; attempts never exceed [`Bounds::attempts_max`].
-//! Elsewhere: how a protocol finds its route ([`Protocol`], in the shell), how an endpoint is chosen
+//! Invariants: a call that arrived is settled exactly once; each service permit and each endpoint's in-flight
+//! count that was taken is given back exactly once; attempts never exceed [`Bounds::attempts_max`], or two where
+//! one of them is a hedge.
+//! Elsewhere: the second attempt beside the first (`second`); how a protocol finds its route ([`Protocol`], in the shell), how an endpoint is chosen
 //! (`plimsoll-policy`), sockets and timers (the shells).
+
+mod second;
+
+pub use second::Which;
 
 use std::time::Duration;
 
 use plimsoll_core::{Class, EndpointId, Instant, RouteId, ServiceId, never};
 use plimsoll_measure::Cause;
 use plimsoll_policy::retry::{Failure, Question};
-use plimsoll_policy::{Arriving, Completion, Finished, RetryDecision, Ticket};
+use plimsoll_policy::{Arriving, Completion, Finished, HedgeQuestion, RetryDecision, Ticket};
 
+use self::second::Second;
 use crate::Stage;
 
 /// How many endpoints a call remembers as tried; more attempts than this are not allowed by configuration.
@@ -169,9 +175,9 @@ pub struct Settlement {
     pub route: Option<RouteId>,
     /// Its service, if it reached one.
     pub service: Option<ServiceId>,
-    /// The endpoint of the last attempt.
+    /// The endpoint of the last attempt; where two were made at once, of the one that was left at the end.
     pub endpoint: Option<EndpointId>,
-    /// How many attempts were made.
+    /// How many attempts were made, a hedge included.
     pub attempts: u32,
     /// How long it waited for a permit.
     pub waited: Duration,
@@ -211,7 +217,7 @@ enum Permit {
 
 /// What a call does to the world; the shell (or the simulator) applies it.
 pub trait Effects {
-    /// The time now. Only used where a call is dropped, which nobody announces.
+    /// The time now. Only used where a call is dropped or cancelled, which nobody announces.
     fn now(&self) -> Instant;
     /// A call asks for a permit of this service.
     fn ask(&self, service: ServiceId, request: &Arriving) -> Asked;
@@ -223,7 +229,15 @@ pub trait Effects {
     fn begin_attempts(&self, service: ServiceId);
     /// Whether an attempt that failed is made again.
     fn retry(&self, service: ServiceId, question: &Question) -> RetryDecision;
-    /// An attempt is in flight at this endpoint.
+    /// Whether a second attempt is made beside the first. If so, it has a permit and its share of the budget; a
+    /// permit that was taken in vain comes back with `unused`.
+    fn hedge(&self, service: ServiceId, question: &HedgeQuestion, unused: &Finished) -> bool;
+    /// The answer of a second attempt is the one that is passed on.
+    fn hedge_won(&self, service: ServiceId);
+    /// A first attempt of a call that may be hedged took this long to its head, or was given up after it.
+    fn observe_first(&self, service: ServiceId, latency: Duration);
+    /// An attempt is in flight at this endpoint. Attempts of one call that are in flight at once are at different
+    /// endpoints.
     fn start_attempt(&self, service: ServiceId, endpoint: EndpointId);
     /// It no longer is, and this is how it went.
     fn end_attempt(&self, service: ServiceId, endpoint: EndpointId, end: AttemptEnd);
@@ -247,6 +261,12 @@ pub struct Call<E: Effects> {
     permit: Permit,
     in_flight: bool,
     attempt_started: Instant,
+    /// The second attempt, while both are in flight.
+    second: Option<Second>,
+    /// The attempt in flight began as the second one.
+    hedged: bool,
+    /// How long the first attempt takes is still to be observed.
+    watched: bool,
     tried: [EndpointId; TRIED_MAX],
     tried_count: usize,
     /// The request can no longer be sent again: a part of its body is gone.
@@ -286,6 +306,9 @@ impl<E: Effects> Call<E> {
             permit: Permit::None,
             in_flight: false,
             attempt_started: now,
+            second: None,
+            hedged: false,
+            watched: false,
             tried: [EndpointId(u32::MAX); TRIED_MAX],
             tried_count: 0,
             consumed: false,
@@ -416,6 +439,7 @@ impl<E: Effects> Call<E> {
         }
         self.effects.start_attempt(service, endpoint);
         self.in_flight = true;
+        self.hedged = false;
         self.attempt_started = now;
         self.settlement.endpoint = Some(endpoint);
         self.settlement.attempts += 1;
@@ -453,16 +477,21 @@ impl<E: Effects> Call<E> {
         };
         match self.effects.retry(service, &question) {
             RetryDecision::Retry { after } => {
-                if let (Some(endpoint), Some(slot)) = (
-                    self.settlement.endpoint,
-                    self.tried.get_mut(self.tried_count),
-                ) {
-                    *slot = endpoint;
-                    self.tried_count += 1;
-                }
+                self.remember_tried();
                 Verdict::Retry { after }
             }
             RetryDecision::GiveUp(_) => Verdict::GiveUp(cause),
+        }
+    }
+
+    /// The endpoint of the attempt counts as tried.
+    fn remember_tried(&mut self) {
+        if let (Some(endpoint), Some(slot)) = (
+            self.settlement.endpoint,
+            self.tried.get_mut(self.tried_count),
+        ) {
+            *slot = endpoint;
+            self.tried_count += 1;
         }
     }
 
@@ -496,6 +525,9 @@ impl<E: Effects> Call<E> {
     /// The response's head came. The endpoint still counts as in flight until the call ends.
     pub fn on_head(&mut self, now: Instant) {
         self.settlement.head_at = Some(now);
+        if let (true, Some(service)) = (self.hedged, self.settlement.service) {
+            self.effects.hedge_won(service);
+        }
     }
 
     /// How long the current attempt has run.
@@ -511,6 +543,7 @@ impl<E: Effects> Call<E> {
         self.in_flight = false;
         if let (Some(service), Some(endpoint)) = (self.settlement.service, self.settlement.endpoint)
         {
+            self.observe_first(service, end);
             self.effects.end_attempt(service, endpoint, end);
         }
     }
@@ -555,6 +588,9 @@ impl<E: Effects> Call<E> {
         self.settled = true;
         self.settlement.ended = ended;
         self.settlement.cause = cause;
+        if self.second.is_some() {
+            self.end_one(ended, Which::Second, AttemptEnd::Cancelled);
+        }
         self.end_attempt(AttemptEnd::Cancelled);
         if let (Permit::Waiting(ticket), Some(service)) = (self.permit, self.settlement.service) {
             self.permit = Permit::None;
@@ -635,7 +671,7 @@ mod tests {
 
     use super::*;
 
-    const SAFE: Again = Again {
+    pub(super) const SAFE: Again = Again {
         idempotent: true,
         replayable: true,
         forbidden: false,
@@ -646,14 +682,20 @@ mod tests {
     };
 
     #[derive(Debug, Default)]
-    struct World {
-        permits: i64,
-        in_flight: i64,
-        settlements: Vec<Settlement>,
-        ends: Vec<AttemptEnd>,
+    pub(super) struct World {
+        pub(super) permits: i64,
+        pub(super) in_flight: i64,
+        pub(super) settlements: Vec<Settlement>,
+        pub(super) ends: Vec<AttemptEnd>,
+        /// Endpoints at which an attempt is in flight.
+        pub(super) at: Vec<EndpointId>,
+        /// What permits came back with.
+        pub(super) completions: Vec<Completion>,
+        pub(super) observed: Vec<Duration>,
+        pub(super) won: u32,
     }
 
-    type Shared = Rc<RefCell<World>>;
+    pub(super) type Shared = Rc<RefCell<World>>;
 
     impl Effects for Shared {
         fn now(&self) -> Instant {
@@ -664,10 +706,22 @@ mod tests {
             Asked::Go
         }
         fn leave_queue(&self, _: ServiceId, _: Ticket, _: &Finished) {}
-        fn return_permit(&self, _: ServiceId, _: &Finished) {
-            self.borrow_mut().permits -= 1;
+        fn return_permit(&self, _: ServiceId, finished: &Finished) {
+            let mut world = self.borrow_mut();
+            world.permits -= 1;
+            world.completions.push(finished.end);
         }
         fn begin_attempts(&self, _: ServiceId) {}
+        fn hedge(&self, _: ServiceId, _: &HedgeQuestion, _: &Finished) -> bool {
+            self.borrow_mut().permits += 1;
+            true
+        }
+        fn hedge_won(&self, _: ServiceId) {
+            self.borrow_mut().won += 1;
+        }
+        fn observe_first(&self, _: ServiceId, latency: Duration) {
+            self.borrow_mut().observed.push(latency);
+        }
         fn retry(&self, _: ServiceId, question: &Question) -> RetryDecision {
             if question.replayable {
                 RetryDecision::Retry {
@@ -677,11 +731,16 @@ mod tests {
                 RetryDecision::GiveUp(WhyNot::NotReplayable)
             }
         }
-        fn start_attempt(&self, _: ServiceId, _: EndpointId) {
-            self.borrow_mut().in_flight += 1;
-        }
-        fn end_attempt(&self, _: ServiceId, _: EndpointId, end: AttemptEnd) {
+        fn start_attempt(&self, _: ServiceId, endpoint: EndpointId) {
             let mut world = self.borrow_mut();
+            assert!(!world.at.contains(&endpoint), "each at another endpoint");
+            world.at.push(endpoint);
+            world.in_flight += 1;
+        }
+        fn end_attempt(&self, _: ServiceId, endpoint: EndpointId, end: AttemptEnd) {
+            let mut world = self.borrow_mut();
+            let place = world.at.iter().position(|it| *it == endpoint);
+            world.at.remove(place.expect("it was in flight there"));
             world.in_flight -= 1;
             world.ends.push(end);
         }
@@ -736,7 +795,7 @@ mod tests {
         }
     }
 
-    fn admitted(world: &Shared, attempts_max: u32) -> Call<Shared> {
+    pub(super) fn admitted(world: &Shared, attempts_max: u32) -> Call<Shared> {
         let mut call = Call::arrive(world.clone(), Instant::ORIGIN);
         let mut protocol = Scripted {
             asked: Vec::new(),
@@ -873,9 +932,29 @@ mod tests {
         Consumed,
         Stale(bool),
         Failed,
+        Hedge(u32),
+        EndOne(Which, AttemptEnd),
         Head,
         ReturnPermit,
         Settle,
+    }
+
+    fn any_end() -> impl Strategy<Value = AttemptEnd> {
+        let after = Duration::from_millis(1);
+        prop_oneof![
+            Just(AttemptEnd::Cancelled),
+            Just(AttemptEnd::ConnectFailed),
+            Just(AttemptEnd::Stale),
+            Just(AttemptEnd::Failed {
+                cause: Cause::Timeout,
+                after
+            }),
+            Just(AttemptEnd::Answered {
+                head_after: after,
+                status: 503,
+                busy: true
+            }),
+        ]
     }
 
     fn any_event() -> impl Strategy<Value = Event> {
@@ -885,6 +964,9 @@ mod tests {
             1 => Just(Event::Consumed),
             2 => any::<bool>().prop_map(Event::Stale),
             1 => Just(Event::Failed),
+            3 => (0..5u32).prop_map(Event::Hedge),
+            2 => (prop_oneof![Just(Which::First), Just(Which::Second)], any_end())
+                .prop_map(|(which, end)| Event::EndOne(which, end)),
             2 => Just(Event::Head),
             1 => Just(Event::ReturnPermit),
             1 => Just(Event::Settle),
@@ -899,10 +981,21 @@ mod tests {
         ) {
             let world = Shared::default();
             let mut call = admitted(&world, attempts_max);
+            call.watch_first();
+            let mut hedges = 0;
             for event in events {
-                let flying = world.borrow().in_flight > 0;
+                let two = world.borrow().in_flight == 2;
+                // With two in flight one of them ends before anything else is said, or the call does.
+                let flying = world.borrow().in_flight == 1;
                 match event {
-                    Event::Next(endpoint) if !flying => {
+                    Event::Hedge(endpoint) => {
+                        let hedged = call.hedge(Instant::ORIGIN, SAFE, |tried| {
+                            Some(EndpointId(endpoint)).filter(|id| !tried.contains(id))
+                        });
+                        hedges += u32::from(hedged.is_some());
+                    }
+                    Event::EndOne(which, end) if two => call.end_one(Instant::ORIGIN, which, end),
+                    Event::Next(endpoint) if !flying && !two => {
                         let _ = call.next_attempt(Instant::ORIGIN, |tried| {
                             Some(EndpointId(endpoint)).filter(|id| !tried.contains(id))
                         });
@@ -916,20 +1009,23 @@ mod tests {
                     }
                     Event::Failed if flying => call.on_failed(Instant::ORIGIN, Cause::Timeout),
                     Event::Head if flying => call.on_head(Instant::ORIGIN),
-                    Event::ReturnPermit => call.return_permit(Instant::ORIGIN, Completion::Success),
+                    Event::ReturnPermit if !two => call.return_permit(Instant::ORIGIN, Completion::Success),
                     Event::Settle => { call.settle(Instant::from_nanos(7), Cause::Answered); break; }
                     _ => (),
                 }
                 let now = world.borrow();
-                prop_assert!((0..=1).contains(&now.in_flight));
-                prop_assert!((0..=1).contains(&now.permits));
+                prop_assert!((0..=2).contains(&now.in_flight));
+                prop_assert!((0..=2).contains(&now.permits));
+                // A second attempt has a permit of its own.
+                prop_assert!(now.in_flight < 2 || now.permits == 2);
             }
             drop(call);
             let world = world.borrow();
             prop_assert_eq!(world.settlements.len(), 1);
             prop_assert_eq!(world.permits, 0);
             prop_assert_eq!(world.in_flight, 0);
-            prop_assert!(world.settlements[0].attempts <= attempts_max);
+            prop_assert!(hedges <= 1 && world.observed.len() <= 1);
+            prop_assert!(world.settlements[0].attempts <= attempts_max.max(1 + hedges));
         }
     }
 }

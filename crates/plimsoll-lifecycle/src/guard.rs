@@ -8,15 +8,17 @@ mod counters;
 pub use counters::{Counter, GuardCounters};
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use plimsoll_core::{Class, Instant, Mode};
 use plimsoll_measure::{Cause, Origin, Outcome};
 use plimsoll_policy::retry::{Question, WhyNot, decide, unbudgeted, would};
 use plimsoll_policy::{
     AdmissionControl, AdmissionLocal, AdmissionMemory, AdmissionParameters, AdmissionShared,
-    Admitted, Arriving, BulkheadKind, BulkheadParameters, BulkheadShared, Finished, LimitChange,
-    LimitReason, QueueEvent, Refusal, RefusalReason, RetryControl, RetryDecision, RetryParameters,
-    RetryRules, RetryShared, ThrottleControl, ThrottleParameters, ThrottleShared, Ticket,
+    Admitted, Arriving, BulkheadKind, BulkheadParameters, BulkheadShared, Finished, HedgeControl,
+    HedgeParameters, HedgeQuestion, HedgeShared, LimitChange, LimitReason, QueueEvent, Refusal,
+    RefusalReason, RetryControl, RetryDecision, RetryParameters, RetryRules, RetryShared,
+    ThrottleControl, ThrottleParameters, ThrottleShared, Ticket,
 };
 
 use crate::Asked;
@@ -32,6 +34,10 @@ pub struct GuardParameters {
     pub retried: RetryRules,
     /// Failures of which it is only counted that they would be.
     pub retry_observed: RetryRules,
+    /// When a second attempt is made beside one that takes long, and how many.
+    pub hedge: HedgeParameters,
+    /// Whether that is done.
+    pub hedge_mode: Mode,
     /// Whether a share of the calls is thrown while the service refuses or fails many.
     pub throttle: Mode,
     /// Bounds on what the service can hold.
@@ -45,6 +51,8 @@ impl Default for GuardParameters {
             retry: RetryParameters::default(),
             retried: RetryRules::default(),
             retry_observed: RetryRules::from_iter([]),
+            hedge: HedgeParameters::default(),
+            hedge_mode: Mode::Off,
             throttle: Mode::Off,
             bulkhead: BulkheadParameters::default(),
         }
@@ -58,10 +66,14 @@ pub struct GuardShared {
     pub admission: Arc<AdmissionShared>,
     /// The budget of retries.
     pub retry: RetryShared,
+    /// When a second attempt is made.
+    pub hedge: HedgeShared,
+    /// The budget of second attempts; that of retries is another.
+    pub hedge_budget: RetryShared,
     /// How much is thrown.
     pub throttle: ThrottleShared,
     /// What the service holds.
-    pub bulkhead: BulkheadShared,
+    pub bulkhead: Arc<BulkheadShared>,
     /// What the policies did, and what they would have done.
     pub counters: GuardCounters,
 }
@@ -72,8 +84,10 @@ impl GuardShared {
         Self {
             admission: Arc::new(AdmissionShared::new(threads, &parameters.admission)),
             retry: RetryShared::new(parameters.retry.grant()),
+            hedge: HedgeShared::new(threads, &parameters.hedge),
+            hedge_budget: RetryShared::new(parameters.hedge.grant()),
             throttle: ThrottleShared::new(threads),
-            bulkhead: BulkheadShared::new(parameters.bulkhead),
+            bulkhead: Arc::new(BulkheadShared::new(parameters.bulkhead)),
             counters: GuardCounters::default(),
         }
     }
@@ -173,9 +187,71 @@ impl Guard {
         self.admission.next_expiry()
     }
 
-    /// The first attempt of a call begins: it earns its share of the retry budget.
+    /// The first attempt of a call begins: it earns its share of the budgets of retries and of hedges.
     pub fn on_first_attempt(&self) {
         self.shared.retry.on_request();
+        if self.parameters.hedge_mode != Mode::Off {
+            self.shared.hedge_budget.on_request();
+        }
+    }
+
+    /// How long a first attempt may take before a second one is made; `None` = none is, or it is not known yet.
+    pub fn hedge_delay(&self) -> Option<Duration> {
+        match self.parameters.hedge_mode {
+            Mode::Off => None,
+            Mode::Enforce | Mode::Observe => self.shared.hedge.delay(),
+        }
+    }
+
+    /// Whether hedging is asked for, if only to be observed.
+    pub fn hedges(&self) -> bool {
+        self.parameters.hedge_mode != Mode::Off
+    }
+
+    /// Whether a second attempt is made beside the first: where it may be, if a permit is free and nobody waits for
+    /// it, and the budget has a token left. The token comes last, since one that was taken is spent; a permit that
+    /// was taken in vain goes back with `unused`.
+    pub fn hedge(
+        &mut self,
+        now: Instant,
+        question: &HedgeQuestion,
+        unused: &Finished,
+        events: &mut Vec<QueueEvent>,
+    ) -> bool {
+        let (hedge, budget) = (&self.shared.hedge, &self.shared.hedge_budget);
+        // Looked at first, so that a service that is slow as a whole does not have permits taken and given back.
+        if !self.hedges() || hedge.would_hedge(question, budget).is_err() {
+            return false;
+        }
+        if self.parameters.hedge_mode == Mode::Observe {
+            // The budget is spent as it would be, so that what is counted is what would be done.
+            if self.admission.has_second() && hedge.may_hedge(question, budget).is_ok() {
+                self.shared.counters.add(Counter::WouldHedge);
+            }
+            return false;
+        }
+        if !self.admission.try_take_second(now, unused.group) {
+            return false;
+        }
+        let may = hedge.may_hedge(question, budget).is_ok();
+        if may {
+            self.shared.counters.add(Counter::Hedge);
+        } else {
+            self.admission.finish(now, unused, events);
+        }
+        may
+    }
+
+    /// The answer of a second attempt is the one that is passed on.
+    pub fn on_hedge_won(&self) {
+        self.shared.counters.add(Counter::HedgeWon);
+    }
+
+    /// A first attempt of a call that may be hedged took this long.
+    pub fn observe_first(&self, latency: Duration) {
+        if self.hedges() {
+            self.shared.hedge.observe(self.thread, latency);
+        }
     }
 
     /// Whether an attempt that failed is tried again. `random` is uniform.
@@ -252,6 +328,8 @@ pub fn refusal_cause(reason: RefusalReason) -> Cause {
 pub struct GuardControl {
     admission: AdmissionControl,
     retry: RetryControl,
+    hedge: HedgeControl,
+    hedge_budget: RetryControl,
     throttle: ThrottleControl,
 }
 
@@ -268,6 +346,8 @@ impl GuardControl {
         Self {
             admission,
             retry: RetryControl::new(parameters.retry.grant(), now, &shared.retry),
+            hedge: HedgeControl::new(parameters.hedge, now, &shared.hedge),
+            hedge_budget: RetryControl::new(parameters.hedge.grant(), now, &shared.hedge_budget),
             throttle: ThrottleControl::new(ThrottleParameters::default(), now, &shared.throttle),
         }
     }
@@ -277,12 +357,16 @@ impl GuardControl {
         self.admission
             .set_parameters(&parameters.admission, &shared.admission);
         self.retry.set_grant(parameters.retry.grant());
+        self.hedge.set_parameters(parameters.hedge);
+        self.hedge_budget.set_grant(parameters.hedge.grant());
         shared.bulkhead.set_parameters(parameters.bulkhead);
     }
 
     /// Each 10 ms. After a change, threads with waiting calls are to be woken.
     pub fn tick(&mut self, now: Instant, shared: &GuardShared) -> Option<LimitChange> {
         self.retry.tick(now, &shared.retry);
+        self.hedge.tick(now, &shared.hedge);
+        self.hedge_budget.tick(now, &shared.hedge_budget);
         self.throttle.tick(now, &shared.throttle);
         self.admission.tick(now, &shared.admission)
     }
@@ -300,5 +384,151 @@ impl GuardControl {
     /// What is worth keeping over a restart.
     pub fn memory(&self, shared: &GuardShared) -> AdmissionMemory {
         self.admission.memory(&shared.admission)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plimsoll_core::Ratio;
+    use plimsoll_policy::{Completion, HedgeAfter, LimiterKind};
+
+    use super::*;
+
+    const START: Instant = Instant::from_nanos(1_000_000_000);
+
+    #[test]
+    fn a_second_attempt_has_a_permit_of_its_own_and_spends_the_budget_of_hedges() {
+        let (mut guard, mut events) = (guard(Mode::Enforce, 4, 0.5), Vec::new());
+        let shared = Arc::clone(guard.shared());
+        assert_eq!(guard.hedge_delay(), Some(Duration::from_millis(50)));
+        assert_eq!(ask(&mut guard), Asked::Go);
+        guard.on_first_attempt();
+        assert!(!hedge(&mut guard), "half a token is none");
+        assert_eq!(shared.admission.in_flight(), 1, "and takes no permit");
+        guard.on_first_attempt();
+        let retries = shared.retry.tokens();
+        assert!(hedge(&mut guard));
+        assert_eq!(shared.admission.in_flight(), 2);
+        assert_eq!(shared.counters.get(Counter::Hedge), 1);
+        assert_eq!(
+            shared.retry.tokens(),
+            retries,
+            "which is not that of retries"
+        );
+        assert!(!hedge(&mut guard), "the token is spent");
+        for _ in 0..2 {
+            guard.finish(START, &unused(), &mut events);
+        }
+        assert_eq!(shared.admission.in_flight(), 0);
+    }
+
+    #[test]
+    fn without_a_free_permit_there_is_no_second_attempt_and_no_token_is_spent() {
+        let mut guard = guard(Mode::Enforce, 1, 1.0);
+        guard.on_first_attempt();
+        assert_eq!(ask(&mut guard), Asked::Go);
+        assert!(!hedge(&mut guard));
+        let shared = guard.shared();
+        assert_eq!(shared.admission.in_flight(), 1);
+        assert!(shared.hedge_budget.has_token());
+        assert_eq!(shared.counters.get(Counter::Hedge), 0);
+    }
+
+    #[test]
+    fn what_is_observed_is_counted_within_the_budget_and_takes_no_permit() {
+        let mut guard = guard(Mode::Observe, 4, 1.0);
+        assert_eq!(ask(&mut guard), Asked::Go);
+        guard.on_first_attempt();
+        assert!(!hedge(&mut guard) && !hedge(&mut guard));
+        let shared = guard.shared();
+        assert_eq!(shared.counters.get(Counter::WouldHedge), 1);
+        assert_eq!(shared.counters.get(Counter::Hedge), 0);
+        assert_eq!(shared.admission.in_flight(), 1);
+    }
+
+    #[test]
+    fn off_means_off() {
+        let mut guard = guard(Mode::Off, 4, 1.0);
+        guard.on_first_attempt();
+        assert_eq!(guard.hedge_delay(), None);
+        assert!(!guard.hedges() && !hedge(&mut guard));
+        assert!(!guard.shared().hedge_budget.has_token());
+    }
+
+    #[test]
+    fn the_delay_is_learnt_from_first_attempts_and_follows_a_reload() {
+        let mut parameters = parameters(Mode::Enforce, 4, 1.0);
+        parameters.hedge.after = HedgeAfter::Quantile(Ratio::of(95, 100).unwrap());
+        let shared = Arc::new(GuardShared::new(1, &parameters));
+        let mut control = GuardControl::new(&parameters, None, &shared, START);
+        let guard = Guard::new(Arc::clone(&shared), 0, &Arc::new(parameters.clone()));
+        assert_eq!(guard.hedge_delay(), None, "nothing is known");
+        for _ in 0..200 {
+            guard.observe_first(Duration::from_millis(20));
+        }
+        let _ = control.tick(START + Duration::from_secs(1), &shared);
+        let delay = guard.hedge_delay().unwrap();
+        assert!((18..=24).contains(&delay.as_millis()), "{delay:?}");
+        parameters.hedge.after = HedgeAfter::Time(Duration::from_millis(7));
+        control.set_parameters(&parameters, &shared);
+        let _ = control.tick(START + Duration::from_secs(2), &shared);
+        assert_eq!(guard.hedge_delay(), Some(Duration::from_millis(7)));
+    }
+
+    fn guard(mode: Mode, limit: u32, budget: f64) -> Guard {
+        let parameters = parameters(mode, limit, budget);
+        let shared = Arc::new(GuardShared::new(1, &parameters));
+        let _control = GuardControl::new(&parameters, None, &shared, START);
+        Guard::new(shared, 0, &Arc::new(parameters))
+    }
+
+    fn parameters(mode: Mode, limit: u32, budget: f64) -> GuardParameters {
+        GuardParameters {
+            admission: AdmissionParameters {
+                limiter: LimiterKind::Fixed(limit),
+                ..AdmissionParameters::default()
+            },
+            hedge: HedgeParameters {
+                after: HedgeAfter::Time(Duration::from_millis(50)),
+                budget: Ratio::try_from(budget).unwrap(),
+                ..HedgeParameters::default()
+            },
+            hedge_mode: mode,
+            ..GuardParameters::default()
+        }
+    }
+
+    fn ask(guard: &mut Guard) -> Asked {
+        let arriving = Arriving {
+            class: Class::default(),
+            tenant: 0,
+            weight: 1.0,
+            group: 0,
+            time_left: Duration::from_secs(1),
+        };
+        guard.ask(START, &arriving, 0, &mut Vec::new()).0
+    }
+
+    fn hedge(guard: &mut Guard) -> bool {
+        let question = HedgeQuestion {
+            idempotent: true,
+            replayable: true,
+            forbidden: false,
+            attempts_in_flight: 1,
+            time_left: Duration::from_secs(1),
+        };
+        guard.hedge(START, &question, &unused(), &mut Vec::new())
+    }
+
+    fn unused() -> Finished {
+        Finished {
+            class: Class::default(),
+            tenant: 0,
+            weight: 1.0,
+            group: 0,
+            started: START,
+            ended: START,
+            end: Completion::Cancelled,
+        }
     }
 }

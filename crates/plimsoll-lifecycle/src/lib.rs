@@ -11,7 +11,7 @@ mod stage;
 
 pub use call::{
     Again, Arrival, Asked, Attempt, AttemptEnd, Bounds, Call, Effects, Identity, Protocol, Routed,
-    Settlement, Verdict,
+    Settlement, Verdict, Which,
 };
 pub use guard::{
     Counter, Guard, GuardControl, GuardCounters, GuardParameters, GuardShared, refusal_cause,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use plimsoll_policy::{Balancer, EndpointParameters, Method, Ring};
+use plimsoll_policy::{Balancer, BulkheadShared, EndpointParameters, Method, Ring};
 
 use crate::endpoint::{Endpoint, EndpointConfig, EndpointKey};
 use crate::health::HealthConfig;
@@ -66,6 +66,16 @@ impl Cluster {
     /// A chooser for one thread. Each thread takes another seed.
     pub fn balancer(&self, seed: u64) -> Balancer {
         Balancer::new(self.method.clone(), self.endpoints.len(), seed)
+    }
+
+    /// Bounds the connections that requests make to all endpoints together: over the bound a new one is refused
+    /// ([`ConnectError::Full`]), while a kept one is still used. Those made before this are not counted.
+    ///
+    /// [`ConnectError::Full`]: crate::ConnectError::Full
+    pub fn set_bulkhead(&self, bulkhead: &Arc<BulkheadShared>) {
+        for endpoint in &self.endpoints {
+            endpoint.set_bulkhead(bulkhead);
+        }
     }
 }
 

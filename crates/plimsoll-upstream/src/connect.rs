@@ -78,6 +78,12 @@ pub enum ConnectError {
         #[source]
         source: Arc<h2::Error>,
     },
+    /// The service has as many connections as it may. Says nothing about the endpoint.
+    #[error("service `{service}` has as many connections as it may")]
+    Full {
+        /// The service.
+        service: String,
+    },
     /// Its name has no address.
     #[error("the name of {endpoint} has no address")]
     NoAddress {
@@ -96,6 +102,7 @@ impl ConnectError {
             Self::Tls { .. } => "tls",
             Self::Protocol { .. } => "protocol",
             Self::Http2 { .. } => "http2",
+            Self::Full { .. } => "bulkhead",
             Self::NoAddress { .. } => "no-address",
         }
     }
@@ -134,6 +141,20 @@ pub async fn connect(endpoint: &Endpoint, http2: Option<bool>) -> Result<Connect
         }
     }
     result
+}
+
+/// As [`connect`], for a request: the connection holds a place among those of its service for as long as it lives.
+pub(crate) async fn connect_held(
+    endpoint: &Endpoint,
+    http2: Option<bool>,
+) -> Result<Connected, ConnectError> {
+    // Taken before connecting: connections that are being made count.
+    let place = endpoint.take_place()?;
+    let mut connected = connect(endpoint, http2).await?;
+    if let Some(place) = place {
+        connected.io = connected.io.held(place);
+    }
+    Ok(connected)
 }
 
 async fn connect_in_turn(endpoint: &Endpoint, offer: Offer) -> Result<Connected, ConnectError> {

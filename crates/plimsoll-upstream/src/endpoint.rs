@@ -2,15 +2,16 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use plimsoll_policy::{Candidate, EndpointShared};
+use plimsoll_policy::{BulkheadKind, BulkheadPlace, BulkheadShared, Candidate, EndpointShared};
 use rustls_pki_types::ServerName;
 
 use crate::connect::ConnectError;
+use crate::io::Place;
 use crate::tls::{ClientTls, TlsConfig, TlsError, server_name};
 
 /// Which HTTP an endpoint speaks.
@@ -100,6 +101,8 @@ pub struct Endpoint {
     connect_error: ArcSwapOption<ConnectError>,
     tls: Option<EndpointTls>,
     retired: AtomicBool,
+    /// Where requests' connections take a place. Not those of health checks: a service that is full is not ill.
+    bulkhead: OnceLock<Arc<BulkheadShared>>,
 }
 
 #[derive(Debug)]
@@ -145,6 +148,7 @@ impl Endpoint {
             connect_error: ArcSwapOption::empty(),
             tls,
             retired: AtomicBool::new(false),
+            bulkhead: OnceLock::new(),
             config,
         })
     }
@@ -199,6 +203,25 @@ impl Endpoint {
             self.addresses.store(Arc::new(addresses));
         }
         differ
+    }
+
+    /// Connections for requests take a place here from now on. A service has one bulkhead for as long as the process
+    /// lives, so the first that is set stays.
+    pub(crate) fn set_bulkhead(&self, bulkhead: &Arc<BulkheadShared>) {
+        let _same = self.bulkhead.set(Arc::clone(bulkhead));
+    }
+
+    /// A place for one more connection; `None` where they are not counted.
+    pub(crate) fn take_place(&self) -> Result<Option<Place>, ConnectError> {
+        let Some(bulkhead) = self.bulkhead.get() else {
+            return Ok(None);
+        };
+        match BulkheadPlace::try_enter(Arc::clone(bulkhead), BulkheadKind::Connections) {
+            Some(place) => Ok(Some(place)),
+            None => Err(ConnectError::Full {
+                service: self.service.clone(),
+            }),
+        }
     }
 
     pub(crate) fn retire(&self) {

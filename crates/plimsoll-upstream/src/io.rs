@@ -4,10 +4,12 @@ use std::future::Future;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{BufMut, BytesMut};
 use plimsoll_core::never;
+use plimsoll_policy::{BulkheadPlace, BulkheadShared};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
@@ -22,14 +24,36 @@ pub enum Io {
     Tcp(TcpStream),
     /// TLS; boxed, since its state is some kilobytes.
     Tls(Box<TlsStream<TcpStream>>),
+    /// Either, with a place among the connections to a service.
+    Held(Box<Held>),
+}
+
+/// A place among the connections to a service, held by one of them for its life.
+pub(crate) type Place = BulkheadPlace<Arc<BulkheadShared>>;
+
+/// A stream that holds a place for as long as it lives.
+#[derive(Debug)]
+pub struct Held {
+    io: Io,
+    /// Dropped after the stream: a place is free once its socket is closed.
+    _place: Place,
 }
 
 impl Io {
+    /// The stream, with its place.
+    pub(crate) fn held(self, place: Place) -> Self {
+        Self::Held(Box::new(Held {
+            io: self,
+            _place: place,
+        }))
+    }
+
     /// The TCP socket below.
     pub fn socket(&self) -> &TcpStream {
         match self {
             Self::Tcp(stream) => stream,
             Self::Tls(stream) => stream.get_ref().0,
+            Self::Held(held) => held.io.socket(),
         }
     }
 
@@ -45,7 +69,11 @@ impl Io {
 
     /// Whether TLS is spoken.
     pub fn is_tls(&self) -> bool {
-        matches!(self, Self::Tls(_))
+        match self {
+            Self::Tcp(_) => false,
+            Self::Tls(_) => true,
+            Self::Held(held) => held.io.is_tls(),
+        }
     }
 
     /// Reads once into the spare capacity of `buf`, which the caller reserves; does not grow it. Zero
@@ -59,10 +87,10 @@ impl Io {
             buf.reserve(RESERVE);
         }
         let spare = buf.capacity() - buf.len();
-        let mut limited = buf.limit(spare);
         match self {
-            Self::Tcp(stream) => pin!(stream.read_buf(&mut limited)).poll(context),
-            Self::Tls(stream) => pin!(stream.read_buf(&mut limited)).poll(context),
+            Self::Tcp(stream) => pin!(stream.read_buf(&mut buf.limit(spare))).poll(context),
+            Self::Tls(stream) => pin!(stream.read_buf(&mut buf.limit(spare))).poll(context),
+            Self::Held(held) => held.io.poll_read_buf(context, buf),
         }
     }
 
@@ -71,6 +99,7 @@ impl Io {
         match self {
             Self::Tcp(stream) => Pin::new(stream).poll_write(context, buf),
             Self::Tls(stream) => Pin::new(&mut **stream).poll_write(context, buf),
+            Self::Held(held) => held.io.poll_write(context, buf),
         }
     }
 
@@ -83,6 +112,7 @@ impl Io {
         match self {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, bufs),
             Self::Tls(stream) => Pin::new(&mut **stream).poll_write_vectored(context, bufs),
+            Self::Held(held) => held.io.poll_write_vectored(context, bufs),
         }
     }
 
@@ -91,6 +121,7 @@ impl Io {
         match self {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(context),
             Self::Tls(stream) => Pin::new(&mut **stream).poll_flush(context),
+            Self::Held(held) => held.io.poll_flush(context),
         }
     }
 
@@ -99,6 +130,7 @@ impl Io {
         match self {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(context),
+            Self::Held(held) => held.io.poll_shutdown(context),
         }
     }
 
@@ -117,6 +149,7 @@ impl Io {
                     .poll_read(&mut context, &mut ReadBuf::new(&mut byte))
                     .is_pending()
             }
+            Self::Held(held) => held.io.is_quiet(),
         }
     }
 }
@@ -130,6 +163,7 @@ impl AsyncRead for Io {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(context, buf),
             Self::Tls(stream) => Pin::new(&mut **stream).poll_read(context, buf),
+            Self::Held(held) => Pin::new(&mut held.io).poll_read(context, buf),
         }
     }
 }

@@ -28,7 +28,7 @@ pub use connect::{ConnectError, Connected, connect};
 pub use endpoint::{Endpoint, EndpointConfig, EndpointKey, Protocol};
 pub use health::{Health, HealthCheck, HealthConfig, HealthEvent};
 pub use http2::{Http2Connection, StreamPlace};
-pub use io::Io;
+pub use io::{Held, Io};
 pub use pool::{Checkout, Http1Connection, Pools, Wanted};
 pub use resolve::Resolver;
 pub use tls::{ClientCertificate, TlsConfig, TlsError};

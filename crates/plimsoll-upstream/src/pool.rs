@@ -11,7 +11,7 @@ use plimsoll_core::{Instant, never};
 use tokio::sync::watch;
 
 use crate::clock::Clock;
-use crate::connect::{ConnectError, connect};
+use crate::connect::{ConnectError, connect_held};
 use crate::endpoint::{Endpoint, EndpointKey, Protocol};
 use crate::http2::{Http2Connection, SharedConnection};
 use crate::io::Io;
@@ -185,7 +185,7 @@ impl Pools {
         if let Some(connection) = self.take_idle(pool) {
             return Ok(Checkout::Http1(connection));
         }
-        let connected = connect(&pool.endpoint, Some(false)).await?;
+        let connected = connect_held(&pool.endpoint, Some(false)).await?;
         Ok(Checkout::Http1(Http1Connection::new(connected.io)))
     }
 
@@ -219,6 +219,11 @@ impl Pools {
                 }
             };
             if let Some(Err(error)) = ended {
+                // Over the bound, a stream waits for its turn on a connection that there is.
+                let full = matches!(error, ConnectError::Full { .. });
+                if let Some(place) = full.then(|| self.queue_shared(pool)).flatten() {
+                    return Ok(Checkout::Http2(place));
+                }
                 return Err(error);
             }
             // A connection that is made and closed before it can be used, again and again: what accepts there is
@@ -235,7 +240,7 @@ impl Pools {
 
     /// A connection of its own by preference, kept apart if the peer has changed its mind and wants HTTP/2.
     async fn connect_either(&self, pool: &Rc<Pool>) -> Result<Checkout, ConnectError> {
-        let connected = connect(&pool.endpoint, None).await?;
+        let connected = connect_held(&pool.endpoint, None).await?;
         if !connected.http2 {
             return Ok(Checkout::Http1(Http1Connection::new(connected.io)));
         }
@@ -258,7 +263,7 @@ impl Pools {
         let (pool, clock) = (Rc::clone(pool), self.clock);
         tokio::task::spawn_local(async move {
             let result = async {
-                let connected = connect(&pool.endpoint, http2).await?;
+                let connected = connect_held(&pool.endpoint, http2).await?;
                 if !connected.http2 {
                     let connection = Http1Connection::new(connected.io);
                     let mut inner = pool.inner.borrow_mut();
@@ -307,6 +312,15 @@ impl Pools {
         if place.is_some() || inner.shared.len() < SHARED_MAX {
             return place;
         }
+        drop(inner);
+        self.queue_shared(pool)
+    }
+
+    /// A place on the shared connection that has the fewest streams, if there is one.
+    fn queue_shared(&self, pool: &Pool) -> Option<Http2Connection> {
+        let now = self.clock.now();
+        let mut inner = pool.inner.borrow_mut();
+        inner.shared.retain_mut(SharedConnection::is_open);
         let least = inner
             .shared
             .iter_mut()

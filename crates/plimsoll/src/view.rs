@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use plimsoll_console::{Control, ReloadFuture};
 use plimsoll_core::{Class, Instant, Mode, Timestamp};
 use plimsoll_gateway::{AccessLogSender, GuardView, Plan};
+use plimsoll_lifecycle::Counter;
 use plimsoll_measure::{
     EndpointInput, EndpointState, Format, ProcessView, ProtectionCounter, ProtectionInput,
     Registry, ServiceInput, Snapshot,
@@ -148,6 +149,21 @@ pub(crate) fn service_inputs(
     inputs
 }
 
+/// What a policy did, or would have done.
+fn counted(&(counter, count): &(Counter, u64)) -> ProtectionCounter {
+    ProtectionCounter {
+        policy: counter.policy(),
+        outcome: counter.what(),
+        mode: if counter.acted() {
+            Mode::Enforce
+        } else {
+            Mode::Observe
+        },
+        count,
+        ..ProtectionCounter::default()
+    }
+}
+
 /// How a service's protections stand, and what they counted besides refusals that their causes count.
 fn protection_input(guard: &GuardView, set: &AdmissionParameters) -> ProtectionInput {
     let (limit_max, limit_reason) = match set.limiter {
@@ -177,6 +193,9 @@ fn protection_input(guard: &GuardView, set: &AdmissionParameters) -> ProtectionI
         wait_max: waits.then_some(guard.wait_max),
         objective: Some(guard.objective),
         objective_assumed: guard.objective_assumed,
-        counters: would_shed.filter(|_| observes).collect(),
+        counters: would_shed
+            .filter(|_| observes)
+            .chain(guard.counters.iter().map(counted))
+            .collect(),
     }
 }

@@ -19,6 +19,7 @@ use crate::answer::is_grpc;
 use crate::heads::{self, Hop};
 use crate::peer::{Http1Peer, Http2Peer, Outgoing, Peer, Sending, append};
 use crate::protocol::upgrade;
+use crate::thread::Thread;
 use crate::timer::Timer;
 use crate::transfer::Transfer;
 
@@ -51,24 +52,7 @@ impl Exchange<'_> {
         deadline: Instant,
         timer: &mut Timer,
     ) -> Connecting {
-        let wanted = if upgrade(self.head).is_some() {
-            Wanted::Http1
-        } else {
-            Wanted::Auto {
-                grpc: is_grpc(self.head),
-            }
-        };
-        let mut checkout = pin!(async {
-            loop {
-                match self.thread.pools.checkout(endpoint, wanted).await {
-                    // Those that were kept are as old as the one that had gone stale.
-                    Ok(Checkout::Http1(connection)) if fresh && connection.reused => {
-                        drop(connection)
-                    }
-                    result => return result,
-                }
-            }
-        });
+        let mut checkout = pin!(connection(self.thread, endpoint, self.wanted(), fresh));
         poll_fn(|cx| {
             if let Poll::Ready(result) = checkout.as_mut().poll(cx) {
                 return Poll::Ready(match result {
@@ -82,6 +66,17 @@ impl Exchange<'_> {
             timer.poll_at(cx, deadline).map(|()| Connecting::Late)
         })
         .await
+    }
+
+    /// What the request needs of a connection.
+    pub(super) fn wanted(&self) -> Wanted {
+        if upgrade(self.head).is_some() {
+            Wanted::Http1
+        } else {
+            Wanted::Auto {
+                grpc: is_grpc(self.head),
+            }
+        }
     }
 
     /// `at`, or the end of the call's whole time if that comes first.
@@ -210,5 +205,21 @@ impl Exchange<'_> {
             fields.insert(http::header::CONTENT_LENGTH, length.into());
         }
         Some(request)
+    }
+}
+
+/// A connection to `endpoint`; a new one if `fresh`.
+pub(super) async fn connection(
+    thread: &Thread,
+    endpoint: &Arc<Endpoint>,
+    wanted: Wanted,
+    fresh: bool,
+) -> Result<Checkout, ConnectError> {
+    loop {
+        match thread.pools.checkout(endpoint, wanted).await {
+            // Those that were kept are as old as the one that had gone stale.
+            Ok(Checkout::Http1(connection)) if fresh && connection.reused => drop(connection),
+            result => return result,
+        }
     }
 }

@@ -26,7 +26,7 @@ use crate::transfer::{Transfer, TransferError};
 const STREAM_AFTER: Duration = Duration::from_secs(10);
 
 /// Interim answers (1xx) before the head; more are a service that has lost its way.
-const INTERIM_MAX: u32 = 16;
+pub(super) const INTERIM_MAX: u32 = 16;
 
 /// What came of waiting for a head.
 pub(super) enum Waited {
@@ -158,7 +158,7 @@ impl Exchange<'_> {
     }
 
     /// The guard of the call's service.
-    fn guard(&self) -> Option<Rc<ThreadGuard>> {
+    pub(super) fn guard(&self) -> Option<Rc<ThreadGuard>> {
         let service = self.call.settlement().service?;
         self.plan.guards.get(service.index()).cloned()
     }
@@ -169,7 +169,7 @@ impl Exchange<'_> {
         guard: Option<&'b ThreadGuard>,
     ) -> Option<BulkheadPlace<&'b BulkheadShared>> {
         let shared = &guard?.shared;
-        let place = BulkheadPlace::try_enter(&shared.bulkhead, BulkheadKind::Streams);
+        let place = BulkheadPlace::try_enter(&*shared.bulkhead, BulkheadKind::Streams);
         if place.is_none() {
             shared.counters.add(Counter::StreamsFull);
         }

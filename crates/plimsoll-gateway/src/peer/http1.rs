@@ -71,11 +71,9 @@ impl Http1Peer {
         if self.eof {
             return Poll::Ready(Ok(0));
         }
-        if self.buf.capacity() == 0
-            && let Io::Tcp(stream) = &self.io
-        {
+        if self.buf.capacity() == 0 && !self.io.is_tls() {
             // An idle connection gets a buffer once there is something to put into it.
-            ready!(stream.poll_read_ready(cx))?;
+            ready!(self.io.socket().poll_read_ready(cx))?;
         }
         if self.buf.capacity() - self.buf.len() < self.read_size / 2 {
             self.buf.reserve(self.read_size);

@@ -43,6 +43,8 @@ counters! {
     WouldThrottle = "throttle", "thrown", false;
     /// As many calls waited as may.
     PendingFull = "bulkhead", "pending-full", true;
+    /// As many connections to the service were open as may.
+    ConnectionsFull = "bulkhead", "connections-full", true;
     /// As many streams were open as may.
     StreamsFull = "bulkhead", "streams-full", true;
     /// A declared rate would have refused a call.

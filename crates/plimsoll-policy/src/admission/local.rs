@@ -157,6 +157,23 @@ impl AdmissionLocal {
         Admitted::Wait(ticket)
     }
 
+    /// Whether a request that has a permit would get a second one, for an attempt beside its first.
+    pub fn has_second(&self) -> bool {
+        self.shared.waiting() == 0 && self.shared.has_free()
+    }
+
+    /// Takes a second permit for a request that has one: only if one is free and nobody waits for it, whatever is
+    /// enforced, since the attempt is one that need not be made. It counts and comes back like any other
+    /// ([`AdmissionLocal::finish`]); it is no arrival, since nobody asked for more.
+    #[must_use]
+    pub fn try_take_second(&mut self, now: Instant, group: u8) -> bool {
+        let taken = self.shared.waiting() == 0 && self.shared.try_take();
+        if taken {
+            self.shared.count_start(self.thread, group, now);
+        }
+        taken
+    }
+
     /// A request that waits goes by itself. Says whether it still waited.
     pub fn leave(&mut self, ticket: Ticket) -> bool {
         let Some(queues) = self.classes.get_mut(ticket.class.index()) else {

@@ -7,6 +7,7 @@
     reason = "helpers of tests fail loudly"
 )]
 
+mod bulkhead;
 mod health;
 mod pool;
 mod resolve;
