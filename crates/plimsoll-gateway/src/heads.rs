@@ -108,10 +108,8 @@ pub(crate) fn request_fields(
             Name::XForwardedPort => facts.trusted,
             Name::Plimsoll => facts.trusted && !is_said_anew(field.name),
             Name::Tracestate => facts.tracestate,
-            Name::Other => {
-                (facts.trusted || !looks_like_ours(field.name))
-                    && !(facts.grpc && field.name.eq_ignore_ascii_case(GRPC_TIMEOUT.as_bytes()))
-            }
+            Name::GrpcTimeout => !facts.grpc,
+            Name::Other => facts.trusted || !looks_like_ours(field.name),
             _ => true,
         };
         if pass

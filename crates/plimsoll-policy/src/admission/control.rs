@@ -90,7 +90,7 @@ impl AdmissionControl {
         kept: Option<&AdmissionMemory>,
         now: Instant,
     ) -> Self {
-        let start = kept.map_or(parameters.start, |kept| kept.limit.max(parameters.start));
+        let start = kept.map_or(parameters.start, |kept| kept.limit);
         let mut control = Self {
             parameters: *parameters,
             limiter: LimiterControl::new(start, parameters.limit_max),

@@ -19,6 +19,8 @@ const BUDGET_SHARE: [f64; Class::ALL.len()] = [1.0, 0.9, 0.7];
 const OLDER: Duration = Duration::from_millis(5);
 /// A call is charged for at most this many mean calls.
 const EXCESS_MAX: f32 = 100.0;
+/// Answers per second from which the median is one of now.
+const RATE_KNOWN: f64 = 1.0;
 /// Empty queues that are kept for the next tenants.
 const SPARE_MAX: usize = 64;
 
@@ -106,6 +108,9 @@ impl AdmissionLocal {
             }
             self.shared.count_start(self.thread, request.group, now);
             return Admitted::Go;
+        }
+        if self.is_hopeless(request) {
+            return refuse(RefusalReason::Deadline, 0.0);
         }
         if self.shared.waiting() == 0 && self.shared.try_take() {
             self.shared.count_start(self.thread, request.group, now);
@@ -277,6 +282,14 @@ impl AdmissionLocal {
             .flatten()
             .map(|queue| queue.waiting.len())
             .sum()
+    }
+
+    /// Less is left of its deadline than the service needs for half of its calls. Without answers in the last
+    /// moments nothing is known: a service that was slow once is not locked out for ever.
+    fn is_hopeless(&self, request: &Arriving) -> bool {
+        let left = request.time_left.as_secs_f64();
+        let known = self.shared.published.rate.get() >= RATE_KNOWN;
+        left <= 0.0 || (known && self.shared.median_seconds() > left)
     }
 
     fn budget_share(&self, class: Class) -> f64 {

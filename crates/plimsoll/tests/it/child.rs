@@ -1,7 +1,7 @@
 //! A Plimsoll as a user runs it: a process with a folder of its own, and the service behind it.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -194,11 +194,27 @@ pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 
 /// Asks by hand; the connection is closed after the answer.
 pub(crate) fn ask(address: SocketAddr, method: &str, path: &str, fields: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(address).unwrap();
+    ask_from(Ipv4Addr::LOCALHOST, address, method, path, fields, "")
+}
+
+/// Asks by hand from one of this machine's own addresses, 127.0.0.0/8; `fields` say how long `body` is.
+pub(crate) fn ask_from(
+    from: Ipv4Addr,
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    fields: &str,
+    body: &str,
+) -> (u16, String) {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
+    socket.connect(&address.into()).unwrap();
+    let mut stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(TIME_MAX)).unwrap();
-    let head =
-        format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\n{fields}Connection: close\r\n\r\n");
-    stream.write_all(head.as_bytes()).unwrap();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\n{fields}Connection: close\r\n\r\n{body}"
+    );
+    stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let status = answer.get(9..12).and_then(|text| text.parse().ok());

@@ -19,6 +19,7 @@ mod hedge;
 mod hostile;
 mod large;
 mod load;
+mod protection;
 mod reload;
 mod script;
 mod shutdown;
