@@ -7,6 +7,7 @@
 mod bench;
 mod docs;
 mod lint;
+mod loom;
 mod purity;
 mod run;
 mod soak;
@@ -27,9 +28,11 @@ Usage: cargo xtask COMMAND [OPTIONS]
 Commands:
   lint                 Formatting, documents, licences and sources of Cargo.lock, clippy, rustdoc
   test [FILTER]        Install what the tests need where it is missing, check that the pure crates are
-                       pure, and run every test (or those whose name contains FILTER)
+                       pure, run every test (or those whose name contains FILTER), and those under
+                       loom (where there is no FILTER, or it is `loom`)
   soak [NAME]          Long: the property tests with many cases, and the tests that are ignored for
-                       their length; NAME is a package or a part of a test's name
+                       their length; NAME is a package or a part of a test's name, `limiter` (the
+                       suite of scenarios), or `loom` (with more orders between threads)
   bench http [OPTIONS] nginx, HAProxy and Plimsoll side by side; `cargo xtask bench http --help`
   bench overload [OPTIONS]
                        The same three when not all fits; `cargo xtask bench overload --help`

@@ -8,11 +8,15 @@ const CASES: &str = "20000";
 
 /// Runs the property tests with many cases, and the tests that are ignored for their length.
 ///
-/// `name` is a package of the workspace, a part of a test's name, or `limiter`: the suite of scenarios.
+/// `name` is a package of the workspace, a part of a test's name, `limiter`: the suite of scenarios, or `loom`:
+/// more orders between threads.
 pub(crate) fn soak(name: Option<&str>) -> Result<(), Failure> {
     tools::ensure(tools::FOR_TESTS)?;
     if name == Some("limiter") {
         return limiter();
+    }
+    if name == Some("loom") {
+        return crate::loom::soak();
     }
     let package = name.filter(|name| crate::run::root().join("crates").join(name).is_dir());
     let mut command = cargo(&["test", "--no-fail-fast", "--locked"]);

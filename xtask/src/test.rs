@@ -1,10 +1,13 @@
 //! `cargo xtask test`: every test of the workspace, with what it needs installed first.
 
 use crate::run::{Failure, cargo, step, step_lines, timed};
-use crate::{purity, tools};
+use crate::{loom, purity, tools};
 
 /// Runs every test, or those whose name contains `filter`.
 pub(crate) fn test(filter: Option<&str>) -> Result<(), Failure> {
+    if filter == Some("loom") {
+        return loom::check();
+    }
     timed("tools", || tools::ensure(tools::FOR_TESTS))?;
     let pure = timed("pure crates", purity::check);
     // Tests of the whole program run it as a child process; examples are compiled as well.
@@ -33,6 +36,10 @@ pub(crate) fn test(filter: Option<&str>) -> Result<(), Failure> {
         "{} passed, {} failed, {} ignored",
         total.passed, total.failed, total.ignored
     );
+    let orders = match filter {
+        None => loom::check(),
+        Some(_) => Ok(()),
+    };
     pure?;
     if total.passed == 0 && total.failed == 0 {
         return Err(Failure::Step(match filter {
@@ -41,7 +48,7 @@ pub(crate) fn test(filter: Option<&str>) -> Result<(), Failure> {
         }));
     }
     if succeeded {
-        Ok(())
+        orders
     } else {
         Err(Failure::Step("tests failed".to_owned()))
     }

@@ -175,9 +175,7 @@ impl ThreadGuard {
 
     /// Gives free permits to who goes next.
     pub(crate) fn dispatch(&self, thread: &Thread) {
-        if self.waiters.borrow().is_empty() {
-            return;
-        }
+        // Also if nobody waits here any more: the wake-up is then for the next thread.
         let mut events = self.events.take();
         self.guard
             .borrow_mut()

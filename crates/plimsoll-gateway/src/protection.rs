@@ -15,6 +15,10 @@ use crate::thread::Shared;
 /// How often [`Protection::tick`] is to be called.
 pub const PROTECTION_TICK: Duration = Duration::from_millis(10);
 
+/// A machine that is too busy for Plimsoll is no reason to refuse connections, and with them what is critical: a
+/// lag counts as less than what would.
+const LAG_MAX: Duration = Duration::from_millis(499);
+
 /// In ticks: how often Plimsoll looks at itself.
 const OWN_EVERY: u64 = 25;
 
@@ -79,6 +83,10 @@ impl Protection {
                 }
                 _ => GuardControl::new(&service.guard, kept.get(&service.name), guard, now),
             };
+            // The limit may have grown.
+            for thread in guard.admission.threads_waiting() {
+                self.shared.wake(thread);
+            }
             let controlled = Controlled {
                 shared: Arc::clone(&service.shared),
                 control,
@@ -121,7 +129,7 @@ impl Protection {
         let readings = SelfReadings {
             memory,
             connections: Some(connections),
-            lag: Some(self.shared.lag()),
+            lag: Some(self.shared.lag().min(LAG_MAX)),
         };
         let before = self.own.level();
         let level = self.own.tick(now, &readings, &self.shared.protection);

@@ -4,6 +4,8 @@
 //! [`GuardControl`] per service on the control thread. Gateway and simulator hold the same.
 
 mod counters;
+#[cfg(test)]
+mod permit_tests;
 
 pub use counters::{Counter, GuardCounters};
 

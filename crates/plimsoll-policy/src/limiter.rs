@@ -256,6 +256,12 @@ impl LimiterControl {
         self.reason
     }
 
+    /// Other routes are counted from now on: what the open window began with is no base any more.
+    pub(crate) fn begin_anew(&mut self) {
+        self.window = None;
+        self.last = None;
+    }
+
     /// Takes over another upper bound, as after a reload.
     pub(crate) fn set_max(&mut self, max: u32) {
         self.max = f64::from(max).max(LIMIT_MIN);

@@ -66,6 +66,8 @@ pub struct AdmissionControl {
     waiting_ticks: u32,
     empty_ticks: u32,
     standing: bool,
+    /// The route groups that were counted last.
+    fitting: u32,
 }
 
 /// What is known of one route group.
@@ -112,6 +114,7 @@ impl AdmissionControl {
             waiting_ticks: 0,
             empty_ticks: 0,
             standing: false,
+            fitting: u32::MAX,
         };
         control.theta = control.wanted_theta();
         control
@@ -182,6 +185,9 @@ impl AdmissionControl {
             .published
             .fitting
             .load(crate::sync::atomic::Ordering::Relaxed);
+        if std::mem::replace(&mut self.fitting, fitting) != fitting {
+            self.limiter.begin_anew();
+        }
         let mut counts = Counts::default();
         for (group, reading) in readings.iter().enumerate() {
             if fitting & (1 << group) != 0 {
@@ -259,6 +265,10 @@ impl AdmissionControl {
                 published.set(*known);
             }
         }
+    }
+
+    fn wait_is_given(&self) -> bool {
+        matches!(self.parameters.wait, QueueWait::Fixed(_))
     }
 
     fn watch_queue(&mut self, shared: &AdmissionShared) {
@@ -366,6 +376,12 @@ impl AdmissionControl {
     }
 
     fn publish_wait(&self, shared: &AdmissionShared) {
+        if self.wait_is_given() {
+            shared
+                .published
+                .standing
+                .store(1, crate::sync::atomic::Ordering::Relaxed);
+        }
         shared.published.wait_max.set(match self.parameters.wait {
             QueueWait::Objective => f64::MAX,
             QueueWait::Fixed(wait) => wait.as_secs_f64(),

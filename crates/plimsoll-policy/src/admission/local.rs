@@ -124,7 +124,7 @@ impl AdmissionLocal {
         let budget = self.shared.budget();
         let share = self.budget_share(request.class);
         let full = self.shared.waiting() >= self.places(request.class);
-        if full || wait > budget * share {
+        if full || budget <= 0.0 || wait > budget * share {
             let reason = if full {
                 RefusalReason::QueueFull
             } else {

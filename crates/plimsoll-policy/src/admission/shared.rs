@@ -93,7 +93,7 @@ pub(super) struct Published {
     pub(super) wait_max: AtomicF64,
     /// The mean service time, in seconds; zero = unknown.
     pub(super) mean: AtomicF64,
-    /// Whether a queue stands: 0 or 1.
+    /// Whether a queue stands: 0 or 1. A wait that is given holds for bursts too: then it always does.
     pub(super) standing: AtomicU32,
     /// Bit by group: whether it can meet the objective at all.
     pub(super) fitting: AtomicU32,

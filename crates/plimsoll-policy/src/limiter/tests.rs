@@ -78,6 +78,10 @@ fn a_cut_that_is_proven_wrong_is_undone() {
     // A dependency became slow: everything takes longer, however many are in flight.
     run.for_seconds(60, |_| 0.2, u32::MAX);
     assert!(run.saw(Reason::NotOurs), "{:?}", run.reasons);
+    // At once, and not by growing again.
+    let undone = run.reasons.iter().position(|it| *it == Reason::NotOurs);
+    let undone = run.settled[undone.unwrap()];
+    assert!(10 * undone >= 9 * before, "{before} to {undone}");
     let after = run.limiter.settled_limit();
     assert!(4 * after > 3 * before, "{before} to {after}");
 }
@@ -300,6 +304,8 @@ struct Run {
     /// Calls that are not yet whole.
     part: f64,
     limits: Vec<u32>,
+    /// Without dither, in step with the reasons.
+    settled: Vec<u32>,
     reasons: Vec<Reason>,
     good: u64,
     base: Counts,
@@ -313,6 +319,7 @@ impl Run {
             counts: Counts::default(),
             part: 0.0,
             limits: Vec::new(),
+            settled: Vec::new(),
             reasons: Vec::new(),
             good: 0,
             base: Counts::default(),
@@ -345,6 +352,7 @@ impl Run {
             if self.limiter.tick(self.now, &reading) {
                 self.reasons.push(self.limiter.reason());
                 self.limits.push(self.limiter.limit());
+                self.settled.push(self.limiter.settled_limit());
             }
         }
     }
@@ -362,6 +370,7 @@ impl Run {
     fn clear(&mut self) {
         self.reasons.clear();
         self.limits.clear();
+        self.settled.clear();
         self.good = 0;
         self.base = self.counts;
     }

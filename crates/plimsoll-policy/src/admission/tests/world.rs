@@ -257,6 +257,7 @@ impl World {
             let queued = self.waiting.iter().filter(|it| it.thread == thread).count();
             assert_eq!(local.queued(), queued);
             assert_eq!(local.next_expiry().is_some(), queued > 0);
+            assert_eq!(shared.head(thread).is_some(), queued > 0);
         }
         assert!(self.waiting.len() <= self.parameters.requests_max as usize);
         assert!(
