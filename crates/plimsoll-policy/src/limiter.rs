@@ -54,7 +54,8 @@ const IN_TIME: f64 = 0.95;
 const CUT_FLOOR: f64 = 0.3;
 /// The first and the longest time for which a proof that latency is not ours exempts from the line.
 const BASE_FOR: (f64, f64) = (60.0, 600.0);
-const HEADROOM_MIN: f64 = 0.3;
+const LOST_FLOOR: f64 = 0.1;
+const HEADROOM_MIN: f64 = 0.5;
 
 /// Why the limit is what it is. The journal, `top` and `status` show it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -162,6 +163,7 @@ struct Window {
 #[derive(Clone, Copy, Debug)]
 struct Closed {
     in_flight: f64,
+    answer: f64,
     seconds: f64,
     good: u64,
     ok: u64,
@@ -202,8 +204,8 @@ pub(crate) struct LimiterControl {
     settling: Option<Settling>,
     /// Latency of the last window, in seconds.
     latency: f64,
-    good_seen: u64,
-    good_at: Option<Instant>,
+    ok_seen: u64,
+    ok_at: Option<Instant>,
     reason: Reason,
 }
 
@@ -229,8 +231,8 @@ impl LimiterControl {
             window: None,
             settling: None,
             latency: 0.0,
-            good_seen: 0,
-            good_at: None,
+            ok_seen: 0,
+            ok_at: None,
             reason: Reason::Start,
         }
     }
@@ -239,9 +241,12 @@ impl LimiterControl {
     pub(crate) fn limit(&self) -> u32 {
         let limit = self.limit;
         // A tenth of 2 rounds to nothing, and nothing would be learnt at the floor: hence the + 1.
+        // Rounding must not make a fifth a quarter either: that would be turning round.
+        let low = ((1.0 - DITHER) * limit).round().min(limit.round());
+        let high = ((1.0 + DITHER) * limit).round().min((1.25 * low).floor());
         let dithered = match self.side {
-            1 => ((1.0 + DITHER) * limit).round().max(limit.round() + 1.0),
-            -1 => ((1.0 - DITHER) * limit).round().min(limit.round()),
+            1 => high.max(limit.round() + 1.0),
+            -1 => low,
             _ => limit.round(),
         };
         dithered.clamp(LIMIT_MIN, self.max) as u32
@@ -270,9 +275,9 @@ impl LimiterControl {
 
     /// Each 10-50 ms. Says whether the limit may have changed.
     pub(crate) fn tick(&mut self, now: Instant, reading: &Reading) -> bool {
-        if reading.counts.good != self.good_seen || self.good_at.is_none() {
-            self.good_seen = reading.counts.good;
-            self.good_at = Some(now);
+        if reading.counts.ok != self.ok_seen || self.ok_at.is_none() {
+            self.ok_seen = reading.counts.ok;
+            self.ok_at = Some(now);
         }
         if let Some(settling) = self.settling {
             let drained = settling
@@ -297,13 +302,13 @@ impl LimiterControl {
             self.slow_start = true;
             self.side = 0;
             self.reason = Reason::Stall;
-            self.good_at = Some(now);
+            self.ok_at = Some(now);
             self.settle(now, theta, true);
             return true;
         }
         let counted = reading.counts.since(&window.base);
         let seconds = (now - window.opened).as_secs_f64();
-        if !self.closes(counted.completions, seconds, theta) {
+        if !self.closes(&counted, seconds, theta) {
             return false;
         }
         self.close(now, &window, &counted, seconds, theta);
@@ -326,15 +331,24 @@ impl LimiterControl {
         let patience = Duration::from_secs_f64(theta.max(0.5));
         reading.in_flight >= self.limit()
             && self.limit > LIMIT_MIN
-            && self.good_at.is_some_and(|at| now - at >= patience)
+            && self.ok_at.is_some_and(|at| now - at >= patience)
             && self
                 .window
                 .is_some_and(|window| now - window.opened >= patience)
     }
 
-    fn closes(&self, completions: u64, seconds: f64, theta: f64) -> bool {
+    fn closes(&self, counted: &Counts, seconds: f64, theta: f64) -> bool {
+        let completions = counted.completions;
         let usual = if self.slow_start || self.limit < self.regain {
-            let wanted = (self.limit as u64).clamp(10, WINDOW_COMPLETIONS);
+            // What is in flight for so few answers can't be in time: at a huge limit each moment adds work that
+            // nobody waits for any more.
+            let late = counted.in_flight_seconds > theta * completions as f64;
+            let most = if late {
+                TEST_COMPLETIONS
+            } else {
+                WINDOW_COMPLETIONS
+            };
+            let wanted = (self.limit as u64).clamp(10, most);
             completions >= wanted && seconds >= self.latency.min(theta).max(0.05)
         } else {
             // After a cut the difference is so large that fewer tell.
@@ -357,7 +371,8 @@ impl LimiterControl {
         let bind = f64::from(window.full_ticks) > 0.5 * f64::from(window.ticks);
         // A call that hangs says nothing about how long the others queue: the line is for those that came back.
         let answers = counted.completions.saturating_sub(counted.timeouts);
-        let answer = if counted.good as f64 > IN_TIME * answers as f64 {
+        let hanging = counted.good as f64 > IN_TIME * answers as f64;
+        let answer = if hanging {
             counted.answer_seconds / answers as f64
         } else {
             latency
@@ -371,6 +386,7 @@ impl LimiterControl {
         self.latency = latency;
         let closed = Closed {
             in_flight,
+            answer,
             seconds,
             good: counted.good,
             ok: counted.ok,
@@ -381,6 +397,7 @@ impl LimiterControl {
         let proven =
             self.sxx >= PROOF_EVIDENCE_MIN && evidence - PROOF_ERRORS * error > PROOF_MARGIN;
         let hopeless = evidence + error < 0.5;
+        let surely_hopeless = evidence + PROOF_ERRORS * error < 0.5;
         let in_time = counted.good as f64 >= IN_TIME * counted.completions as f64;
         let mut drain = false;
         let mut cut_from = None;
@@ -388,26 +405,37 @@ impl LimiterControl {
             // Quick failures with permits to spare are not for the limit to mend.
             bind || counted.timeouts > 0
         } else {
-            2 * counted.timeouts > counted.completions && !proven
+            let most = if hanging { 0.8 } else { 0.5 };
+            counted.timeouts as f64 > most * counted.completions as f64 && !proven
         };
         self.reason = if lost {
             self.regain = self.regain.max(self.limit / 2.0);
-            self.limit = (self.limit.min(in_flight) / 2.0).max(LIMIT_MIN);
+            let base = self.limit.min(in_flight);
+            let answered = counted.ok as f64 / seconds * line;
+            self.limit = answered.clamp(LOST_FLOOR * base, 0.5 * base).max(LIMIT_MIN);
             self.slow_start = true;
             drain = true;
             Reason::Timeouts
         } else if proven && let Some(before) = self.before_cut.take() {
             // The cut that was the experiment cost throughput: it is undone.
             self.slow_start = false;
-            self.set_base(now, answer);
+            let was = self.last.map_or(answer, |last| last.answer);
+            self.set_base(now, 0.5 * (was + answer));
             self.limit = before.max(self.limit);
+            // Used up: it must not excuse what comes of it.
+            (self.sxy, self.sxx) = (0.0, 0.0);
             Reason::NotOurs
         } else if answer > line && proven {
+            // Dither alone may be noise: it stops a cut, but only a cut that failed moves the line.
             self.slow_start = false;
-            self.set_base(now, answer);
             if bind {
-                self.limit = 1.3 * self.limit + 0.5;
+                self.step(elasticity);
             }
+            Reason::NotOurs
+        } else if answer > theta && in_flight <= LIMIT_MIN + 0.5 && bind {
+            // No cut is left, and even so few are late: their number is not what is slow.
+            self.slow_start = true;
+            self.set_base(now, answer);
             Reason::NotOurs
         } else if answer > line && (bind || !in_time) {
             self.slow_start = false;
@@ -424,7 +452,8 @@ impl LimiterControl {
             };
             (self.sxy, self.sxx) = (0.0, 0.0);
             drain = true;
-            cut_from = Some(from);
+            // What was not used is not given back.
+            cut_from = Some(from.min(2.0 * base));
             Reason::OverTheLine
         } else if !bind && comfortable && window.full_ticks > 0 && elasticity > ELASTICITY_WANTED {
             // Bursts reach it, and there is room: those that wait for a permit may be refused.
@@ -432,7 +461,7 @@ impl LimiterControl {
             Reason::Grow
         } else if !bind {
             Reason::Hold
-        } else if comfortable && self.limit < self.regain && !hopeless {
+        } else if comfortable && self.limit < self.regain && !surely_hopeless {
             self.limit = (2.0 * self.limit + 1.0).min(self.regain.max(self.limit + 1.0));
             Reason::Grow
         } else if answer <= line && self.slow_start && !hopeless {
@@ -473,12 +502,12 @@ impl LimiterControl {
                 self.last = Some(closed);
             }
         } else {
-            self.last = bind.then_some(closed);
+            self.last = (bind && cut_from.is_none() && !lost).then_some(closed);
             if cut_from.is_none() && answer <= line {
                 self.before_cut = None;
             }
         }
-        if self.limit >= self.regain || hopeless {
+        if self.limit >= self.regain || surely_hopeless {
             self.regain = 0.0;
         }
         if cut_from.is_some() {
