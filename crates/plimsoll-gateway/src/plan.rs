@@ -268,6 +268,7 @@ fn guard_parameters(config: &Config, service: &Service) -> GuardParameters {
             plimsoll_config::QueueWait::Fixed(wait) => QueueWait::Fixed(wait),
         },
         requests_max: protect.queue.requests_max,
+        pending_max: protect.bulkhead.pending_max,
         ..AdmissionParameters::default()
     };
     let retry = mode_of(config, service, protect.retry.mode);
@@ -286,7 +287,6 @@ fn guard_parameters(config: &Config, service: &Service) -> GuardParameters {
     let bulkhead = match mode_of(config, service, Mode::Enforce) {
         Mode::Enforce => BulkheadParameters {
             connections_max: protect.bulkhead.connections_max,
-            pending_max: protect.bulkhead.pending_max,
             streams_max: protect.bulkhead.streams_max,
         },
         Mode::Observe | Mode::Off => BulkheadParameters::default(),

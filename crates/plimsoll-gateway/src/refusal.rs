@@ -94,6 +94,7 @@ impl Answer {
         answer.reason = match refusal.reason {
             RefusalReason::OverCapacity => "over-capacity",
             RefusalReason::QueueFull => "queue-full",
+            RefusalReason::PendingFull => "pending-full",
             RefusalReason::QueueTimeout => "queue-timeout",
             RefusalReason::Deadline => "deadline",
         };

@@ -150,15 +150,13 @@ impl Guard {
             }
             counters.add(Counter::WouldThrottle);
         }
-        let pending_max = self.shared.bulkhead.max(BulkheadKind::Pending);
-        if pending_max.is_some_and(|max| self.shared.admission.queued() >= max) {
-            counters.add(Counter::PendingFull);
-            return (Asked::Refuse(Cause::Bulkhead), None);
-        }
         match self.admission.arrive(now, request, events) {
             Admitted::Go => (Asked::Go, None),
             Admitted::Wait(ticket) => (Asked::Wait(ticket), None),
             Admitted::Refuse(refusal) => {
+                if refusal.reason == RefusalReason::PendingFull {
+                    counters.add(Counter::PendingFull);
+                }
                 (Asked::Refuse(refusal_cause(refusal.reason)), Some(refusal))
             }
         }
@@ -320,6 +318,7 @@ impl Guard {
 pub fn refusal_cause(reason: RefusalReason) -> Cause {
     match reason {
         RefusalReason::OverCapacity | RefusalReason::QueueFull => Cause::Shed,
+        RefusalReason::PendingFull => Cause::Bulkhead,
         RefusalReason::QueueTimeout => Cause::QueueTimeout,
         RefusalReason::Deadline => Cause::Deadline,
     }

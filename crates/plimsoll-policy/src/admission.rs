@@ -71,6 +71,8 @@ pub struct AdmissionParameters {
     pub wait: QueueWait,
     /// How many may wait, over all threads.
     pub requests_max: u32,
+    /// The bulkhead's bound on those that wait; `None` = only `requests_max` counts.
+    pub pending_max: Option<u32>,
 }
 
 impl Default for AdmissionParameters {
@@ -84,6 +86,7 @@ impl Default for AdmissionParameters {
             deadline: Duration::from_secs(30),
             wait: QueueWait::Auto,
             requests_max: 1_024,
+            pending_max: None,
         }
     }
 }
@@ -124,6 +127,8 @@ pub enum RefusalReason {
     QueueTimeout,
     /// As many wait as may.
     QueueFull,
+    /// As many wait as the bulkhead allows.
+    PendingFull,
     /// What is left of its deadline does not suffice.
     Deadline,
 }

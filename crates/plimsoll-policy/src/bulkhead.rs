@@ -1,7 +1,7 @@
 //! Bulkheads: bounds per service, so that one that is stuck cannot use up the gateway.
 //!
-//! Three kinds of places: connections to the service, requests that wait for it, and streams, which go on after
-//! their permit went back. What is in flight is the limiter's to bound.
+//! Two kinds of places: connections to the service, and streams, which go on after their permit went back. What is
+//! in flight is the limiter's to bound, and what waits is the queue's (`admission`).
 //! Source: M. Nygard, *Release It!*, 2nd ed. (2018), "Bulkheads".
 //! Units: counts. Invariants: a bound is exact over all threads, at every moment; a count is never negative; a
 //! place is left once, however its holder ends ([`BulkheadPlace`]).
@@ -18,21 +18,18 @@ use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 pub enum BulkheadKind {
     /// Connections to the service.
     Connections,
-    /// Requests that wait for the service.
-    Pending,
     /// Upgraded connections, event streams and the like.
     Streams,
 }
 
 impl BulkheadKind {
     /// All kinds.
-    pub const ALL: [Self; 3] = [Self::Connections, Self::Pending, Self::Streams];
+    pub const ALL: [Self; 2] = [Self::Connections, Self::Streams];
 
     /// The word in config, metrics and pages.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Connections => "connections",
-            Self::Pending => "pending",
             Self::Streams => "streams",
         }
     }
@@ -43,8 +40,6 @@ impl BulkheadKind {
 pub struct BulkheadParameters {
     /// Connections to the service.
     pub connections_max: Option<u32>,
-    /// Requests that wait for it.
-    pub pending_max: Option<u32>,
     /// Streams.
     pub streams_max: Option<u32>,
 }
@@ -53,7 +48,6 @@ pub struct BulkheadParameters {
 #[derive(Debug)]
 pub struct BulkheadShared {
     connections: Bound,
-    pending: Bound,
     streams: Bound,
 }
 
@@ -79,7 +73,6 @@ impl BulkheadShared {
         };
         Self {
             connections: bound(parameters.connections_max),
-            pending: bound(parameters.pending_max),
             streams: bound(parameters.streams_max),
         }
     }
@@ -89,7 +82,6 @@ impl BulkheadShared {
     pub fn set_parameters(&self, parameters: BulkheadParameters) {
         for (kind, max) in [
             (BulkheadKind::Connections, parameters.connections_max),
-            (BulkheadKind::Pending, parameters.pending_max),
             (BulkheadKind::Streams, parameters.streams_max),
         ] {
             (self.bound(kind).max).store(max.unwrap_or(UNBOUNDED), Ordering::Relaxed);
@@ -145,7 +137,6 @@ impl BulkheadShared {
     const fn bound(&self, kind: BulkheadKind) -> &Bound {
         match kind {
             BulkheadKind::Connections => &self.connections,
-            BulkheadKind::Pending => &self.pending,
             BulkheadKind::Streams => &self.streams,
         }
     }
@@ -213,7 +204,6 @@ mod tests {
     fn kinds_do_not_count_against_each_other() {
         let shared = BulkheadShared::new(BulkheadParameters {
             connections_max: Some(1),
-            pending_max: Some(1),
             streams_max: Some(1),
         });
         for kind in BulkheadKind::ALL {

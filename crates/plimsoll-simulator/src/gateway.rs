@@ -119,6 +119,7 @@ impl Gateway {
             deadline,
             wait: policy.wait,
             requests_max: 1_024,
+            pending_max: None,
         };
         let shared = Arc::new(AdmissionShared::new(threads, &parameters));
         let control = AdmissionControl::new(&parameters, None, Instant::ORIGIN);

@@ -54,6 +54,7 @@ fn each_refusal_has_its_cause() {
     for (reason, cause) in [
         (RefusalReason::OverCapacity, Cause::Shed),
         (RefusalReason::QueueFull, Cause::Shed),
+        (RefusalReason::PendingFull, Cause::Bulkhead),
         (RefusalReason::QueueTimeout, Cause::QueueTimeout),
         (RefusalReason::Deadline, Cause::Deadline),
     ] {
@@ -76,17 +77,30 @@ fn a_call_with_no_time_left_is_refused_at_once_and_takes_nothing() {
 #[test]
 fn a_call_beyond_the_pending_that_the_bulkhead_bounds_takes_no_permit() {
     let mut shell = Shell::new(1, 1);
-    shell.shared.bulkhead.set_parameters(BulkheadParameters {
-        pending_max: Some(1),
-        ..BulkheadParameters::default()
-    });
+    let parameters = GuardParameters {
+        admission: AdmissionParameters {
+            limiter: LimiterKind::Fixed(1),
+            pending_max: Some(1),
+            ..AdmissionParameters::default()
+        },
+        ..GuardParameters::default()
+    };
+    shell.guards[0].set_parameters(&Arc::new(parameters));
     let _runs = shell.ask(0, Class::Standard);
     let waits = shell.ask(0, Class::Standard);
     let mut events = Vec::new();
-    let (asked, _) = shell.guards[0].ask(NOW, &request(Class::Standard), 0, &mut events);
+    let (asked, refusal) = shell.guards[0].ask(NOW, &request(Class::Sheddable), 0, &mut events);
     assert_eq!(asked, Asked::Refuse(Cause::Bulkhead));
-    shell.end(waits);
-    assert_eq!(shell.shared.admission.queued(), 0);
+    assert_eq!(refusal.unwrap().reason, RefusalReason::PendingFull);
+    // What matters more gets the place of what matters less.
+    let (asked, _) = shell.guards[0].ask(NOW, &request(Class::Critical), 0, &mut events);
+    assert!(matches!(asked, Asked::Wait(_)), "{asked:?}");
+    let [QueueEvent::Refused(_, refusal)] = events.as_slice() else {
+        panic!("{events:?}");
+    };
+    assert_eq!(refusal_cause(refusal.reason), Cause::Bulkhead);
+    assert_eq!(shell.shared.admission.queued(), 1);
+    let _ = waits;
 }
 
 #[test]

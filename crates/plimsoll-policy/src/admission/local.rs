@@ -57,6 +57,7 @@ pub struct AdmissionLocal {
     enforces: bool,
     limited: bool,
     requests_max: u32,
+    pending_max: Option<u32>,
     classes: [Vec<TenantQueue>; Class::ALL.len()],
     spare: Vec<VecDeque<Waiting>>,
     serial: u64,
@@ -76,6 +77,7 @@ impl AdmissionLocal {
             enforces: parameters.mode == Mode::Enforce,
             limited: parameters.limiter != LimiterKind::Off,
             requests_max: parameters.requests_max,
+            pending_max: parameters.pending_max,
             classes: Default::default(),
             spare: Vec::new(),
             serial: 0,
@@ -87,6 +89,7 @@ impl AdmissionLocal {
         self.enforces = parameters.mode == Mode::Enforce;
         self.limited = parameters.limiter != LimiterKind::Off;
         self.requests_max = parameters.requests_max;
+        self.pending_max = parameters.pending_max;
     }
 
     /// What all threads share.
@@ -123,12 +126,12 @@ impl AdmissionLocal {
         }
         let budget = self.shared.budget();
         let share = self.budget_share(request.class);
-        let full = self.shared.waiting() >= self.places(request.class);
+        let full = !self.shared.try_reserve(self.places(request.class));
         if full || budget <= 0.0 || wait > budget * share {
-            let reason = if full {
-                RefusalReason::QueueFull
-            } else {
-                RefusalReason::OverCapacity
+            let reason = match full {
+                true if self.pending_binds() => RefusalReason::PendingFull,
+                true => RefusalReason::QueueFull,
+                false => RefusalReason::OverCapacity,
             };
             let refusal = Refusal {
                 reason,
@@ -138,6 +141,11 @@ impl AdmissionLocal {
             let class = below.unwrap_or(request.class);
             // Within a class nobody gives way to a tenant that is further over its share than itself.
             let own = self.over(request.class, request.tenant, request.weight);
+            if full {
+                // The place of the one that is dropped: held before that one leaves, so that no other thread
+                // takes it between.
+                self.shared.reserve_next();
+            }
             let place = self.furthest_over(class).filter(|place| {
                 let queue = self
                     .classes
@@ -151,6 +159,7 @@ impl AdmissionLocal {
             });
             let dropped = place.and_then(|place| self.drop_oldest(class, place));
             let Some(dropped) = dropped else {
+                self.shared.give_reserved();
                 return Admitted::Refuse(refusal);
             };
             events.push(QueueEvent::Refused(dropped, refusal));
@@ -304,7 +313,13 @@ impl AdmissionLocal {
     fn places(&self, class: Class) -> u32 {
         let share = BUDGET_SHARE.get(class.index()).copied().unwrap_or(1.0);
         let places = (f64::from(self.requests_max) * share) as u32;
-        places.max(self.requests_max.min(1))
+        let places = places.max(self.requests_max.min(1));
+        places.min(self.pending_max.unwrap_or(u32::MAX))
+    }
+
+    /// Whether the bulkhead's bound is below the queue's own.
+    fn pending_binds(&self) -> bool {
+        self.pending_max.is_some_and(|it| it < self.requests_max)
     }
 
     /// The lowest class below this one of which a request waits here.
@@ -361,6 +376,7 @@ impl AdmissionLocal {
         before / rate + own / (rate * share)
     }
 
+    /// Lets it wait, in the place that was reserved for it.
     fn enqueue(&mut self, now: Instant, request: &Arriving) -> Ticket {
         self.serial += 1;
         let waiting = Waiting {

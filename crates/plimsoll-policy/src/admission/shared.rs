@@ -106,6 +106,8 @@ pub struct AdmissionShared {
     word: AtomicU64,
     /// How many wait, over all threads and classes.
     waiting: AtomicU32,
+    /// Places of the queue that are taken: by whoever waits, and by whoever is about to.
+    reserved: AtomicU32,
     queued: [AtomicU32; Class::ALL.len()],
     /// The sum of the weights of tenants that wait, in thousandths. Below zero (it wraps) only for as long as a
     /// thread has counted that one waits and has not yet added its weight.
@@ -151,6 +153,7 @@ impl AdmissionShared {
         Self {
             word: AtomicU64::new(u64::from(limit) << 32),
             waiting: AtomicU32::new(0),
+            reserved: AtomicU32::new(0),
             queued: Default::default(),
             weights: Default::default(),
             virtual_time: Default::default(),
@@ -325,6 +328,28 @@ impl AdmissionShared {
         self.waiting.fetch_add(1, SeqCst);
     }
 
+    /// Takes a place of the queue if fewer than `places` are taken; the bound is exact over all threads. It comes
+    /// back with [`AdmissionShared::leave_queue`] or [`AdmissionShared::give_reserved`].
+    #[must_use]
+    pub(super) fn try_reserve(&self, places: u32) -> bool {
+        self.reserved
+            .try_update(Relaxed, Relaxed, |taken| {
+                (taken < places).then(|| taken + 1)
+            })
+            .is_ok()
+    }
+
+    /// Holds the place of one that is about to leave it.
+    pub(super) fn reserve_next(&self) {
+        self.reserved.fetch_add(1, Relaxed);
+    }
+
+    /// Gives a place back that nobody waited in.
+    pub(super) fn give_reserved(&self) {
+        let before = self.reserved.fetch_sub(1, Relaxed);
+        let _ = never!(before == 0);
+    }
+
     /// It no longer waits.
     pub(super) fn leave_queue(&self, class: Class, tenant: u64) {
         let index = class.index();
@@ -338,6 +363,7 @@ impl AdmissionShared {
             queued.fetch_sub(1, Relaxed);
         }
         self.waiting.fetch_sub(1, SeqCst);
+        self.give_reserved();
     }
 
     /// A request of a tenant gets a permit: its next one starts later by one cost over its weight.

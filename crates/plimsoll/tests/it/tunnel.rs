@@ -108,7 +108,7 @@ fn grpc_calls_and_streams_get_through() {
         let metrics = get(plimsoll.ops(), "/metrics").1;
         let count = |cause: &str| metric(&metrics, "plimsoll_requests_total", &[cause]);
         // How the stream that is dropped with its connection is counted depends on which end is seen to go first.
-        count("cause=\"answered\"") >= 2.0
+        count("cause=\"answered\"") >= 2.0 && count("") == 3.0
     });
 }
 

@@ -81,16 +81,35 @@ fn loom_weights_and_counts_of_a_bucket_return_to_nothing() {
         let other = {
             let shared = Arc::clone(&shared);
             thread::spawn(move || {
+                assert!(shared.try_reserve(8));
                 shared.enter_queue(Class::Standard, 0, 10.0);
                 shared.leave_queue(Class::Standard, 0);
             })
         };
+        assert!(shared.try_reserve(8));
         shared.enter_queue(Class::Standard, 0, 1.0);
         shared.leave_queue(Class::Standard, 0);
         other.join().unwrap();
         assert_eq!(shared.queued(), 0);
         assert_eq!(shared.queued_by(Class::Standard, 0), 0);
         assert_eq!(shared.weights_with(Class::Standard, 0, 1.0), 1.0);
+    });
+}
+
+#[test]
+fn loom_of_two_who_want_the_last_place_of_the_queue_one_waits() {
+    orders(PREEMPTIONS, || {
+        let shared = shared(2, 1);
+        let reserve = |shared: &AdmissionShared| shared.try_reserve(1);
+        let other = {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || reserve(&shared))
+        };
+        let here = reserve(&shared);
+        let there = other.join().unwrap();
+        assert!(here != there, "{here} and {there}");
+        shared.give_reserved();
+        assert!(reserve(&shared));
     });
 }
 

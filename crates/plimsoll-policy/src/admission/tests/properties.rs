@@ -157,13 +157,15 @@ fn parameters() -> impl Strategy<Value = AdmissionParameters> {
         (0_u32..8).prop_map(LimiterKind::Fixed),
         Just(LimiterKind::Adaptive)
     ];
-    (limiter, wait, 0_u32..40, 2_u32..20).prop_map(|(limiter, wait, requests_max, start)| {
-        AdmissionParameters {
+    let pending_max = proptest::option::of(0_u32..20);
+    (limiter, wait, 0_u32..40, pending_max, 2_u32..20).prop_map(
+        |(limiter, wait, requests_max, pending_max, start)| AdmissionParameters {
             limiter,
             wait,
             requests_max,
+            pending_max,
             start,
             ..AdmissionParameters::default()
-        }
-    })
+        },
+    )
 }

@@ -259,7 +259,9 @@ impl World {
             assert_eq!(local.next_expiry().is_some(), queued > 0);
             assert_eq!(shared.head(thread).is_some(), queued > 0);
         }
-        assert!(self.waiting.len() <= self.parameters.requests_max as usize);
+        let most = self.parameters.pending_max.unwrap_or(u32::MAX);
+        let most = most.min(self.parameters.requests_max);
+        assert!(self.waiting.len() <= most as usize);
         assert!(
             self.waiting.is_empty() || !shared.has_free() || !self.wakes.is_empty(),
             "a permit is free, one waits, and nobody is on the way to it"
