@@ -29,6 +29,8 @@ use plimsoll_core::{Class, Instant, Mode};
 
 /// Route groups whose latencies are kept apart, so that a slow route does not hide a fast one.
 pub const GROUPS: usize = 8;
+/// One bit per group.
+const ALL_GROUPS: u32 = (1 << GROUPS) - 1;
 
 /// How the limit is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

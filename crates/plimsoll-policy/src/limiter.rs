@@ -432,7 +432,7 @@ impl LimiterControl {
                 self.step(elasticity);
             }
             Reason::NotOurs
-        } else if answer > theta && in_flight <= LIMIT_MIN + 0.5 && bind {
+        } else if answer > line.max(theta) && in_flight <= LIMIT_MIN + 0.5 && bind {
             // No cut is left, and even so few are late: their number is not what is slow.
             self.slow_start = true;
             self.set_base(now, answer);

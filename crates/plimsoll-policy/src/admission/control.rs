@@ -5,7 +5,7 @@ use std::time::Duration;
 use plimsoll_core::{Class, Instant, Mode};
 
 use super::shared::{AdmissionShared, GroupReading};
-use super::{AdmissionParameters, GROUPS, LimiterKind, QueueWait};
+use super::{ALL_GROUPS, AdmissionParameters, GROUPS, LimiterKind, QueueWait};
 use crate::limiter::{Counts, LimitChange, LimiterControl, Reading, Reason};
 
 /// The objective as long as nothing is declared and nothing is known.
@@ -114,7 +114,7 @@ impl AdmissionControl {
             waiting_ticks: 0,
             empty_ticks: 0,
             standing: false,
-            fitting: u32::MAX,
+            fitting: ALL_GROUPS,
         };
         control.theta = control.wanted_theta();
         control
@@ -349,7 +349,7 @@ impl AdmissionControl {
             }
             some |= group.latency > 0.0 && group.latency < crate::limiter::SHARE * self.theta;
         }
-        let fitting = if some { fitting } else { u32::MAX };
+        let fitting = if some { fitting } else { ALL_GROUPS };
         shared
             .published
             .fitting

@@ -149,7 +149,7 @@ impl AdmissionShared {
                 .as_secs_f64(),
         );
         published.wait_max.set(f64::MAX);
-        published.fitting.store(u32::MAX, Relaxed);
+        published.fitting.store(super::ALL_GROUPS, Relaxed);
         Self {
             word: AtomicU64::new(u64::from(limit) << 32),
             waiting: AtomicU32::new(0),
