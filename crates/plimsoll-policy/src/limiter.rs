@@ -46,6 +46,8 @@ const UNPRESSED_MIN: f64 = 20.0;
 const CUT_CEILING: f64 = 0.5;
 /// Windows that were below the line before a cut, for the cut to be an experiment.
 const CALM_MIN: u32 = 5;
+/// In a window that proves something, at most one over this of the calls were given up.
+const PROOF_LOST: u64 = 2;
 /// Completions that close the window after a cut.
 const TEST_COMPLETIONS: u64 = 50;
 /// While permits are left and this share of answers is within the objective, a cut has nothing to gain.
@@ -394,8 +396,11 @@ impl LimiterControl {
         self.learn(&closed, bind);
         let elasticity = self.elasticity((line - answer) / (0.6 * headroom));
         let (evidence, error) = self.evidence();
-        let proven =
-            self.sxx >= PROOF_EVIDENCE_MIN && evidence - PROOF_ERRORS * error > PROOF_MARGIN;
+        // Where much is given up, what was given up still occupies the service: any cut would look harmful.
+        let clean = PROOF_LOST * counted.timeouts <= counted.completions;
+        let proven = clean
+            && self.sxx >= PROOF_EVIDENCE_MIN
+            && evidence - PROOF_ERRORS * error > PROOF_MARGIN;
         let hopeless = evidence + error < 0.5;
         let surely_hopeless = evidence + PROOF_ERRORS * error < 0.5;
         let in_time = counted.good as f64 >= IN_TIME * counted.completions as f64;
