@@ -402,7 +402,8 @@ impl LimiterControl {
             && self.sxx >= PROOF_EVIDENCE_MIN
             && evidence - PROOF_ERRORS * error > PROOF_MARGIN;
         let hopeless = evidence + error < 0.5;
-        let surely_hopeless = evidence + PROOF_ERRORS * error < 0.5;
+        let surely_hopeless =
+            self.sxx >= PROOF_EVIDENCE_MIN && evidence + PROOF_ERRORS * error < 0.5;
         let in_time = counted.good as f64 >= IN_TIME * counted.completions as f64;
         let mut drain = false;
         let mut cut_from = None;
