@@ -138,7 +138,8 @@ pub(crate) fn request_fields(
         DEADLINE.as_bytes(),
         itoa::Buffer::new().format(millis).as_bytes(),
     );
-    if facts.retries {
+    // Whoever retries first does so alone, however many are between it and the service.
+    if facts.retries || facts.no_retry {
         emit(NO_RETRY.as_bytes(), b"1");
     }
     if facts.grpc {

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::time::Duration;
 
 use plimsoll_config::RateBy;
 use plimsoll_core::{Class, Mode, RouteId};
@@ -157,7 +158,7 @@ impl HttpRequest<'_> {
     }
 
     /// Shortens what the route allows to what the caller waits for.
-    fn shorten(&mut self, bounds: &mut Bounds) {
+    fn shorten(&mut self, bounds: &mut Bounds, usual: Duration) {
         let caller = self
             .named(heads::DEADLINE)
             .filter(|_| self.trusted)
@@ -170,7 +171,9 @@ impl HttpRequest<'_> {
             .map(|timeout| timeout.0);
         let own = bounds.head;
         bounds.head = own.min(caller.unwrap_or(own)).min(grpc.unwrap_or(own));
-        self.impatient = !self.trusted && bounds.head < own;
+        // A caller that gives the service less than it usually takes loses by its own impatience. One that gives it
+        // enough shows what any other would: a service that hangs must not hide behind the timeouts of its callers.
+        self.impatient = !self.trusted && bounds.head < own && bounds.head < usual;
     }
 
     /// Asks the meters of the route's rates. What is refused is not charged.
@@ -207,7 +210,7 @@ impl HttpRequest<'_> {
         let mut decisions = Vec::with_capacity(charges.len());
         let allowed = rates.check_all(now, &charges, &mut decisions);
         let mut fields = RateFields::default();
-        let mut wait = std::time::Duration::ZERO;
+        let mut wait = Duration::ZERO;
         let enforced = route.rates.iter().filter(|it| it.mode == Mode::Enforce);
         for (rate, decision) in enforced.zip(&decisions) {
             push_rate_limit_policy(&mut fields.policy, &rate.name, &rate.limit);
@@ -431,8 +434,8 @@ impl Protocol for HttpRequest<'_> {
                 weight: 1.0,
                 group: 0,
                 bounds: Bounds {
-                    head: std::time::Duration::from_secs(30),
-                    idle: std::time::Duration::from_secs(60),
+                    head: Duration::from_secs(30),
+                    idle: Duration::from_secs(60),
                     total: None,
                     attempts_max: 1,
                 },
@@ -440,7 +443,13 @@ impl Protocol for HttpRequest<'_> {
         };
         self.class = self.class_of(route.class);
         let mut bounds = route.bounds;
-        self.shorten(&mut bounds);
+        let usual = route
+            .service
+            .and_then(|id| plan.plan.service(id))
+            .map_or(Duration::ZERO, |service| {
+                service.shared.guard.admission.usual()
+            });
+        self.shorten(&mut bounds, usual);
         let key = route
             .tenant_header
             .as_ref()

@@ -239,6 +239,11 @@ impl LimiterControl {
         }
     }
 
+    /// Goes on from a limit that was found before.
+    pub(crate) fn resume(&mut self, limit: u32) {
+        self.limit = f64::from(limit).clamp(LIMIT_MIN, self.max);
+    }
+
     /// The limit in force, the dither included.
     pub(crate) fn limit(&self) -> u32 {
         let limit = self.limit;

@@ -20,6 +20,9 @@ use plimsoll_core::Ratio;
 
 /// The status of a service that can't serve for now (RFC 9110 section 15.6.4).
 const SERVICE_UNAVAILABLE: u16 = 503;
+/// A service may ask for this much time before a retry, even where retries wait less by themselves: `Retry-After`
+/// is in whole seconds.
+const ASKED_MAX: Duration = Duration::from_secs(1);
 
 /// How often, how soon and how many.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -219,6 +222,15 @@ fn plan(
     if !question.replayable {
         return Err(WhyNot::NotReplayable);
     }
+    // A request that waits holds its permit: only as long as any retry may wait.
+    if let Failure::Status {
+        retry_after: Some(asked),
+        ..
+    } = failure
+        && asked > parameters.backoff_max.max(ASKED_MAX)
+    {
+        return Err(WhyNot::ServiceSaysNo);
+    }
     let after = delay(question, parameters, random);
     if after >= question.time_left {
         return Err(WhyNot::NoTime);
@@ -244,7 +256,7 @@ fn delay(question: &Question, parameters: &RetryParameters, random: u64) -> Dura
         Failure::Status {
             retry_after: Some(asked),
             ..
-        } => backoff(question.attempts, parameters, random).max(asked),
+        } => asked.saturating_add(backoff(question.attempts, parameters, random)),
         _ => backoff(question.attempts, parameters, random),
     }
 }

@@ -1,22 +1,26 @@
 //! Plimsoll itself: as its own bounds come near, it takes on less, before it suffers.
 //!
-//! A level from 0 to 3 by three readings: memory and connections against their bounds, and how late the event
-//! loops' timers fire. The worst of them counts. A level rises at once with memory and connections, and with a
-//! lag that has lasted [`LAG_LASTS`]: one pause is no overload. It falls by one step after [`CALM_LASTS`] in
-//! which every reading was well below what the level takes, so it does not flap around a threshold.
+//! A level from 0 to 3 by two readings: memory against its bound, and how late the event loops' timers fire. The
+//! worse of them counts. A level rises at once with memory, and with a lag that has lasted [`LAG_LASTS`]: one pause
+//! is no overload. It falls by one step after [`CALM_LASTS`] in which every reading was well below what the level
+//! takes, so it does not flap around a threshold. Connections are no such reading: most may be idle, and whoever
+//! holds many open must not shut others' requests out. Where they come near their bound, idle ones are closed
+//! sooner ([`SelfShared::is_crowded`]).
 //! Units: memory in bytes; thresholds in percent of a bound. Invariants: `critical` is never shed here, at level
 //! 3 it is new connections that are refused; higher readings never make a lower level.
 //! Elsewhere: who takes the readings (`plimsoll-gateway`); the services' own overload (limiter, admission).
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 use plimsoll_core::{Class, Instant};
 
 /// What is admitted already grows on for a while: 80 % leaves it room, and at 95 % the next large body may not fit.
 const MEMORY_PERCENT: [u64; 3] = [80, 90, 95];
-/// Connections are bounded exactly, so all of them may be used.
-const CONNECTIONS_PERCENT: [u64; 3] = [90, 95, 100];
+/// From here on connections are crowded...
+const CROWDED_PERCENT: u64 = 90;
+/// ...and from here on down they no longer are.
+const UNCROWDED_PERCENT: u64 = 85;
 /// A loop that is 100 ms late adds that to every request: of the order of what services themselves take.
 const LAG: [Duration; 3] = [
     Duration::from_millis(100),
@@ -108,8 +112,6 @@ pub struct SelfReadings {
 pub enum SelfCause {
     /// Memory.
     Memory,
-    /// Connections.
-    Connections,
     /// The event loops' lag.
     Lag,
 }
@@ -119,7 +121,6 @@ impl SelfCause {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Memory => "memory",
-            Self::Connections => "connections",
             Self::Lag => "lag",
         }
     }
@@ -127,7 +128,10 @@ impl SelfCause {
 
 /// What all threads read.
 #[derive(Debug, Default)]
-pub struct SelfShared(AtomicU8);
+pub struct SelfShared {
+    level: AtomicU8,
+    crowded: AtomicBool,
+}
 
 impl SelfShared {
     /// At level 0.
@@ -137,12 +141,17 @@ impl SelfShared {
 
     /// The level in force.
     pub fn level(&self) -> SelfLevel {
-        SelfLevel::from_index(usize::from(self.0.load(Ordering::Relaxed)))
+        SelfLevel::from_index(usize::from(self.level.load(Ordering::Relaxed)))
     }
 
     /// Whether requests of a class are refused.
     pub fn sheds(&self, class: Class) -> bool {
         self.level().sheds(class)
+    }
+
+    /// Whether connections come near their bound: then idle ones are to be closed sooner.
+    pub fn is_crowded(&self) -> bool {
+        self.crowded.load(Ordering::Relaxed)
     }
 }
 
@@ -201,14 +210,21 @@ impl SelfControl {
         if self.level == SelfLevel::All {
             self.cause = None;
         }
-        shared.0.store(self.level as u8, Ordering::Relaxed);
+        shared.level.store(self.level as u8, Ordering::Relaxed);
+        if let Some(connections) = readings.connections {
+            let percent = match shared.is_crowded() {
+                true => UNCROWDED_PERCENT,
+                false => CROWDED_PERCENT,
+            };
+            let crowded = connections.reaches(percent);
+            shared.crowded.store(crowded, Ordering::Relaxed);
+        }
         self.level
     }
 
     /// The level that the readings by themselves ask for.
     fn judge(&mut self, now: Instant, readings: &SelfReadings) -> (SelfLevel, Option<SelfCause>) {
         let memory = share_level(readings.memory, MEMORY_PERCENT);
-        let connections = share_level(readings.connections, CONNECTIONS_PERCENT);
         let mut lag = SelfLevel::All;
         for ((threshold, since), &level) in LAG.iter().zip(&mut self.late_since).zip(&LEVELS_ABOVE)
         {
@@ -218,16 +234,12 @@ impl SelfControl {
                 lag = level;
             }
         }
-        [
-            (connections, SelfCause::Connections),
-            (lag, SelfCause::Lag),
-            (memory, SelfCause::Memory),
-        ]
-        .into_iter()
-        .max_by_key(|&(level, _)| level)
-        .map_or((SelfLevel::All, None), |(level, cause)| {
-            (level, Some(cause))
-        })
+        [(lag, SelfCause::Lag), (memory, SelfCause::Memory)]
+            .into_iter()
+            .max_by_key(|&(level, _)| level)
+            .map_or((SelfLevel::All, None), |(level, cause)| {
+                (level, Some(cause))
+            })
     }
 }
 
@@ -265,9 +277,7 @@ fn is_calm(level: SelfLevel, readings: &SelfReadings) -> bool {
     };
     let calm_lag = LAG.get(index).map(|lag| *lag * CALM_LAG_PERCENT / 100);
     let lag_is_calm = (readings.lag.zip(calm_lag)).is_none_or(|(lag, calm)| lag < calm);
-    lag_is_calm
-        && share_is_calm(readings.memory, MEMORY_PERCENT)
-        && share_is_calm(readings.connections, CONNECTIONS_PERCENT)
+    lag_is_calm && share_is_calm(readings.memory, MEMORY_PERCENT)
 }
 
 impl Used {

@@ -81,6 +81,9 @@ pub(super) async fn serve(
     }
 }
 
+/// How long a connection may idle where connections come near their bound.
+const CROWDED_IDLE: Duration = Duration::from_secs(5);
+
 /// When an idle connection is closed: `deadline`, or soon if we drain.
 pub(super) fn patience(thread: &Thread, deadline: Instant) -> Instant {
     match thread.draining_since() {
@@ -104,7 +107,11 @@ async fn next_request(
     let head_limits = &plan.plan.head_limits;
     head.clear();
     let mut now = thread.clock.now();
-    let idle_until = now + limits.idle_time_max;
+    let idle_max = match thread.shared.protection.is_crowded() {
+        true => limits.idle_time_max.min(CROWDED_IDLE),
+        false => limits.idle_time_max,
+    };
+    let idle_until = now + idle_max;
     let warm_until = now + WARM;
     let mut arrived = (!peer.buf.is_empty()).then_some(now);
     let mut drained = std::pin::pin!(thread.drain.notified());

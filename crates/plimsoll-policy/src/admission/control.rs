@@ -92,10 +92,13 @@ impl AdmissionControl {
         kept: Option<&AdmissionMemory>,
         now: Instant,
     ) -> Self {
-        let start = kept.map_or(parameters.start, |kept| kept.limit);
+        let mut limiter = LimiterControl::new(parameters.start, parameters.limit_max);
+        if let Some(kept) = kept {
+            limiter.resume(kept.limit);
+        }
         let mut control = Self {
             parameters: *parameters,
-            limiter: LimiterControl::new(start, parameters.limit_max),
+            limiter,
             at: now,
             arrivals: [0; Class::ALL.len()],
             completions: 0,

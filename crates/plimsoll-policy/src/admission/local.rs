@@ -120,7 +120,7 @@ impl AdmissionLocal {
             return Admitted::Go;
         }
         let wait = self.predicted_wait(request);
-        let service = self.shared.median_seconds();
+        let service = self.shared.quick_seconds(request.group);
         if wait + service > request.time_left.as_secs_f64() {
             return refuse(RefusalReason::Deadline, wait);
         }
@@ -293,12 +293,13 @@ impl AdmissionLocal {
             .sum()
     }
 
-    /// Less is left of its deadline than the service needs for half of its calls. Without answers in the last
-    /// moments nothing is known: a service that was slow once is not locked out for ever.
+    /// Less is left of its deadline than nine of ten calls of its own group take: the service as a whole says
+    /// nothing about a quick route of it. Without answers in the last moments nothing is known: a service that was
+    /// slow once is not locked out for ever.
     fn is_hopeless(&self, request: &Arriving) -> bool {
         let left = request.time_left.as_secs_f64();
         let known = self.shared.published.rate.get() >= RATE_KNOWN;
-        left <= 0.0 || (known && self.shared.median_seconds() > left)
+        left <= 0.0 || (known && self.shared.quick_seconds(request.group) > left)
     }
 
     fn budget_share(&self, class: Class) -> f64 {

@@ -14,6 +14,8 @@ const BUCKETS: usize = if cfg!(loom) { 2 } else { 256 };
 pub(super) const COST: f32 = 1_024.0;
 /// The step of the quantile estimates.
 const QUANTILE_STEP: f64 = 0.02;
+/// A call that has less time left than nine of ten calls of its group take is refused at once.
+const QUICK: f64 = 0.1;
 
 /// A number that is written and read whole.
 #[derive(Debug, Default)]
@@ -118,6 +120,8 @@ pub struct AdmissionShared {
     pub(super) published: Published,
     p50: AtomicF64,
     p90: AtomicF64,
+    /// By group: the latency that a tenth of its calls stay under, in seconds; 0 = not known.
+    quick: [AtomicF64; GROUPS],
     /// Requests that would have been refused, while nothing is enforced.
     pub(super) would_refuse: [AtomicU64; Class::ALL.len()],
 }
@@ -162,6 +166,7 @@ impl AdmissionShared {
             published,
             p50: AtomicF64::default(),
             p90: AtomicF64::default(),
+            quick: Default::default(),
             would_refuse: Default::default(),
         }
     }
@@ -458,9 +463,28 @@ impl AdmissionShared {
         self.p50.get()
     }
 
+    /// What a call of this group takes at least, but for the quickest tenth, in seconds; 0 = not known.
+    pub(super) fn quick_seconds(&self, group: u8) -> f64 {
+        self.quick
+            .get(usize::from(group))
+            .map_or(0.0, AtomicF64::get)
+    }
+
+    #[cfg(test)]
+    pub(super) fn set_quick(&self, group: usize, seconds: f64) {
+        if let Some(quick) = self.quick.get(group) {
+            quick.set(seconds);
+        }
+    }
+
     pub(super) fn set_quantiles(&self, p50: f64, p90: f64) {
         self.p50.set(p50);
         self.p90.set(p90);
+    }
+
+    /// What nine of ten calls take at most; zero = not known.
+    pub fn usual(&self) -> Duration {
+        Duration::from_secs_f64(self.p90.get())
     }
 
     pub(super) fn quantiles(&self) -> (f64, f64) {
@@ -513,6 +537,9 @@ impl AdmissionShared {
                 add(&counters.ok, 1);
                 if seconds <= self.published.theta.get() {
                     add(&counters.good, 1);
+                }
+                if let Some(quick) = self.quick.get(usize::from(group)) {
+                    follow(quick, seconds, QUICK);
                 }
                 if self.published.fitting.load(Relaxed) & (1 << group) != 0 {
                     follow(&self.p50, seconds, 0.5);

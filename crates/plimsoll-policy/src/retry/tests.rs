@@ -125,19 +125,25 @@ fn another_status_is_retried_when_the_service_asks_for_it_if_that_is_in_time() {
     };
     let mut question = retry.question(limited(Duration::from_millis(400)));
     assert_eq!(
-        retry.decide(&question, u64::MAX),
+        retry.decide(&question, 0),
         again(Duration::from_millis(400))
+    );
+    assert_eq!(
+        retry.decide(&question, u64::MAX),
+        again(Duration::from_millis(425)),
+        "not all at the same moment"
     );
     question.time_left = Duration::from_millis(400);
     assert_eq!(
         retry.decide(&question, 0),
         RetryDecision::GiveUp(WhyNot::NoTime)
     );
-    question = retry.question(limited(Duration::from_millis(10)));
+    question = retry.question(limited(Duration::from_secs(25)));
+    question.time_left = Duration::from_secs(60);
     assert_eq!(
-        retry.decide(&question, u64::MAX),
-        again(Duration::from_millis(25)),
-        "the backoff is the least"
+        retry.decide(&question, 0),
+        RetryDecision::GiveUp(WhyNot::ServiceSaysNo),
+        "a request that waits that long would hold its permit"
     );
 }
 

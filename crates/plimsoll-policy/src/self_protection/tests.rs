@@ -10,7 +10,7 @@ const START: Instant = Instant::from_nanos(1_000_000_000_000);
 const TICK: Duration = Duration::from_millis(50);
 
 #[test]
-fn memory_and_connections_raise_the_level_at_once() {
+fn memory_raises_the_level_at_once() {
     for (percent, expected) in [
         (79, All),
         (80, ShedSheddable),
@@ -21,18 +21,20 @@ fn memory_and_connections_raise_the_level_at_once() {
     ] {
         check(&memory(percent), expected, Some(SelfCause::Memory));
     }
-    for (percent, expected) in [
-        (89, All),
-        (90, ShedSheddable),
-        (95, ShedStandard),
-        (99, ShedStandard),
-        (100, RefuseConnections),
+}
+
+#[test]
+fn connections_shed_no_request_and_are_crowded_near_their_bound() {
+    let mut run = Run::new();
+    for (percent, crowded) in [
+        (89, false),
+        (90, true),
+        (86, true),
+        (84, false),
+        (100, true),
     ] {
-        check(
-            &connections(percent),
-            expected,
-            Some(SelfCause::Connections),
-        );
+        assert_eq!(run.last(&connections(percent), 50), All);
+        assert_eq!(run.shared.is_crowded(), crowded, "{percent} %");
     }
 }
 

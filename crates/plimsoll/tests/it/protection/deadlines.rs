@@ -79,12 +79,31 @@ fn a_strangers_short_grpc_timeout_counts_as_gone_and_not_as_bad() {
     let (_home, plimsoll) = before(&[service.address], TRUST, more);
     let fields = "Content-Type: application/grpc\r\ngrpc-timeout: 20m\r\n";
     let ask = |from| ask_from(from, plimsoll.address(), "GET", "/delay/2000", fields, "").0;
+    // What is usual: a fifth of a second.
+    assert_eq!(
+        ask_from(STRANGER, plimsoll.address(), "GET", "/delay/200", "", "").0,
+        200
+    );
     assert_eq!(ask(STRANGER), 504);
-    let text = settled(&plimsoll, 1);
+    let text = settled(&plimsoll, 2);
     assert_eq!(caused(&text, "client-gone"), 1);
     assert_eq!(bad(&text), 0);
     // Who is trusted vouches for it.
     assert_eq!(ask(TRUSTED), 504);
+    let text = settled(&plimsoll, 3);
+    assert_eq!(bad(&text), 1);
+}
+
+#[test]
+fn a_service_that_hangs_does_not_hide_behind_its_callers_timeouts() {
+    let service = Service::start();
+    let more = "[defaults]\nprotocol = \"http1\"\n";
+    let (_home, plimsoll) = before(&[service.address], "", more);
+    let fields = "Content-Type: application/grpc\r\ngrpc-timeout: 900m\r\n";
+    let ask = |path, fields| ask_from(STRANGER, plimsoll.address(), "GET", path, fields, "").0;
+    assert_eq!(ask("/", ""), 200);
+    assert_eq!(ask("/delay/5000", fields), 504);
     let text = settled(&plimsoll, 2);
+    assert_eq!(caused(&text, "timeout"), 1);
     assert_eq!(bad(&text), 1);
 }
