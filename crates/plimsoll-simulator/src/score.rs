@@ -25,6 +25,8 @@ pub struct PhaseScore {
     pub p99: f64,
     /// Refused of all requests in what is counted.
     pub refused: f64,
+    /// Requests refused in what is counted.
+    pub refused_count: f64,
     /// Critical requests that were answered within the objective; `None` if there were none.
     pub critical_ok: Option<f64>,
     /// Seconds until the oracle was reached; `None` = never.
@@ -144,6 +146,7 @@ fn score_phase(phase: &Phase, warm_up: u32, oracle: Oracle, seconds: &[Second]) 
         good: (!counted.is_empty()).then(|| good / counted.len() as f64),
         p99: 0.0,
         refused: sum(|it| it.refused) / offered.max(1.0),
+        refused_count: sum(|it| it.refused),
         // Answers to the requests of the seconds before may make it a little more than all.
         critical_ok: (critical_offered > 0.0).then(|| (critical_good / critical_offered).min(1.0)),
         recovery: recovery(oracle, seconds),
