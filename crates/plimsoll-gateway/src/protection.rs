@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use plimsoll_core::{Class, Instant};
 use plimsoll_lifecycle::{Counter, GuardControl, GuardCounters};
-use plimsoll_policy::{AdmissionMemory, LimitReason, SelfControl, SelfReadings, Used};
+use plimsoll_policy::{
+    AdmissionMemory, Candidate as _, LimitReason, SelfControl, SelfReadings, Used,
+};
+use plimsoll_upstream::Cluster;
 
 use crate::plan::{Plan, ServiceShared};
 use crate::thread::Shared;
@@ -34,7 +37,18 @@ pub struct Protection {
 #[derive(Debug)]
 struct Controlled {
     shared: Arc<ServiceShared>,
+    cluster: Arc<Cluster>,
     control: GuardControl,
+}
+
+impl Controlled {
+    /// Attempts that hang at endpoints that have fallen silent.
+    fn parked(&self) -> u32 {
+        let endpoints = self.cluster.endpoints.iter().map(|it| it.shared());
+        endpoints
+            .filter(|it| it.is_suspect())
+            .fold(0, |sum: u32, it| sum.saturating_add(it.in_flight()))
+    }
 }
 
 /// How a service's guard stands.
@@ -89,6 +103,7 @@ impl Protection {
             }
             let controlled = Controlled {
                 shared: Arc::clone(&service.shared),
+                cluster: Arc::clone(&service.cluster),
                 control,
             };
             services.insert(service.name.clone(), controlled);
@@ -103,6 +118,7 @@ impl Protection {
             self.watch_own(now);
         }
         for service in self.services.values_mut() {
+            service.control.park(service.parked());
             let guard = &service.shared.guard;
             if service.control.tick(now, guard).is_some() {
                 for thread in guard.admission.threads_waiting() {

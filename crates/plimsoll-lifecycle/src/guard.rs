@@ -363,6 +363,11 @@ impl GuardControl {
         shared.bulkhead.set_parameters(parameters.bulkhead);
     }
 
+    /// How many calls hang at endpoints that have fallen silent. See [`AdmissionControl::park`].
+    pub fn park(&mut self, calls: u32) {
+        self.admission.park(calls);
+    }
+
     /// Each 10 ms. After a change, threads with waiting calls are to be woken.
     pub fn tick(&mut self, now: Instant, shared: &GuardShared) -> Option<LimitChange> {
         self.retry.tick(now, &shared.retry);

@@ -119,6 +119,7 @@ impl Balancer {
             endpoints,
             tried,
             all: panic || !self.heeds_health,
+            suspects: panic || !self.heeds_health,
         };
         if let Some(index) = self.choose_probe(&field) {
             return Some(Choice {
@@ -126,20 +127,30 @@ impl Balancer {
                 panic: false,
             });
         }
-        let chosen = match &self.method {
-            Method::LeastLoaded => choose_least_loaded(&field, &mut self.rng, &self.latency),
-            Method::RoundRobin => {
-                choose_in_turn(&field, &mut self.rng, &self.latency, &mut self.turn)
-            }
-            Method::ConsistentHash(ring) => {
-                let key = key.unwrap_or_else(|| self.rng.next_u64());
-                ring.choose(&field, key)
-            }
-        };
+        let chosen = self.pick(&field, key).or_else(|| {
+            let any = Field {
+                suspects: true,
+                ..field
+            };
+            self.pick(&any, key)
+        });
         chosen.map(|index| Choice {
             endpoint: EndpointId(u32::try_from(index).unwrap_or(u32::MAX)),
             panic: panic && self.heeds_health,
         })
+    }
+
+    fn pick<C: Candidate>(&mut self, field: &Field<'_, C>, key: Option<u64>) -> Option<usize> {
+        match &self.method {
+            Method::LeastLoaded => choose_least_loaded(field, &mut self.rng, &self.latency),
+            Method::RoundRobin => {
+                choose_in_turn(field, &mut self.rng, &self.latency, &mut self.turn)
+            }
+            Method::ConsistentHash(ring) => {
+                let key = key.unwrap_or_else(|| self.rng.next_u64());
+                ring.choose(field, key)
+            }
+        }
     }
 
     /// A half-open endpoint that may have one more probe; it is claimed. A request that failed elsewhere is not
@@ -184,6 +195,8 @@ struct Field<'a, C> {
     tried: &'a [EndpointId],
     /// Verdicts do not count.
     all: bool,
+    /// Whether a suspect endpoint may be chosen that has not answered what it has: if there is no other.
+    suspects: bool,
 }
 
 impl<C: Candidate> Field<'_, C> {
@@ -205,6 +218,13 @@ impl<C: Candidate> Field<'_, C> {
             && self
                 .shared(index)
                 .is_some_and(|shared| self.all || shared.verdict().is_up())
+            && (self.suspects || !self.is_avoided(index))
+    }
+
+    /// What hangs at a suspect endpoint finds out; with nothing there, one attempt does.
+    fn is_avoided(&self, index: usize) -> bool {
+        self.shared(index)
+            .is_some_and(|shared| shared.is_suspect() && shared.in_flight() > 0)
     }
 
     /// 0.1 to 1.0; where verdicts do not count, all are the same.
@@ -358,6 +378,31 @@ mod tests {
         endpoints[1].publish(Verdict::Down(DownCause::Connect));
         let choice = balancer.choose(START, &endpoints, None, &[]).unwrap();
         assert!(!choice.panic, "nothing is overruled where nothing rules");
+    }
+
+    #[test]
+    fn a_suspect_endpoint_has_one_attempt_at_a_time_unless_there_is_no_other() {
+        let ring = Arc::new(Ring::new(["a", "b", "c"]));
+        for method in [
+            Method::LeastLoaded,
+            Method::RoundRobin,
+            Method::ConsistentHash(ring),
+        ] {
+            let endpoints = idle(3);
+            endpoints[1].suspect(true);
+            let mut balancer = Balancer::new(method, 3, 1);
+            for _ in 0..300 {
+                let choice = balancer.choose(START, &endpoints, None, &[]).unwrap();
+                endpoints[choice.endpoint.index()].begin();
+            }
+            assert!(endpoints[1].in_flight() <= 1);
+            let tried = [EndpointId(0), EndpointId(2)];
+            let choice = balancer.choose(START, &endpoints, None, &tried).unwrap();
+            assert_eq!(choice.endpoint, EndpointId(1));
+            endpoints[1].on_head();
+            let counts = count(&mut balancer, &endpoints, START, 300);
+            assert!(counts[1] > 50, "{counts:?}");
+        }
     }
 
     #[test]

@@ -68,6 +68,12 @@ pub struct AdmissionControl {
     standing: bool,
     /// The route groups that were counted last.
     fitting: u32,
+    /// Calls that hang at endpoints that have fallen silent...
+    parked: u32,
+    /// ...from the next tick on...
+    parked_next: u32,
+    /// ...and for how long, summed.
+    parked_seconds: f64,
 }
 
 /// What is known of one route group.
@@ -118,6 +124,9 @@ impl AdmissionControl {
             empty_ticks: 0,
             standing: false,
             fitting: ALL_GROUPS,
+            parked: 0,
+            parked_next: 0,
+            parked_seconds: 0.0,
         };
         control.theta = control.wanted_theta();
         control
@@ -162,6 +171,12 @@ impl AdmissionControl {
         self.parameters.objective.is_none()
     }
 
+    /// How many calls hang at endpoints that have fallen silent, from the next tick on: others get their permits
+    /// instead, as long as the limit is found and not given; but never more than twice the limit are in use.
+    pub fn park(&mut self, calls: u32) {
+        self.parked_next = calls;
+    }
+
     /// Each 10-50 ms. After a change, threads whose queues are not empty are to be woken.
     pub fn tick(&mut self, now: Instant, shared: &AdmissionShared) -> Option<LimitChange> {
         let seconds = (now - self.at).as_secs_f64();
@@ -169,6 +184,8 @@ impl AdmissionControl {
             return None;
         }
         self.at = now;
+        self.parked_seconds += f64::from(self.parked) * seconds;
+        let parked_before = std::mem::replace(&mut self.parked, self.parked_next);
         let mut readings = [GroupReading::default(); GROUPS];
         for (group, reading) in readings.iter_mut().enumerate() {
             *reading = shared.read_group(group, now);
@@ -210,18 +227,20 @@ impl AdmissionControl {
             shared.set_limit(line.max(start).min(most) as u32);
             return None;
         }
+        // What hangs at an endpoint that has fallen silent is no work that the service does.
+        counts.in_flight_seconds = (counts.in_flight_seconds - self.parked_seconds).max(0.0);
         let from = self.limiter.limit();
         let moved = self.limiter.tick(
             now,
             &Reading {
                 counts,
-                in_flight: shared.in_flight(),
+                in_flight: shared.in_flight().saturating_sub(self.parked),
                 full,
                 theta: Duration::try_from_secs_f64(self.theta).unwrap_or_default(),
             },
         );
         let to = self.limiter.limit();
-        if !moved || from == to {
+        if (!moved || from == to) && self.parked == parked_before {
             return None;
         }
         self.publish_limit(shared);
@@ -372,7 +391,11 @@ impl AdmissionControl {
 
     fn publish_limit(&self, shared: &AdmissionShared) {
         shared.set_limit(match self.parameters.limiter {
-            LimiterKind::Adaptive => self.limiter.limit(),
+            LimiterKind::Adaptive => {
+                let limit = self.limiter.limit();
+                let parked = self.parked.min(limit);
+                (limit + parked).min(self.parameters.limit_max.max(limit))
+            }
             LimiterKind::Fixed(limit) => limit,
             LimiterKind::Off => u32::MAX,
         });

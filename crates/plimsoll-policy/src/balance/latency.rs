@@ -5,12 +5,14 @@ use std::time::Duration;
 use plimsoll_core::Instant;
 
 /// What is forgotten to 37 % after this long without a sample.
-const DECAY: Duration = Duration::from_secs(10);
+const DECAY: Duration = Duration::from_secs(2);
+/// The same for the share of failures: what fails costs more to try than what is slow.
+const FAILING_DECAY: Duration = Duration::from_secs(10);
 /// Before anything was measured, in seconds.
 const LATENCY_FIRST: f64 = 0.001;
 /// The least that is reckoned with, in seconds: below it, only requests in flight tell endpoints apart.
 const LATENCY_MIN: f64 = 0.000_05;
-/// What a failed attempt counts as.
+/// What a failed attempt counts as, and the longest that one counts as: what is worse is not avoided for longer.
 const FAILURE: Duration = Duration::from_secs(1);
 /// How much one outcome moves the share of failures: a single failure among many costs an eighth of the draws
 /// for a moment, eight in a row most of them.
@@ -41,7 +43,7 @@ impl Failing {
         if self.share == 0.0 {
             return 0.0;
         }
-        self.share * decay(now.since(self.at))
+        self.share * decay(now.since(self.at), FAILING_DECAY)
     }
 }
 
@@ -65,7 +67,7 @@ impl Latency {
     /// An answer.
     pub(super) fn on_response(&mut self, index: usize, latency: Duration, now: Instant) {
         self.typical += (latency.as_secs_f64() - self.typical) * TYPICAL_GAIN;
-        self.observe(index, latency, now);
+        self.observe(index, latency.min(FAILURE), now);
         self.move_failing(index, 0.0, now);
     }
 
@@ -98,7 +100,7 @@ impl Latency {
         };
         let estimate = match *slot {
             Some(before) if seconds < before.seconds => {
-                let keep = decay(now.since(before.at));
+                let keep = decay(now.since(before.at), DECAY);
                 before.seconds * keep + seconds * (1.0 - keep)
             }
             _ => seconds,
@@ -114,7 +116,7 @@ impl Latency {
     /// traffic, but at most about twice its share.
     pub(super) fn at(&self, index: usize, now: Instant) -> f64 {
         let estimate = match self.samples.get(index) {
-            Some(Some(sample)) => sample.seconds * decay(now.since(sample.at)),
+            Some(Some(sample)) => sample.seconds * decay(now.since(sample.at), DECAY),
             _ => self.typical / 2.0,
         };
         estimate.max(LATENCY_MIN)
@@ -122,8 +124,8 @@ impl Latency {
 }
 
 /// What is left after `elapsed`. From a pinned library: the choice must be the same on every platform.
-fn decay(elapsed: Duration) -> f64 {
-    libm::exp(-elapsed.as_secs_f64() / DECAY.as_secs_f64())
+fn decay(elapsed: Duration, time: Duration) -> f64 {
+    libm::exp(-elapsed.as_secs_f64() / time.as_secs_f64())
 }
 
 #[cfg(test)]
@@ -171,7 +173,7 @@ mod tests {
             latency.on_failure(0, START);
         }
         assert!(latency.failing(0, START) > 0.9);
-        assert!(latency.failing(0, START + DECAY) < 0.4);
+        assert!(latency.failing(0, START + FAILING_DECAY) < 0.4);
         assert_eq!(latency.typical, typical);
         for _ in 0..60 {
             latency.on_response(0, millis(10), START);

@@ -206,6 +206,7 @@ mod tests {
             endpoints,
             tried,
             all: false,
+            suspects: false,
         };
         ring.choose(&field, key)
     }

@@ -23,6 +23,14 @@ const COMPARE_EACH: Duration = Duration::from_secs(1);
 const OTHERS_CALLS_MIN: u32 = 20;
 /// A share of failures this much above the others' is this endpoint's own.
 const OTHERS_SHARE_BELOW: f64 = 0.3;
+/// An endpoint is suspect that answered nothing for this many times what 99 of 100 of its calls take...
+const SUSPICION_FACTOR: u32 = 2;
+/// ...or, before that is known, for this many times the median of its service...
+const SUSPICION_MEDIANS: u32 = 10;
+/// ...and at least and at most this long: it costs nothing but a share of the traffic, and ends with any answer.
+const SUSPICION: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
+/// One call may be a long one.
+const SUSPICION_ATTEMPTS_MIN: u32 = 2;
 /// Others that answered nothing for this long hang as well.
 const OTHERS_SILENCE: Duration = Duration::from_secs(1);
 
@@ -94,6 +102,7 @@ impl PeerControl {
             }
             census = count(peers);
         }
+        suspect(now, peers);
         open_breakers(now, peers, &mut census, transitions);
         if self.compare_at <= now {
             self.compare_at = now + COMPARE_EACH;
@@ -133,6 +142,47 @@ fn release_one<P: Peer>(now: Instant, peers: &mut [P]) -> bool {
             true
         }
         None => false,
+    }
+}
+
+/// Sees within a moment that an endpoint is silent, long before that is a reason to take it out. Only in comparison:
+/// another one must have been heard since this one fell silent.
+fn suspect<P: Peer>(now: Instant, peers: &mut [P]) {
+    let mut heard: [Option<(Instant, usize)>; 2] = [None; 2];
+    let mut median = None;
+    for (index, peer) in peers.iter_mut().enumerate() {
+        let record = peer.parts().0.record();
+        if let Some(last) = record.heard_last() {
+            // The two that were heard last: one of them is another one.
+            let mut own = Some((last, index));
+            for place in &mut heard {
+                if *place < own {
+                    std::mem::swap(place, &mut own);
+                }
+            }
+        }
+        median = median.max(record.window().median());
+    }
+    for (index, peer) in peers.iter_mut().enumerate() {
+        let (control, shared) = peer.parts();
+        if control.parameters().breaker != Mode::Enforce {
+            shared.suspect(false);
+            continue;
+        }
+        let Some(silence) = control.record().silence() else {
+            continue;
+        };
+        let limit = control.record().p99_usual().map_or_else(
+            || median.map_or(SUSPICION.1, |median| median * SUSPICION_MEDIANS),
+            |usual| usual.saturating_mul(SUSPICION_FACTOR),
+        );
+        let other = heard.iter().flatten().find(|&&(_, other)| other != index);
+        if silence.begun >= SUSPICION_ATTEMPTS_MIN
+            && now.since(silence.since) >= limit.clamp(SUSPICION.0, SUSPICION.1)
+            && other.is_some_and(|&(last, _)| last > silence.since)
+        {
+            shared.suspect(true);
+        }
     }
 }
 

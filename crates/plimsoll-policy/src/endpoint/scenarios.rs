@@ -53,6 +53,33 @@ fn one_that_freezes_is_out_within_three_seconds_and_back_within_five() {
 }
 
 #[test]
+fn one_that_freezes_is_suspect_long_before_it_is_out_and_until_it_answers() {
+    let mut world = World::new(3, 7);
+    world.run(20);
+    assert!(world.peers.iter().all(|it| !it.shared.is_suspect()));
+    world.act(1, Act::Freeze);
+    world.run_millis(300);
+    let suspect = |world: &World| [0, 1, 2].map(|it| world.peers[it].shared.is_suspect());
+    assert_eq!(suspect(&world), [false, true, false]);
+    assert!(world.verdict(1).is_up());
+    world.run(5);
+    assert_eq!(suspect(&world), [false, true, false]);
+    world.act(1, HEALTHY);
+    world.is_up_within(1, Duration::from_secs(5));
+    assert_eq!(suspect(&world), [false; 3]);
+}
+
+#[test]
+fn where_all_freeze_none_is_suspect_for_long() {
+    let mut world = World::new(3, 7);
+    world.run(20);
+    (0..3).for_each(|it| world.act(it, Act::Freeze));
+    world.run(3);
+    let suspects = world.peers.iter().filter(|it| it.shared.is_suspect());
+    assert!(suspects.count() < 3, "compared with whom?");
+}
+
+#[test]
 fn one_that_swallows_requests_for_good_is_noticed_too() {
     let mut world = World::new(2, 5);
     world.run(20);
@@ -239,6 +266,7 @@ fn a_report_that_takes_long_is_no_silence() {
     world.peers[0].shared.begin();
     world.peers[0].shared.begin();
     world.run(20);
+    assert!(!world.peers[0].shared.is_suspect());
     assert!(world.told.is_empty(), "{:?}", world.told);
 }
 

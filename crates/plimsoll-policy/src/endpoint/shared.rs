@@ -68,6 +68,7 @@ pub struct EndpointShared {
     timed_out: AtomicU32,
     busy: AtomicU32,
     heard: AtomicBool,
+    suspect: AtomicBool,
     answered: [AtomicU32; BUCKETS],
 }
 
@@ -117,6 +118,22 @@ impl EndpointShared {
         // Read first: under load it is true nearly always, and the line stays shared.
         if !self.heard.load(Ordering::Relaxed) {
             self.heard.store(true, Ordering::Relaxed);
+        }
+        if self.is_suspect() {
+            self.suspect.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// It has answered nothing for longer than it usually takes, while another endpoint answered: until something is
+    /// heard of it, one attempt at a time finds out.
+    pub fn is_suspect(&self) -> bool {
+        self.suspect.load(Ordering::Relaxed)
+    }
+
+    /// For the control thread.
+    pub(crate) fn suspect(&self, suspect: bool) {
+        if self.is_suspect() != suspect {
+            self.suspect.store(suspect, Ordering::Relaxed);
         }
     }
 

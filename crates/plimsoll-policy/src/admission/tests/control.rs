@@ -96,6 +96,32 @@ fn what_was_kept_holds_from_the_first_request_on() {
 }
 
 #[test]
+fn calls_that_hang_at_a_silent_endpoint_leave_their_permits_to_others() {
+    for (limiter, during) in [
+        (LimiterKind::Adaptive, [25, 40]),
+        (LimiterKind::Fixed(20), [20; 2]),
+    ] {
+        let parameters = AdmissionParameters {
+            limiter,
+            ..AdmissionParameters::default()
+        };
+        let shared = AdmissionShared::new(1, &parameters);
+        let mut control = AdmissionControl::new(&parameters, None, START);
+        control.begin(None, &shared);
+        let mut now = START;
+        let mut after = |parked| {
+            control.park(parked);
+            now += Duration::from_millis(10);
+            let _change = control.tick(now, &shared);
+            shared.limit()
+        };
+        assert_eq!(after(5), Some(during[0]));
+        assert_eq!(after(500), Some(during[1]), "at most as many again");
+        assert_eq!(after(0), Some(20));
+    }
+}
+
+#[test]
 fn what_was_kept_is_held_within_the_bounds_that_are_set_now() {
     let parameters = AdmissionParameters {
         limit_max: 50,
