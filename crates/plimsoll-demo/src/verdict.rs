@@ -76,17 +76,14 @@ pub fn verdict(report: &Report) -> Vec<Finding> {
 /// lies between. Where one floods, a third is the others' sheddable requests, which make room for a flood of
 /// standard ones. The limit takes up to a few seconds to follow a capacity that fell, of the few that the phase
 /// has, so there more may be left.
-const HELPED: [(PhaseKind, Whose, f64); 5] = [
+const HELPED: [(PhaseKind, Whose, f64); 6] = [
     (PhaseKind::FlashSale, Whose::Critical, 0.5),
     (PhaseKind::Flood, Whose::Everybody, 0.5),
     (PhaseKind::Flood, Whose::Critical, 0.5),
     (PhaseKind::LessCapacity, Whose::Critical, 0.75),
+    (PhaseKind::FrozenEndpoint, Whose::Everybody, 0.5),
     (PhaseKind::Recovery, Whose::Everybody, 0.5),
 ];
-
-/// Where this version may do worse, and the table says so: calls that hang or crawl at one endpoint hold permits of
-/// the whole service until that endpoint is taken out, and in the short run it has hardly a history to be judged by.
-const MAY_BE_WORSE: [PhaseKind; 2] = [PhaseKind::FrozenEndpoint, PhaseKind::SlowEndpoint];
 
 /// Of a phase in which the generator was later than this (P99), the machine had too little time for the proxies too:
 /// its figures may be shown, but are no proof. On a machine with time for it, it is 3 to 8 ms late.
@@ -125,7 +122,6 @@ fn contradiction(phase: &PhaseReport, finding: &Finding, whose: Whose) -> Option
             let helped = comparison == Comparison::Better && with <= without * left_max;
             (!helped).then(|| format!("at most {:.1}%", without * left_max * 100.0))
         }
-        None if MAY_BE_WORSE.contains(&phase.kind) => None,
         None => (comparison == Comparison::Worse).then(|| "no more".to_owned()),
     }?;
     Some(format!(
