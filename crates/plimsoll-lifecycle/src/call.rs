@@ -598,7 +598,8 @@ impl<E: Effects> Call<E> {
             let unused = self.finished(now, now, Completion::Cancelled);
             self.effects.leave_queue(service, ticket, &unused);
         }
-        self.return_permit(ended, completion(cause));
+        let (through, end) = self.completion(ended, cause);
+        self.return_permit(through, end);
         self.effects.settle(&self.settlement);
     }
 
@@ -632,6 +633,20 @@ impl<E: Effects> Call<E> {
         self.bounds
     }
 
+    /// What the end says about the service's capacity, and when the service was through with the call.
+    fn completion(&self, ended: Instant, cause: Cause) -> (Instant, Completion) {
+        match (cause, self.settlement.head_at, self.permit) {
+            // It had answered: that a client leaves in the midst of a download is not the service's doing.
+            (Cause::ClientGone, Some(head_at), _) => (head_at, Completion::Success),
+            // A client that waited in vain: how long, decides what that says.
+            (Cause::ClientGone, None, _) => (ended, Completion::Cancelled),
+            (_, _, Permit::Held(started)) if completion(cause) == Completion::Cancelled => {
+                (started, Completion::Cancelled)
+            }
+            _ => (ended, completion(cause)),
+        }
+    }
+
     fn enter(&mut self, stage: Stage) {
         // A retry goes back from the attempt to the choice of an endpoint; nothing else goes back.
         never!(stage < self.stage && self.stage != Stage::Retry);
@@ -639,7 +654,7 @@ impl<E: Effects> Call<E> {
     }
 }
 
-/// What a call's end says about the service's capacity.
+/// What a call's end says about the service's capacity, if nothing was answered before it.
 fn completion(cause: Cause) -> Completion {
     match cause {
         Cause::Answered => Completion::Success,
@@ -691,6 +706,7 @@ mod tests {
         pub(super) at: Vec<EndpointId>,
         /// What permits came back with.
         pub(super) completions: Vec<Completion>,
+        took: Vec<Duration>,
         pub(super) observed: Vec<Duration>,
         pub(super) won: u32,
     }
@@ -710,6 +726,7 @@ mod tests {
             let mut world = self.borrow_mut();
             world.permits -= 1;
             world.completions.push(finished.end);
+            world.took.push(finished.ended - finished.started);
         }
         fn begin_attempts(&self, _: ServiceId) {}
         fn hedge(&self, _: ServiceId, _: &HedgeQuestion, _: &Finished) -> bool {
@@ -828,6 +845,28 @@ mod tests {
                 Stage::RateLimit
             ]
         );
+    }
+
+    #[test]
+    fn a_client_that_leaves_does_not_make_a_service_that_answered_late() {
+        let at = |millis| Instant::ORIGIN + Duration::from_millis(millis);
+        let ended = |head: Option<u64>, cause| {
+            let world = Shared::default();
+            let mut call = admitted(&world, 1);
+            if let Some(millis) = head {
+                call.on_head(at(millis));
+            }
+            call.settle(at(5_000), cause);
+            drop(call);
+            let world = world.borrow();
+            (world.completions[0], world.took[0].as_millis())
+        };
+        let answered = ended(Some(20), Cause::ClientGone);
+        assert_eq!(answered, (Completion::Success, 20));
+        let in_vain = ended(None, Cause::ClientGone);
+        assert_eq!(in_vain, (Completion::Cancelled, 5_000));
+        let sent_slowly = ended(None, Cause::RequestLimit);
+        assert_eq!(sent_slowly, (Completion::Cancelled, 0));
     }
 
     #[test]

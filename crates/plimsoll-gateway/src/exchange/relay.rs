@@ -351,7 +351,9 @@ impl Exchange<'_> {
         }
         if streaming.stream_from.is_some_and(|from| now >= from) {
             streaming.stream_from = None;
-            self.call.return_permit(now, Completion::Success);
+            // How long it streams says nothing about how long the service needs.
+            let head_at = self.call.settlement().head_at.unwrap_or(now);
+            self.call.return_permit(head_at, Completion::Success);
         }
         let idle = self.deadline_total(streaming.progressed_at + self.call.bounds().idle);
         let next = streaming.stream_from.map_or(idle, |from| idle.min(from));
