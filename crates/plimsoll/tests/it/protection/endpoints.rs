@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::arrivals::Arrivals;
+use super::arrivals::{Arrivals, Sent};
 use super::station::{Act, Station};
 use super::*;
 use crate::load::Offer;
@@ -73,8 +73,7 @@ fn an_endpoint_that_falls_silent_loses_its_requests() {
     let mut sent = load.stop();
     sent.sort_by_key(|it| it.at);
     let after = &sent[out_from as usize..];
-    let is_held =
-        |it: &&super::arrivals::Sent| it.status != 200 || it.took > Duration::from_secs(2);
+    let is_held = |it: &&Sent| it.status != 200 || it.took > Duration::from_secs(2);
     let held = after.iter().filter(is_held).count();
     // What hung there until it was noticed, and those that looked whether it was well again.
     let all = sent.iter().filter(is_held).count();
