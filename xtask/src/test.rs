@@ -3,6 +3,9 @@
 use crate::run::{Failure, cargo, step, step_lines, timed};
 use crate::{loom, purity, tools};
 
+/// Tests of the whole program that are ignored beside others: what they judge is how much time there was.
+const ALONE: [&str; 1] = ["demo::the_demo_reports_on_both_arms_and_helps_where_it_must"];
+
 /// Runs every test, or those whose name contains `filter`.
 pub(crate) fn test(filter: Option<&str>) -> Result<(), Failure> {
     if filter == Some("loom") {
@@ -16,19 +19,37 @@ pub(crate) fn test(filter: Option<&str>) -> Result<(), Failure> {
         &mut cargo(&["build", "--workspace", "--all-targets", "--locked"]),
     )?;
 
-    let mut command = cargo(&["test", "--workspace", "--no-fail-fast", "--locked", "--"]);
-    command.args(filter);
     let mut total = Count::default();
     let mut failed = Vec::new();
-    let succeeded = step_lines("tests", &mut command, |line| {
-        total.add(line);
-        if let Some(name) = line
-            .strip_prefix("test ")
-            .and_then(|rest| rest.strip_suffix(" ... FAILED"))
-        {
-            failed.push(name.to_owned());
-        }
-    })?;
+    let mut run = |name, arguments: &[&str]| {
+        let mut command = cargo(&["test", "--no-fail-fast", "--locked"]);
+        step_lines(name, command.args(arguments), |line| {
+            total.add(line);
+            if let Some(name) = line
+                .strip_prefix("test ")
+                .and_then(|rest| rest.strip_suffix(" ... FAILED"))
+            {
+                failed.push(name.to_owned());
+            }
+        })
+    };
+    let filters: Vec<_> = ["--workspace", "--"].into_iter().chain(filter).collect();
+    let mut succeeded = run("tests", &filters)?;
+    let alone = ALONE
+        .iter()
+        .filter(|name| filter.is_none_or(|filter| name.contains(filter)));
+    for name in alone {
+        let arguments = [
+            "--workspace",
+            "--test",
+            "it",
+            "--",
+            "--ignored",
+            "--exact",
+            name,
+        ];
+        succeeded &= run("a test that needs the machine to itself", &arguments)?;
+    }
     for name in &failed {
         println!("failed: {name}");
     }
