@@ -14,6 +14,7 @@
 
 mod control;
 mod local;
+mod places;
 mod shared;
 
 #[cfg(test)]

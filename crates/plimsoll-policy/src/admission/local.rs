@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use plimsoll_core::{Class, Instant, Mode, never};
 
+use super::places::{COST, Place};
 use super::shared::AdmissionShared;
 use super::{
     AdmissionParameters, Admitted, Arriving, Completion, Finished, LimiterKind, QueueEvent,
@@ -45,6 +46,7 @@ struct Waiting {
 #[derive(Debug)]
 struct TenantQueue {
     tenant: u64,
+    place: Place,
     weight: f32,
     waiting: VecDeque<Waiting>,
 }
@@ -140,7 +142,8 @@ impl AdmissionLocal {
             let below = self.lowest_below(request.class).filter(|_| full);
             let class = below.unwrap_or(request.class);
             // Within a class nobody gives way to a tenant that is further over its share than itself.
-            let own = self.over(request.class, request.tenant, request.weight);
+            let places = self.shared.places(request.class);
+            let own = over(places.waiting(request.tenant), request.weight);
             if full {
                 // The place of the one that is dropped: held before that one leaves, so that no other thread
                 // takes it between.
@@ -154,7 +157,7 @@ impl AdmissionLocal {
                 queue.is_some_and(|queue| {
                     class != request.class
                         || queue.tenant == request.tenant
-                        || self.over(class, queue.tenant, queue.weight) > own
+                        || self.over(class, queue) > own
                 })
             });
             let dropped = place.and_then(|place| self.drop_oldest(class, place));
@@ -230,8 +233,7 @@ impl AdmissionLocal {
             let mean = self.shared.published.mean.get();
             if mean > 0.0 {
                 let excess = (took.as_secs_f64() / mean - 1.0) as f32;
-                self.shared.charge(
-                    finished.class,
+                self.shared.places(finished.class).charge(
                     finished.tenant,
                     finished.weight,
                     excess.min(EXCESS_MAX),
@@ -369,10 +371,9 @@ impl AdmissionLocal {
     fn predicted_wait(&self, request: &Arriving) -> f64 {
         let rate = self.rate_left_to(request.class);
         let (before, _) = self.shared.queued_up_to(request.class);
-        let own = f64::from(self.shared.queued_by(request.class, request.tenant));
-        let weights = self
-            .shared
-            .weights_with(request.class, request.tenant, request.weight);
+        let places = self.shared.places(request.class);
+        let own = f64::from(places.waiting(request.tenant));
+        let weights = places.weights_with(request.tenant, request.weight);
         let share = (f64::from(request.weight) / weights.max(1e-3)).min(1.0);
         before / rate + own / (rate * share)
     }
@@ -387,24 +388,28 @@ impl AdmissionLocal {
             by: now + request.time_left,
         };
         if let Some(queues) = self.classes.get_mut(request.class.index()) {
+            let places = self.shared.places(request.class);
             match queues
                 .iter_mut()
                 .find(|queue| queue.tenant == request.tenant)
             {
-                Some(queue) => queue.waiting.push_back(waiting),
+                Some(queue) => {
+                    queue.waiting.push_back(waiting);
+                    places.enter_again(queue.place);
+                }
                 None => {
                     let mut fresh = self.spare.pop().unwrap_or_default();
                     fresh.push_back(waiting);
                     queues.push(TenantQueue {
                         tenant: request.tenant,
+                        place: places.enter(request.tenant, request.weight),
                         weight: request.weight,
                         waiting: fresh,
                     });
                 }
             }
         }
-        self.shared
-            .enter_queue(request.class, request.tenant, request.weight);
+        self.shared.enter_queue(request.class);
         Ticket {
             class: request.class,
             tenant: request.tenant,
@@ -452,7 +457,7 @@ impl AdmissionLocal {
     /// The queue here whose tenant has the most waiting for its weight.
     fn furthest_over(&self, class: Class) -> Option<usize> {
         let queues = self.classes.get(class.index())?;
-        let over = |queue: &TenantQueue| self.over(class, queue.tenant, queue.weight);
+        let over = |queue: &TenantQueue| self.over(class, queue);
         let most = queues
             .iter()
             .enumerate()
@@ -460,9 +465,10 @@ impl AdmissionLocal {
         most.map(|(place, _)| place)
     }
 
-    /// How much of a tenant waits for its weight.
-    fn over(&self, class: Class, tenant: u64, weight: f32) -> f64 {
-        f64::from(self.shared.queued_by(class, tenant)) / f64::from(weight.max(0.01))
+    /// How much of a queue's tenant waits for its weight, over all threads.
+    fn over(&self, class: Class, queue: &TenantQueue) -> f64 {
+        let waiting = self.shared.places(class).waiting_in(queue.place);
+        over(waiting, queue.weight)
     }
 
     fn drop_oldest(&mut self, class: Class, place: usize) -> Option<Ticket> {
@@ -485,14 +491,14 @@ impl AdmissionLocal {
         let Some(queue) = queues.get(place) else {
             return;
         };
-        let (tenant, empty) = (queue.tenant, queue.waiting.is_empty());
+        let (stands, empty) = (queue.place, queue.waiting.is_empty());
         if empty {
             let queue = queues.swap_remove(place);
             if self.spare.len() < SPARE_MAX {
                 self.spare.push(queue.waiting);
             }
         }
-        self.shared.leave_queue(class, tenant);
+        self.shared.leave_queue(class, stands);
     }
 
     fn drop_too_old(&mut self, now: Instant, events: &mut Vec<QueueEvent>) {
@@ -529,7 +535,7 @@ impl AdmissionLocal {
         let queues = self.classes.get(class.index())?;
         let order = |queue: &TenantQueue| {
             let since = queue.waiting.front().map(|head| head.since);
-            (self.shared.tag(class, queue.tenant), since)
+            (self.shared.places(class).tag(queue.place), since)
         };
         let first = queues
             .iter()
@@ -543,14 +549,16 @@ impl AdmissionLocal {
             .classes
             .get_mut(class.index())
             .and_then(|it| it.get_mut(place));
-        let Some((tenant, weight, served)) =
-            queue.and_then(|it| Some((it.tenant, it.weight, it.waiting.pop_front()?)))
-        else {
+        let Some((queue, served)) = queue.and_then(|it| {
+            let served = it.waiting.pop_front()?;
+            Some((it, served))
+        }) else {
             never!(true);
             self.shared.put_back();
             return;
         };
-        self.shared.serve(class, tenant, weight);
+        let tenant = queue.tenant;
+        self.shared.places(class).serve(queue.place, queue.weight);
         self.after_removal(class, place);
         self.shared.count_start(self.thread, served.group, now);
         events.push(QueueEvent::Go(Ticket {
@@ -564,7 +572,7 @@ impl AdmissionLocal {
         let head = self.next_queue().and_then(|(class, place)| {
             let queue = self.classes.get(class.index())?.get(place)?;
             let since = queue.waiting.front()?.since;
-            Some((class, self.shared.tag(class, queue.tenant), since))
+            Some((class, self.shared.places(class).tag(queue.place), since))
         });
         self.shared.set_head(self.thread, head);
     }
@@ -591,7 +599,7 @@ fn goes_before(one: (u64, u64), other: (u64, u64)) -> bool {
     if class != other_class {
         return class < other_class;
     }
-    let tolerance = (super::shared::COST as u64) << 2;
+    let tolerance = (COST as u64) << 2;
     if tag.abs_diff(other_tag) > tolerance {
         return tag < other_tag;
     }
@@ -604,6 +612,10 @@ fn refuse(reason: RefusalReason, wait: f64) -> Admitted {
         reason,
         retry_after: seconds(wait),
     })
+}
+
+fn over(waiting: u32, weight: f32) -> f64 {
+    f64::from(waiting) / f64::from(weight.max(0.01))
 }
 
 fn seconds(seconds: f64) -> Duration {

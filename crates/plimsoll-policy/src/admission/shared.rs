@@ -4,14 +4,10 @@ use std::time::Duration;
 
 use plimsoll_core::{Class, Instant, never};
 
+use super::places::{Place, Places};
 use super::{AdmissionParameters, Completion, GROUPS, LimiterKind};
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
-/// Tenants are told apart by this many buckets of a keyed hash, in each class: two that share one share their
-/// place in the order, for as long as both wait.
-const BUCKETS: usize = if cfg!(loom) { 2 } else { 256 };
-/// One request's cost at weight 1, in the fixed point of the tags.
-pub(super) const COST: f32 = 1_024.0;
 /// The step of the quantile estimates.
 const QUANTILE_STEP: f64 = 0.02;
 /// A call that has less time left than nine of ten calls of its group take is refused at once.
@@ -29,16 +25,6 @@ impl AtomicF64 {
     pub(super) fn set(&self, value: f64) {
         self.0.store(value.to_bits(), Relaxed);
     }
-}
-
-/// Where a tenant stands in the order of its class.
-#[derive(Debug, Default)]
-struct Bucket {
-    /// The weight that was added to the class's sum above, how many wait below: 32 bits each. In one word, so that
-    /// what is taken off the sum is what was added, whoever of the bucket leaves last and whatever its weight.
-    queued: AtomicU64,
-    /// The tag at which what it was served ends.
-    finish: AtomicU64,
 }
 
 /// What one thread counts for one route group. Only that thread writes it.
@@ -111,11 +97,7 @@ pub struct AdmissionShared {
     /// Places of the queue that are taken: by whoever waits, and by whoever is about to.
     reserved: AtomicU32,
     queued: [AtomicU32; Class::ALL.len()],
-    /// The sum of the weights of tenants that wait, in thousandths. Below zero (it wraps) only for as long as a
-    /// thread has counted that one waits and has not yet added its weight.
-    weights: [AtomicU32; Class::ALL.len()],
-    virtual_time: [AtomicU64; Class::ALL.len()],
-    buckets: [Box<[Bucket]>; Class::ALL.len()],
+    places: [Places; Class::ALL.len()],
     slots: Box<[Slot]>,
     pub(super) published: Published,
     p50: AtomicF64,
@@ -159,9 +141,7 @@ impl AdmissionShared {
             waiting: AtomicU32::new(0),
             reserved: AtomicU32::new(0),
             queued: Default::default(),
-            weights: Default::default(),
-            virtual_time: Default::default(),
-            buckets: std::array::from_fn(|_| (0..BUCKETS).map(|_| Bucket::default()).collect()),
+            places: Default::default(),
             slots: (0..threads.max(1)).map(|_| Slot::default()).collect(),
             published,
             p50: AtomicF64::default(),
@@ -280,53 +260,19 @@ impl AdmissionShared {
         (before, 0.0)
     }
 
-    fn bucket(&self, class: Class, tenant: u64) -> Option<&Bucket> {
-        let buckets = self.buckets.get(class.index())?;
-        buckets.get(tenant as usize % buckets.len())
-    }
-
-    /// How many of a tenant wait, over all threads.
-    pub(super) fn queued_by(&self, class: Class, tenant: u64) -> u32 {
-        self.bucket(class, tenant)
-            .map_or(0, |it| it.queued.load(Relaxed) as u32)
-    }
-
-    /// The sum of the weights of the tenants of a class that wait; with `joining` among them.
-    pub(super) fn weights_with(&self, class: Class, tenant: u64, weight: f32) -> f64 {
-        let sum = self
-            .weights
-            .get(class.index())
-            .map_or(0, |it| it.load(Relaxed).cast_signed().max(0));
-        let joining = if self.queued_by(class, tenant) == 0 {
-            weight
-        } else {
-            0.0
-        };
-        f64::from(sum) / 1_000.0 + f64::from(joining)
-    }
-
-    /// The tag at which a tenant's next request would start.
-    pub(super) fn tag(&self, class: Class, tenant: u64) -> u64 {
-        self.bucket(class, tenant)
-            .map_or(0, |it| it.finish.load(Relaxed))
-    }
-
-    /// A request begins to wait.
-    pub(super) fn enter_queue(&self, class: Class, tenant: u64, weight: f32) {
-        let index = class.index();
-        if let Some(bucket) = self.bucket(class, tenant)
-            && bucket.enter(thousandths(weight))
-        {
-            let now = self
-                .virtual_time
-                .get(index)
-                .map_or(0, |it| it.load(Relaxed));
-            bucket.finish.fetch_max(now, Relaxed);
-            if let Some(sum) = self.weights.get(index) {
-                sum.fetch_add(thousandths(weight), Relaxed);
-            }
+    /// Where the tenants of a class stand.
+    pub(super) fn places(&self, class: Class) -> &Places {
+        let [critical, standard, sheddable] = &self.places;
+        match class {
+            Class::Critical => critical,
+            Class::Standard => standard,
+            Class::Sheddable => sheddable,
         }
-        if let Some(queued) = self.queued.get(index) {
+    }
+
+    /// A request has begun to wait: its tenant's place knows already.
+    pub(super) fn enter_queue(&self, class: Class) {
+        if let Some(queued) = self.queued.get(class.index()) {
             queued.fetch_add(1, Relaxed);
         }
         // After everything that another thread needs to find it: it may free a permit at this moment.
@@ -356,44 +302,13 @@ impl AdmissionShared {
     }
 
     /// It no longer waits.
-    pub(super) fn leave_queue(&self, class: Class, tenant: u64) {
-        let index = class.index();
-        if let Some(bucket) = self.bucket(class, tenant)
-            && let Some(weight) = bucket.leave()
-            && let Some(sum) = self.weights.get(index)
-        {
-            sum.fetch_sub(weight, Relaxed);
-        }
-        if let Some(queued) = self.queued.get(index) {
+    pub(super) fn leave_queue(&self, class: Class, place: Place) {
+        self.places(class).leave(place);
+        if let Some(queued) = self.queued.get(class.index()) {
             queued.fetch_sub(1, Relaxed);
         }
         self.waiting.fetch_sub(1, SeqCst);
         self.give_reserved();
-    }
-
-    /// A request of a tenant gets a permit: its next one starts later by one cost over its weight.
-    pub(super) fn serve(&self, class: Class, tenant: u64, weight: f32) {
-        let Some(bucket) = self.bucket(class, tenant) else {
-            return;
-        };
-        let start = bucket
-            .finish
-            .fetch_add((COST / weight.max(0.01)) as u64, Relaxed);
-        if let Some(now) = self.virtual_time.get(class.index()) {
-            now.fetch_max(start, Relaxed);
-        }
-    }
-
-    /// Charges what a call took of the service over what a mean one takes: a share of the limit is a share of
-    /// its permits' time. `excess` in mean calls.
-    pub(super) fn charge(&self, class: Class, tenant: u64, weight: f32, excess: f32) {
-        if let Some(bucket) = self.bucket(class, tenant)
-            && excess > 0.0
-        {
-            bucket
-                .finish
-                .fetch_add((COST * excess / weight.max(0.01)) as u64, Relaxed);
-        }
     }
 
     /// Makes known which request of `thread` goes next.
@@ -470,7 +385,7 @@ impl AdmissionShared {
             .map_or(0.0, AtomicF64::get)
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(super) fn set_quick(&self, group: usize, seconds: f64) {
         if let Some(quick) = self.quick.get(group) {
             quick.set(seconds);
@@ -586,33 +501,6 @@ impl AdmissionShared {
     }
 }
 
-impl Bucket {
-    /// One more waits. Says whether it is the first: `weight` is then to be added to the class's sum.
-    fn enter(&self, weight: u32) -> bool {
-        let before = self.queued.fetch_update(Relaxed, Relaxed, |word| {
-            let first = u64::from(weight) << 32 | 1;
-            Some(if word as u32 == 0 { first } else { word + 1 })
-        });
-        before.is_ok_and(|word| word as u32 == 0)
-    }
-
-    /// One less waits. After the last one: the weight that is to be taken off the class's sum.
-    fn leave(&self) -> Option<u32> {
-        let before = self
-            .queued
-            .fetch_update(Relaxed, Relaxed, |word| match word as u32 {
-                0 => None,
-                1 => Some(0),
-                _ => Some(word - 1),
-            });
-        never!(before.is_err());
-        before
-            .ok()
-            .filter(|&word| word as u32 == 1)
-            .map(|word| (word >> 32) as u32)
-    }
-}
-
 impl GroupCounters {
     /// Adds what was in flight up to `now`.
     fn advance(&self, now: Instant) {
@@ -641,8 +529,4 @@ fn follow(estimate: &AtomicF64, observed: f64, quantile: f64) {
         before * (1.0 - QUANTILE_STEP * (1.0 - quantile))
     };
     estimate.set(after.max(1e-6));
-}
-
-fn thousandths(weight: f32) -> u32 {
-    (weight.clamp(0.001, 1_000.0) * 1_000.0) as u32
 }

@@ -14,8 +14,9 @@ fn three_threads_do_not_wake_each_other_in_a_circle() {
     let _first = world.arrive(0, request(Class::Standard, 9));
     // By share the first tenant goes before the third by more than is worth a wake-up, each neighbour by less; by
     // age each goes before its neighbour.
-    world.shared.charge(Class::Standard, 2, 1.0, 0.9);
-    world.shared.charge(Class::Standard, 3, 1.0, 1.8);
+    let places = world.shared.places(Class::Standard);
+    places.charge(2, 1.0, 0.9);
+    places.charge(3, 1.0, 1.8);
     for (thread, tenant) in [(2, 3), (1, 2), (0, 1)] {
         let _waits = world.arrive(thread, request(Class::Standard, tenant));
         world.pass(Duration::from_millis(6));
@@ -26,15 +27,15 @@ fn three_threads_do_not_wake_each_other_in_a_circle() {
 }
 
 #[test]
-fn tenants_that_share_a_bucket_take_their_weight_with_them() {
+fn tenants_that_share_a_place_take_their_weight_with_them() {
     let mut world = World::new(1, fixed(1));
     let _runs = world.arrive(0, request(Class::Standard, 1));
-    for (tenant, weight) in [(0, 10.0), (256, 0.1), (512, 3.0)] {
-        let mut request = request(Class::Standard, tenant);
-        request.weight = weight;
+    for step in 0..12_u8 {
+        let mut request = request(Class::Standard, u64::from(step) << 32);
+        request.weight = 0.1 * f32::from(step + 1);
         let _waits = world.arrive(0, request);
     }
-    for _ in 0..3 {
+    for _ in 0..12 {
         world.leave(0);
     }
     world.finish(0, Completion::Success);

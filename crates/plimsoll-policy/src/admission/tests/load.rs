@@ -94,18 +94,17 @@ fn source(thread: usize, per_second: u64, request: Arriving) -> Source {
 
 #[test]
 fn a_flood_of_one_tenant_leaves_the_others_their_share() {
+    // The last one's hash points to the place of the one that floods.
+    let tenants = [2, 3, 4, 1 + (1 << 32)];
     for threads in 1..=3 {
         let mut sources = vec![source(0, 4_000, request(Class::Standard, 1))];
-        for tenant in 2..6 {
+        for (thread, tenant) in tenants.into_iter().enumerate() {
             // A fair share is 80/s.
-            sources.push(source(
-                tenant as usize,
-                60,
-                request(Class::Standard, tenant),
-            ));
+            let request = request(Class::Standard, tenant);
+            sources.push(source(thread, 60, request));
         }
         let sums = run(threads, fixed(LIMIT), &sources);
-        for tenant in 2..6 {
+        for tenant in tenants {
             let share = sums[&(Class::Standard.index(), tenant)].share();
             assert!(
                 share >= 0.99,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use loom::thread;
 use plimsoll_core::{Class, Instant};
 
+use super::super::places::Places;
 use super::super::{
     AdmissionControl, AdmissionLocal, AdmissionParameters, AdmissionShared, Admitted, Completion,
     Finished, LimiterKind, QueueEvent,
@@ -75,25 +76,26 @@ fn loom_a_permit_that_comes_back_is_there_for_the_next() {
 }
 
 #[test]
-fn loom_weights_and_counts_of_a_bucket_return_to_nothing() {
-    orders(3, || {
-        let shared = shared(2, 1);
-        let other = {
-            let shared = Arc::clone(&shared);
-            thread::spawn(move || {
-                assert!(shared.try_reserve(8));
-                shared.enter_queue(Class::Standard, 0, 10.0);
-                shared.leave_queue(Class::Standard, 0);
-            })
-        };
-        assert!(shared.try_reserve(8));
-        shared.enter_queue(Class::Standard, 0, 1.0);
-        shared.leave_queue(Class::Standard, 0);
-        other.join().unwrap();
-        assert_eq!(shared.queued(), 0);
-        assert_eq!(shared.queued_by(Class::Standard, 0), 0);
-        assert_eq!(shared.weights_with(Class::Standard, 0, 1.0), 1.0);
-    });
+fn loom_weights_and_counts_of_a_place_return_to_nothing() {
+    // The same tenant; another, which gets the place beside; and one more than there are places, which shares.
+    for (taken, tenant) in [(false, 0), (false, 2), (true, 2)] {
+        orders(PREEMPTIONS, move || {
+            let places = Arc::new(Places::default());
+            let beside = taken.then(|| places.enter(1, 1.0));
+            let other = {
+                let places = Arc::clone(&places);
+                thread::spawn(move || places.leave(places.enter(tenant, 10.0)))
+            };
+            places.leave(places.enter(0, 1.0));
+            other.join().unwrap();
+            if let Some(beside) = beside {
+                assert_eq!(places.waiting_in(beside), 1);
+                places.leave(beside);
+            }
+            assert_eq!([0, 1, 2].map(|it| places.waiting(it)), [0; 3]);
+            assert_eq!(places.weights_with(1, 1.0), 1.0);
+        });
+    }
 }
 
 #[test]

@@ -273,7 +273,7 @@ impl World {
         assert!(self.waiting.is_empty() && self.running.is_empty());
         for class in Class::ALL {
             assert_eq!(self.shared.queued_up_to(class), (0.0, 0.0));
-            let alone = self.shared.weights_with(class, u64::MAX, 1.0);
+            let alone = self.shared.places(class).weights_with(u64::MAX, 1.0);
             assert!(
                 (alone - 1.0).abs() < 1e-6,
                 "{} of weight waits though nobody does",
