@@ -121,6 +121,30 @@ impl ThreadGuard {
         self.apply(thread, events);
     }
 
+    /// The time of a permit that is held is the client's from now on, or the service's again.
+    pub(crate) fn rest(&self, thread: &Thread, group: u8, rests: bool) {
+        let now = thread.clock.now();
+        let mut guard = self.guard.borrow_mut();
+        match rests {
+            true => guard.rest(now, group),
+            false => guard.resume(now, group),
+        }
+    }
+
+    /// A permit goes to others, though its call goes on.
+    pub(crate) fn lend(&self, thread: &Thread) {
+        let now = thread.clock.now();
+        let mut events = self.events.take();
+        self.guard.borrow_mut().lend(now, &mut events);
+        self.apply(thread, events);
+    }
+
+    /// A call whose permit was lent has one again, whatever the limit.
+    pub(crate) fn take_again(&self, thread: &Thread, group: u8) {
+        let now = thread.clock.now();
+        self.guard.borrow_mut().take_again(now, group);
+    }
+
     /// Whether an attempt that failed is made again.
     pub(crate) fn retry(&self, question: &Question, random: u64) -> RetryDecision {
         self.guard.borrow().retry(question, random)

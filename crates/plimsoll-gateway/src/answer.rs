@@ -4,8 +4,8 @@ use bytes::Bytes;
 use http::HeaderMap;
 use plimsoll_config::Rewrite;
 use plimsoll_http1::{
-    Framing, RequestHead, ResponseHead, Version, write_content_length, write_field, write_head_end,
-    write_status_line,
+    Fields, Framing, RequestHead, ResponseHead, Version, write_content_length, write_field,
+    write_head_end, write_status_line,
 };
 
 use crate::heads;
@@ -243,6 +243,18 @@ pub(crate) fn send_own(
             Ok(Keep::Alive)
         }
     }
+}
+
+/// Ends a gRPC answer whose body is under way, since its service has as many streams as it may.
+pub(crate) fn end_grpc_full(down: &mut Peer) -> Result<(), PeerError> {
+    let mut trailers = Fields::default();
+    // RESOURCE_EXHAUSTED, and not UNAVAILABLE: some of the answer was read, so it is not to be tried again unseen.
+    trailers.push(b"grpc-status", b"8");
+    trailers.push(
+        b"grpc-message",
+        b"The service has as many streams as it may.",
+    );
+    down.finish(Some(&trailers))
 }
 
 /// What an answer says of the rates that its request was held to.

@@ -467,7 +467,7 @@ impl Exchange<'_> {
                 if let Poll::Ready(ended) = guard.poll_ended(ticket, cx) {
                     return Poll::Ready(Some(ended));
                 }
-                if self.head.framing() == Framing::None && down.poll_gone(cx).is_ready() {
+                if down.poll_gone(cx).is_ready() {
                     return Poll::Ready(None);
                 }
                 let Some(expiry) = guard.next_expiry() else {
@@ -623,9 +623,8 @@ fn is_event_stream(response: &ResponseHead) -> bool {
 
 /// How an attempt that was answered ended.
 fn answered(call: &Call<ThreadEffects>, sent_at: Instant, response: &ResponseHead) -> AttemptEnd {
-    let head_at = call.settlement().head_at.unwrap_or(sent_at);
     AttemptEnd::Answered {
-        head_after: head_at - sent_at,
+        head_after: call.head_after(sent_at),
         status: response.status(),
         busy: is_busy(response),
     }

@@ -111,6 +111,14 @@ impl Peer {
         }
     }
 
+    /// Whether nothing that was given to it waits here. What waits in an HTTP/2 stream is not seen: at most one piece.
+    pub(crate) fn is_flushed(&self) -> bool {
+        match self {
+            Self::Http1(peer) => peer.out.is_empty(),
+            Self::Http2(_) => true,
+        }
+    }
+
     /// The head of the service's answer.
     pub(crate) fn poll_head(
         &mut self,

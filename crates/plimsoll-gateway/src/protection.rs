@@ -42,12 +42,13 @@ struct Controlled {
 }
 
 impl Controlled {
-    /// Attempts that hang at endpoints that have fallen silent.
+    /// Attempts that hang at endpoints that have fallen silent. One that waits for its client has lent its permit by
+    /// itself, or will, and a stream has none.
     fn parked(&self) -> u32 {
         let endpoints = self.cluster.endpoints.iter().map(|it| it.shared());
         endpoints
             .filter(|it| it.is_suspect())
-            .fold(0, |sum: u32, it| sum.saturating_add(it.in_flight()))
+            .fold(0, |sum: u32, it| sum.saturating_add(it.working()))
     }
 }
 

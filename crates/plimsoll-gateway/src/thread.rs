@@ -380,6 +380,24 @@ impl Effects for ThreadEffects {
         }
     }
 
+    fn rest_permit(&self, service: ServiceId, group: u8, rests: bool) {
+        if let Some(guard) = self.guard(service) {
+            guard.rest(&self.thread, group, rests);
+        }
+    }
+
+    fn lend_permit(&self, service: ServiceId) {
+        if let Some(guard) = self.guard(service) {
+            guard.lend(&self.thread);
+        }
+    }
+
+    fn take_again(&self, service: ServiceId, group: u8) {
+        if let Some(guard) = self.guard(service) {
+            guard.take_again(&self.thread, group);
+        }
+    }
+
     fn begin_attempts(&self, service: ServiceId) {
         if let Some(guard) = self.guard(service) {
             guard.on_first_attempt();
@@ -418,6 +436,12 @@ impl Effects for ThreadEffects {
                 Some(cell) => cell.set(Some((id, generation))),
                 None => _ = never!(free.is_none()),
             }
+        }
+    }
+
+    fn rest_attempt(&self, service: ServiceId, id: EndpointId, rests: bool) {
+        if let Some(endpoint) = self.endpoint(service, id) {
+            endpoint.shared.rest(rests);
         }
     }
 

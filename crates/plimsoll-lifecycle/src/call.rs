@@ -1,11 +1,13 @@
 //! The state machine of one call.
 //!
 //! Invariants: a call that arrived is settled exactly once; each service permit and each endpoint's in-flight
-//! count that was taken is given back exactly once; attempts never exceed [`Bounds::attempts_max`], or two where
-//! one of them is a hedge.
-//! Elsewhere: the second attempt beside the first (`second`); how a protocol finds its route ([`Protocol`], in the shell), how an endpoint is chosen
-//! (`plimsoll-policy`), sockets and timers (the shells).
+//! count is given back exactly once for each time that it was taken; attempts never exceed
+//! [`Bounds::attempts_max`], or two where one of them is a hedge.
+//! Elsewhere: the second attempt beside the first (`second`); a client that is waited for (`client`); how a protocol
+//! finds its route ([`Protocol`], in the shell), how an endpoint is chosen (`plimsoll-policy`), sockets and timers
+//! (the shells).
 
+mod client;
 mod second;
 
 pub use second::Which;
@@ -17,6 +19,7 @@ use plimsoll_measure::Cause;
 use plimsoll_policy::retry::{Failure, Question};
 use plimsoll_policy::{Arriving, Completion, Finished, HedgeQuestion, RetryDecision, Ticket};
 
+use self::client::Client;
 use self::second::Second;
 use crate::Stage;
 
@@ -209,8 +212,10 @@ enum Permit {
     None,
     /// It waits for one.
     Waiting(Ticket),
-    /// It has one since then.
+    /// It has one since then; what its client was waited for is left out, as if it had been given later.
     Held(Instant),
+    /// It had one since then, which others have as long as its client is waited for.
+    Lent(Instant),
     /// It went back.
     Returned,
 }
@@ -225,6 +230,13 @@ pub trait Effects {
     fn leave_queue(&self, service: ServiceId, ticket: Ticket, unused: &Finished);
     /// A permit comes back.
     fn return_permit(&self, service: ServiceId, finished: &Finished);
+    /// The time of a permit that is held is the client's from now on, or the service's again. The latter comes before
+    /// [`Effects::return_permit`]; in place of it comes [`Effects::lend_permit`].
+    fn rest_permit(&self, service: ServiceId, group: u8, rests: bool);
+    /// A permit goes to others, though the call goes on.
+    fn lend_permit(&self, service: ServiceId);
+    /// A call whose permit was lent has one again, whatever the limit; its time is the service's.
+    fn take_again(&self, service: ServiceId, group: u8);
     /// A call's first attempt begins.
     fn begin_attempts(&self, service: ServiceId);
     /// Whether an attempt that failed is made again.
@@ -239,6 +251,8 @@ pub trait Effects {
     /// An attempt is in flight at this endpoint. Attempts of one call that are in flight at once are at different
     /// endpoints.
     fn start_attempt(&self, service: ServiceId, endpoint: EndpointId);
+    /// It waits for its client, or no longer does. The latter comes before [`Effects::end_attempt`].
+    fn rest_attempt(&self, service: ServiceId, endpoint: EndpointId, rests: bool);
     /// It no longer is, and this is how it went.
     fn end_attempt(&self, service: ServiceId, endpoint: EndpointId, end: AttemptEnd);
     /// Why a call that was dropped without a settlement ended: the client went, or we are shutting down.
@@ -259,6 +273,9 @@ pub struct Call<E: Effects> {
     weight: f32,
     group: u8,
     permit: Permit,
+    client: Client,
+    /// What the service took to the head.
+    head_took: Duration,
     in_flight: bool,
     attempt_started: Instant,
     /// The second attempt, while both are in flight.
@@ -304,6 +321,8 @@ impl<E: Effects> Call<E> {
             weight: 1.0,
             group: 0,
             permit: Permit::None,
+            client: Client::new(now),
+            head_took: Duration::ZERO,
             in_flight: false,
             attempt_started: now,
             second: None,
@@ -434,6 +453,7 @@ impl<E: Effects> Call<E> {
 
     fn begin(&mut self, now: Instant, service: ServiceId, endpoint: EndpointId) {
         never!(self.in_flight);
+        self.begin_client(now);
         if self.settlement.attempts == 0 && !self.stale_retried {
             self.effects.begin_attempts(service);
         }
@@ -525,6 +545,7 @@ impl<E: Effects> Call<E> {
     /// The response's head came. The endpoint still counts as in flight until the call ends.
     pub fn on_head(&mut self, now: Instant) {
         self.settlement.head_at = Some(now);
+        self.note_head(now);
         if let (true, Some(service)) = (self.hedged, self.settlement.service) {
             self.effects.hedge_won(service);
         }
@@ -541,6 +562,7 @@ impl<E: Effects> Call<E> {
             return;
         }
         self.in_flight = false;
+        self.wake_attempt();
         if let (Some(service), Some(endpoint)) = (self.settlement.service, self.settlement.endpoint)
         {
             self.observe_first(service, end);
@@ -548,10 +570,16 @@ impl<E: Effects> Call<E> {
         }
     }
 
-    /// The permit goes back before the call's end: upgrades and streams, at their head; all others, once the
-    /// service has written its last byte.
+    /// The permit goes back before the call's end, once the service has written its last byte. One that is lent is not
+    /// taken again for that. Streams: see [`Call::on_stream`].
     pub fn return_permit(&mut self, now: Instant, end: Completion) {
+        if let Permit::Held(_) = self.permit {
+            self.resume(now);
+        }
         let Permit::Held(started) = self.permit else {
+            if let Permit::Lent(_) = self.permit {
+                self.permit = Permit::Returned;
+            }
             return;
         };
         self.permit = Permit::Returned;
@@ -574,7 +602,7 @@ impl<E: Effects> Call<E> {
         }
     }
 
-    /// Whether the permit went back already.
+    /// Whether the permit went back already, or is lent.
     pub fn has_returned_permit(&self) -> bool {
         !matches!(self.permit, Permit::Held(_))
     }
@@ -590,6 +618,9 @@ impl<E: Effects> Call<E> {
         self.settlement.cause = cause;
         if self.second.is_some() {
             self.end_one(ended, Which::Second, AttemptEnd::Cancelled);
+        }
+        if let Permit::Held(_) = self.permit {
+            self.resume(ended);
         }
         self.end_attempt(AttemptEnd::Cancelled);
         if let (Permit::Waiting(ticket), Some(service)) = (self.permit, self.settlement.service) {
@@ -637,9 +668,11 @@ impl<E: Effects> Call<E> {
     fn completion(&self, ended: Instant, cause: Cause) -> (Instant, Completion) {
         match (cause, self.settlement.head_at, self.permit) {
             // It had answered: that a client leaves in the midst of a download is not the service's doing.
-            (Cause::ClientGone, Some(head_at), _) => (head_at, Completion::Success),
+            (Cause::ClientGone, Some(_), Permit::Held(started)) => {
+                (started + self.head_took, Completion::Success)
+            }
             // A client that waited in vain: how long, decides what that says.
-            (Cause::ClientGone, None, _) => (ended, Completion::Cancelled),
+            (Cause::ClientGone, _, _) => (ended, Completion::Cancelled),
             (_, _, Permit::Held(started)) if completion(cause) == Completion::Cancelled => {
                 (started, Completion::Cancelled)
             }
@@ -700,13 +733,18 @@ mod tests {
     pub(super) struct World {
         pub(super) permits: i64,
         pub(super) in_flight: i64,
+        /// Permits whose time is the service's.
+        pub(super) at_work: i64,
+        pub(super) lent: u32,
         pub(super) settlements: Vec<Settlement>,
         pub(super) ends: Vec<AttemptEnd>,
         /// Endpoints at which an attempt is in flight.
         pub(super) at: Vec<EndpointId>,
+        /// Of those, the ones whose attempts wait for their client.
+        pub(super) resting: Vec<EndpointId>,
         /// What permits came back with.
         pub(super) completions: Vec<Completion>,
-        took: Vec<Duration>,
+        pub(super) took: Vec<Duration>,
         pub(super) observed: Vec<Duration>,
         pub(super) won: u32,
     }
@@ -718,19 +756,37 @@ mod tests {
             Instant::from_nanos(99)
         }
         fn ask(&self, _: ServiceId, _: &Arriving) -> Asked {
-            self.borrow_mut().permits += 1;
+            let mut world = self.borrow_mut();
+            world.permits += 1;
+            world.at_work += 1;
             Asked::Go
         }
         fn leave_queue(&self, _: ServiceId, _: Ticket, _: &Finished) {}
         fn return_permit(&self, _: ServiceId, finished: &Finished) {
             let mut world = self.borrow_mut();
             world.permits -= 1;
+            world.at_work -= 1;
             world.completions.push(finished.end);
             world.took.push(finished.ended - finished.started);
         }
+        fn rest_permit(&self, _: ServiceId, _: u8, rests: bool) {
+            self.borrow_mut().at_work += if rests { -1 } else { 1 };
+        }
+        fn lend_permit(&self, _: ServiceId) {
+            let mut world = self.borrow_mut();
+            world.permits -= 1;
+            world.lent += 1;
+        }
+        fn take_again(&self, _: ServiceId, _: u8) {
+            let mut world = self.borrow_mut();
+            world.permits += 1;
+            world.at_work += 1;
+        }
         fn begin_attempts(&self, _: ServiceId) {}
         fn hedge(&self, _: ServiceId, _: &HedgeQuestion, _: &Finished) -> bool {
-            self.borrow_mut().permits += 1;
+            let mut world = self.borrow_mut();
+            world.permits += 1;
+            world.at_work += 1;
             true
         }
         fn hedge_won(&self, _: ServiceId) {
@@ -754,8 +810,19 @@ mod tests {
             world.at.push(endpoint);
             world.in_flight += 1;
         }
+        fn rest_attempt(&self, _: ServiceId, endpoint: EndpointId, rests: bool) {
+            let mut world = self.borrow_mut();
+            assert!(world.at.contains(&endpoint), "it is in flight there");
+            let place = world.resting.iter().position(|it| *it == endpoint);
+            assert_eq!(place.is_none(), rests, "it is told in turns");
+            match place {
+                Some(place) => _ = world.resting.remove(place),
+                None => world.resting.push(endpoint),
+            }
+        }
         fn end_attempt(&self, _: ServiceId, endpoint: EndpointId, end: AttemptEnd) {
             let mut world = self.borrow_mut();
+            assert!(!world.resting.contains(&endpoint), "it no longer rests");
             let place = world.at.iter().position(|it| *it == endpoint);
             world.at.remove(place.expect("it was in flight there"));
             world.in_flight -= 1;
@@ -975,6 +1042,9 @@ mod tests {
         EndOne(Which, AttemptEnd),
         Head,
         ReturnPermit,
+        /// Whether the client is waited for, so many milliseconds later.
+        Client(bool, u64),
+        Stream,
         Settle,
     }
 
@@ -1008,6 +1078,8 @@ mod tests {
                 .prop_map(|(which, end)| Event::EndOne(which, end)),
             2 => Just(Event::Head),
             1 => Just(Event::ReturnPermit),
+            8 => (any::<bool>(), 0..300_u64).prop_map(|(awaited, later)| Event::Client(awaited, later)),
+            1 => Just(Event::Stream),
             1 => Just(Event::Settle),
         ]
     }
@@ -1022,47 +1094,58 @@ mod tests {
             let mut call = admitted(&world, attempts_max);
             call.watch_first();
             let mut hedges = 0;
+            let mut now = Instant::ORIGIN;
             for event in events {
                 let two = world.borrow().in_flight == 2;
                 // With two in flight one of them ends before anything else is said, or the call does.
                 let flying = world.borrow().in_flight == 1;
                 match event {
                     Event::Hedge(endpoint) => {
-                        let hedged = call.hedge(Instant::ORIGIN, SAFE, |tried| {
+                        let hedged = call.hedge(now, SAFE, |tried| {
                             Some(EndpointId(endpoint)).filter(|id| !tried.contains(id))
                         });
                         hedges += u32::from(hedged.is_some());
                     }
-                    Event::EndOne(which, end) if two => call.end_one(Instant::ORIGIN, which, end),
+                    Event::EndOne(which, end) if two => call.end_one(now, which, end),
                     Event::Next(endpoint) if !flying && !two => {
-                        let _ = call.next_attempt(Instant::ORIGIN, |tried| {
+                        let _ = call.next_attempt(now, |tried| {
                             Some(EndpointId(endpoint)).filter(|id| !tried.contains(id))
                         });
                     }
-                    Event::ConnectFailed if flying => { let _ = call.on_connect_failed(Instant::ORIGIN, SAFE); }
+                    Event::ConnectFailed if flying => { let _ = call.on_connect_failed(now, SAFE); }
                     Event::Consumed => call.on_body_consumed(),
                     Event::Stale(idempotent)
-                        if flying && call.on_stale(Instant::ORIGIN, idempotent) == AT_ONCE =>
+                        if flying && call.on_stale(now, idempotent) == AT_ONCE =>
                     {
-                        let _ = call.again(Instant::ORIGIN);
+                        let _ = call.again(now);
                     }
-                    Event::Failed if flying => call.on_failed(Instant::ORIGIN, Cause::Timeout),
-                    Event::Head if flying => call.on_head(Instant::ORIGIN),
-                    Event::ReturnPermit if !two => call.return_permit(Instant::ORIGIN, Completion::Success),
-                    Event::Settle => { call.settle(Instant::from_nanos(7), Cause::Answered); break; }
+                    Event::Failed if flying => call.on_failed(now, Cause::Timeout),
+                    Event::Head if flying => call.on_head(now),
+                    Event::ReturnPermit if !two => call.return_permit(now, Completion::Success),
+                    Event::Client(awaited, later) => {
+                        now += Duration::from_millis(later);
+                        call.on_client(now, awaited);
+                        prop_assert!(call.client_timeout().is_none_or(|at| at > now));
+                    }
+                    Event::Stream if flying => call.on_stream(now),
+                    Event::Settle => { call.settle(now, Cause::Answered); break; }
                     _ => (),
                 }
-                let now = world.borrow();
-                prop_assert!((0..=2).contains(&now.in_flight));
-                prop_assert!((0..=2).contains(&now.permits));
-                // A second attempt has a permit of its own.
-                prop_assert!(now.in_flight < 2 || now.permits == 2);
+                let seen = world.borrow();
+                prop_assert!((0..=2).contains(&seen.in_flight));
+                prop_assert!((0..=2).contains(&seen.permits));
+                // A second attempt has a permit of its own, and nobody waits for the client beside it.
+                prop_assert!(seen.in_flight < 2 || (seen.permits == 2 && seen.at_work == 2));
+                prop_assert!((0..=seen.permits).contains(&seen.at_work));
+                prop_assert!(seen.resting.is_empty() || seen.in_flight > 0);
             }
             drop(call);
             let world = world.borrow();
             prop_assert_eq!(world.settlements.len(), 1);
             prop_assert_eq!(world.permits, 0);
+            prop_assert_eq!(world.at_work, 0);
             prop_assert_eq!(world.in_flight, 0);
+            prop_assert!(world.resting.is_empty());
             prop_assert!(hedges <= 1 && world.observed.len() <= 1);
             prop_assert!(world.settlements[0].attempts <= attempts_max.max(1 + hedges));
         }

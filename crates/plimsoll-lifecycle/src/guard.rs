@@ -17,9 +17,9 @@ use plimsoll_measure::{Cause, Origin, Outcome};
 use plimsoll_policy::retry::{Question, WhyNot, decide, unbudgeted, would};
 use plimsoll_policy::{
     AdmissionControl, AdmissionLocal, AdmissionMemory, AdmissionParameters, AdmissionShared,
-    Admitted, Arriving, BulkheadKind, BulkheadParameters, BulkheadShared, Finished, HedgeControl,
-    HedgeParameters, HedgeQuestion, HedgeShared, LimitChange, LimitReason, QueueEvent, Refusal,
-    RefusalReason, RetryControl, RetryDecision, RetryParameters, RetryRules, RetryShared,
+    Admitted, Arriving, BulkheadParameters, BulkheadShared, Finished, HedgeControl,
+    HedgeParameters, HedgeQuestion, HedgeShared, LimitChange, LimitReason, LimiterKind, QueueEvent,
+    Refusal, RefusalReason, RetryControl, RetryDecision, RetryParameters, RetryRules, RetryShared,
     ThrottleControl, ThrottleParameters, ThrottleShared, Ticket,
 };
 
@@ -172,6 +172,30 @@ impl Guard {
         self.admission.finish(now, finished, events);
     }
 
+    /// The service waits for a call's client, which keeps its permit. See [`AdmissionLocal::rest`].
+    pub fn rest(&mut self, now: Instant, group: u8) {
+        self.admission.rest(now, group);
+    }
+
+    /// The service works on a call again that kept its permit.
+    pub fn resume(&mut self, now: Instant, group: u8) {
+        self.admission.resume(now, group);
+    }
+
+    /// The permit of a call that rests goes to others. See [`AdmissionLocal::lend`].
+    pub fn lend(&mut self, now: Instant, events: &mut Vec<QueueEvent>) {
+        let admission = &self.parameters.admission;
+        if admission.mode == Mode::Enforce && admission.limiter != LimiterKind::Off {
+            self.shared.counters.add(Counter::Lent);
+        }
+        self.admission.lend(now, events);
+    }
+
+    /// The service works on a call again whose permit was lent: it has one, whatever the limit.
+    pub fn take_again(&mut self, now: Instant, group: u8) {
+        self.admission.take_again(now, group);
+    }
+
     /// Gives free permits to who goes next.
     pub fn dispatch(&mut self, now: Instant, events: &mut Vec<QueueEvent>) {
         self.admission.dispatch(now, events);
@@ -298,20 +322,6 @@ impl Guard {
             self.shared.throttle.on_answer(self.thread, class, accepted);
         }
     }
-
-    /// Whether a response may go on as a stream.
-    pub fn may_stream(&self) -> bool {
-        let may = self.shared.bulkhead.try_enter(BulkheadKind::Streams);
-        if !may {
-            self.shared.counters.add(Counter::StreamsFull);
-        }
-        may
-    }
-
-    /// A stream ended.
-    pub fn on_stream_ended(&self) {
-        self.shared.bulkhead.leave(BulkheadKind::Streams);
-    }
 }
 
 /// The cause of a call that is refused.
@@ -396,7 +406,7 @@ impl GuardControl {
 #[cfg(test)]
 mod tests {
     use plimsoll_core::Ratio;
-    use plimsoll_policy::{Completion, HedgeAfter, LimiterKind};
+    use plimsoll_policy::{Completion, HedgeAfter};
 
     use super::*;
 

@@ -8,8 +8,8 @@
 //! dropped: it is the one that can't succeed any more.
 //!
 //! Units: durations; seconds and requests per second inside. Invariants: permits in use never exceed the limit
-//! that was in force when they were taken; every permit comes back once; the number of waiting requests is
-//! bounded; a freed permit is never left unused while a request waits ([`AdmissionLocal::dispatch`]).
+//! that was in force when they were taken, but for those that were lent and are taken again; every permit comes back
+//! once; the number of waiting requests is bounded; a freed permit is never left unused while a request waits ([`AdmissionLocal::dispatch`]).
 //! Elsewhere: how the limit is found (`limiter`); timers and wakers (the shells).
 
 mod control;

@@ -224,7 +224,7 @@ impl<C: Candidate> Field<'_, C> {
     /// What hangs at a suspect endpoint finds out; with nothing there, one attempt does.
     fn is_avoided(&self, index: usize) -> bool {
         self.shared(index)
-            .is_some_and(|shared| shared.is_suspect() && shared.in_flight() > 0)
+            .is_some_and(|shared| shared.is_suspect() && shared.working() > 0)
     }
 
     /// 0.1 to 1.0; where verdicts do not count, all are the same.
@@ -399,6 +399,9 @@ mod tests {
             let tried = [EndpointId(0), EndpointId(2)];
             let choice = balancer.choose(START, &endpoints, None, &tried).unwrap();
             assert_eq!(choice.endpoint, EndpointId(1));
+            // What waits for its client finds nothing out.
+            (0..endpoints[1].in_flight()).for_each(|_| endpoints[1].rest(true));
+            assert!(count(&mut balancer, &endpoints, START, 300)[1] > 0);
             endpoints[1].on_head();
             let counts = count(&mut balancer, &endpoints, START, 300);
             assert!(counts[1] > 50, "{counts:?}");

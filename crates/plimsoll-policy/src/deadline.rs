@@ -1,101 +1,14 @@
-//! Deadlines: until when an answer is worth anything, and what of it is passed on.
+//! Deadlines on the wire: what a caller says is left, and what is passed on.
 //!
 //! Source: gRPC over HTTP/2 ("Requests", `grpc-timeout`); Google, *Site Reliability Engineering* (2016), "Addressing
 //! Cascading Failures" (deadline propagation).
 //! Units: `Plimsoll-Deadline` is what is left in whole milliseconds, decimal; what is passed on is what is left, never
 //! a point in time, so that clocks need not agree.
-//! Invariants: a caller can only shorten a deadline; what is passed on is never more than what is left; no bytes,
-//! however malformed, make a parser panic or lengthen a deadline.
-//! Elsewhere: who is believed (trust), and the timer (gateway).
+//! Invariants: what is passed on is never more than what is left; no bytes, however malformed, make a parser panic.
+//! Elsewhere: who is believed (trust), that a caller can only shorten a deadline, and the timer (gateway).
 
 use std::fmt;
 use std::time::Duration;
-
-use plimsoll_core::Instant;
-
-/// Who set a deadline. A request that runs into a deadline of its caller's says little about the service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum DeadlineSource {
-    /// The route's or the service's configuration.
-    Route,
-    /// A trusted caller's `Plimsoll-Deadline`.
-    Caller,
-    /// The caller's `grpc-timeout`. It is that caller's own loss, so no trust is needed.
-    Grpc,
-}
-
-impl DeadlineSource {
-    /// The word in metrics, logs and pages.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Route => "route",
-            Self::Caller => "caller",
-            Self::Grpc => "grpc",
-        }
-    }
-}
-
-/// Until when a request is worth answering: the earliest of what all concerned have set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Deadline {
-    arrived: Instant,
-    route: Duration,
-    time: Duration,
-    source: DeadlineSource,
-}
-
-impl Deadline {
-    /// What the route gives a request that arrived at this time.
-    pub const fn new(arrived: Instant, route: Duration) -> Self {
-        Self {
-            arrived,
-            route,
-            time: route,
-            source: DeadlineSource::Route,
-        }
-    }
-
-    /// What the caller had left when the request arrived; `None`, or more than it is, changes nothing.
-    pub fn shorten(mut self, source: DeadlineSource, left: Option<Duration>) -> Self {
-        if let Some(left) = left
-            && left < self.time
-        {
-            self.time = left;
-            self.source = source;
-        }
-        self
-    }
-
-    /// The point in time.
-    pub fn at(self) -> Instant {
-        self.arrived + self.time
-    }
-
-    /// Who set it.
-    pub const fn source(self) -> DeadlineSource {
-        self.source
-    }
-
-    /// What is left of it; zero once it is over.
-    pub fn left(self, now: Instant) -> Duration {
-        self.at().since(now)
-    }
-
-    /// Whether it is over.
-    pub fn is_over(self, now: Instant) -> bool {
-        now >= self.at()
-    }
-
-    /// Whether to refuse at once, because less is left than the service's median answer takes.
-    ///
-    /// The median counts as at most half of the route's time: a request that was given all of that time and has it
-    /// still is always tried. Otherwise a service that became slower than its deadline would be sent nothing, and
-    /// nobody would see it recover. For the same reason the caller passes `None` where the median is old.
-    pub fn cannot_make_it(self, now: Instant, service_p50: Option<Duration>) -> bool {
-        let left = self.left(now);
-        left.is_zero() || service_p50.is_some_and(|p50| left < p50.min(self.route / 2))
-    }
-}
 
 /// `Plimsoll-Deadline`: what is left, as a whole number of milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -185,61 +98,6 @@ mod tests {
 
     use super::*;
 
-    const ARRIVED: Instant = Instant::from_nanos(5_000_000_000);
-
-    #[test]
-    fn the_earliest_holds_and_says_whose_it_is() {
-        let route = Deadline::new(ARRIVED, millis(2_000));
-        assert_eq!(route.at(), ARRIVED + millis(2_000));
-        assert_eq!(route.source(), DeadlineSource::Route);
-        let both = route
-            .shorten(DeadlineSource::Caller, Some(millis(700)))
-            .shorten(DeadlineSource::Grpc, Some(millis(900)));
-        assert_eq!(both.at(), ARRIVED + millis(700));
-        assert_eq!(both.source(), DeadlineSource::Caller);
-        let grpc = both.shorten(DeadlineSource::Grpc, Some(millis(1)));
-        assert_eq!(grpc.source(), DeadlineSource::Grpc);
-    }
-
-    #[test]
-    fn nobody_lengthens_it() {
-        let route = Deadline::new(ARRIVED, millis(2_000));
-        let longer = route.shorten(DeadlineSource::Caller, Some(Duration::MAX));
-        assert_eq!(longer, route);
-        assert_eq!(longer.shorten(DeadlineSource::Grpc, None), route);
-    }
-
-    #[test]
-    fn what_is_left_is_reduced_by_the_time_spent() {
-        let deadline = Deadline::new(ARRIVED, millis(100));
-        let now = ARRIVED + Duration::from_micros(30_500);
-        assert_eq!(PlimsollDeadline(deadline.left(now)).to_string(), "69");
-        assert_eq!(GrpcTimeout(deadline.left(now)).to_string(), "69500000n");
-        assert!(!deadline.is_over(now));
-        assert!(deadline.is_over(ARRIVED + millis(100)));
-        assert_eq!(deadline.left(ARRIVED + millis(101)), Duration::ZERO);
-    }
-
-    #[test]
-    fn less_than_the_median_is_refused_at_once() {
-        let deadline = Deadline::new(ARRIVED, millis(1_000));
-        let at = |spent| ARRIVED + millis(spent);
-        assert!(!deadline.cannot_make_it(at(900), Some(millis(100))));
-        assert!(deadline.cannot_make_it(at(901), Some(millis(100))));
-        assert!(!deadline.cannot_make_it(at(999), None), "nothing is known");
-        assert!(deadline.cannot_make_it(at(1_000), None));
-        let short = deadline.shorten(DeadlineSource::Caller, Some(millis(50)));
-        assert!(short.cannot_make_it(ARRIVED, Some(millis(100))));
-    }
-
-    #[test]
-    fn a_service_that_became_slower_than_its_deadline_is_still_tried() {
-        let deadline = Deadline::new(ARRIVED, millis(1_000));
-        let slow = Some(Duration::from_secs(10));
-        assert!(!deadline.cannot_make_it(ARRIVED + millis(1), slow));
-        assert!(deadline.cannot_make_it(ARRIVED + millis(501), slow));
-    }
-
     #[track_caller]
     fn check_grpc(value: &str, expected: Option<Duration>) {
         let parsed = GrpcTimeout::parse(value.as_bytes());
@@ -314,23 +172,13 @@ mod tests {
     }
 
     proptest! {
-        /// Safety: no bytes make a parser panic, and what it takes from them never lengthens a deadline.
+        /// Safety: no bytes make a parser panic.
         #[test]
-        fn no_bytes_panic_or_lengthen(
+        fn no_bytes_panic(
             bytes in prop_oneof![vec(any::<u8>(), 0..40), "[0-9]{0,30}[HMSmun]?".prop_map(String::into_bytes)],
-            route in any::<Duration>(),
-            arrived in any::<u64>(),
-            now in any::<u64>(),
-            p50 in any::<Option<Duration>>(),
         ) {
-            let own = PlimsollDeadline::parse(&bytes).map(|own| own.0);
-            let grpc = GrpcTimeout::parse(&bytes).map(|grpc| grpc.0);
-            let route = Deadline::new(Instant::from_nanos(arrived), route);
-            let deadline = route.shorten(DeadlineSource::Caller, own).shorten(DeadlineSource::Grpc, grpc);
-            let now = Instant::from_nanos(now);
-            prop_assert!(deadline.at() <= route.at());
-            prop_assert_eq!(deadline.left(now).is_zero(), deadline.is_over(now));
-            prop_assert!(!deadline.is_over(now) || deadline.cannot_make_it(now, p50));
+            let _own = PlimsollDeadline::parse(&bytes);
+            let _grpc = GrpcTimeout::parse(&bytes);
         }
 
         /// What is passed on is read as at most what was left, and as hardly less.
@@ -342,13 +190,6 @@ mod tests {
             prop_assert!(own <= time && time - own < millis(1));
             let grpc = grpc.map(|grpc| grpc.0).unwrap();
             prop_assert!(grpc <= time && grpc >= time.mul_f64(0.999_98));
-        }
-
-        /// Liveness: a fresh request with no deadline but the route's is tried, whatever the median.
-        #[test]
-        fn a_fresh_request_is_always_tried(nanos in 1_u64..u64::MAX / 2, p50 in any::<Option<Duration>>()) {
-            let deadline = Deadline::new(ARRIVED, Duration::from_nanos(nanos));
-            prop_assert!(!deadline.cannot_make_it(ARRIVED, p50));
         }
     }
 

@@ -27,7 +27,7 @@ pub use admission::{
 };
 pub use balance::{Balancer, Candidate, Choice, Method, Ring, hash_key};
 pub use bulkhead::{BulkheadKind, BulkheadParameters, BulkheadPlace, BulkheadShared};
-pub use deadline::{Deadline, DeadlineSource, GrpcTimeout, PlimsollDeadline};
+pub use deadline::{GrpcTimeout, PlimsollDeadline};
 pub use endpoint::{
     DownCause, EndKind, Ended, EndpointControl, EndpointParameters, EndpointShared, InFlight, Peer,
     PeerControl, Reason, Transition, Verdict,

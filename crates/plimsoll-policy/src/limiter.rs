@@ -282,7 +282,9 @@ impl LimiterControl {
 
     /// Each 10-50 ms. Says whether the limit may have changed.
     pub(crate) fn tick(&mut self, now: Instant, reading: &Reading) -> bool {
-        if reading.counts.ok != self.ok_seen || self.ok_at.is_none() {
+        // Where nothing was asked, nothing is missing: the first burst after a quiet time is no stall.
+        let idle = reading.in_flight == 0;
+        if reading.counts.ok != self.ok_seen || self.ok_at.is_none() || idle {
             self.ok_seen = reading.counts.ok;
             self.ok_at = Some(now);
         }

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use plimsoll_core::Instant;
@@ -42,9 +42,14 @@ pub(super) enum Waited {
     Gone,
 }
 
+/// A stream's place among those of its service.
+type Place = BulkheadPlace<Arc<BulkheadShared>>;
+
 /// How streaming ended.
 enum Ended {
     Complete,
+    /// It became a stream, and there are as many as may be.
+    NoPlace,
     Service(Cause),
     ClientGone,
     Stalled,
@@ -142,19 +147,39 @@ impl Exchange<'_> {
             let uploading = !upload.ended && !broken && continued;
             let patience = if uploading { bounds.idle } else { bounds.head };
             let deadline = self.deadline_total(progressed_at + patience);
-            match timer.poll_at(cx, deadline) {
-                Poll::Ready(()) if uploading && upload.starved => {
-                    let detail = "The request's body did not arrive in time.";
-                    let answer = Answer::refuse(408, Cause::RequestLimit, "body-timeout", detail);
-                    Poll::Ready(Waited::Refused(answer))
-                }
-                Poll::Ready(()) => {
-                    Poll::Ready(Waited::Failed(Cause::Timeout, "no head in time".to_owned()))
-                }
-                Poll::Pending => Poll::Pending,
-            }
+            let awaits_client = uploading && upload.starved && up.is_flushed();
+            ready!(self.poll_deadline(cx, deadline, awaits_client, timer));
+            Poll::Ready(if uploading && upload.starved {
+                let detail = "The request's body did not arrive in time.";
+                let answer = Answer::refuse(408, Cause::RequestLimit, "body-timeout", detail);
+                Waited::Refused(answer)
+            } else {
+                Waited::Failed(Cause::Timeout, "no head in time".to_owned())
+            })
         })
         .await
+    }
+
+    /// Ready once `deadline` has passed. Until then the call is told whom it waits for.
+    fn poll_deadline(
+        &mut self,
+        cx: &mut Context<'_>,
+        deadline: Instant,
+        awaits_client: bool,
+        timer: &mut Timer,
+    ) -> Poll<()> {
+        loop {
+            if awaits_client || self.call.awaits_client() {
+                let now = self.thread.clock.now();
+                self.call.on_client(now, awaits_client);
+            }
+            let lend_at = self.call.client_timeout();
+            let next = lend_at.map_or(deadline, |at| at.min(deadline));
+            ready!(timer.poll_at(cx, next));
+            if next == deadline {
+                return Poll::Ready(());
+            }
+        }
     }
 
     /// The guard of the call's service.
@@ -164,14 +189,12 @@ impl Exchange<'_> {
     }
 
     /// A place for a stream of the service, if there is one.
-    fn place<'b>(
-        &self,
-        guard: Option<&'b ThreadGuard>,
-    ) -> Option<BulkheadPlace<&'b BulkheadShared>> {
-        let shared = &guard?.shared;
-        let place = BulkheadPlace::try_enter(&*shared.bulkhead, BulkheadKind::Streams);
+    fn place(&self) -> Option<Place> {
+        let guard = self.guard()?;
+        let bulkhead = Arc::clone(&guard.shared.bulkhead);
+        let place = Place::try_enter(bulkhead, BulkheadKind::Streams);
         if place.is_none() {
-            shared.counters.add(Counter::StreamsFull);
+            guard.shared.counters.add(Counter::StreamsFull);
         }
         place
     }
@@ -207,9 +230,8 @@ impl Exchange<'_> {
         };
         let stream = is_event_stream(response);
         let grpc = is_grpc(self.head);
-        let guard = self.guard().filter(|_| stream);
-        let place = self.place(guard.as_deref());
-        if place.is_none() && guard.is_some() {
+        let place = stream.then(|| self.place()).flatten();
+        if stream && place.is_none() {
             drop(up);
             self.call.end_attempt(AttemptEnd::Cancelled);
             let answer = Answer::of_cause(Cause::Bulkhead);
@@ -230,7 +252,7 @@ impl Exchange<'_> {
             return self.gone();
         };
         if stream {
-            self.call.return_permit(head_at, Completion::Success);
+            self.call.on_stream(head_at);
         }
         let mut download = match response.framing() {
             Framing::None => Transfer {
@@ -244,6 +266,7 @@ impl Exchange<'_> {
             progressed_at: head_at,
             stream_from: grpc.then(|| head_at + STREAM_AFTER),
             upload_broken: false,
+            place,
         };
         let ended = poll_fn(|cx| {
             self.poll_streams(
@@ -269,6 +292,7 @@ impl Exchange<'_> {
         let cause = match ended {
             Ended::Complete => judge(response, &download, grpc),
             Ended::Service(cause) => cause,
+            Ended::NoPlace => Cause::Bulkhead,
             Ended::Stalled => Cause::Stalled,
             Ended::ClientGone | Ended::ClientBroke => Cause::ClientGone,
         };
@@ -287,6 +311,14 @@ impl Exchange<'_> {
                 match keep {
                     Keep::Alive if upload.ended => Served::Keep,
                     _ => Served::Close,
+                }
+            }
+            Ended::NoPlace => {
+                // So that the service stops before the client has read what is left.
+                drop(up);
+                match answer::end_grpc_full(down) {
+                    Ok(()) => self.flush(down, Keep::Close, timer).await,
+                    Err(_) => Served::Cut,
                 }
             }
             _ => {
@@ -349,34 +381,28 @@ impl Exchange<'_> {
         if download.bytes + upload.bytes > before {
             streaming.progressed_at = now;
         }
-        if streaming.stream_from.is_some_and(|from| now >= from) {
-            streaming.stream_from = None;
-            // How long it streams says nothing about how long the service needs.
-            let head_at = self.call.settlement().head_at.unwrap_or(now);
-            self.call.return_permit(head_at, Completion::Success);
-        }
+        let owes = !upload.ended && !streaming.upload_broken && upload.starved;
+        let awaits_client = !download.starved || (owes && up.is_flushed());
         let idle = self.deadline_total(streaming.progressed_at + self.call.bounds().idle);
-        let next = streaming.stream_from.map_or(idle, |from| idle.min(from));
-        match timer.poll_at(cx, next) {
-            Poll::Ready(()) if next == idle => {
-                // Who is it that stands still? A client that does not read is not the service's fault.
-                // Nor, in a stream, is a service that waits for the client.
-                let both = upload.starved && !upload.ended && self.call.has_returned_permit();
-                let service = download.starved && !both;
-                Poll::Ready(if service {
-                    Ended::Stalled
-                } else {
-                    Ended::ClientGone
-                })
+        if let Some(from) = streaming.stream_from.filter(|from| *from <= idle) {
+            ready!(self.poll_deadline(cx, from, awaits_client, timer));
+            streaming.stream_from = None;
+            self.call.on_stream(self.thread.clock.now());
+            streaming.place = self.place();
+            if streaming.place.is_none() {
+                return Poll::Ready(Ended::NoPlace);
             }
-            Poll::Ready(()) => {
-                streaming.stream_from = None;
-                self.call.return_permit(now, Completion::Success);
-                let _armed = timer.poll_at(cx, idle);
-                Poll::Pending
-            }
-            Poll::Pending => Poll::Pending,
         }
+        ready!(self.poll_deadline(cx, idle, awaits_client, timer));
+        // Who is it that stands still? A client that does not read is not the service's fault.
+        // Nor, in a stream, is a service that waits for the client.
+        let both = owes && self.call.has_returned_permit();
+        let service = download.starved && !both;
+        Poll::Ready(if service {
+            Ended::Stalled
+        } else {
+            Ended::ClientGone
+        })
     }
 
     /// `101 Switching Protocols`: from here on bytes are passed both ways until both ends have closed.
@@ -399,14 +425,12 @@ impl Exchange<'_> {
             let answer = Answer::of_cause(Cause::BadResponse);
             return self.answer(down, answer, timer).await;
         };
-        let guard = self.guard();
-        let place = self.place(guard.as_deref());
-        if place.is_none() && guard.is_some() {
+        let Some(_place) = self.place() else {
             self.call.end_attempt(AttemptEnd::Cancelled);
             drop(up);
             let answer = Answer::of_cause(Cause::Bulkhead);
             return self.answer(down, answer, timer).await;
-        }
+        };
         let out = client.out.head();
         plimsoll_http1::write_status_line(out, 101, response.reason());
         crate::heads::response_fields(response, None, false, |name, value| {
@@ -419,7 +443,7 @@ impl Exchange<'_> {
             peer.expect_body(Framing::UntilClose);
             peer.sending = Sending::UntilClose;
         }
-        self.call.return_permit(now, Completion::Success);
+        self.call.on_stream(now);
         let idle = self.call.bounds().idle;
         let (mut upload, mut download) = (Transfer::default(), Transfer::default());
         let (mut up_shut, mut down_shut) = (false, false);
@@ -477,6 +501,8 @@ struct Streaming {
     progressed_at: Instant,
     stream_from: Option<Instant>,
     upload_broken: bool,
+    /// Taken for as long as it streams.
+    place: Option<Place>,
 }
 
 fn upload_failed(error: &TransferError) -> Waited {

@@ -49,7 +49,7 @@ impl<E: Effects> Call<E> {
         let (service, first) = (self.settlement.service?, self.settlement.endpoint?);
         let alone = self.in_flight && self.second.is_none() && self.settlement.attempts == 1;
         let waits = matches!(self.permit, Permit::Held(_)) && self.settlement.head_at.is_none();
-        if !alone || !waits {
+        if !alone || !waits || self.awaits_client() {
             return None;
         }
         let endpoint = choose(&[first]).filter(|endpoint| *endpoint != first)?;

@@ -41,6 +41,8 @@ counters! {
     RetryOverBudget = "retry", "over-budget", true;
     /// A call would have been thrown.
     WouldThrottle = "throttle", "thrown", false;
+    /// A permit went to others, since its call's client was waited for.
+    Lent = "limiter", "slow-client", true;
     /// As many calls waited as may.
     PendingFull = "bulkhead", "pending-full", true;
     /// As many connections to the service were open as may.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use plimsoll_core::Class;
-use plimsoll_policy::{Completion, LimiterKind};
+use plimsoll_policy::Completion;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -122,6 +122,7 @@ enum Event {
     Ask(usize, usize),
     Tell(usize),
     End(usize),
+    Client(usize),
     Wake,
     Expire(usize),
 }
@@ -154,13 +155,18 @@ proptest! {
                         shell.end(call);
                     }
                 }
+                Event::Client(index) => {
+                    if let Some(call) = some(&shell, index) {
+                        shell.client(call);
+                    }
+                }
                 Event::Wake => shell.wake(),
                 Event::Expire(thread) => shell.expire(thread % threads),
             }
-            let held = |call: &&Call| matches!(call.state, State::Granted | State::Told);
-            let held = shell.calls.values().filter(held).count();
-            prop_assert_eq!(shell.in_flight() as usize, held);
-            prop_assert!(held <= limit as usize);
+            let held = shell.calls.values().filter(|call| call.state.holds());
+            let (again, held): (Vec<&Call>, Vec<&Call>) = held.partition(|call| call.again);
+            prop_assert_eq!(shell.in_flight() as usize, held.len() + again.len());
+            prop_assert!(held.len() <= limit as usize, "but for those that had one");
         }
         while let Some(call) = shell.calls.keys().next().copied() {
             shell.end(call);
@@ -176,6 +182,7 @@ fn event() -> impl Strategy<Value = Event> {
         4 => (0_usize..4, 0..Class::ALL.len()).prop_map(|(thread, class)| Event::Ask(thread, class)),
         2 => (0_usize..32).prop_map(Event::Tell),
         3 => (0_usize..32).prop_map(Event::End),
+        3 => (0_usize..32).prop_map(Event::Client),
         1 => Just(Event::Wake),
         1 => (0_usize..4).prop_map(Event::Expire),
     ]
@@ -188,7 +195,16 @@ enum State {
     /// It was given a permit, and does not know yet.
     Granted,
     Told,
+    /// Its client is waited for, and it has its permit still.
+    Rests,
+    Lent,
     Refused,
+}
+
+impl State {
+    fn holds(self) -> bool {
+        matches!(self, Self::Granted | Self::Told | Self::Rests)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -197,6 +213,8 @@ struct Call {
     class: Class,
     ticket: Option<Ticket>,
     state: State,
+    /// Its permit was lent, and taken again.
+    again: bool,
 }
 
 /// What a shell does with the events, and no more.
@@ -248,6 +266,7 @@ impl Shell {
             class,
             ticket,
             state,
+            again: false,
         };
         self.calls.insert(self.number, call);
         self.follow(thread, events);
@@ -263,6 +282,29 @@ impl Shell {
         }
     }
 
+    /// The next step of a call whose client is waited for: it rests, lends its permit, and takes it again.
+    fn client(&mut self, call: u64) {
+        let call = self.calls.get_mut(&call).unwrap();
+        let (thread, guard) = (call.thread, &mut self.guards[call.thread]);
+        let mut events = Vec::new();
+        match call.state {
+            State::Told => {
+                guard.rest(NOW, 0);
+                call.state = State::Rests;
+            }
+            State::Rests => {
+                guard.lend(NOW, &mut events);
+                call.state = State::Lent;
+            }
+            State::Lent => {
+                guard.take_again(NOW, 0);
+                (call.state, call.again) = (State::Told, true);
+            }
+            State::Waits(_) | State::Granted | State::Refused => (),
+        }
+        self.follow(thread, events);
+    }
+
     /// A call ends, or its client goes: whatever it has is given back.
     fn end(&mut self, call: u64) {
         let call = self.calls.remove(&call).unwrap();
@@ -270,7 +312,10 @@ impl Shell {
         let waited = call.ticket.is_some_and(|ticket| guard.leave(ticket));
         assert_eq!(waited, matches!(call.state, State::Waits(_)));
         let mut events = Vec::new();
-        if matches!(call.state, State::Granted | State::Told) {
+        if call.state == State::Rests {
+            guard.resume(NOW, 0);
+        }
+        if call.state.holds() {
             let finished = Finished {
                 class: call.class,
                 tenant: 1,

@@ -229,12 +229,13 @@ impl AdmissionControl {
         }
         // What hangs at an endpoint that has fallen silent is no work that the service does.
         counts.in_flight_seconds = (counts.in_flight_seconds - self.parked_seconds).max(0.0);
+        let in_flight: u32 = readings.iter().map(|it| it.in_flight).sum();
         let from = self.limiter.limit();
         let moved = self.limiter.tick(
             now,
             &Reading {
                 counts,
-                in_flight: shared.in_flight().saturating_sub(self.parked),
+                in_flight: in_flight.saturating_sub(self.parked),
                 full,
                 theta: Duration::try_from_secs_f64(self.theta).unwrap_or_default(),
             },

@@ -191,6 +191,32 @@ impl AdmissionLocal {
         taken
     }
 
+    /// The service waits for a call's client from now on: the call keeps its permit, but its time is not the
+    /// service's. [`AdmissionLocal::resume`] or [`AdmissionLocal::lend`] must follow before the call ends.
+    pub fn rest(&mut self, now: Instant, group: u8) {
+        self.shared.count_rest(self.thread, group, now);
+    }
+
+    /// The service works on a call again that kept its permit.
+    pub fn resume(&mut self, now: Instant, group: u8) {
+        self.shared.count_start(self.thread, group, now);
+    }
+
+    /// The permit of a call that rests goes to others. It is no end: nothing is learnt of it.
+    pub fn lend(&mut self, now: Instant, events: &mut Vec<QueueEvent>) {
+        self.shared.put_back();
+        if self.shared.waiting() > 0 {
+            self.dispatch(now, events);
+        }
+    }
+
+    /// The service works on a call again whose permit was lent: it has one at once, if need be over the limit, since
+    /// what the service works on is in flight, whatever is allowed.
+    pub fn take_again(&mut self, now: Instant, group: u8) {
+        let _was_free = self.shared.take_anyway();
+        self.shared.count_start(self.thread, group, now);
+    }
+
     /// A request that waits goes by itself. Says whether it still waited.
     pub fn leave(&mut self, ticket: Ticket) -> bool {
         let Some(queues) = self.classes.get_mut(ticket.class.index()) else {

@@ -34,6 +34,7 @@ struct GroupCounters {
     good: AtomicU64,
     ok: AtomicU64,
     timeouts: AtomicU64,
+    /// Calls that have a permit and that the service is waited for.
     in_flight: AtomicU32,
     /// Request-nanoseconds up to `at`.
     integral: AtomicU64,
@@ -115,6 +116,8 @@ pub(super) struct GroupReading {
     pub(super) good: u64,
     pub(super) ok: u64,
     pub(super) timeouts: u64,
+    /// Now: calls that the service is waited for.
+    pub(super) in_flight: u32,
     pub(super) in_flight_seconds: f64,
     pub(super) answer_seconds: f64,
 }
@@ -217,7 +220,8 @@ impl AdmissionShared {
         taken.is_ok()
     }
 
-    /// Takes a permit even where none is left: while nothing is enforced. Says whether one was free.
+    /// Takes a permit even where none is left: while nothing is enforced, or for a call that had one. Says whether one
+    /// was free.
     pub(super) fn take_anyway(&self) -> bool {
         let before = self.word.fetch_add(1, SeqCst);
         (before as u32) < (before >> 32) as u32
@@ -414,7 +418,7 @@ impl AdmissionShared {
         }
     }
 
-    /// Counts a permit that was taken.
+    /// Counts that the service works on one call more.
     pub(super) fn count_start(&self, thread: usize, group: u8, now: Instant) {
         if let Some(counters) = self.counters(thread, group) {
             counters.advance(now);
@@ -424,7 +428,14 @@ impl AdmissionShared {
         }
     }
 
-    /// Counts a permit that came back.
+    /// Counts that the service works on one call less, which has not ended.
+    pub(super) fn count_rest(&self, thread: usize, group: u8, now: Instant) {
+        if let Some(counters) = self.counters(thread, group) {
+            counters.stop_one(now);
+        }
+    }
+
+    /// Counts a call that ended with a permit.
     pub(super) fn count_end(
         &self,
         thread: usize,
@@ -436,11 +447,7 @@ impl AdmissionShared {
         let Some(counters) = self.counters(thread, group) else {
             return;
         };
-        counters.advance(now);
-        let in_flight = counters.in_flight.load(Relaxed);
-        if !never!(in_flight == 0) {
-            counters.in_flight.store(in_flight - 1, Relaxed);
-        }
+        counters.stop_one(now);
         if matches!(end, Completion::Success | Completion::Failed) {
             let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
             add(&counters.answers, nanos);
@@ -492,8 +499,10 @@ impl AdmissionShared {
             sum.ok += counters.ok.load(Relaxed);
             sum.timeouts += counters.timeouts.load(Relaxed);
             let since = now.since(Instant::from_nanos(counters.at.load(Relaxed)));
+            let in_flight = counters.in_flight.load(Relaxed);
+            sum.in_flight += in_flight;
             let nanos = counters.integral.load(Relaxed) as f64
-                + f64::from(counters.in_flight.load(Relaxed)) * since.as_nanos() as f64;
+                + f64::from(in_flight) * since.as_nanos() as f64;
             sum.in_flight_seconds += nanos / 1e9;
             sum.answer_seconds += counters.answers.load(Relaxed) as f64 / 1e9;
         }
@@ -509,6 +518,15 @@ impl GroupCounters {
         let more = nanos.saturating_mul(u64::from(self.in_flight.load(Relaxed)));
         add(&self.integral, more);
         self.at.store(now.as_nanos(), Relaxed);
+    }
+
+    /// One less is in flight from now on.
+    fn stop_one(&self, now: Instant) {
+        self.advance(now);
+        let in_flight = self.in_flight.load(Relaxed);
+        if !never!(in_flight == 0) {
+            self.in_flight.store(in_flight - 1, Relaxed);
+        }
     }
 }
 

@@ -271,7 +271,7 @@ impl Breaker {
         let mut on_their_way = claimed.saturating_sub(probing.ended);
         if probing.until <= now {
             let hangs = match self.acts {
-                true => on_their_way > 0 && taken.in_flight > 0,
+                true => on_their_way > 0 && taken.working > 0,
                 false => record.silence().is_some(),
             };
             if hangs {

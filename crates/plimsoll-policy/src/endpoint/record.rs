@@ -230,7 +230,7 @@ pub(super) struct Record {
     recent: f64,
     silence: Option<Silence>,
     heard_last: Option<Instant>,
-    begun_total: u32,
+    begun_total: u16,
 }
 
 impl Record {
@@ -265,19 +265,25 @@ impl Record {
         }
         let keep = libm::exp2(-f64::from(taken.counts.calls()) / RECENT_CALLS);
         self.recent = self.recent * keep + taken.counts.failure_share() * (1.0 - keep);
-        let begun = taken.begun_total.wrapping_sub(self.begun_total);
+        // Fewer than before: some wait for their client now.
+        let begun = taken
+            .begun_total
+            .wrapping_sub(self.begun_total)
+            .cast_signed();
         self.begun_total = taken.begun_total;
         if taken.heard {
             self.heard_last = Some(now);
         }
-        if taken.heard || taken.in_flight == 0 {
+        if taken.heard || taken.working == 0 {
             self.silence = None;
         } else if begun > 0 {
             let silence = self.silence.get_or_insert(Silence {
                 since: now,
                 begun: 0,
             });
-            silence.begun = silence.begun.saturating_add(begun);
+            silence.begun = silence.begun.saturating_add(begun.unsigned_abs().into());
+        } else if let Some(silence) = &mut self.silence {
+            silence.begun = silence.begun.saturating_sub(begun.unsigned_abs().into());
         }
     }
 
@@ -402,7 +408,7 @@ mod tests {
     fn silence_begins_with_an_attempt_and_ends_with_an_answer() {
         let mut record = Record::new(START);
         let mut taken = Taken {
-            in_flight: 4,
+            working: 4,
             ..Taken::default()
         };
         record.observe(START, &taken, true);
@@ -415,6 +421,10 @@ mod tests {
             begun: 2,
         };
         assert_eq!(record.silence(), Some(silence));
+        taken.begun_total = 1;
+        record.observe(START + SLOT * 2, &taken, true);
+        let begun = record.silence().map(|silence| silence.begun);
+        assert_eq!(begun, Some(1), "one waits for its client");
         taken.heard = true;
         record.observe(START + SLOT * 3, &taken, true);
         assert_eq!(record.silence(), None);

@@ -44,9 +44,10 @@ pub(super) struct Taken {
     pub(super) counts: Counts,
     /// Something was answered, by an attempt of whatever generation.
     pub(super) heard: bool,
-    pub(super) in_flight: u32,
-    /// Attempts begun since the beginning; wraps.
-    pub(super) begun_total: u32,
+    /// Attempts in flight that wait for the endpoint: see [`EndpointShared::working`].
+    pub(super) working: u32,
+    /// Attempts that came to wait for it since the beginning, without those that now wait for their client; wraps.
+    pub(super) begun_total: u16,
     /// Probes that were granted and not claimed.
     pub(super) probes_left: u32,
 }
@@ -58,7 +59,8 @@ pub(super) struct Taken {
 #[repr(C, align(64))]
 pub struct EndpointShared {
     verdict: AtomicU64,
-    /// Low half: attempts in flight. High half: attempts begun, wrapping. One addition counts both.
+    /// Three counts in one word, so that they fit each other: attempts in flight (24 bits), above them those of
+    /// them that wait for their client (24 bits), above those the ones that were begun (16 bits, wrapping).
     attempts: AtomicU64,
     generation: AtomicU32,
     probes: AtomicU32,
@@ -72,7 +74,11 @@ pub struct EndpointShared {
     answered: [AtomicU32; BUCKETS],
 }
 
-const BEGUN_SHIFT: u32 = 32;
+/// Sixteen million attempts at one endpoint do not fit the machine.
+const IN_FLIGHT: u64 = (1 << 24) - 1;
+const RESTING_ONE: u64 = 1 << 24;
+const BEGUN_SHIFT: u32 = 48;
+const BEGUN_ONE: u64 = 1 << BEGUN_SHIFT;
 
 impl EndpointShared {
     /// Up, with its full share and nothing in flight.
@@ -88,21 +94,37 @@ impl EndpointShared {
 
     /// Attempts in flight, over all threads.
     pub fn in_flight(&self) -> u32 {
-        self.attempts.load(Ordering::Relaxed) as u32
+        in_flight(self.attempts.load(Ordering::Relaxed))
+    }
+
+    /// Those of them that wait for the endpoint, and not for their client.
+    pub fn working(&self) -> u32 {
+        working(self.attempts.load(Ordering::Relaxed))
+    }
+
+    /// An attempt in flight waits for its client from now on, or no longer does: until then, that nothing comes of it
+    /// says nothing about the endpoint. It is told in turns, the end before [`EndpointShared::end`].
+    pub fn rest(&self, rests: bool) {
+        // It begins when the endpoint has something to do.
+        let change = RESTING_ONE.wrapping_sub(BEGUN_ONE);
+        let change = match rests {
+            true => change,
+            false => change.wrapping_neg(),
+        };
+        self.attempts.fetch_add(change, Ordering::Relaxed);
     }
 
     /// Counts an attempt as in flight; [`EndpointShared::end`] must follow exactly once. See [`InFlight`].
     /// Returns the generation that belongs in [`Ended`].
     pub fn begin(&self) -> u32 {
-        self.attempts
-            .fetch_add((1 << BEGUN_SHIFT) | 1, Ordering::Relaxed);
+        self.attempts.fetch_add(BEGUN_ONE | 1, Ordering::Relaxed);
         self.generation()
     }
 
     /// Counts an attempt that began as over.
     pub fn end(&self) {
         let before = self.attempts.fetch_sub(1, Ordering::Relaxed);
-        if never!(before as u32 == 0) {
+        if never!(in_flight(before) == 0) {
             // Undo the wrap, so that one bug does not make the endpoint look busy for ever.
             self.attempts.fetch_add(1, Ordering::Relaxed);
         }
@@ -196,8 +218,8 @@ impl EndpointShared {
                 busy: take(&self.busy),
             },
             heard: self.heard.load(Ordering::Relaxed) && self.heard.swap(false, Ordering::Relaxed),
-            in_flight: attempts as u32,
-            begun_total: (attempts >> BEGUN_SHIFT) as u32,
+            working: working(attempts),
+            begun_total: (attempts >> BEGUN_SHIFT) as u16,
             probes_left: self.probes.load(Ordering::Relaxed),
         }
     }
@@ -214,6 +236,15 @@ impl EndpointShared {
     pub(crate) fn grant(&self, probes: u32) {
         self.probes.fetch_add(probes, Ordering::Relaxed);
     }
+}
+
+fn in_flight(attempts: u64) -> u32 {
+    (attempts & IN_FLIGHT) as u32
+}
+
+fn working(attempts: u64) -> u32 {
+    let resting = (attempts / RESTING_ONE) & IN_FLIGHT;
+    in_flight(attempts).saturating_sub(resting as u32)
 }
 
 /// Most counters are zero at most ticks: reading one leaves its line where it is.
@@ -278,6 +309,29 @@ mod tests {
         drop(second);
         assert_eq!(shared.in_flight(), 0);
         assert_eq!(shared.take().begun_total, 2);
+    }
+
+    #[test]
+    fn an_attempt_that_waits_for_its_client_is_in_flight_and_does_not_wait_for_the_endpoint() {
+        let shared = EndpointShared::new();
+        let _first = shared.begin();
+        let _second = shared.begin();
+        let seen = || {
+            let taken = shared.take();
+            let counts = (shared.in_flight(), shared.working());
+            (counts, taken.working, taken.begun_total)
+        };
+        shared.rest(true);
+        assert_eq!(seen(), ((2, 1), 1, 1));
+        shared.rest(true);
+        assert_eq!(seen(), ((2, 0), 0, 0));
+        shared.rest(false);
+        shared.end();
+        assert_eq!(seen(), ((1, 0), 0, 1));
+        shared.rest(false);
+        assert_eq!(seen(), ((1, 1), 1, 2));
+        shared.end();
+        assert_eq!(seen(), ((0, 0), 0, 2));
     }
 
     #[test]

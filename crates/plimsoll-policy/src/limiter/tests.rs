@@ -149,6 +149,27 @@ fn where_nothing_comes_back_the_limit_halves_down_to_the_smallest() {
 }
 
 #[test]
+fn the_first_burst_after_a_quiet_time_is_no_stall() {
+    let mut limiter = LimiterControl::new(20, 1_000);
+    let mut now = Instant::from_nanos(1);
+    let mut tick = |in_flight, times: u32| {
+        for _ in 0..times {
+            now += TICK;
+            let reading = Reading {
+                in_flight,
+                full: in_flight >= 20,
+                ..idle()
+            };
+            let _moved = limiter.tick(now, &reading);
+        }
+        limiter.settled_limit()
+    };
+    assert_eq!(tick(0, 1_000), 20);
+    assert_eq!(tick(20, 20), 20, "they may yet be answered");
+    assert!(tick(20, 200) < 20, "none was");
+}
+
+#[test]
 fn after_a_stall_it_comes_back() {
     let mut run = Run::new(20, 1_000);
     run.for_seconds(20, workers(40, 0.02), u32::MAX);

@@ -17,6 +17,7 @@ mod observe;
 mod overload;
 mod rate;
 mod retries;
+mod slow_clients;
 mod state;
 mod station;
 mod tenants;

@@ -11,7 +11,7 @@ use tonic_health::ServingStatus;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::child::{Home, Plimsoll, TIME_MAX, free_address, get, metric, wait_until};
+use crate::child::{Home, Plimsoll, TIME_MAX, config, free_address, get, metric, wait_until};
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread()
@@ -109,6 +109,60 @@ fn grpc_calls_and_streams_get_through() {
         let count = |cause: &str| metric(&metrics, "plimsoll_requests_total", &[cause]);
         // How the stream that is dropped with its connection is counted depends on which end is seen to go first.
         count("cause=\"answered\"") >= 2.0 && count("") == 3.0
+    });
+}
+
+/// Takes the ten seconds after which a call is a stream.
+#[test]
+fn the_second_of_one_grpc_stream_ends_in_its_own_words_and_calls_go_on() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let more = "[service.app.protect]\nbulkhead = { streams_max = 1 }\n";
+    let home = Home::new();
+    home.write(&config(&[listener.local_addr().unwrap()], "", more));
+    let plimsoll = home.run(&[]);
+    runtime().block_on(async {
+        let (reporter, health) = tonic_health::server::health_reporter();
+        listener.set_nonblocking(true).unwrap();
+        let incoming = tonic::transport::server::TcpIncoming::from(
+            tokio::net::TcpListener::from_std(listener).unwrap(),
+        );
+        tokio::spawn(
+            tonic::transport::Server::builder()
+                .add_service(health)
+                .serve_with_incoming(incoming),
+        );
+        reporter
+            .set_service_status("shop", ServingStatus::Serving)
+            .await;
+        let mut client = client_of(&plimsoll).await;
+        let asked = || HealthCheckRequest {
+            service: "shop".to_owned(),
+        };
+        let mut first = client.watch(asked()).await.unwrap().into_inner();
+        let mut second = client.watch(asked()).await.unwrap().into_inner();
+        for watch in [&mut first, &mut second] {
+            assert_eq!(watch.message().await.unwrap().unwrap().status, 1);
+        }
+        // Either may be the one that was there first, to the millisecond.
+        let (ended, goes_on) = tokio::time::timeout(TIME_MAX, async {
+            tokio::select! {
+                end = first.message() => (end, &mut second),
+                end = second.message() => (end, &mut first),
+            }
+        })
+        .await
+        .unwrap();
+        let error = ended.unwrap_err();
+        assert_eq!(error.code(), tonic::Code::ResourceExhausted, "{error:?}");
+        reporter
+            .set_service_status("shop", ServingStatus::NotServing)
+            .await;
+        assert_eq!(goes_on.message().await.unwrap().unwrap().status, 2);
+        client.check(asked()).await.unwrap();
+    });
+    wait_until("it is counted", || {
+        let metrics = get(plimsoll.ops(), "/metrics").1;
+        metric(&metrics, "plimsoll_requests_total", &["cause=\"bulkhead\""]) == 1.0
     });
 }
 

@@ -13,6 +13,9 @@ use super::world::World;
 enum Event {
     Arrive(usize, Arriving),
     Finish(usize, Completion),
+    Rest(usize),
+    Lend(usize),
+    TakeAgain(usize),
     Leave(usize),
     Deliver(usize),
     Dispatch(usize),
@@ -94,13 +97,34 @@ fn apply(world: &mut World, event: Event) {
         Event::Finish(index, end) if !world.running.is_empty() => {
             world.finish(index % world.running.len(), end);
         }
+        Event::Rest(index) if !world.running.is_empty() => {
+            let index = index % world.running.len();
+            match world.running[index].rests {
+                true => world.resume(index),
+                false => world.rest(index),
+            }
+        }
+        Event::Lend(index) => {
+            let resting = (0..world.running.len()).filter(|&it| world.running[it].rests);
+            let resting = resting.collect::<Vec<_>>();
+            if let Some(index) = resting.get(index % resting.len().max(1)) {
+                world.lend(*index);
+            }
+        }
+        Event::TakeAgain(index) if !world.lent.is_empty() => {
+            world.take_again(index % world.lent.len());
+        }
         Event::Leave(index) if !world.waiting.is_empty() => {
             world.leave(index % world.waiting.len());
         }
         Event::Deliver(index) if !world.wakes.is_empty() => {
             world.deliver(index % world.wakes.len());
         }
-        Event::Finish(..) | Event::Leave(_) | Event::Deliver(_) => (),
+        Event::Finish(..)
+        | Event::Rest(_)
+        | Event::TakeAgain(_)
+        | Event::Leave(_)
+        | Event::Deliver(_) => (),
         Event::Dispatch(thread) => world.dispatch(thread % threads),
         Event::Expire(thread) => world.expire(thread % threads),
         Event::Pass(time) => world.pass(time),
@@ -113,6 +137,9 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         8 => (0_usize..4, request()).prop_map(|(thread, request)| Event::Arrive(thread, request)),
         5 => (0_usize..64, completion()).prop_map(|(index, end)| Event::Finish(index, end)),
+        2 => (0_usize..64).prop_map(Event::Rest),
+        2 => (0_usize..64).prop_map(Event::Lend),
+        1 => (0_usize..64).prop_map(Event::TakeAgain),
         1 => (0_usize..64).prop_map(Event::Leave),
         3 => (0_usize..8).prop_map(Event::Deliver),
         1 => (0_usize..4).prop_map(Event::Dispatch),

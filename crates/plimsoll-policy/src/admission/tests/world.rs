@@ -8,7 +8,7 @@ use plimsoll_core::{Class, Instant};
 
 use super::super::{
     AdmissionControl, AdmissionLocal, AdmissionParameters, AdmissionShared, Admitted, Arriving,
-    Completion, Finished, LimiterKind, QueueEvent, Refusal, Ticket,
+    Completion, Finished, GROUPS, LimiterKind, QueueEvent, Refusal, Ticket,
 };
 
 /// A request that waits, as the model knows it.
@@ -28,6 +28,8 @@ pub(super) struct Runs {
     pub(super) thread: usize,
     pub(super) request: Arriving,
     pub(super) since: Instant,
+    /// The service waits for its client.
+    pub(super) rests: bool,
 }
 
 /// How a request ended its wait.
@@ -46,6 +48,8 @@ pub(super) struct World {
     pub(super) parameters: AdmissionParameters,
     pub(super) waiting: Vec<Waits>,
     pub(super) running: Vec<Runs>,
+    /// Those whose permits were lent.
+    pub(super) lent: Vec<Runs>,
     /// Wake-ups that were asked for and not delivered.
     pub(super) wakes: VecDeque<usize>,
     /// What became of requests since this was last emptied.
@@ -69,6 +73,7 @@ impl World {
             parameters,
             waiting: Vec::new(),
             running: Vec::new(),
+            lent: Vec::new(),
             wakes: VecDeque::new(),
             fates: Vec::new(),
             events: Vec::new(),
@@ -100,10 +105,14 @@ impl World {
 
     /// One that runs is through.
     pub(super) fn finish(&mut self, index: usize, end: Completion) {
+        if self.running[index].rests {
+            self.resume(index);
+        }
         let Runs {
             thread,
             request,
             since,
+            ..
         } = self.running.remove(index);
         let finished = Finished {
             class: request.class,
@@ -116,6 +125,36 @@ impl World {
         };
         self.locals[thread].finish(self.now, &finished, &mut self.events);
         self.after(thread);
+    }
+
+    /// The service waits for the client of one that runs, from now on or no longer.
+    pub(super) fn rest(&mut self, index: usize) {
+        let runs = &mut self.running[index];
+        runs.rests = true;
+        self.locals[runs.thread].rest(self.now, runs.request.group);
+    }
+
+    pub(super) fn resume(&mut self, index: usize) {
+        let runs = &mut self.running[index];
+        runs.rests = false;
+        self.locals[runs.thread].resume(self.now, runs.request.group);
+    }
+
+    /// The permit of one that rests goes to others.
+    pub(super) fn lend(&mut self, index: usize) {
+        let lent = self.running.remove(index);
+        self.lent.push(lent);
+        self.locals[lent.thread].lend(self.now, &mut self.events);
+        self.after(lent.thread);
+    }
+
+    /// The client of one whose permit was lent is through: it runs again, whatever the limit.
+    pub(super) fn take_again(&mut self, index: usize) {
+        let mut again = self.lent.remove(index);
+        again.rests = false;
+        self.locals[again.thread].take_again(self.now, again.request.group);
+        self.running.push(again);
+        self.after(again.thread);
     }
 
     /// One that waits goes by itself.
@@ -187,6 +226,7 @@ impl World {
             thread,
             request,
             since: self.now,
+            rests: false,
         });
         // The model's own count: each permit is checked at the moment it is taken.
         let limit = self.shared.limit().map_or(usize::MAX, |it| it as usize);
@@ -271,6 +311,12 @@ impl World {
     /// What must be so when nobody waits: nothing is left of those who did.
     pub(super) fn check_idle(&self) {
         assert!(self.waiting.is_empty() && self.running.is_empty());
+        let busy = |at| {
+            let groups = (0..GROUPS).map(|group| self.shared.read_group(group, at));
+            groups.map(|it| it.in_flight_seconds).sum::<f64>()
+        };
+        let later = self.now + Duration::from_secs(100);
+        assert!(busy(later) - busy(self.now) < 1e-6, "nothing is at work");
         for class in Class::ALL {
             assert_eq!(self.shared.queued_up_to(class), (0.0, 0.0));
             let alone = self.shared.places(class).weights_with(u64::MAX, 1.0);
