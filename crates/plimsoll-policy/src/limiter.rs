@@ -455,7 +455,11 @@ impl LimiterControl {
             // At least a quarter: a clean experiment. If latency was ours, throughput holds; if not, it falls
             // in proportion, and the next window is the proof.
             let base = self.limit.min(in_flight);
-            let ceiling = if self.base > 0.0 { 0.9 } else { CUT_CEILING };
+            let ceiling = if self.base > 0.0 || self.before_cut.is_some() {
+                0.9
+            } else {
+                CUT_CEILING
+            };
             let cut = (rate * line).min(ceiling * base).max(CUT_FLOOR * base);
             // While permits are left nobody presses: no experiment then goes below what a service starts with.
             self.limit = if bind {

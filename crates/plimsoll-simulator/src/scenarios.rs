@@ -402,9 +402,23 @@ pub fn slow_route() -> Scenario {
     slow
 }
 
+/// A service becomes four times as slow, under a load that it could just carry before. Nothing is declared: the
+/// objective is assumed from its usual latency, and is but two and a half times what it takes then.
+pub fn quarter() -> Scenario {
+    let pool = |mean| Service::pool(8, mean, Lognormal(0.0));
+    let phases = vec![
+        phase(20, 0.8, pool(5.0)),
+        phase(20, 3.2, pool(20.0)),
+        phase(20, 0.8, pool(5.0)),
+    ];
+    let mut quarter = Scenario::new("quarter", phases).objective(50);
+    quarter.patience = 1_000;
+    quarter
+}
+
 /// The scenario of this name.
 pub fn named(name: &str) -> Option<Scenario> {
-    let more = [flood(), slow_route()];
+    let more = [flood(), slow_route(), quarter()];
     all()
         .into_iter()
         .chain(more)

@@ -84,3 +84,26 @@ fn a_slow_route_does_not_get_the_fast_one_refused() {
         assert!(share < 0.001, "{threads} threads: {share:.4} refused");
     }
 }
+
+#[test]
+fn a_quarter_of_the_capacity_is_used_two_seconds_after_the_rest_is_gone() {
+    let scenario = scenarios::quarter();
+    let (fall, low) = (20, 400.0);
+    for threads in [1, 2, 16] {
+        for seed in 1..=4 {
+            let run = Run {
+                threads,
+                seed,
+                uneven: false,
+            };
+            let record = simulate(&scenario, &Policy::ADAPTIVE, run);
+            let seconds = record.seconds.iter().skip(fall + 2).take(6);
+            let good: u32 = seconds.map(Second::good_sum).sum();
+            let share = f64::from(good) / (6.0 * low);
+            assert!(
+                share >= 0.9,
+                "{threads} threads, seed {seed}: {share:.3} of it"
+            );
+        }
+    }
+}
