@@ -17,8 +17,8 @@ Options:
   --quick            One short round of three rows: to see that it works, not to quote
   --rounds N         Interleaved rounds; medians and ranges are over these    [default: 5]
   --seconds S        Length of one measuring window                           [default: 3]
-  --peers A,B        Some of: nginx, nginx+log, haproxy, plimsoll, plimsoll+log
-                                                                              [default: all]
+  --peers A,B        Some of: nginx, nginx+log, haproxy, plimsoll, plimsoll+log, plimsoll-off (no protections),
+                     plimsoll-all (those too that are off until asked for)    [default: the first five]
   --rows TEXT        Only rows whose name contains TEXT, as `h1 64 1k`
   --no-memory        Leave out memory at start and per idle connection
   --output FILE      Where the Markdown goes
@@ -60,7 +60,7 @@ impl Options {
             ));
         }
         let peers = match words.value::<String>("--peers")? {
-            None => Peer::ALL.to_vec(),
+            None => Peer::USUAL.to_vec(),
             Some(list) => list.split(',').map(str::parse).collect::<Result<_, _>>()?,
         };
         let output = words.value("--output")?;

@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::str::FromStr;
 use std::time::Duration;
 
+use self::plimsoll::Protect;
 use crate::cell::first_line;
 use crate::clock::{sleep, wait_for};
 use crate::failure::{Doing, Failure};
@@ -28,10 +29,25 @@ pub(crate) enum Peer {
     Plimsoll,
     /// Every request is logged, as in `NginxLog`.
     PlimsollLog,
+    /// As `Plimsoll`, without any protection.
+    PlimsollOff,
+    /// As `Plimsoll`, with those protections too that are off until asked for.
+    PlimsollAll,
 }
 
 impl Peer {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Nginx,
+        Self::NginxLog,
+        Self::Haproxy,
+        Self::Plimsoll,
+        Self::PlimsollLog,
+        Self::PlimsollOff,
+        Self::PlimsollAll,
+    ];
+
+    /// Those of a run that names none: what protections cost is asked by itself.
+    pub(crate) const USUAL: [Self; 5] = [
         Self::Nginx,
         Self::NginxLog,
         Self::Haproxy,
@@ -47,6 +63,8 @@ impl Peer {
             Self::Haproxy => "haproxy",
             Self::Plimsoll => "plimsoll",
             Self::PlimsollLog => "plimsoll+log",
+            Self::PlimsollOff => "plimsoll-off",
+            Self::PlimsollAll => "plimsoll-all",
         }
     }
 
@@ -55,7 +73,7 @@ impl Peer {
         match self {
             Self::Nginx | Self::NginxLog => first_line(system("nginx").arg("-v")),
             Self::Haproxy => first_line(system("haproxy").arg("-v")),
-            Self::Plimsoll | Self::PlimsollLog => {
+            Self::Plimsoll | Self::PlimsollLog | Self::PlimsollOff | Self::PlimsollAll => {
                 first_line(Command::new(plimsoll).arg("--version"))
             }
         }
@@ -134,8 +152,10 @@ impl Running {
             Peer::Nginx => nginx::prepare(&setting, false)?,
             Peer::NginxLog => nginx::prepare(&setting, true)?,
             Peer::Haproxy => haproxy::prepare(&setting)?,
-            Peer::Plimsoll => plimsoll::prepare(&setting, "1%")?,
-            Peer::PlimsollLog => plimsoll::prepare(&setting, "100%")?,
+            Peer::Plimsoll => plimsoll::prepare(&setting, "1%", Protect::Default)?,
+            Peer::PlimsollLog => plimsoll::prepare(&setting, "100%", Protect::Default)?,
+            Peer::PlimsollOff => plimsoll::prepare(&setting, "1%", Protect::Off)?,
+            Peer::PlimsollAll => plimsoll::prepare(&setting, "1%", Protect::All)?,
         };
         let output_path = setting.folder.join("output");
         let output = std::fs::File::create(&output_path)
@@ -187,11 +207,15 @@ impl Running {
     pub(crate) fn log_lines_dropped(&self) -> Result<Option<u64>, Failure> {
         match self.peer {
             Peer::Nginx | Peer::NginxLog | Peer::Haproxy => Ok(None),
-            Peer::Plimsoll | Peer::PlimsollLog => plimsoll::log_lines_dropped(self.ops)
-                .map(Some)
-                .ok_or_else(|| {
-                    Failure::unexpected("Plimsoll's metrics do not say how many lines were dropped")
-                }),
+            Peer::Plimsoll | Peer::PlimsollLog | Peer::PlimsollOff | Peer::PlimsollAll => {
+                plimsoll::log_lines_dropped(self.ops)
+                    .map(Some)
+                    .ok_or_else(|| {
+                        Failure::unexpected(
+                            "Plimsoll's metrics do not say how many lines were dropped",
+                        )
+                    })
+            }
         }
     }
 }

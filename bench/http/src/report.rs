@@ -86,6 +86,8 @@ fn ratio_table(options: &Options, rows: &[Row], cells: &[Cell]) -> String {
         (Peer::Plimsoll, Peer::NginxLog),
         (Peer::PlimsollLog, Peer::NginxLog),
         (Peer::Plimsoll, Peer::Haproxy),
+        (Peer::Plimsoll, Peer::PlimsollOff),
+        (Peer::PlimsollAll, Peer::PlimsollOff),
     ];
     let pairs: Vec<(Peer, Peer)> = pairs
         .into_iter()

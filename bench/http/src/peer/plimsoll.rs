@@ -8,11 +8,45 @@ use std::time::Duration;
 use super::{Setting, write};
 use crate::failure::Failure;
 
+/// Which protections are on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protect {
+    /// None.
+    Off,
+    /// What is on without a word.
+    Default,
+    /// All that there are.
+    All,
+}
+
+impl Protect {
+    /// What the service's table says, and what the route's does. Bounds are so wide that nothing is refused.
+    fn keys(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Off => ("mode = \"off\"\n", ""),
+            Self::Default => ("", ""),
+            Self::All => (
+                "\
+hedge = \"p99\"
+throttle = \"enforce\"
+retry = { on = [\"connect\", \"reset\", \"502\", \"503\", \"504\"] }
+bulkhead = { connections_max = 100000, pending_max = 100000, streams_max = 100000 }
+",
+                "\
+tenant = { header = \"x-api-key\" }
+rate = [{ limit = \"1000000/s\", burst = 1000000, by = \"address\" }]
+",
+            ),
+        }
+    }
+}
+
 /// Writes its configuration; the answer is what to call. `sample` is the share of good and fast requests
 /// that is logged.
 pub(super) fn prepare(
     setting: &Setting<'_>,
     sample: &str,
+    protect: Protect,
 ) -> Result<(String, Vec<String>), Failure> {
     let Setting {
         folder,
@@ -24,6 +58,7 @@ pub(super) fn prepare(
         plimsoll,
     } = setting;
     let here = folder.display();
+    let (service, route) = protect.keys();
     let (chain, key) = (certificate.certificate.display(), certificate.key.display());
     let text = format!(
         "\
@@ -52,7 +87,7 @@ endpoints = [\"http://{upstream}\"]
 
 [service.bench.protect]
 idle_connections_max = 1024
-
+{service}
 [service.bench.objective.availability]
 target = \"99.9%\"
 period = \"28d\"
@@ -64,7 +99,7 @@ period = \"28d\"
 
 [[route]]
 service = \"bench\"
-"
+{route}"
     );
     let path = folder.join("plimsoll.toml");
     write(&path, &text)?;
