@@ -34,10 +34,14 @@ use crate::thread::{Thread, ThreadEffects, ThreadPlan};
 use crate::timer::Timer;
 use crate::transfer::Transfer;
 
+/// What is left of a refused request's body is read and thrown away up to this size: less than a new connection
+/// costs both sides.
+const SKIPPED_MAX: u64 = 64 * 1024;
+
 /// What a request's exchange says to its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Served {
-    /// It can carry another request.
+    /// It can carry another request, once what is left of this one's body was skipped.
     Keep,
     /// It is to be closed, once what was written has arrived.
     Close,
@@ -512,12 +516,13 @@ impl Exchange<'_> {
 
     /// Answers without a service.
     async fn answer(&mut self, down: &mut Peer, answer: Answer, timer: &mut Timer) -> Served {
-        // What is left of the request's body would be read as the next request.
-        let keep = if self.head.framing() == Framing::None {
-            self.keep()
-        } else {
-            Keep::Close
+        // What is left of the request's body would be read as the next request: it is skipped, if that is little.
+        let skipped = match self.head.framing() {
+            Framing::None => true,
+            Framing::Length(length) => length <= SKIPPED_MAX && !self.head.expect_continue(),
+            Framing::Chunked | Framing::UntilClose => false,
         };
+        let keep = if skipped { self.keep() } else { Keep::Close };
         self.status = answer.status;
         let rates = self.rate_fields.as_deref();
         let sent = answer::send_own(

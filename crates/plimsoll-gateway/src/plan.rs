@@ -154,7 +154,7 @@ impl Plan {
                 never!(clusters.cluster(name).is_none());
                 continue;
             };
-            let guard = Arc::new(guard_parameters(&config, service));
+            let guard = Arc::new(guard_parameters(&config, name, service));
             // A connection that was not made has sent nothing.
             let resends = guard.retry.attempts_max > 1
                 && guard.retried.on.iter().any(|on| *on != RetryOn::Connect);
@@ -249,7 +249,7 @@ fn retry_on(failure: plimsoll_config::RetryOn) -> RetryOn {
     }
 }
 
-fn guard_parameters(config: &Config, service: &Service) -> GuardParameters {
+fn guard_parameters(config: &Config, name: &str, service: &Service) -> GuardParameters {
     let protect = &service.protect;
     let limiter = mode_of(config, service, protect.limiter.mode);
     let admission = AdmissionParameters {
@@ -269,6 +269,7 @@ fn guard_parameters(config: &Config, service: &Service) -> GuardParameters {
         },
         requests_max: protect.queue.requests_max,
         pending_max: protect.bulkhead.pending_max,
+        groups: route_groups(config, name),
         ..AdmissionParameters::default()
     };
     let retry = mode_of(config, service, protect.retry.mode);
@@ -315,6 +316,18 @@ fn guard_parameters(config: &Config, service: &Service) -> GuardParameters {
     }
 }
 
+/// Stands for which routes of a service are in which group.
+fn route_groups(config: &Config, service: &str) -> u64 {
+    let mut names = String::new();
+    for route in &config.routes {
+        if matches!(&route.action, RouteAction::Service(name) if name == service) {
+            names.push_str(&route.name);
+            names.push('\n');
+        }
+    }
+    plimsoll_policy::hash_key(names.as_bytes())
+}
+
 fn enforces(config: &Config, service: &Service) -> bool {
     config.gateway.mode == Mode::Enforce && service.protect.mode == Mode::Enforce
 }
@@ -331,21 +344,15 @@ fn route_plan(
     };
     let service = services.iter().position(|service| service.name == name);
     let configured = config.services.get(name);
-    let acts = configured.is_some_and(|service| enforces(config, service));
     let protect = configured.map(|service| &service.protect);
     let bounds = match protect {
         Some(protect) => {
-            let retries = protect.retry.mode == Mode::Enforce && acts;
-            // An attempt that is only observed would not be made.
             Bounds {
                 head: route.deadline.head.unwrap_or(protect.deadline.head),
                 idle: route.deadline.idle.unwrap_or(protect.deadline.idle),
                 total: route.deadline.total.or(protect.deadline.total),
-                attempts_max: if retries {
-                    protect.retry.attempts.max(1)
-                } else {
-                    1
-                },
+                // Where retries are only observed, the guard is asked, and says no.
+                attempts_max: protect.retry.attempts.max(1),
             }
         }
         None => Bounds {
@@ -398,13 +405,14 @@ fn rates(config: &Config, route: &Route, service: Option<&Service>) -> Vec<RateP
 
 fn tenants(config: &Config, salt: &Salt) -> Vec<ConfiguredTenant> {
     let mut tenants = Vec::new();
-    for (name, tenant) in (0..).zip(config.tenants.values()) {
+    for (name, (text, tenant)) in (0..).zip(&config.tenants) {
         for key in &tenant.keys {
             // Keys from elsewhere were read when the configuration was loaded.
             if let plimsoll_config::Secret::Plain(key) = key {
                 tenants.push(ConfiguredTenant {
                     key: salt.key(key.as_bytes()),
                     name,
+                    tenant: salt.name(text),
                     weight: Weight::try_from(tenant.weight).unwrap_or_default(),
                 });
             }

@@ -18,10 +18,6 @@ use crate::thread::Shared;
 /// How often [`Protection::tick`] is to be called.
 pub const PROTECTION_TICK: Duration = Duration::from_millis(10);
 
-/// A machine that is too busy for Plimsoll is no reason to refuse connections, and with them what is critical: a
-/// lag counts as less than what would.
-const LAG_MAX: Duration = Duration::from_millis(499);
-
 /// In ticks: how often Plimsoll looks at itself.
 const OWN_EVERY: u64 = 25;
 
@@ -71,6 +67,8 @@ pub struct GuardView {
     pub objective_assumed: bool,
     /// Calls that would have been refused, by class, while nothing is enforced.
     pub would_refuse: [u64; Class::ALL.len()],
+    /// ...and those that would then have been answered in time.
+    pub would_save: [u64; Class::ALL.len()],
     /// What the other policies did, or would have done.
     pub counters: Vec<(Counter, u64)>,
 }
@@ -146,7 +144,7 @@ impl Protection {
         let readings = SelfReadings {
             memory,
             connections: Some(connections),
-            lag: Some(self.shared.lag().min(LAG_MAX)),
+            lag: Some(self.shared.lag()),
         };
         let before = self.own.level();
         let level = self.own.tick(now, &readings, &self.shared.protection);
@@ -174,6 +172,7 @@ impl Protection {
                 objective: admission.objective(),
                 objective_assumed: service.control.assumes_objective(),
                 would_refuse: Class::ALL.map(|class| admission.would_refuse(class)),
+                would_save: Class::ALL.map(|class| admission.would_save(class)),
                 counters: counters(&service.shared.guard.counters),
             }
         };

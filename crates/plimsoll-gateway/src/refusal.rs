@@ -14,9 +14,9 @@ pub(crate) struct Answer {
     pub(crate) detail: Cow,
     /// The short word in `Plimsoll-Decision`.
     pub(crate) reason: &'static str,
-    /// Further fields, with names in lower case.
     /// When it may be worth asking again, in seconds.
     pub(crate) retry_after: Option<u64>,
+    /// Further fields, with names in lower case.
     pub(crate) fields: Vec<(&'static str, String)>,
 }
 
@@ -81,7 +81,16 @@ impl Answer {
             Cause::BadRequest => (400, "The request can't be sent on to the service."),
             _ => (502, "The service closed the connection before it answered."),
         };
-        Self::refuse(status, cause, cause.name(), detail)
+        let mut answer = Self::refuse(status, cause, cause.name(), detail);
+        // So that nobody between takes it for a failure that is worth a second try at once.
+        let refused = [
+            Cause::Shed,
+            Cause::Throttled,
+            Cause::Bulkhead,
+            Cause::Overloaded,
+        ];
+        answer.retry_after = refused.contains(&cause).then_some(1);
+        answer
     }
 
     /// What a request is answered that admission refused.

@@ -598,6 +598,7 @@ impl<E: Effects> Call<E> {
             group: self.group,
             started,
             ended,
+            head_after: self.settlement.head_at.map(|_| self.head_took),
             end,
         }
     }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use plimsoll_core::{Class, Instant, Mode};
 use plimsoll_measure::{Cause, Origin, Outcome};
-use plimsoll_policy::retry::{Question, WhyNot, decide, unbudgeted, would};
+use plimsoll_policy::retry::{Failure, Question, WhyNot, decide, unbudgeted};
 use plimsoll_policy::{
     AdmissionControl, AdmissionLocal, AdmissionMemory, AdmissionParameters, AdmissionShared,
     Admitted, Arriving, BulkheadParameters, BulkheadShared, Finished, HedgeControl,
@@ -68,6 +68,8 @@ pub struct GuardShared {
     pub admission: Arc<AdmissionShared>,
     /// The budget of retries.
     pub retry: RetryShared,
+    /// The budget that retries would have of which it is only counted that they would be made.
+    pub retry_observed: RetryShared,
     /// When a second attempt is made.
     pub hedge: HedgeShared,
     /// The budget of second attempts; that of retries is another.
@@ -86,6 +88,7 @@ impl GuardShared {
         Self {
             admission: Arc::new(AdmissionShared::new(threads, &parameters.admission)),
             retry: RetryShared::new(parameters.retry.grant()),
+            retry_observed: RetryShared::new(parameters.retry.grant()),
             hedge: HedgeShared::new(threads, &parameters.hedge),
             hedge_budget: RetryShared::new(parameters.hedge.grant()),
             throttle: ThrottleShared::new(threads),
@@ -214,6 +217,7 @@ impl Guard {
     /// The first attempt of a call begins: it earns its share of the budgets of retries and of hedges.
     pub fn on_first_attempt(&self) {
         self.shared.retry.on_request();
+        self.shared.retry_observed.on_request();
         if self.parameters.hedge_mode != Mode::Off {
             self.shared.hedge_budget.on_request();
         }
@@ -281,30 +285,18 @@ impl Guard {
     /// Whether an attempt that failed is tried again. `random` is uniform.
     pub fn retry(&self, question: &Question, random: u64) -> RetryDecision {
         let counters = &self.shared.counters;
-        let (parameters, shared) = (&self.parameters, &self.shared.retry);
-        let decision = if question.failure == plimsoll_policy::retry::Failure::Connect {
+        let parameters = &self.parameters;
+        let by = |rules, budget| match question.failure {
             // Nothing was sent: another endpoint gets what it would have got, and the budget is for what services
             // are sent twice.
-            unbudgeted(question, &parameters.retried, &parameters.retry, random)
-        } else {
-            decide(
-                question,
-                &parameters.retried,
-                &parameters.retry,
-                shared,
-                random,
-            )
+            Failure::Connect => unbudgeted(question, rules, &parameters.retry, random),
+            _ => decide(question, rules, &parameters.retry, budget, random),
         };
+        let decision = by(&parameters.retried, &self.shared.retry);
         match decision {
             RetryDecision::Retry { .. } => counters.add(Counter::Retry),
             RetryDecision::GiveUp(WhyNot::NotConfigured) => {
-                let would = would(
-                    question,
-                    &parameters.retry_observed,
-                    &parameters.retry,
-                    shared,
-                    random,
-                );
+                let would = by(&parameters.retry_observed, &self.shared.retry_observed);
                 if let RetryDecision::Retry { .. } = would {
                     counters.add(Counter::WouldRetry);
                 }
@@ -339,6 +331,7 @@ pub fn refusal_cause(reason: RefusalReason) -> Cause {
 pub struct GuardControl {
     admission: AdmissionControl,
     retry: RetryControl,
+    retry_observed: RetryControl,
     hedge: HedgeControl,
     hedge_budget: RetryControl,
     throttle: ThrottleControl,
@@ -357,6 +350,11 @@ impl GuardControl {
         Self {
             admission,
             retry: RetryControl::new(parameters.retry.grant(), now, &shared.retry),
+            retry_observed: RetryControl::new(
+                parameters.retry.grant(),
+                now,
+                &shared.retry_observed,
+            ),
             hedge: HedgeControl::new(parameters.hedge, now, &shared.hedge),
             hedge_budget: RetryControl::new(parameters.hedge.grant(), now, &shared.hedge_budget),
             throttle: ThrottleControl::new(ThrottleParameters::default(), now, &shared.throttle),
@@ -368,6 +366,7 @@ impl GuardControl {
         self.admission
             .set_parameters(&parameters.admission, &shared.admission);
         self.retry.set_grant(parameters.retry.grant());
+        self.retry_observed.set_grant(parameters.retry.grant());
         self.hedge.set_parameters(parameters.hedge);
         self.hedge_budget.set_grant(parameters.hedge.grant());
         shared.bulkhead.set_parameters(parameters.bulkhead);
@@ -381,6 +380,7 @@ impl GuardControl {
     /// Each 10 ms. After a change, threads with waiting calls are to be woken.
     pub fn tick(&mut self, now: Instant, shared: &GuardShared) -> Option<LimitChange> {
         self.retry.tick(now, &shared.retry);
+        self.retry_observed.tick(now, &shared.retry_observed);
         self.hedge.tick(now, &shared.hedge);
         self.hedge_budget.tick(now, &shared.hedge_budget);
         self.throttle.tick(now, &shared.throttle);
@@ -544,6 +544,7 @@ mod tests {
             group: 0,
             started: START,
             ended: START,
+            head_after: None,
             end: Completion::Cancelled,
         }
     }

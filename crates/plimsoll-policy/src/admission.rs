@@ -76,6 +76,8 @@ pub struct AdmissionParameters {
     pub requests_max: u32,
     /// The bulkhead's bound on those that wait; `None` = only `requests_max` counts.
     pub pending_max: Option<u32>,
+    /// Stands for which routes are in which group: where it changes, what is known of groups is forgotten.
+    pub groups: u64,
 }
 
 impl Default for AdmissionParameters {
@@ -90,6 +92,7 @@ impl Default for AdmissionParameters {
             wait: QueueWait::Auto,
             requests_max: 1_024,
             pending_max: None,
+            groups: 0,
         }
     }
 }
@@ -184,6 +187,8 @@ pub struct Finished {
     pub started: Instant,
     /// When the service was through with it.
     pub ended: Instant,
+    /// How long it took to the head of its answer, if there was one.
+    pub head_after: Option<Duration>,
     /// How the call ended.
     pub end: Completion,
 }

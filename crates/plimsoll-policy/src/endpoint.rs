@@ -25,11 +25,11 @@ mod record;
 #[cfg(test)]
 mod scenarios;
 
-pub use control::{EndpointControl, Transition};
+pub use control::{EndpointControl, Transition, Would};
 pub use parameters::EndpointParameters;
 pub use peers::{Peer, PeerControl};
 pub use reason::Reason;
-pub use shared::{EndKind, Ended, EndpointShared, InFlight};
+pub use shared::{EndKind, Ended, EndpointShared};
 
 use std::time::Duration;
 

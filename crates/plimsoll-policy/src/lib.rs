@@ -29,8 +29,8 @@ pub use balance::{Balancer, Candidate, Choice, Method, Ring, hash_key};
 pub use bulkhead::{BulkheadKind, BulkheadParameters, BulkheadPlace, BulkheadShared};
 pub use deadline::{GrpcTimeout, PlimsollDeadline};
 pub use endpoint::{
-    DownCause, EndKind, Ended, EndpointControl, EndpointParameters, EndpointShared, InFlight, Peer,
-    PeerControl, Reason, Transition, Verdict,
+    DownCause, EndKind, Ended, EndpointControl, EndpointParameters, EndpointShared, Peer,
+    PeerControl, Reason, Transition, Verdict, Would,
 };
 pub use hedge::{
     HedgeAfter, HedgeControl, HedgeParameters, HedgeQuestion, HedgeShared, HedgeWhyNot,

@@ -160,17 +160,6 @@ pub fn decide(
     })
 }
 
-/// What [`decide`] would say. Takes nothing from the budget: for `observe`.
-pub fn would(
-    question: &Question,
-    rules: &RetryRules,
-    parameters: &RetryParameters,
-    shared: &RetryShared,
-    random: u64,
-) -> RetryDecision {
-    answer(question, rules, parameters, random, || shared.has_token())
-}
-
 /// What [`decide`] would say if the budget were never empty: for attempts of which nothing was sent.
 pub fn unbudgeted(
     question: &Question,

@@ -21,12 +21,10 @@ const MEMORY_PERCENT: [u64; 3] = [80, 90, 95];
 const CROWDED_PERCENT: u64 = 90;
 /// ...and from here on down they no longer are.
 const UNCROWDED_PERCENT: u64 = 85;
-/// A loop that is 100 ms late adds that to every request: of the order of what services themselves take.
-const LAG: [Duration; 3] = [
-    Duration::from_millis(100),
-    Duration::from_millis(250),
-    Duration::from_millis(500),
-];
+/// A loop that is 100 ms late adds that to every request: of the order of what services themselves take. However late it
+/// is, connections are not refused, and with them what is critical: a machine that is too busy for Plimsoll may be
+/// busy with something else.
+const LAG: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(250)];
 /// How long a lag must last before it counts.
 const LAG_LASTS: Duration = Duration::from_millis(500);
 /// How far below a level's threshold a share must be for the level to fall.
@@ -161,7 +159,7 @@ pub struct SelfControl {
     level: SelfLevel,
     cause: Option<SelfCause>,
     /// Since when the lag has been at or above each threshold.
-    late_since: [Option<Instant>; 3],
+    late_since: [Option<Instant>; LAG.len()],
     /// Since when all readings have been calm enough for the level to fall.
     calm_since: Option<Instant>,
 }

@@ -89,6 +89,8 @@ pub struct ConfiguredTenant {
     pub key: KeyHash,
     /// The position of its name in the configuration's list.
     pub name: u32,
+    /// Who it is, by [`Salt::name`].
+    pub tenant: TenantId,
     /// Its share.
     pub weight: Weight,
 }
@@ -130,8 +132,9 @@ impl Salt {
         })
     }
 
-    fn name(&self, name: u32) -> TenantId {
-        TenantId(self.hash(NAME, &name.to_le_bytes()))
+    /// The tenant of this name: the same after a reload, whatever stands beside it.
+    pub fn name(&self, name: &str) -> TenantId {
+        TenantId(self.hash(NAME, name.as_bytes()))
     }
 }
 

@@ -120,6 +120,7 @@ impl Gateway {
             wait: policy.wait,
             requests_max: 1_024,
             pending_max: None,
+            groups: 0,
         };
         let shared = Arc::new(AdmissionShared::new(threads, &parameters));
         let control = AdmissionControl::new(&parameters, None, Instant::ORIGIN);
@@ -214,6 +215,8 @@ impl Gateway {
             group: request.group,
             started: Instant::from_nanos(request.started),
             ended: Instant::from_nanos(now),
+            head_after: (end == Completion::Success)
+                .then(|| Duration::from_nanos(now - request.started)),
             end,
         };
         thread

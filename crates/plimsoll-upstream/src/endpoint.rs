@@ -3,11 +3,13 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use plimsoll_policy::{BulkheadKind, BulkheadPlace, BulkheadShared, Candidate, EndpointShared};
+use plimsoll_policy::{
+    BulkheadKind, BulkheadPlace, BulkheadShared, Candidate, EndpointShared, Would,
+};
 use rustls_pki_types::ServerName;
 
 use crate::connect::ConnectError;
@@ -99,6 +101,8 @@ pub struct Endpoint {
     prefers_v6: AtomicBool,
     /// Why the last connection that failed did.
     connect_error: ArcSwapOption<ConnectError>,
+    /// For the control thread: it is written and read there.
+    would: Mutex<[Would; 2]>,
     tls: Option<EndpointTls>,
     retired: AtomicBool,
     /// Where requests' connections take a place. Not those of health checks: a service that is full is not ill.
@@ -146,6 +150,7 @@ impl Endpoint {
             turn: AtomicUsize::new(0),
             prefers_v6: AtomicBool::new(false),
             connect_error: ArcSwapOption::empty(),
+            would: Mutex::default(),
             tls,
             retired: AtomicBool::new(false),
             bulkhead: OnceLock::new(),
@@ -184,6 +189,17 @@ impl Endpoint {
 
     pub(crate) fn set_connect_error(&self, error: ConnectError) {
         self.connect_error.store(Some(Arc::new(error)));
+    }
+
+    /// What the breaker and ejection would have done to it: see [`EndpointControl::would`].
+    ///
+    /// [`EndpointControl::would`]: plimsoll_policy::EndpointControl::would
+    pub fn would(&self) -> [Would; 2] {
+        *self.would.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_would(&self, would: [Would; 2]) {
+        *self.would.lock().unwrap_or_else(PoisonError::into_inner) = would;
     }
 
     /// Whether its host is a name, and not an address literal.

@@ -280,6 +280,7 @@ impl Health {
                 }
             }
             for watched in endpoints {
+                watched.endpoint.set_would(watched.control.would());
                 if watched.control.take_probe(now) {
                     let endpoint = Arc::clone(&watched.endpoint);
                     tokio::task::spawn_local(probe(endpoint, self.results.clone()));

@@ -12,7 +12,8 @@ use plimsoll_measure::{
     EndpointInput, EndpointState, Format, ProcessView, ProtectionCounter, ProtectionInput,
     Registry, ServiceInput, Snapshot,
 };
-use plimsoll_policy::{AdmissionParameters, LimiterKind, Verdict};
+use plimsoll_policy::{AdmissionParameters, LimiterKind, Verdict, Would};
+use plimsoll_upstream::Cluster;
 use tokio::sync::{mpsc, oneshot};
 
 /// Someone asks for a reload, and waits for what came of it.
@@ -142,7 +143,7 @@ pub(crate) fn service_inputs(
             routes_in_flight: BTreeMap::new(),
             protection: guards
                 .get(&service.name)
-                .map(|guard| protection_input(guard, &service.guard.admission)),
+                .map(|guard| protection_input(guard, &service.guard.admission, &service.cluster)),
         };
         inputs.insert(service.name.clone(), input);
     }
@@ -164,8 +165,41 @@ fn counted(&(counter, count): &(Counter, u64)) -> ProtectionCounter {
     }
 }
 
+/// What judgement of endpoints would have done where it only observes.
+fn would_eject(cluster: &Cluster) -> impl Iterator<Item = ProtectionCounter> {
+    let mut sums = [Would::default(); 2];
+    for endpoint in &cluster.endpoints {
+        for (sum, would) in sums.iter_mut().zip(endpoint.would()) {
+            sum.ejected += would.ejected;
+            sum.failed += would.failed;
+        }
+    }
+    let parameters = &cluster.config.parameters;
+    let policies = [
+        ("breaker", parameters.breaker),
+        ("ejection", parameters.ejection),
+    ];
+    policies
+        .into_iter()
+        .zip(sums)
+        .filter(|((_, mode), _)| *mode == Mode::Observe)
+        .map(|((policy, mode), would)| ProtectionCounter {
+            policy,
+            outcome: "ejected",
+            mode,
+            per_request: false,
+            count: would.ejected,
+            saved: Some(would.failed),
+            ..ProtectionCounter::default()
+        })
+}
+
 /// How a service's protections stand, and what they counted besides refusals that their causes count.
-fn protection_input(guard: &GuardView, set: &AdmissionParameters) -> ProtectionInput {
+fn protection_input(
+    guard: &GuardView,
+    set: &AdmissionParameters,
+    cluster: &Cluster,
+) -> ProtectionInput {
     let (limit_max, limit_reason) = match set.limiter {
         LimiterKind::Adaptive => (Some(set.limit_max), guard.reason.name()),
         LimiterKind::Fixed(_) | LimiterKind::Off => (None, "fixed"),
@@ -175,12 +209,14 @@ fn protection_input(guard: &GuardView, set: &AdmissionParameters) -> ProtectionI
     let would_shed = Class::ALL
         .into_iter()
         .zip(guard.would_refuse)
-        .map(|(class, count)| ProtectionCounter {
+        .zip(guard.would_save)
+        .map(|((class, count), saved)| ProtectionCounter {
             policy: "limiter",
             outcome: "shed",
             class: Some(class),
             mode: Mode::Observe,
             count,
+            saved: Some(saved),
             ..ProtectionCounter::default()
         });
     ProtectionInput {
@@ -196,6 +232,7 @@ fn protection_input(guard: &GuardView, set: &AdmissionParameters) -> ProtectionI
         counters: would_shed
             .filter(|_| observes)
             .chain(guard.counters.iter().map(counted))
+            .chain(would_eject(cluster))
             .collect(),
     }
 }

@@ -145,7 +145,7 @@ impl Http1Peer {
         }
     }
 
-    pub(super) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, PeerError>> {
+    pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, PeerError>> {
         loop {
             match self.decoder.decode(&mut self.buf) {
                 Ok(Decoded::Data(count)) => {

@@ -14,7 +14,7 @@ use plimsoll_upstream::Io;
 
 use crate::answer::{self, Keep};
 use crate::exchange::{self, Served};
-use crate::peer::{Http1Peer, Peer};
+use crate::peer::{Http1Peer, Peer, Piece};
 use crate::protocol::ClientConnection;
 use crate::refusal::Answer;
 use crate::thread::{Thread, ThreadEffects};
@@ -71,8 +71,8 @@ pub(super) async fn serve(
         )
         .await
         {
-            Served::Keep => (),
-            Served::Close => {
+            Served::Keep if skip_body(thread, &mut peer, &mut timer).await => (),
+            Served::Keep | Served::Close => {
                 linger(thread, &mut peer, &mut timer).await;
                 return;
             }
@@ -218,6 +218,29 @@ async fn refuse(
         timer.poll_at(cx, deadline)
     })
     .await;
+}
+
+/// Takes what is left of a refused request's body off the connection, which the exchange found to be little. Says
+/// whether the next request can be read.
+async fn skip_body(thread: &Thread, peer: &mut Peer, timer: &mut Timer) -> bool {
+    let Peer::Http1(peer) = peer else {
+        return false;
+    };
+    if peer.decoder.is_done() {
+        return true;
+    }
+    let deadline = thread.clock.now() + LINGER;
+    poll_fn(|cx| {
+        loop {
+            match peer.poll_piece(cx) {
+                Poll::Ready(Ok(Piece::Data(_))) => (),
+                Poll::Ready(Ok(Piece::End(_))) => return Poll::Ready(true),
+                Poll::Ready(Err(_)) => return Poll::Ready(false),
+                Poll::Pending => return timer.poll_at(cx, deadline).map(|()| false),
+            }
+        }
+    })
+    .await
 }
 
 /// Closes our side, and reads on for a moment, so that our last bytes are not lost to a reset.

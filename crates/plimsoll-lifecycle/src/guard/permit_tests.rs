@@ -323,6 +323,7 @@ impl Shell {
                 group: 0,
                 started: NOW,
                 ended: NOW,
+                head_after: None,
                 end: Completion::Cancelled,
             };
             guard.finish(NOW, &finished, &mut events);

@@ -31,6 +31,8 @@ const STANDING_TICKS: u32 = 20;
 const EMPTY_TICKS: u32 = 10;
 /// Time constant of the mean service time.
 const MEAN_TIME: f64 = 0.2;
+/// What is known of how quick a group is, is kept for so long after the last call of it that came back.
+const QUICK_KEPT: Duration = Duration::from_secs(5);
 /// A quarter second after the last completion a rate is still one.
 const COMPLETIONS_MIN: u64 = 5;
 
@@ -72,16 +74,33 @@ pub struct AdmissionControl {
     parked: u32,
     /// ...from the next tick on...
     parked_next: u32,
-    /// ...and for how long, summed.
-    parked_seconds: f64,
+    /// What the fitting groups had in flight over time, without those, in request-seconds.
+    working_seconds: f64,
+    /// Nothing was read yet.
+    fresh: bool,
 }
 
 /// What is known of one route group.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Group {
     base: GroupReading,
     /// Mean service time, in seconds; zero = unknown.
     latency: f64,
+    /// At the last tick.
+    seen: GroupReading,
+    /// Calls of it that have come back, and when the last one did.
+    heard: (u64, Instant),
+}
+
+impl Group {
+    fn new(now: Instant) -> Self {
+        Self {
+            base: GroupReading::default(),
+            latency: 0.0,
+            seen: GroupReading::default(),
+            heard: (0, now),
+        }
+    }
 }
 
 /// Half a second or more of what the groups did.
@@ -112,7 +131,7 @@ impl AdmissionControl {
             arrival_rates: [0.0; Class::ALL.len()],
             median_unbound: kept.map_or(0.0, |kept| kept.median_unbound),
             theta: 0.0,
-            groups: [Group::default(); GROUPS],
+            groups: [Group::new(now); GROUPS],
             window: Window {
                 opened: now,
                 bound: false,
@@ -126,7 +145,8 @@ impl AdmissionControl {
             fitting: ALL_GROUPS,
             parked: 0,
             parked_next: 0,
-            parked_seconds: 0.0,
+            working_seconds: 0.0,
+            fresh: true,
         };
         control.theta = control.wanted_theta();
         control
@@ -144,6 +164,14 @@ impl AdmissionControl {
 
     /// Takes over other parameters, as after a reload; what was learnt stays.
     pub fn set_parameters(&mut self, parameters: &AdmissionParameters, shared: &AdmissionShared) {
+        if self.parameters.groups != parameters.groups {
+            // What is known of a group is of routes that another one has now.
+            for (index, group) in self.groups.iter_mut().enumerate() {
+                group.latency = 0.0;
+                shared.forget_quick(index);
+            }
+            self.publish_fitting(shared);
+        }
         self.parameters = *parameters;
         self.limiter.set_max(parameters.limit_max);
         self.theta = self.wanted_theta();
@@ -184,12 +212,15 @@ impl AdmissionControl {
             return None;
         }
         self.at = now;
-        self.parked_seconds += f64::from(self.parked) * seconds;
         let parked_before = std::mem::replace(&mut self.parked, self.parked_next);
         let mut readings = [GroupReading::default(); GROUPS];
         for (group, reading) in readings.iter_mut().enumerate() {
             *reading = shared.read_group(group, now);
         }
+        if std::mem::take(&mut self.fresh) {
+            self.begin_from(&readings, shared);
+        }
+        self.forget_silent_groups(now, &readings, shared);
         self.update_rates(seconds, &readings, shared);
         self.watch_queue(shared);
         let full = shared.waiting() > 0 || !shared.has_free();
@@ -208,14 +239,16 @@ impl AdmissionControl {
         if std::mem::replace(&mut self.fitting, fitting) != fitting {
             self.limiter.begin_anew();
         }
-        let mut counts = Counts::default();
+        let mut counts = Counts {
+            in_flight_seconds: self.work(seconds, fitting, &readings, parked_before),
+            ..Counts::default()
+        };
         for (group, reading) in readings.iter().enumerate() {
             if fitting & (1 << group) != 0 {
                 counts.completions += reading.completions;
                 counts.good += reading.good;
                 counts.ok += reading.ok;
                 counts.timeouts += reading.timeouts;
-                counts.in_flight_seconds += reading.in_flight_seconds;
                 counts.answer_seconds += reading.answer_seconds;
             }
         }
@@ -227,8 +260,6 @@ impl AdmissionControl {
             shared.set_limit(line.max(start).min(most) as u32);
             return None;
         }
-        // What hangs at an endpoint that has fallen silent is no work that the service does.
-        counts.in_flight_seconds = (counts.in_flight_seconds - self.parked_seconds).max(0.0);
         let in_flight: u32 = readings.iter().map(|it| it.in_flight).sum();
         let from = self.limiter.limit();
         let moved = self.limiter.tick(
@@ -251,6 +282,58 @@ impl AdmissionControl {
             to,
             reason: self.limiter.reason(),
         })
+    }
+
+    /// What was counted before, by another control half, is the base of what comes.
+    fn begin_from(&mut self, readings: &[GroupReading; GROUPS], shared: &AdmissionShared) {
+        for (group, reading) in self.groups.iter_mut().zip(readings) {
+            (group.base, group.seen) = (*reading, *reading);
+        }
+        self.completions = readings.iter().map(|it| it.completions).sum();
+        self.held_seen = readings.iter().map(|it| it.in_flight_seconds).sum();
+        self.arrivals = Class::ALL.map(|class| shared.read_arrivals(class));
+    }
+
+    /// A group of which nothing came back for a while is one of which nothing is known: else the calls that are refused
+    /// for what is known would never show that it changed.
+    fn forget_silent_groups(
+        &mut self,
+        now: Instant,
+        readings: &[GroupReading; GROUPS],
+        shared: &AdmissionShared,
+    ) {
+        for (index, (group, reading)) in self.groups.iter_mut().zip(readings).enumerate() {
+            let (completions, at) = group.heard;
+            if reading.completions != completions {
+                group.heard = (reading.completions, now);
+            } else if now - at >= QUICK_KEPT {
+                shared.forget_quick(index);
+            }
+        }
+    }
+
+    /// What the fitting groups had in flight over time so far, in request-seconds, without the calls that hang at
+    /// endpoints that have fallen silent: those are no work that the service does.
+    fn work(
+        &mut self,
+        seconds: f64,
+        fitting: u32,
+        readings: &[GroupReading; GROUPS],
+        parked: u32,
+    ) -> f64 {
+        let (mut more, mut in_flight, mut all) = (0.0, 0, 0);
+        for (index, (group, reading)) in self.groups.iter_mut().zip(readings).enumerate() {
+            all += reading.in_flight;
+            if fitting & (1 << index) != 0 {
+                more += (reading.in_flight_seconds - group.seen.in_flight_seconds).max(0.0);
+                in_flight += reading.in_flight;
+            }
+            group.seen = *reading;
+        }
+        // Whose those are is not known.
+        let share = f64::from(in_flight) / f64::from(all.max(1));
+        self.working_seconds += (more - share * f64::from(parked) * seconds).max(0.0);
+        self.working_seconds
     }
 
     fn update_rates(

@@ -107,9 +107,12 @@ impl AdmissionLocal {
         events: &mut Vec<QueueEvent>,
     ) -> Admitted {
         self.shared.count_arrival(self.thread, request.class);
-        if !self.enforces || !self.limited {
-            if !self.shared.take_anyway() {
-                self.count_would_refuse(request);
+        if !self.acts() {
+            let _was_free = self.shared.take_anyway();
+            if self.limited {
+                let rate = self.rate_left_to(request.class);
+                let budget = self.shared.budget();
+                self.shared.count_would_be(request.class, rate, budget);
             }
             self.shared.count_start(self.thread, request.group, now);
             return Admitted::Go;
@@ -176,15 +179,25 @@ impl AdmissionLocal {
 
     /// Whether a request that has a permit would get a second one, for an attempt beside its first.
     pub fn has_second(&self) -> bool {
-        self.shared.waiting() == 0 && self.shared.has_free()
+        !self.acts() || (self.shared.waiting() == 0 && self.shared.has_free())
     }
 
-    /// Takes a second permit for a request that has one: only if one is free and nobody waits for it, whatever is
-    /// enforced, since the attempt is one that need not be made. It counts and comes back like any other
+    /// Whether anything is refused or has to wait.
+    fn acts(&self) -> bool {
+        self.enforces && self.limited
+    }
+
+    /// Takes a second permit for a request that has one: only if one is free and nobody waits for it, since the
+    /// attempt is one that need not be made. It counts and comes back like any other
     /// ([`AdmissionLocal::finish`]); it is no arrival, since nobody asked for more.
     #[must_use]
     pub fn try_take_second(&mut self, now: Instant, group: u8) -> bool {
-        let taken = self.shared.waiting() == 0 && self.shared.try_take();
+        let taken = if self.acts() {
+            self.shared.waiting() == 0 && self.shared.try_take()
+        } else {
+            let _was_free = self.shared.take_anyway();
+            true
+        };
         if taken {
             self.shared.count_start(self.thread, group, now);
         }
@@ -252,13 +265,20 @@ impl AdmissionLocal {
             Completion::Cancelled if took > self.shared.objective() => Completion::TimedOut,
             end => end,
         };
-        self.shared
-            .count_end(self.thread, finished.group, now, took, end);
+        self.shared.count_end(self.thread, finished, now, took, end);
+        if !self.enforces && self.limited {
+            self.shared.count_would_end();
+            if took > self.shared.objective() {
+                self.shared.count_late(finished.class);
+            }
+        }
         let waiting = self.shared.waiting() > 0;
-        if waiting && end != Completion::Cancelled {
+        if waiting {
             let mean = self.shared.published.mean.get();
             if mean > 0.0 {
-                let excess = (took.as_secs_f64() / mean - 1.0) as f32;
+                // For as long as it held its permit, however it ended: who hangs up pays as well.
+                let held = now.since(finished.started).as_secs_f64();
+                let excess = (held / mean - 1.0) as f32;
                 self.shared.places(finished.class).charge(
                     finished.tenant,
                     finished.weight,
@@ -359,19 +379,6 @@ impl AdmissionLocal {
                 .get(class.index())
                 .is_some_and(|it| !it.is_empty())
         })
-    }
-
-    fn count_would_refuse(&self, request: &Arriving) {
-        let (Some(limit), true) = (self.shared.limit(), self.limited) else {
-            return;
-        };
-        let over = f64::from(self.shared.in_flight().saturating_sub(limit));
-        let rate = self.rate_left_to(request.class);
-        if over / rate > self.shared.budget()
-            && let Some(count) = self.shared.would_refuse.get(request.class.index())
-        {
-            count.fetch_add(1, crate::sync::atomic::Ordering::Relaxed);
-        }
     }
 
     /// What strict priority leaves to a class, in requests per second; never zero.

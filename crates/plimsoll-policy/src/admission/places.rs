@@ -16,6 +16,9 @@ const PLACES: usize = if cfg!(loom) { 2 } else { 512 };
 const PROBES: usize = if cfg!(loom) { 2 } else { 8 };
 /// One request's cost at weight 1, in the fixed point of the tags.
 pub(super) const COST: f32 = 1_024.0;
+/// A tenant is charged at most so many requests ahead of its class: a debt of the morning is no reason to wait in the
+/// evening.
+const DEBT_MAX: u64 = 256 * COST as u64;
 
 /// Which place is a tenant's, for as long as any of it waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,7 +184,10 @@ impl Places {
         let (place, _) = self.take(tenant, |word| word);
         if let Some(state) = self.state(place) {
             let cost = (COST * excess / weight.max(0.01)) as u64;
-            state.finish.fetch_add(cost, Relaxed);
+            let most = self.virtual_time.load(Relaxed) + DEBT_MAX;
+            let _enough = state.finish.fetch_update(Relaxed, Relaxed, |finish| {
+                (finish < most).then(|| (finish + cost).min(most))
+            });
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use plimsoll_core::{Class, Instant, never};
 
 use super::places::{Place, Places};
-use super::{AdmissionParameters, Completion, GROUPS, LimiterKind};
+use super::{AdmissionParameters, Completion, Finished, GROUPS, LimiterKind};
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
 /// The step of the quantile estimates.
@@ -103,10 +103,14 @@ pub struct AdmissionShared {
     pub(super) published: Published,
     p50: AtomicF64,
     p90: AtomicF64,
-    /// By group: the latency that a tenth of its calls stay under, in seconds; 0 = not known.
+    /// By group: the time to the head that a tenth of its calls stay under, in seconds; 0 = not known.
     quick: [AtomicF64; GROUPS],
-    /// Requests that would have been refused, while nothing is enforced.
-    pub(super) would_refuse: [AtomicU64; Class::ALL.len()],
+    /// While nothing is enforced: what would be in flight or wait, ...
+    would_hold: AtomicU32,
+    /// ...requests that would have been refused...
+    would_refuse: [AtomicU64; Class::ALL.len()],
+    /// ...and those that ended too late while more was in flight than would have been let in.
+    late: [AtomicU64; Class::ALL.len()],
 }
 
 /// What is counted of one route group, over all threads.
@@ -150,7 +154,9 @@ impl AdmissionShared {
             p50: AtomicF64::default(),
             p90: AtomicF64::default(),
             quick: Default::default(),
+            would_hold: AtomicU32::new(0),
             would_refuse: Default::default(),
+            late: Default::default(),
         }
     }
 
@@ -197,6 +203,48 @@ impl AdmissionShared {
         self.would_refuse
             .get(class.index())
             .map_or(0, |it| it.load(Relaxed))
+    }
+
+    /// Requests of a class that would have been answered in time if others had been refused, while nothing was
+    /// enforced: those that were late, or given up, while more was in flight than the limit, less those that would
+    /// themselves have been refused. An estimate.
+    pub fn would_save(&self, class: Class) -> u64 {
+        let late = self.late.get(class.index());
+        late.map_or(0, |late| late.load(Relaxed))
+            .saturating_sub(self.would_refuse(class))
+    }
+
+    /// A request that is let in since nothing is enforced: counts whether it would have been. `rate` of what comes
+    /// back, and the `budget` of its wait.
+    ///
+    /// What comes back would come back all the same, as fast as the service works, and who would be refused takes no
+    /// place: so it is a queue before a server of that rate, and not what is in flight now, which grows without bound.
+    pub(super) fn count_would_be(&self, class: Class, rate: f64, budget: f64) {
+        let Some(limit) = self.limit() else { return };
+        let most = self.in_flight();
+        let entered = self.would_hold.fetch_update(Relaxed, Relaxed, |held| {
+            let held = held.min(most);
+            let waits = f64::from(held.saturating_sub(limit)) / rate;
+            (waits <= budget).then(|| held + 1)
+        });
+        if let (Err(_), Some(count)) = (entered, self.would_refuse.get(class.index())) {
+            count.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// A call came back that was let in since nothing is enforced.
+    pub(super) fn count_would_end(&self) {
+        let _empty = self
+            .would_hold
+            .fetch_update(Relaxed, Relaxed, |held| held.checked_sub(1));
+    }
+
+    /// Counts a call that came back too late while nothing was enforced.
+    pub(super) fn count_late(&self, class: Class) {
+        let over = self.limit().is_some_and(|limit| self.in_flight() > limit);
+        if let Some(late) = self.late.get(class.index()).filter(|_| over) {
+            late.fetch_add(1, Relaxed);
+        }
     }
 
     /// Threads whose queues are not empty: they are to dispatch after the limit has grown.
@@ -382,11 +430,18 @@ impl AdmissionShared {
         self.p50.get()
     }
 
-    /// What a call of this group takes at least, but for the quickest tenth, in seconds; 0 = not known.
+    /// What a call of this group takes at least to its head, but for the quickest tenth, in seconds; 0 = not known.
     pub(super) fn quick_seconds(&self, group: u8) -> f64 {
         self.quick
             .get(usize::from(group))
             .map_or(0.0, AtomicF64::get)
+    }
+
+    /// Nothing is known of how quick a group is any more.
+    pub(super) fn forget_quick(&self, group: usize) {
+        if let Some(quick) = self.quick.get(group).filter(|quick| quick.get() > 0.0) {
+            quick.set(0.0);
+        }
     }
 
     #[cfg(all(test, not(loom)))]
@@ -439,11 +494,12 @@ impl AdmissionShared {
     pub(super) fn count_end(
         &self,
         thread: usize,
-        group: u8,
+        finished: &Finished,
         now: Instant,
         took: Duration,
         end: Completion,
     ) {
+        let group = finished.group;
         let Some(counters) = self.counters(thread, group) else {
             return;
         };
@@ -460,8 +516,10 @@ impl AdmissionShared {
                 if seconds <= self.published.theta.get() {
                     add(&counters.good, 1);
                 }
-                if let Some(quick) = self.quick.get(usize::from(group)) {
-                    follow(quick, seconds, QUICK);
+                if let (Some(quick), Some(head_after)) =
+                    (self.quick.get(usize::from(group)), finished.head_after)
+                {
+                    follow(quick, head_after.as_secs_f64(), QUICK);
                 }
                 if self.published.fitting.load(Relaxed) & (1 << group) != 0 {
                     follow(&self.p50, seconds, 0.5);

@@ -23,6 +23,15 @@ pub struct Transition {
     pub acted: bool,
 }
 
+/// What one part of judgement would have done, but only observes or had to leave undone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Would {
+    /// How often it would have taken the endpoint out.
+    pub ejected: u64,
+    /// Attempts that failed there while it would have been out because a policy only observes.
+    pub failed: u64,
+}
+
 /// One endpoint's health. See the module's docs.
 #[derive(Clone, Debug)]
 pub struct EndpointControl {
@@ -40,7 +49,7 @@ pub struct EndpointControl {
     in_reason: Option<Reason>,
     /// Judgement would take it out, and may not; that was told: by the breaker, by ejection.
     held_back: (bool, bool),
-    would: u64,
+    would: [Would; 2],
 }
 
 impl EndpointControl {
@@ -60,7 +69,7 @@ impl EndpointControl {
             out_reason: None,
             in_reason: None,
             held_back: (false, false),
-            would: 0,
+            would: [Would::default(); 2],
         }
     }
 
@@ -69,8 +78,8 @@ impl EndpointControl {
         self.published
     }
 
-    /// How often judgement would have taken it out, but only observes or had to leave it in.
-    pub fn would(&self) -> u64 {
+    /// What judgement would have done, but only observes or had to leave undone: the breaker, then ejection.
+    pub fn would(&self) -> [Would; 2] {
         self.would
     }
 
@@ -175,6 +184,7 @@ impl EndpointControl {
             self.slow_start = None;
         }
         let taken = shared.take();
+        self.count_saved(taken.counts.failures().into());
         self.record.observe(now, &taken, self.breaker.is_closed());
         // Nobody sends it a probe while something else holds it down: its time does not run then.
         let paused = self.breaker.is_half_open() && self.breaker_acts() && !self.is_probing();
@@ -202,6 +212,16 @@ impl EndpointControl {
                 self.in_reason = Some(reason);
                 self.begin_slow_start(now);
             }
+        }
+    }
+
+    /// Attempts that failed where an endpoint would have been out would have gone elsewhere.
+    fn count_saved(&mut self, failed: u64) {
+        let [breaker, ejection] = &mut self.would;
+        if self.parameters.breaker == Mode::Observe && !self.breaker.is_closed() {
+            breaker.failed += failed;
+        } else if self.parameters.ejection == Mode::Observe && self.ejection.is_out() {
+            ejection.failed += failed;
         }
     }
 
@@ -276,7 +296,11 @@ impl EndpointControl {
     }
 
     fn would_have(&mut self, at: Instant, cause: DownCause, reason: Reason) -> Transition {
-        self.would = self.would.saturating_add(1);
+        let [breaker, ejection] = &mut self.would;
+        match cause {
+            DownCause::Ejection => ejection.ejected += 1,
+            _ => breaker.ejected += 1,
+        }
         Transition {
             at,
             verdict: Verdict::Down(cause),

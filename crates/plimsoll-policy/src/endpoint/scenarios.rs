@@ -240,8 +240,8 @@ fn observing_changes_nothing_and_says_what_would_have_been() {
             .iter()
             .any(|&(index, told)| index == 0 && told.verdict == Verdict::Down(DownCause::Breaker))
     );
-    assert!(world.peers[0].control.would() >= 1);
-    assert_eq!(world.peers[2].control.would(), 0);
+    assert!(world.peers[0].control.would()[0].ejected >= 1);
+    assert_eq!(world.peers[2].control.would(), [Would::default(); 2]);
 }
 
 #[test]
@@ -298,7 +298,7 @@ fn what_is_off_does_not_judge() {
     world.act(0, Act::Fail { share: 1.0 });
     world.run(30);
     assert!(world.told.is_empty());
-    assert_eq!(world.peers[0].control.would(), 0);
+    assert_eq!(world.peers[0].control.would(), [Would::default(); 2]);
 }
 
 #[test]

@@ -114,7 +114,7 @@ impl EndpointShared {
         self.attempts.fetch_add(change, Ordering::Relaxed);
     }
 
-    /// Counts an attempt as in flight; [`EndpointShared::end`] must follow exactly once. See [`InFlight`].
+    /// Counts an attempt as in flight; [`EndpointShared::end`] must follow exactly once.
     /// Returns the generation that belongs in [`Ended`].
     pub fn begin(&self) -> u32 {
         self.attempts.fetch_add(BEGUN_ONE | 1, Ordering::Relaxed);
@@ -255,39 +255,6 @@ fn take(counter: &AtomicU32) -> u32 {
     }
 }
 
-/// An attempt in flight: counted from [`InFlight::begin`] until it is dropped, however that comes about.
-#[derive(Debug)]
-#[must_use = "the attempt counts as over as soon as this is dropped"]
-pub struct InFlight<S: std::ops::Deref<Target: AsRef<EndpointShared>>> {
-    shared: S,
-    generation: u32,
-}
-
-impl<S: std::ops::Deref<Target: AsRef<EndpointShared>>> InFlight<S> {
-    /// Counts an attempt at the endpoint that `shared` leads to (an `Arc` of it, or a reference).
-    pub fn begin(shared: S) -> Self {
-        let generation = AsRef::<EndpointShared>::as_ref(&*shared).begin();
-        Self { shared, generation }
-    }
-
-    /// The generation that belongs in [`Ended`].
-    pub fn generation(&self) -> u32 {
-        self.generation
-    }
-}
-
-impl<S: std::ops::Deref<Target: AsRef<EndpointShared>>> Drop for InFlight<S> {
-    fn drop(&mut self) {
-        AsRef::<EndpointShared>::as_ref(&*self.shared).end();
-    }
-}
-
-impl AsRef<EndpointShared> for EndpointShared {
-    fn as_ref(&self) -> &EndpointShared {
-        self
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -299,14 +266,14 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_attempt_is_not_in_flight() {
+    fn an_attempt_that_ended_is_not_in_flight() {
         let shared = EndpointShared::new();
-        let first = InFlight::begin(&shared);
-        let second = InFlight::begin(&shared);
+        let _first = shared.begin();
+        let _second = shared.begin();
         assert_eq!(shared.in_flight(), 2);
-        drop(first);
+        shared.end();
         assert_eq!(shared.in_flight(), 1);
-        drop(second);
+        shared.end();
         assert_eq!(shared.in_flight(), 0);
         assert_eq!(shared.take().begun_total, 2);
     }

@@ -230,17 +230,13 @@ prop_compose! {
 }
 
 proptest! {
-    /// Safety: whatever is asked, what is retried is safe to retry, fits the time, and costs exactly one token;
-    /// and `would` says the same for nothing.
+    /// Safety: whatever is asked, what is retried is safe to retry, fits the time, and costs exactly one token.
     #[test]
     fn a_retry_is_always_safe_in_time_and_paid_for(question in any_question(), random in any::<u64>(), empty in any::<bool>()) {
         let retry = Fixture::new();
         while empty && retry.shared.try_withdraw() {}
         let before = retry.shared.withdrawn();
-        let expected = would(&question, &retry.rules, &retry.parameters, &retry.shared, random);
-        prop_assert_eq!(retry.shared.withdrawn(), before);
         let decision = retry.decide(&question, random);
-        prop_assert_eq!(decision, expected);
         match decision {
             RetryDecision::Retry { after } => {
                 prop_assert!(!empty);

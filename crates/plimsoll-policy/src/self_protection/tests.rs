@@ -63,7 +63,7 @@ fn what_is_absent_is_not_judged() {
 fn a_lag_counts_only_once_it_has_lasted() {
     let mut run = Run::new();
     assert_eq!(run.last(&lag(600), 500), All);
-    assert_eq!(run.last(&lag(600), 50), RefuseConnections);
+    assert_eq!(run.last(&lag(600), 50), ShedStandard);
     assert_eq!(run.control.cause(), Some(SelfCause::Lag));
     for (millis, expected) in [(99, All), (100, ShedSheddable), (250, ShedStandard)] {
         assert_eq!(Run::new().last(&lag(millis), 1_000), expected);

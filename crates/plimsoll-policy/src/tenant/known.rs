@@ -99,7 +99,7 @@ impl KnownTenants {
         };
         if let Some(tenant) = self.configured(key) {
             return Identified {
-                tenant: self.salt.name(tenant.name),
+                tenant: tenant.tenant,
                 weight: tenant.weight,
                 name: Some(tenant.name),
                 unlisted_key: None,

@@ -180,7 +180,7 @@ static BULKHEAD: Table = Table {
         )
         .default(r#""none""#)
         .zero(NO_BOUND),
-        Key::new("pending_max", BOUND, "Requests that wait for a connection.")
+        Key::new("pending_max", BOUND, "Requests that wait for a place in the limiter.")
             .default(r#""none""#)
             .zero(NO_BOUND),
         Key::new(

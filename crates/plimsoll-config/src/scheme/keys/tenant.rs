@@ -112,7 +112,7 @@ static COST: Table = Table {
         Key::new(
             "header",
             Kind::HeaderName,
-            "The header with the number of requests that this one counts as. Absent or no number: one.",
+            "The header with the number of requests that this one counts as. Absent or no number: one. Whoever sends the request says it: let the service refuse what carries more than it says.",
         )
         .required(),
         Key::new(

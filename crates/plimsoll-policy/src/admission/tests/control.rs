@@ -5,8 +5,8 @@ use std::time::Duration;
 use plimsoll_core::{Class, Instant};
 
 use super::super::{
-    AdmissionControl, AdmissionMemory, AdmissionParameters, AdmissionShared, Completion,
-    LimiterKind, QueueWait,
+    AdmissionControl, AdmissionMemory, AdmissionParameters, AdmissionShared, Admitted, Arriving,
+    Completion, LimiterKind, QueueWait, RefusalReason,
 };
 use super::request;
 use super::world::World;
@@ -119,6 +119,83 @@ fn calls_that_hang_at_a_silent_endpoint_leave_their_permits_to_others() {
         assert_eq!(after(500), Some(during[1]), "at most as many again");
         assert_eq!(after(0), Some(20));
     }
+}
+
+#[test]
+fn how_quick_a_group_is_is_forgotten_where_nothing_of_it_comes_back_or_its_routes_change() {
+    let slow = |group| Arriving {
+        group,
+        time_left: Duration::from_secs(2),
+        ..request(Class::Standard, 1)
+    };
+    let mut world = World::new(1, AdmissionParameters::default());
+    let answers = |world: &mut World, group: u8, times: u32, took| {
+        for _ in 0..times {
+            let _goes = world.arrive(
+                0,
+                Arriving {
+                    time_left: Duration::from_secs(60),
+                    ..slow(group)
+                },
+            );
+            world.pass(took);
+            world.finish(0, Completion::Success);
+            world.tick();
+        }
+    };
+    let is_refused = |world: &mut World| {
+        let admitted = world.arrive(0, slow(3));
+        if admitted == Admitted::Go {
+            world.finish(0, Completion::Cancelled);
+        }
+        matches!(admitted, Admitted::Refuse(refusal) if refusal.reason == RefusalReason::Deadline)
+    };
+    let ms = Duration::from_millis;
+    answers(&mut world, 3, 1, ms(5_000));
+    answers(&mut world, 0, 100, ms(10));
+    assert!(is_refused(&mut world), "its calls take 5 s, and 2 are left");
+    answers(&mut world, 0, 600, ms(10));
+    assert!(!is_refused(&mut world), "who knows whether they still do");
+
+    answers(&mut world, 3, 1, ms(5_000));
+    answers(&mut world, 0, 100, ms(10));
+    assert!(is_refused(&mut world));
+    let other_routes = AdmissionParameters {
+        groups: 7,
+        ..AdmissionParameters::default()
+    };
+    world.control.set_parameters(&other_routes, &world.shared);
+    assert!(!is_refused(&mut world), "the group is another one");
+}
+
+#[test]
+fn what_hung_once_is_not_taken_off_what_is_in_flight_later() {
+    let parameters = AdmissionParameters {
+        objective: Some(Duration::from_millis(100)),
+        ..AdmissionParameters::default()
+    };
+    let mut world = World::new(1, parameters);
+    // A night in which calls hang at a silent endpoint, with nothing else to do.
+    world.control.park(10);
+    for _ in 0..1_000 {
+        world.pass(Duration::from_secs(1));
+        world.tick();
+    }
+    world.control.park(0);
+    world.tick();
+    // Then more than can be answered in time: 20 calls that take 300 ms.
+    for _ in 0..10 {
+        while world.arrive(0, request(Class::Standard, 1)) == Admitted::Go {}
+        for _ in 0..30 {
+            world.pass(Duration::from_millis(10));
+            world.tick();
+        }
+        while !world.running.is_empty() {
+            world.finish(0, Completion::Success);
+        }
+    }
+    let limit = world.shared.limit().unwrap();
+    assert!(limit < 15, "{limit}: it is seen");
 }
 
 #[test]

@@ -243,6 +243,7 @@ fn finish(half: &mut AdmissionLocal, events: &mut Vec<QueueEvent>) {
         group: 0,
         started: NOW,
         ended: NOW,
+        head_after: None,
         end: Completion::Success,
     };
     half.finish(NOW, &finished, events);

@@ -121,6 +121,7 @@ impl World {
             group: request.group,
             started: since,
             ended: self.now,
+            head_after: Some(self.now - since),
             end,
         };
         self.locals[thread].finish(self.now, &finished, &mut self.events);

@@ -26,6 +26,7 @@ fn a_configured_key_has_its_name_and_weight_from_any_address() {
     let listed = |key: &[u8], name, weight: f32| ConfiguredTenant {
         key: SALT.key(key),
         name,
+        tenant: SALT.name(["alice", "bob"][name as usize]),
         weight: weight.try_into().unwrap(),
     };
     let tenants = [

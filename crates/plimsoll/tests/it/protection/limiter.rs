@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::station::Station;
+use super::station::{Act, Station};
 use super::*;
 use crate::load::Offer;
+use crate::script::Link;
 
 const PATIENT: &str = "[service.app.objective.latency]\ntarget = \"99%\"\nbelow = \"20s\"\n";
 
@@ -56,4 +57,36 @@ fn a_limiter_that_is_off_and_protections_that_are_off_limit_nothing() {
         wait_until("all are at the service", || service.present() == 40);
         load.stop().assert_all_ok();
     }
+}
+
+#[test]
+fn a_refused_upload_costs_no_connection_unless_it_is_large() {
+    let service = Station::start(1, Duration::from_millis(5));
+    service.set(Act::Freeze);
+    let more = "[service.app.protect]\nlimiter = 1\nqueue = \"0s\"\n";
+    let (_home, plimsoll) = before(&[service.address], "", more);
+    let mut holds = Link::connect(plimsoll.address());
+    holds.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    wait_until("the permit is taken", || service.present() == 1);
+
+    let mut link = Link::connect(plimsoll.address());
+    for _ in 0..3 {
+        link.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n01234");
+        assert_eq!(refused(&mut link), None);
+        // The rest comes after the answer.
+        link.send(b"56789");
+    }
+    link.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n01234");
+    assert_eq!(refused(&mut link).as_deref(), Some("close"));
+    assert_eq!(link.rest(), "");
+}
+
+/// Reads an answer that refuses; what it says of the connection.
+#[track_caller]
+fn refused(link: &mut Link) -> Option<String> {
+    let head = link.head().unwrap();
+    assert!(head.starts_with("HTTP/1.1 503"), "{head}");
+    let length = field(&head, "content-length").unwrap().parse().unwrap();
+    assert_eq!(link.skip(length), length);
+    field(&head, "connection").map(str::to_owned)
 }
