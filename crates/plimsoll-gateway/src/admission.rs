@@ -103,6 +103,11 @@ impl ThreadGuard {
         Poll::Pending
     }
 
+    /// Whether a request waits here.
+    pub(crate) fn has_waiters(&self) -> bool {
+        !self.waiters.borrow().is_empty()
+    }
+
     /// A request that waited goes. A permit that it was just given goes back.
     pub(crate) fn leave(&self, thread: &Thread, ticket: Ticket, unused: &Finished) {
         let waiter = self.waiters.borrow_mut().remove(&ticket);
@@ -243,13 +248,15 @@ impl ThreadGuard {
     }
 }
 
-/// Gives permits that other threads freed to those who wait here. Runs for as long as the thread.
+/// Gives permits that other threads freed to those who wait here, and closes idle connections for those who find no
+/// place for theirs. Runs for as long as the thread.
 pub(crate) async fn dispatch_when_woken(thread: Rc<Thread>) {
     let shared = Arc::clone(&thread.shared);
     loop {
         shared.woken(thread.index).await;
+        thread.pools.make_room();
         let plan = thread.plan();
-        for guard in &plan.guards {
+        for guard in plan.all_guards() {
             guard.dispatch(&thread);
         }
     }

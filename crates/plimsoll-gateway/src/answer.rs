@@ -265,12 +265,21 @@ fn rate_fields(rates: Option<&RateFields>, mut emit: impl FnMut(&[u8], &[u8])) {
     }
 }
 
-/// Whether a request is gRPC.
+/// Whether a request is a gRPC call (gRPC over HTTP/2, "Requests").
 pub(crate) fn is_grpc(request: &RequestHead) -> bool {
-    request
-        .fields
+    request.method() == b"POST" && is_grpc_type(&request.fields)
+}
+
+/// Whether a body is gRPC, in whatever encoding: `application/grpc`, `application/grpc+proto`. Not
+/// `application/grpc-web`, which has its status in the body.
+pub(crate) fn is_grpc_type(fields: &Fields) -> bool {
+    const GRPC: &[u8] = b"application/grpc";
+    let parts = fields
         .get(plimsoll_http1::Name::ContentType)
-        .is_some_and(|value| value.starts_with(b"application/grpc"))
+        .and_then(|value| value.split_at_checked(GRPC.len()));
+    parts.is_some_and(|(kind, rest)| {
+        kind.eq_ignore_ascii_case(GRPC) && matches!(rest.first(), None | Some(b'+' | b';'))
+    })
 }
 
 /// The gRPC status that stands for an HTTP one. Source: gRPC's "HTTP to gRPC Status Code Mapping".
@@ -284,5 +293,35 @@ const fn grpc_status(status: u16) -> &'static str {
         504 => "4",
         429 | 502 | 503 => "14",
         _ => "2",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use plimsoll_http1::{HeadLimits, RequestHead, parse_request};
+
+    use super::is_grpc;
+
+    #[test]
+    fn only_a_post_of_a_grpc_body_is_a_grpc_call() {
+        for (expected, method, kind) in [
+            (true, "POST", "application/grpc"),
+            (true, "POST", "Application/gRPC"),
+            (true, "POST", "application/grpc+proto"),
+            (true, "POST", "application/grpc;charset=utf-8"),
+            (false, "GET", "application/grpc"),
+            (false, "POST", "application/grpc-web"),
+            (false, "POST", "application/grpc-web+proto"),
+            (false, "POST", "application/grpcs"),
+            (false, "POST", "application/json"),
+            (false, "POST", "app"),
+        ] {
+            let text = format!("{method} / HTTP/1.1\r\nHost: a\r\nContent-Type: {kind}\r\n\r\n");
+            let mut buf = BytesMut::from(text.as_str());
+            let mut head = RequestHead::new();
+            assert!(parse_request(&mut buf, &HeadLimits::default(), &mut head).unwrap());
+            assert_eq!(is_grpc(&head), expected, "{method} {kind}");
+        }
     }
 }

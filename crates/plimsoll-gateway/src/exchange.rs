@@ -57,8 +57,12 @@ pub(crate) struct Exchange<'a> {
     pub(crate) call: Call<ThreadEffects>,
     pub(crate) facts: Facts,
     pub(crate) status: u16,
-    /// Of the answer's head. One for all attempts together; a body that is under way moves it.
+    /// Of the answer's head. One for all attempts together; what comes of the client's body moves it.
     deadline: Instant,
+    /// When the last of the client's body came.
+    body_at: Instant,
+    /// When the caller's own patience ends, where that is shorter than the route's.
+    patience_ends: Option<Instant>,
     /// The tenant's key, if it is to be proven by a good answer.
     unlisted_key: Option<KeyHash>,
     /// What the answer says of the rates that the request was held to.
@@ -127,11 +131,13 @@ pub(crate) async fn serve(
         facts,
         status: 0,
         deadline: began,
+        body_at: began,
+        patience_ends: None,
         unlisted_key: request.unlisted_key,
         rate_fields: request.rate_fields.take(),
         call,
     };
-    exchange.deadline = exchange.deadline_total(began + exchange.call.bounds().head);
+    exchange.begin_deadline(began);
     let service = match arrival {
         Arrival::Proceed(service) => service,
         Arrival::Wait(service, ticket) => {
@@ -161,9 +167,7 @@ pub(crate) async fn serve(
     tests::panic_if_asked(head);
     let hedges = service.guard.hedge_mode == Mode::Enforce && exchange.is_hedgeable();
     exchange.facts.retries = service.keep_bytes_max > 0 || hedges;
-    exchange
-        .attempt(down, service, response, began, timer)
-        .await
+    exchange.attempt(down, service, response, timer).await
 }
 
 /// Counts a request that is too malformed to be answered.
@@ -179,7 +183,6 @@ impl Exchange<'_> {
         down: &mut Peer,
         service: &ServicePlan,
         response: &mut ResponseHead,
-        began: Instant,
         timer: &mut Timer,
     ) -> Served {
         let plan = Rc::clone(&self.plan);
@@ -223,7 +226,7 @@ impl Exchange<'_> {
                 ))
                 .await
             } else {
-                self.try_endpoint(endpoint, again, down, &mut upload, response, began, timer)
+                self.try_endpoint(endpoint, again, down, &mut upload, response, timer)
                     .await
             };
             let (verdict, answer) = match tried {
@@ -285,10 +288,6 @@ impl Exchange<'_> {
     }
 
     /// One attempt, up to the answer's head.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "an exchange's two ends and what is known of them"
-    )]
     async fn try_endpoint(
         &mut self,
         endpoint: &Arc<Endpoint>,
@@ -296,7 +295,6 @@ impl Exchange<'_> {
         down: &mut Peer,
         upload: &mut Transfer,
         response: &mut ResponseHead,
-        began: Instant,
         timer: &mut Timer,
     ) -> Tried {
         let checkout = match self
@@ -311,10 +309,7 @@ impl Exchange<'_> {
                 let again = self.again(upload);
                 return Tried::Failed(self.call.on_connect_failed(now, again));
             }
-            attempt::Connecting::Late => {
-                self.call.on_failed(self.thread.clock.now(), Cause::Timeout);
-                return Tried::Failed(Verdict::GiveUp(Cause::Timeout));
-            }
+            attempt::Connecting::Late => return self.late(),
             attempt::Connecting::Gone => return Tried::Gone,
         };
         let sent_at = self.thread.clock.now();
@@ -328,10 +323,7 @@ impl Exchange<'_> {
                 return Tried::Answer(Answer::of_cause(Cause::BadRequest));
             }
         };
-        match self
-            .wait(down, &mut up, upload, response, began, timer)
-            .await
-        {
+        match self.wait(down, &mut up, upload, response, timer).await {
             relay::Waited::Head => {
                 endpoint.shared.on_head();
                 let other = None;
@@ -361,9 +353,29 @@ impl Exchange<'_> {
         Tried::Answer(Answer::of_cause(Cause::Bulkhead))
     }
 
+    /// The deadline passed, and with it the time for another attempt.
+    fn late(&mut self) -> Tried {
+        let now = self.thread.clock.now();
+        if self.is_given_up(now) {
+            // As if its caller had gone: that says nothing about the endpoint.
+            self.call.end_attempt(AttemptEnd::Cancelled);
+        } else {
+            self.call.on_failed(now, Cause::Timeout);
+        }
+        Tried::Failed(Verdict::GiveUp(Cause::Timeout))
+    }
+
+    /// Whether it is its caller's own patience that has ended, and not the service's time.
+    fn is_given_up(&self, now: Instant) -> bool {
+        self.facts.impatient && self.patience_ends.is_some_and(|end| now >= end)
+    }
+
     /// The service failed the attempt that is left.
     fn failed(&mut self, cause: Cause, upload: &Transfer) -> Tried {
         let now = self.thread.clock.now();
+        if cause == Cause::Timeout && self.is_given_up(now) {
+            return self.late();
+        }
         self.call.on_failed(now, cause);
         let failure = match cause {
             Cause::Reset => Failure::Reset,
@@ -519,7 +531,10 @@ impl Exchange<'_> {
         // What is left of the request's body would be read as the next request: it is skipped, if that is little.
         let skipped = match self.head.framing() {
             Framing::None => true,
-            Framing::Length(length) => length <= SKIPPED_MAX && !self.head.expect_continue(),
+            // A client that is waited for in vain, or waits to be told to send it, sends none.
+            Framing::Length(length) => {
+                length <= SKIPPED_MAX && answer.status != 408 && !self.head.expect_continue()
+            }
             Framing::Chunked | Framing::UntilClose => false,
         };
         let keep = if skipped { self.keep() } else { Keep::Close };
@@ -536,7 +551,9 @@ impl Exchange<'_> {
         let now = self.thread.clock.now();
         let cause = match answer.cause {
             // Its own patience was at an end, as if it had gone: callers don't spend budgets.
-            Cause::Timeout | Cause::Deadline if self.facts.impatient => Cause::ClientGone,
+            Cause::Timeout | Cause::Deadline | Cause::QueueTimeout if self.facts.impatient => {
+                Cause::ClientGone
+            }
             cause => cause,
         };
         self.call.settle(now, cause);

@@ -2,6 +2,7 @@
 
 mod http1;
 mod http2;
+mod patience;
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -19,6 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
+use self::patience::Patience;
 use crate::forwarded;
 use crate::gateway::{ListenerSettings, Stop};
 use crate::listener::BACKLOG;
@@ -122,7 +124,7 @@ impl Drop for ListenerCount {
 /// Counts a connection on its thread.
 struct ConnectionCount {
     thread: Rc<Thread>,
-    _slot: ConnectionSlot,
+    slot: ConnectionSlot,
 }
 
 impl Drop for ConnectionCount {
@@ -140,26 +142,34 @@ fn begin(
     stream: TcpStream,
     peer: SocketAddr,
 ) {
-    let Some(slot) = thread.shared.open(peer.ip()) else {
-        if settings.tls.is_none() {
-            // Best effort: it fits in the socket's buffer or it does not.
-            let _unsent = SockRef::from(&stream).send(
-                b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\nRetry-After: 1\r\n\
-                  Plimsoll-Decision: refused; reason=connections\r\n\r\n",
-            );
-        }
+    // Behind a PROXY protocol header is who says so in it: that is read first.
+    let slot = thread.shared.open().and_then(|mut slot| {
+        (settings.proxy_protocol || slot.count_for(peer.ip())).then_some(slot)
+    });
+    let Some(slot) = slot else {
+        refuse(settings, &stream);
         return;
     };
     thread.connections.set(thread.connections.get() + 1);
-    let count = ConnectionCount {
+    let mut count = ConnectionCount {
         thread: Rc::clone(thread),
-        _slot: slot,
+        slot,
     };
     let (thread, settings) = (Rc::clone(thread), Arc::clone(settings));
     tokio::task::spawn_local(async move {
-        let _count = count;
-        serve(&thread, &settings, stream, peer).await;
+        serve(&thread, &settings, stream, peer, &mut count.slot).await;
     });
+}
+
+/// Says that there are as many connections as may be, as far as that can be said before a handshake.
+fn refuse(settings: &ListenerSettings, stream: &TcpStream) {
+    if settings.tls.is_none() {
+        // Best effort: it fits in the socket's buffer or it does not.
+        let _unsent = SockRef::from(stream).send(
+            b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\nRetry-After: 1\r\n\
+              Plimsoll-Decision: refused; reason=connections\r\n\r\n",
+        );
+    }
 }
 
 /// Serves one connection to its end.
@@ -168,6 +178,7 @@ async fn serve(
     settings: &ListenerSettings,
     stream: TcpStream,
     peer: SocketAddr,
+    slot: &mut ConnectionSlot,
 ) {
     if stream.set_nodelay(true).is_err() {
         return;
@@ -196,6 +207,10 @@ async fn serve(
                 return;
             }
         }
+        if !slot.count_for(connection.peer.ip()) {
+            refuse(settings, io.socket());
+            return;
+        }
     }
     let mut negotiated = None;
     if let Some(tls) = &settings.tls {
@@ -220,9 +235,8 @@ async fn serve(
     let http2 = match negotiated {
         Some(http2) => http2,
         None => {
-            let deadline =
-                thread.clock.now() + thread.plan().plan.config.gateway.limits.idle_time_max;
-            match sniff(thread, &mut io, &mut buf, &mut timer, deadline).await {
+            let idle_max = thread.plan().plan.config.gateway.limits.idle_time_max;
+            match sniff(thread, &mut io, &mut buf, &mut timer, idle_max).await {
                 Some(http2) => http2,
                 None => return,
             }
@@ -284,8 +298,10 @@ async fn sniff(
     io: &mut Io,
     buf: &mut BytesMut,
     timer: &mut Timer,
-    deadline: Instant,
+    idle_max: Duration,
 ) -> Option<bool> {
+    let now = thread.clock.now();
+    let mut patience = Patience::new(now, idle_max);
     let mut drained = std::pin::pin!(thread.drain.notified());
     poll_fn(|cx| {
         loop {
@@ -307,13 +323,13 @@ async fn sniff(
                 }
                 Poll::Ready(Ok(_)) => (),
                 Poll::Pending => {
-                    let deadline = if buf.is_empty() {
+                    let over = if buf.is_empty() {
                         let _told = drained.as_mut().poll(cx);
-                        http1::patience(thread, deadline)
+                        patience.poll(cx, thread, thread.draining_since(), timer)
                     } else {
-                        deadline
+                        timer.poll_at(cx, now + idle_max)
                     };
-                    return timer.poll_at(cx, deadline).map(|()| None);
+                    return over.map(|()| None);
                 }
             }
         }

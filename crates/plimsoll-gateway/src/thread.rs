@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,7 +48,8 @@ pub(crate) struct Shared {
     lags: Box<[AtomicU64]>,
     /// Meters of declared rates: in shards with a lock each, the one lock on the way of a request.
     pub(crate) rates: RateTable,
-    /// By thread: another one freed a permit that goes to a request which waits there.
+    /// By thread: another one freed a permit that goes to a request which waits there, or wants an idle connection
+    /// closed.
     wakes: Box<[Notify]>,
 }
 
@@ -81,9 +82,21 @@ impl Shared {
         Duration::from_nanos(lags.max().unwrap_or(0))
     }
 
-    /// Has a thread look at its queues.
+    /// Has a thread look at its queues and pools.
     pub(crate) fn wake(&self, thread: usize) {
         if let Some(wake) = self.wakes.get(thread) {
+            wake.notify_one();
+        }
+    }
+
+    /// Has all other threads look at their queues and pools.
+    pub(crate) fn wake_others(&self, thread: usize) {
+        for (_, wake) in self
+            .wakes
+            .iter()
+            .enumerate()
+            .filter(|(it, _)| *it != thread)
+        {
             wake.notify_one();
         }
     }
@@ -96,11 +109,11 @@ impl Shared {
         }
     }
 
-    /// Counts a connection, if the limits allow another.
-    pub(crate) fn open(self: &Arc<Self>, address: IpAddr) -> Option<ConnectionSlot> {
+    /// Counts a connection, if the limits allow another. Whose it is: [`ConnectionSlot::count_for`].
+    pub(crate) fn open(self: &Arc<Self>) -> Option<ConnectionSlot> {
         let limits = &self.plan.load().config.gateway.limits;
         let before = self.connections.fetch_add(1, Ordering::Relaxed);
-        let mut slot = ConnectionSlot {
+        let slot = ConnectionSlot {
             shared: Arc::clone(self),
             address: None,
         };
@@ -108,19 +121,6 @@ impl Shared {
         if before >= limits.connections_max || protects {
             self.connections_refused.fetch_add(1, Ordering::Relaxed);
             return None;
-        }
-        if let Some(max) = limits.connections_per_address_max {
-            let mut counts = self
-                .per_address
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            let count = counts.entry(address).or_insert(0);
-            if *count >= max {
-                self.connections_refused.fetch_add(1, Ordering::Relaxed);
-                return None;
-            }
-            *count += 1;
-            slot.address = Some(address);
         }
         Some(slot)
     }
@@ -131,6 +131,40 @@ impl Shared {
 pub(crate) struct ConnectionSlot {
     shared: Arc<Shared>,
     address: Option<IpAddr>,
+}
+
+impl ConnectionSlot {
+    /// Counts it as one of its client's; says whether the limits allow another one of that client.
+    pub(crate) fn count_for(&mut self, client: IpAddr) -> bool {
+        let limits = &self.shared.plan.load().config.gateway.limits;
+        let Some(max) = limits.connections_per_address_max else {
+            return true;
+        };
+        let address = counted_address(client);
+        let mut counts = self
+            .shared
+            .per_address
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(address).or_insert(0);
+        if *count >= max {
+            let refused = &self.shared.connections_refused;
+            refused.fetch_add(1, Ordering::Relaxed);
+            return false;
+        }
+        *count += 1;
+        self.address = Some(address);
+        true
+    }
+}
+
+/// What counts as one client: an IPv4 address, however it is written, or an IPv6 network of 64 bits, since a client
+/// has all of it to itself (RFC 6177 section 2).
+fn counted_address(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        address @ IpAddr::V4(_) => address,
+    }
 }
 
 impl Drop for ConnectionSlot {
@@ -159,6 +193,8 @@ pub(crate) struct ThreadPlan {
     pub(crate) balancers: Vec<RefCell<Balancer>>,
     /// By [`ServiceId`]. They outlive the plan: who waits goes on waiting across a reload.
     pub(crate) guards: Vec<Rc<ThreadGuard>>,
+    /// Of services that are in no plan any more, where somebody waited when they went.
+    retired: Vec<Rc<ThreadGuard>>,
 }
 
 /// One data-plane thread.
@@ -280,7 +316,7 @@ impl ThreadPlan {
             let shared = &service.shared.guard;
             let kept = previous
                 .into_iter()
-                .flat_map(|previous| &previous.guards)
+                .flat_map(ThreadPlan::all_guards)
                 .find(|guard| Arc::ptr_eq(&guard.shared, shared));
             match kept {
                 Some(guard) => {
@@ -290,7 +326,13 @@ impl ThreadPlan {
                 None => Rc::new(ThreadGuard::new(shared, thread, &service.guard)),
             }
         };
-        let guards = plan.services.iter().map(guard).collect();
+        let guards: Vec<_> = plan.services.iter().map(guard).collect();
+        let retired = previous
+            .into_iter()
+            .flat_map(ThreadPlan::all_guards)
+            .filter(|guard| guard.has_waiters() && !guards.iter().any(|it| Rc::ptr_eq(it, guard)))
+            .cloned()
+            .collect();
         let balancers = plan
             .services
             .iter()
@@ -307,7 +349,13 @@ impl ThreadPlan {
             plan,
             balancers,
             guards,
+            retired,
         }
+    }
+
+    /// Where somebody may wait.
+    pub(crate) fn all_guards(&self) -> impl Iterator<Item = &Rc<ThreadGuard>> {
+        self.guards.iter().chain(&self.retired)
     }
 }
 
@@ -530,5 +578,25 @@ impl Effects for ThreadEffects {
         if let Some(endpoint) = endpoint {
             endpoint.record(thread, &record);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::counted_address;
+
+    #[track_caller]
+    fn assert_counted(client: &str, counted: &str) {
+        let address = counted_address(client.parse().unwrap());
+        assert_eq!(address.to_string(), counted, "{client}");
+    }
+
+    #[test]
+    fn a_client_is_an_ipv4_address_or_an_ipv6_network() {
+        assert_counted("192.0.2.1", "192.0.2.1");
+        assert_counted("::ffff:192.0.2.1", "192.0.2.1");
+        assert_counted("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::");
+        assert_counted("2001:db8:1:2:ffff::1", "2001:db8:1:2::");
+        assert_counted("2001:db8:1:3::1", "2001:db8:1:3::");
     }
 }

@@ -100,6 +100,11 @@ impl Transfer {
         self.nothing || self.source_ended
     }
 
+    /// Whether nothing of the body has come yet.
+    pub(crate) fn awaits_first(&self) -> bool {
+        self.bytes == 0 && !self.has_all()
+    }
+
     /// Starts again, for another target.
     pub(crate) fn rewind(&mut self) {
         if self.nothing {

@@ -8,6 +8,8 @@
 //! Elsewhere: what a refusal looks like (`plimsoll-lifecycle`); connections of clients (`self_protection`).
 
 use std::ops::Deref;
+// Of a hint, whose order loom need not look into.
+use std::sync::atomic::AtomicBool;
 
 use plimsoll_core::never;
 
@@ -49,6 +51,8 @@ pub struct BulkheadParameters {
 pub struct BulkheadShared {
     connections: Bound,
     streams: Bound,
+    /// Somebody found no place for a connection: whoever holds an idle one is to close it.
+    room_wanted: AtomicBool,
 }
 
 /// One count and its bound. Aligned to a cache line: kinds are busy at different times on different threads.
@@ -74,7 +78,21 @@ impl BulkheadShared {
         Self {
             connections: bound(parameters.connections_max),
             streams: bound(parameters.streams_max),
+            room_wanted: AtomicBool::new(false),
         }
+    }
+
+    /// Asks whoever holds an idle connection to close it; says whether nobody had asked already. One is closed for
+    /// all who ask at once: who finds its place taken asks again.
+    pub fn want_room(&self) -> bool {
+        !self.room_wanted.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether somebody asked. Whoever is told so closes a connection, or asks in their stead.
+    #[must_use]
+    pub fn take_room_wanted(&self) -> bool {
+        // A plain load first: it is asked for each connection that becomes idle.
+        self.room_wanted.load(Ordering::Relaxed) && self.room_wanted.swap(false, Ordering::Relaxed)
     }
 
     /// Takes over new bounds, as after a reload. Whoever is in stays: below a bound that was lowered, nobody
@@ -198,6 +216,16 @@ mod tests {
         for _ in 0..100_000 {
             assert!(shared.try_enter(KIND));
         }
+    }
+
+    #[test]
+    fn room_is_made_once_for_all_who_ask_at_once() {
+        let shared = streams(None);
+        assert!(!shared.take_room_wanted());
+        assert!(shared.want_room());
+        assert!(!shared.want_room());
+        assert!(shared.take_room_wanted());
+        assert!(!shared.take_room_wanted());
     }
 
     #[test]

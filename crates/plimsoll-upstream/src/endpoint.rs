@@ -240,6 +240,27 @@ impl Endpoint {
         }
     }
 
+    /// Asks the other threads for a place for one more connection; says whether they are to be woken for it, to call
+    /// [`Pools::make_room`].
+    ///
+    /// [`Pools::make_room`]: crate::Pools::make_room
+    pub fn want_room(&self) -> bool {
+        self.bulkhead.get().is_some_and(|it| it.want_room())
+    }
+
+    /// Whether somebody found no place for a connection to the service, and has one of ours closed for it.
+    pub(crate) fn take_room_wanted(&self) -> bool {
+        self.bulkhead.get().is_some_and(|it| it.take_room_wanted())
+    }
+
+    /// Whether connections to both take their places in the same bulkhead.
+    pub(crate) fn shares_bulkhead(&self, other: &Self) -> bool {
+        match (self.bulkhead.get(), other.bulkhead.get()) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+
     pub(crate) fn retire(&self) {
         self.retired.store(true, Ordering::Relaxed);
     }

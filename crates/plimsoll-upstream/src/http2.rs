@@ -102,6 +102,11 @@ impl SharedConnection {
         Some(now.since(self.used_at))
     }
 
+    /// Whether it has carried a stream.
+    pub(crate) fn is_used(&self) -> bool {
+        self.used
+    }
+
     /// Streams on it.
     pub(crate) fn streams(&self) -> usize {
         self.streams.get()

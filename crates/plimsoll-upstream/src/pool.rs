@@ -90,6 +90,13 @@ struct Idle {
     since: Instant,
 }
 
+/// Where a kept connection is found.
+#[derive(Clone, Copy, Debug)]
+enum Kept {
+    Idle(usize),
+    Shared(usize),
+}
+
 impl Pools {
     /// Empty.
     pub fn new(clock: Clock) -> Self {
@@ -99,23 +106,74 @@ impl Pools {
         }
     }
 
-    /// A connection for one request: a kept one that is still open, else a new one.
+    /// A connection for one request: a kept one that is still open, else a new one. Where the service has as many as it
+    /// may, one that idles here makes room for it; what idles on other threads: [`Endpoint::want_room`].
     pub async fn checkout(
         &self,
         endpoint: &Arc<Endpoint>,
         wanted: Wanted,
     ) -> Result<Checkout, ConnectError> {
         let pool = self.pool(endpoint);
-        match version(endpoint, wanted) {
-            Version::Http1 => self.checkout_http1(&pool).await,
-            Version::Http2 => self.checkout_shared(&pool, Some(true)).await,
-            Version::Negotiated => self.checkout_shared(&pool, None).await,
+        match self.try_checkout(&pool, wanted).await {
+            Err(ConnectError::Full { .. }) if self.close_oldest(endpoint) => {
+                self.try_checkout(&pool, wanted).await
+            }
+            result => result,
+        }
+    }
+
+    /// Closes a connection that idles here for each service that another thread wants room at.
+    pub fn make_room(&self) {
+        let pools = self.pools.borrow();
+        let asked: Vec<_> = pools
+            .values()
+            .filter(|pool| pool.endpoint.take_room_wanted())
+            .map(|pool| Arc::clone(&pool.endpoint))
+            .collect();
+        drop(pools);
+        for endpoint in asked {
+            if !self.close_oldest(&endpoint) {
+                // Another thread may have one. It is awake already.
+                endpoint.want_room();
+            }
+        }
+    }
+
+    /// Closes the connection to the endpoint's service that has been idle longest; says whether there was one.
+    fn close_oldest(&self, endpoint: &Endpoint) -> bool {
+        let now = self.clock.now();
+        let pools = self.pools.borrow();
+        let oldest = pools
+            .values()
+            .filter(|pool| pool.endpoint.shares_bulkhead(endpoint))
+            .filter_map(|pool| Some((pool.inner.borrow_mut().oldest(now)?, pool)))
+            .max_by_key(|((idle_for, _), _)| *idle_for);
+        let Some(((_, kept), pool)) = oldest else {
+            return false;
+        };
+        pool.inner.borrow_mut().close(kept);
+        true
+    }
+
+    async fn try_checkout(
+        &self,
+        pool: &Rc<Pool>,
+        wanted: Wanted,
+    ) -> Result<Checkout, ConnectError> {
+        match version(&pool.endpoint, wanted) {
+            Version::Http1 => self.checkout_http1(pool).await,
+            Version::Http2 => self.checkout_shared(pool, Some(true)).await,
+            Version::Negotiated => self.checkout_shared(pool, None).await,
         }
     }
 
     /// Takes back a connection whose last exchange was complete on both sides, and that may be reused.
     pub fn give_back(&self, endpoint: &Arc<Endpoint>, mut connection: Http1Connection) {
         if endpoint.is_retired() || never!(!connection.buf.is_empty()) {
+            return;
+        }
+        // Somebody has none at all: its place is theirs.
+        if endpoint.take_room_wanted() {
             return;
         }
         let pool = self.pool(endpoint);
@@ -140,6 +198,7 @@ impl Pools {
     /// Closes what idled too long, what its peer closed, and what belongs to endpoints that are gone. To be
     /// called about once a second.
     pub fn sweep(&self) {
+        self.make_room();
         let now = self.clock.now();
         self.pools.borrow_mut().retain(|_, pool| {
             let mut inner = pool.inner.borrow_mut();
@@ -330,6 +389,26 @@ impl Pools {
 }
 
 impl Inner {
+    /// The connection that has been idle longest, and for how long. One that was not used yet is about to be.
+    fn oldest(&mut self, now: Instant) -> Option<(Duration, Kept)> {
+        let idle = self.idle.iter().enumerate();
+        let idle = idle
+            .filter(|(_, it)| it.connection.reused)
+            .map(|(at, it)| (now.since(it.since), Kept::Idle(at)));
+        let shared = self.shared.iter_mut().enumerate();
+        let shared = shared
+            .filter(|(_, it)| it.is_used())
+            .filter_map(|(at, it)| Some((it.idle(now)?, Kept::Shared(at))));
+        idle.chain(shared).max_by_key(|(idle_for, _)| *idle_for)
+    }
+
+    fn close(&mut self, kept: Kept) {
+        match kept {
+            Kept::Idle(at) => drop(self.idle.remove(at)),
+            Kept::Shared(at) => drop(self.shared.remove(at)),
+        }
+    }
+
     fn has_open(&mut self) -> bool {
         self.shared.iter_mut().any(SharedConnection::is_open) || !self.idle.is_empty()
     }

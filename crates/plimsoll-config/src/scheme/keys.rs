@@ -245,7 +245,7 @@ static LIMITS: Table = Table {
                     max: 10_000_000,
                 }),
             },
-            "Connections from one client address.",
+            "Connections from one client: an IPv4 address, or an IPv6 /64; behind a PROXY protocol header the one that it names.",
         )
         .default(r#""none""#),
         Key::new(

@@ -23,6 +23,11 @@ use crate::thread::Thread;
 use crate::timer::Timer;
 use crate::transfer::Transfer;
 
+/// Where the service has as many connections as it may, other threads are asked to close one that idles. They do so
+/// within a turn of their loops: how often we look, and how often before the request is refused.
+const ROOM_STEP: Duration = Duration::from_millis(1);
+const ROOM_ASKED_MAX: u32 = 8;
+
 /// What came of asking for a connection.
 pub(super) enum Connecting {
     Ready(Checkout),
@@ -87,8 +92,33 @@ impl Exchange<'_> {
         }
     }
 
+    /// The time for the answer's head begins.
+    pub(super) fn begin_deadline(&mut self, now: Instant) {
+        let head = self.call.bounds().head;
+        let route = self.call.settlement().route;
+        let own = route.and_then(|id| self.plan.plan.route(id));
+        self.patience_ends = own
+            .filter(|route| head < route.bounds.head)
+            .map(|_| now + head);
+        self.body_at = now;
+        self.deadline = self.deadline_within(now + head);
+    }
+
+    /// More of the client's body came, or its end, or it was told to begin with it: the service is not late while it
+    /// gets one. What is sent to it a second time is no such thing, and nobody lengthens what the caller is ready to wait.
+    pub(super) fn on_body(&mut self) {
+        self.body_at = self.thread.clock.now();
+        self.deadline = self.deadline_within(self.body_at + self.call.bounds().head);
+    }
+
+    /// `at`, or what comes first of the ends of the call's whole time and of its caller's patience.
+    pub(super) fn deadline_within(&self, at: Instant) -> Instant {
+        let at = self.deadline_total(at);
+        self.patience_ends.map_or(at, |end| at.min(end))
+    }
+
     /// What is left until the call's deadline.
-    fn time_left(&self) -> Duration {
+    pub(super) fn time_left(&self) -> Duration {
         self.deadline - self.thread.clock.now()
     }
 
@@ -215,10 +245,19 @@ pub(super) async fn connection(
     wanted: Wanted,
     fresh: bool,
 ) -> Result<Checkout, ConnectError> {
+    let mut asked = 0;
     loop {
         match thread.pools.checkout(endpoint, wanted).await {
             // Those that were kept are as old as the one that had gone stale.
             Ok(Checkout::Http1(connection)) if fresh && connection.reused => drop(connection),
+            Err(ConnectError::Full { .. }) if asked < ROOM_ASKED_MAX => {
+                asked += 1;
+                // At least once for each: the one who asked before may have found nobody.
+                if endpoint.want_room() || asked == 1 {
+                    thread.shared.wake_others(thread.index);
+                }
+                tokio::time::sleep(ROOM_STEP).await;
+            }
             result => return result,
         }
     }

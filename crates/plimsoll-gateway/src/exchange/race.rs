@@ -18,7 +18,7 @@ use std::task::{Context, Poll, ready};
 
 use plimsoll_core::Instant;
 use plimsoll_http1::{Framing, ResponseHead};
-use plimsoll_lifecycle::{AttemptEnd, Verdict, Which};
+use plimsoll_lifecycle::{AttemptEnd, Which};
 use plimsoll_measure::Cause;
 use plimsoll_upstream::{Checkout, ConnectError, Endpoint};
 
@@ -155,8 +155,7 @@ impl Exchange<'_> {
                         self.call.end_one(now, Which::Second, AttemptEnd::Cancelled);
                     }
                     if let Stage::Connecting(_) = first.stage {
-                        self.call.on_failed(now, Cause::Timeout);
-                        return Tried::Failed(Verdict::GiveUp(Cause::Timeout));
+                        return self.late();
                     }
                     return self.failed(Cause::Timeout, upload);
                 }

@@ -15,7 +15,7 @@ use plimsoll_upstream::Endpoint;
 
 use super::{Exchange, Served, answered, is_event_stream};
 use crate::admission::ThreadGuard;
-use crate::answer::{self, Keep, is_grpc};
+use crate::answer::{self, Keep, is_grpc, is_grpc_type};
 use crate::peer::{HeadFault, Peer, PeerError, Sending};
 use crate::protocol::upgrade;
 use crate::refusal::Answer;
@@ -24,6 +24,10 @@ use crate::transfer::{Transfer, TransferError};
 
 /// From when on a gRPC call of unknown kind counts as a stream.
 const STREAM_AFTER: Duration = Duration::from_secs(10);
+
+/// How long a client that asked to be told to go on with its body waits for the service's word. Many services never
+/// say it, and what a client does in that case, after about as long (curl: 1 s), is to go on.
+const CONTINUE_AFTER: Duration = Duration::from_secs(1);
 
 /// Interim answers (1xx) before the head; more are a service that has lost its way.
 pub(super) const INTERIM_MAX: u32 = 16;
@@ -65,34 +69,27 @@ impl Exchange<'_> {
         up: &mut Peer,
         upload: &mut Transfer,
         response: &mut ResponseHead,
-        began: Instant,
         timer: &mut Timer,
     ) -> Waited {
-        let bounds = self.call.bounds();
+        let idle = self.call.bounds().idle;
         let is_head = self.head.method() == b"HEAD";
         let mut broken = false;
-        let mut progressed_at = began;
-        let mut continued = !self.head.expect_continue();
+        // When the client is told to go on, if the service does not say it (RFC 9110 section 10.1.1). `None` once it
+        // was told, or goes on by itself.
+        let mut continue_at = (self.head.expect_continue() && upload.awaits_first())
+            .then(|| self.thread.clock.now() + CONTINUE_AFTER.min(self.time_left() / 2));
         let mut interim = 0;
         poll_fn(|cx| {
-            if !continued && up.is_http2() {
-                // Over HTTP/2 nobody waits for it: the client is told to go on.
-                continued = true;
-                let _ = response.set_from_parts(100);
-                answer::send_interim(down, self.head, response);
-                if let Poll::Ready(Err(_)) = down.poll_flush(cx) {
-                    return Poll::Ready(Waited::Gone);
-                }
-            }
             if !upload.flushed && !broken {
-                let before = (upload.bytes, upload.ended);
+                let before = (upload.bytes, upload.has_all());
                 match upload.poll(down, up, cx) {
                     Poll::Ready(Ok(())) | Poll::Pending => (),
                     Poll::Ready(Err(TransferError::To)) => broken = true,
                     Poll::Ready(Err(error)) => return Poll::Ready(upload_failed(&error)),
                 }
-                if (upload.bytes, upload.ended) != before {
-                    progressed_at = self.thread.clock.now();
+                if (upload.bytes, upload.has_all()) != before {
+                    self.on_body();
+                    continue_at = None;
                     self.bytes().up.set(upload.bytes);
                     if !upload.is_replayable() {
                         self.call.on_body_consumed();
@@ -115,8 +112,11 @@ impl Exchange<'_> {
                             return Poll::Ready(Waited::Failed(Cause::BadResponse, why));
                         }
                         let is_continue = response.status() == 100;
-                        if !is_continue || !continued {
-                            continued |= is_continue;
+                        if !is_continue || continue_at.is_some() {
+                            if is_continue {
+                                continue_at = None;
+                                self.on_body();
+                            }
                             answer::send_interim(down, self.head, response);
                             if let Poll::Ready(Err(_)) = down.poll_flush(cx) {
                                 return Poll::Ready(Waited::Gone);
@@ -143,10 +143,26 @@ impl Exchange<'_> {
             if upload.ended && down.poll_gone(cx).is_ready() {
                 return Poll::Ready(Waited::Gone);
             }
+            if let Some(at) = continue_at.filter(|_| !broken) {
+                // Over HTTP/2 the service is not asked.
+                if !up.is_http2() {
+                    ready!(self.poll_deadline(cx, at, false, timer));
+                }
+                continue_at = None;
+                self.on_body();
+                let _known = response.set_from_parts(100);
+                answer::send_interim(down, self.head, response);
+                if let Poll::Ready(Err(_)) = down.poll_flush(cx) {
+                    return Poll::Ready(Waited::Gone);
+                }
+            }
             // A client that waits to be told to continue owes nothing yet.
-            let uploading = !upload.ended && !broken && continued;
-            let patience = if uploading { bounds.idle } else { bounds.head };
-            let deadline = self.deadline_total(progressed_at + patience);
+            let uploading = !upload.has_all() && !broken && continue_at.is_none();
+            let deadline = if uploading {
+                self.deadline_within(self.body_at + idle)
+            } else {
+                self.deadline
+            };
             let awaits_client = uploading && upload.starved && up.is_flushed();
             ready!(self.poll_deadline(cx, deadline, awaits_client, timer));
             Poll::Ready(if uploading && upload.starved {
@@ -229,7 +245,8 @@ impl Exchange<'_> {
             Keep::Close
         };
         let stream = is_event_stream(response);
-        let grpc = is_grpc(self.head);
+        // Both sides have to say so: a client's word alone would make failures of a plain service's good answers.
+        let grpc = is_grpc(self.head) && is_grpc_type(&response.fields);
         let place = stream.then(|| self.place()).flatten();
         if stream && place.is_none() {
             drop(up);

@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -12,6 +12,7 @@ use plimsoll_lifecycle::Call;
 use plimsoll_measure::Cause;
 use plimsoll_upstream::Io;
 
+use super::patience::Patience;
 use crate::answer::{self, Keep};
 use crate::exchange::{self, Served};
 use crate::peer::{Http1Peer, Peer, Piece};
@@ -20,9 +21,6 @@ use crate::refusal::Answer;
 use crate::thread::{Thread, ThreadEffects};
 use crate::timer::Timer;
 
-/// How long an idle connection is still served while we drain: a request may be on its way, and would be
-/// lost if we closed first.
-const DRAIN_IDLE: Duration = Duration::from_secs(1);
 /// How long an idle connection keeps its read buffer: a busy one gets its next request within it.
 const WARM: Duration = Duration::from_secs(1);
 /// How long, and how much, we read on after our last byte: closing at once would reset the connection
@@ -81,17 +79,6 @@ pub(super) async fn serve(
     }
 }
 
-/// How long a connection may idle where connections come near their bound.
-const CROWDED_IDLE: Duration = Duration::from_secs(5);
-
-/// When an idle connection is closed: `deadline`, or soon if we drain.
-pub(super) fn patience(thread: &Thread, deadline: Instant) -> Instant {
-    match thread.draining_since() {
-        Some(since) => deadline.min(since + DRAIN_IDLE),
-        None => deadline,
-    }
-}
-
 /// Reads the next request's head; says when its first byte came.
 async fn next_request(
     thread: &Thread,
@@ -107,11 +94,7 @@ async fn next_request(
     let head_limits = &plan.plan.head_limits;
     head.clear();
     let mut now = thread.clock.now();
-    let idle_max = match thread.shared.protection.is_crowded() {
-        true => limits.idle_time_max.min(CROWDED_IDLE),
-        false => limits.idle_time_max,
-    };
-    let idle_until = now + idle_max;
+    let mut patience = Patience::new(now, limits.idle_time_max);
     let warm_until = now + WARM;
     let mut arrived = (!peer.buf.is_empty()).then_some(now);
     let mut drained = std::pin::pin!(thread.drain.notified());
@@ -143,33 +126,23 @@ async fn next_request(
                     }
                 }
                 Poll::Pending => {
-                    let deadline = match arrived {
-                        Some(arrived) => arrived + limits.head_time_max,
-                        None => {
-                            let _told = drained.as_mut().poll(cx);
-                            let idle = patience(thread, idle_until);
-                            if peer.holds_buffer() {
-                                idle.min(warm_until)
-                            } else {
-                                idle
-                            }
-                        }
-                    };
-                    return match (timer.poll_at(cx, deadline), arrived) {
-                        (Poll::Pending, _) => Poll::Pending,
-                        (Poll::Ready(()), None) if deadline == warm_until => {
-                            // A connection that idles for long holds no buffer.
-                            peer.rest();
-                            continue;
-                        }
-                        (Poll::Ready(()), None) => Poll::Ready(Err(NoRequest::Over)),
-                        (Poll::Ready(()), Some(arrived)) => {
+                    if let Some(arrived) = arrived {
+                        return timer.poll_at(cx, arrived + limits.head_time_max).map(|()| {
                             let detail = "The request's head did not arrive in time.";
                             let answer =
                                 Answer::refuse(408, Cause::RequestLimit, "head-timeout", detail);
-                            Poll::Ready(Err(NoRequest::Refused { arrived, answer }))
-                        }
-                    };
+                            Err(NoRequest::Refused { arrived, answer })
+                        });
+                    }
+                    let _told = drained.as_mut().poll(cx);
+                    let draining = thread.draining_since();
+                    if !peer.holds_buffer() || patience.until(thread, draining) < warm_until {
+                        let over = patience.poll(cx, thread, draining, timer);
+                        return over.map(|()| Err(NoRequest::Over));
+                    }
+                    ready!(timer.poll_at(cx, warm_until));
+                    // A connection that idles for long holds no buffer.
+                    peer.rest();
                 }
             }
         }

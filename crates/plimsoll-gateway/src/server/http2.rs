@@ -14,6 +14,7 @@ use plimsoll_http1::{Authority, Name, RequestHead, ResponseHead};
 use plimsoll_upstream::Io;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::patience::Patience;
 use crate::exchange::{self, Served};
 use crate::peer::{Http2Peer, Peer, Piece, head_from_request};
 use crate::protocol::ClientConnection;
@@ -67,7 +68,7 @@ pub(super) async fn serve(
     let mut told = false;
     let active = Rc::new(());
     let mut timer = Timer::new(thread.clock);
-    let mut idle_since = thread.clock.now();
+    let mut patience = Patience::new(thread.clock.now(), limits.idle_time_max);
     loop {
         if thread.is_draining() && !told {
             told = true;
@@ -80,11 +81,11 @@ pub(super) async fn serve(
             if !told && drained.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(None);
             }
-            let now = thread.clock.now();
             if Rc::strong_count(&active) > 1 {
-                idle_since = now;
+                patience = Patience::new(thread.clock.now(), limits.idle_time_max);
             }
-            match timer.poll_at(cx, idle_since + limits.idle_time_max) {
+            // GOAWAY has told the client that we drain.
+            match patience.poll(cx, thread, None, &mut timer) {
                 Poll::Ready(()) if !told => {
                     told = true;
                     http2.graceful_shutdown();

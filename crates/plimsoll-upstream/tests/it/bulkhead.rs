@@ -46,6 +46,58 @@ fn a_bound_holds_over_endpoints_and_pools_and_a_kept_connection_is_still_used() 
 }
 
 #[test]
+fn at_the_bound_the_connection_that_idles_longest_makes_room() {
+    on_a_thread(async {
+        let ((_one, first), (_other, second)) = (listen().await, listen().await);
+        let (clusters, bulkhead) = bounded(vec![first, second], 2);
+        let [first, second] = clusters.cluster("shop").unwrap().endpoints.as_slice() else {
+            panic!("two endpoints")
+        };
+        let pools = Pools::new(Clock::new());
+        let old = pools.checkout(first, ANY).await.unwrap().http1();
+        let young = pools.checkout(first, ANY).await.unwrap().http1();
+        pools.give_back(first, old);
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        pools.give_back(first, young);
+        let _used = pools.checkout(second, ANY).await.unwrap().http1();
+        assert_eq!(pools.kept(), (1, 0));
+        assert_eq!(bulkhead.taken(BulkheadKind::Connections), 2);
+        let _young = pools.checkout(first, ANY).await.unwrap().http1();
+        let error = pools.checkout(second, ANY).await.unwrap_err();
+        assert!(
+            matches!(error, ConnectError::Full { .. }),
+            "none idles: {error}"
+        );
+    });
+}
+
+#[test]
+fn another_threads_pools_make_room_once_they_are_asked() {
+    on_a_thread(async {
+        let (_listener, config) = listen().await;
+        let (clusters, _bulkhead) = bounded(vec![config], 1);
+        let endpoint = clusters.endpoints().next().unwrap();
+        let (pools, others) = (Pools::new(Clock::new()), Pools::new(Clock::new()));
+        let connection = pools.checkout(endpoint, ANY).await.unwrap().http1();
+        pools.give_back(endpoint, connection);
+        pools.make_room();
+        assert_eq!(pools.kept(), (1, 0), "nobody asked");
+
+        assert!(others.checkout(endpoint, ANY).await.is_err());
+        assert!(endpoint.want_room());
+        assert!(!endpoint.want_room(), "they are woken once");
+        pools.make_room();
+        let connection = others.checkout(endpoint, ANY).await.unwrap().http1();
+        // One that is busy makes room when it is given back.
+        assert!(endpoint.want_room());
+        pools.make_room();
+        others.give_back(endpoint, connection);
+        assert_eq!(others.kept(), (0, 0));
+        let _again = pools.checkout(endpoint, ANY).await.unwrap().http1();
+    });
+}
+
+#[test]
 fn a_connection_that_was_not_made_holds_no_place() {
     on_a_thread(async {
         let (clusters, bulkhead) = bounded(vec![nobody().await], 1);

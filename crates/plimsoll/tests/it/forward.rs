@@ -462,6 +462,39 @@ fn the_proxy_protocol_says_who_the_client_is() {
 }
 
 #[test]
+fn behind_a_proxy_header_connections_are_counted_by_the_client_that_it_names() {
+    let service = Script::answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let home = Home::new();
+    let limits = "[gateway.limits]\nconnections_per_address_max = 1\n";
+    let text = config(&[service.address], limits, "").replace(
+        "[\"127.0.0.1:0\"]",
+        "[{ address = \"127.0.0.1:0\", proxy_protocol = true }]",
+    );
+    home.write(&text);
+    let plimsoll = home.run(&[]);
+    let open = |client: &str| {
+        let mut link = Link::connect(plimsoll.address());
+        let request = format!("PROXY {client} 80\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        link.send(request.as_bytes());
+        let head = link.head();
+        let served = head.is_some_and(|head| head.starts_with("HTTP/1.1 200"));
+        (link, served)
+    };
+    let (first, served) = open("TCP4 198.51.100.7 192.0.2.1 5000");
+    assert!(served);
+    let (_other, served) = open("TCP4 198.51.100.8 192.0.2.1 5000");
+    assert!(served, "another client behind the same proxy");
+    assert!(!open("TCP4 198.51.100.7 192.0.2.1 5001").1);
+    let (_network, served) = open("TCP6 2001:db8::1 2001:db8::f 5000");
+    assert!(served);
+    assert!(!open("TCP6 2001:db8::2 2001:db8::f 5000").1);
+    drop(first);
+    wait_until("its place is free", || {
+        open("TCP4 198.51.100.7 192.0.2.1 5002").1
+    });
+}
+
+#[test]
 fn a_proxy_header_of_a_stranger_does_not_make_it_trusted() {
     let service = Script::answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     for (trusted, believed) in [("10.0.0.0/8", false), ("127.0.0.0/8\", \"10.0.0.0/8", true)] {

@@ -10,6 +10,7 @@ mod arrivals;
 mod bad_input;
 mod bulkhead;
 mod classes;
+mod connections;
 mod deadlines;
 mod endpoints;
 mod limiter;

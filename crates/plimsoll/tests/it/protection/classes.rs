@@ -80,7 +80,8 @@ fn a_grpc_timeout_goes_on_reduced_whoever_sent_it() {
     let (_home, plimsoll) = before(&[service.address], "", &more);
     for (given, most) in [("5S", 5_000_000), ("7500m", 7_500_000), ("1H", 20_000_000)] {
         let fields = format!("Content-Type: application/grpc\r\ngrpc-timeout: {given}\r\n");
-        assert_eq!(get_from(STRANGER, &plimsoll, &fields).0, 200);
+        let (status, answer) = ask_from(STRANGER, plimsoll.address(), "POST", "/", &fields, "");
+        assert_eq!(status, 200, "{answer}");
         let head = last(&service);
         assert_eq!(
             head.to_ascii_lowercase().matches("grpc-timeout").count(),

@@ -1,11 +1,12 @@
 //! Goal: what can't be answered in time is refused at once, and a caller's own impatience counts against nobody.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::station::{Act, Station};
 use super::*;
 use crate::child::Service;
 use crate::load::Offer;
+use crate::script::{Link, Script};
 
 /// One request at a time, and room to wait for it.
 const ONE: &str = "[service.app.objective.latency]\ntarget = \"99%\"\nbelow = \"10s\"\n\
@@ -78,7 +79,7 @@ fn a_strangers_short_grpc_timeout_counts_as_gone_and_not_as_bad() {
     let more = "[defaults]\nprotocol = \"http1\"\n";
     let (_home, plimsoll) = before(&[service.address], TRUST, more);
     let fields = "Content-Type: application/grpc\r\ngrpc-timeout: 20m\r\n";
-    let ask = |from| ask_from(from, plimsoll.address(), "GET", "/delay/2000", fields, "").0;
+    let ask = |from| ask_from(from, plimsoll.address(), "POST", "/delay/2000", fields, "").0;
     // What is usual: a fifth of a second.
     assert_eq!(
         ask_from(STRANGER, plimsoll.address(), "GET", "/delay/200", "", "").0,
@@ -100,10 +101,90 @@ fn a_service_that_hangs_does_not_hide_behind_its_callers_timeouts() {
     let more = "[defaults]\nprotocol = \"http1\"\n";
     let (_home, plimsoll) = before(&[service.address], "", more);
     let fields = "Content-Type: application/grpc\r\ngrpc-timeout: 900m\r\n";
-    let ask = |path, fields| ask_from(STRANGER, plimsoll.address(), "GET", path, fields, "").0;
+    let ask = |path, fields| ask_from(STRANGER, plimsoll.address(), "POST", path, fields, "").0;
     assert_eq!(ask("/", ""), 200);
     assert_eq!(ask("/delay/5000", fields), 504);
     let text = settled(&plimsoll, 2);
     assert_eq!(caused(&text, "timeout"), 1);
     assert_eq!(bad(&text), 1);
+}
+
+#[test]
+fn a_strangers_impatience_is_not_held_against_the_endpoint() {
+    // More than the failures in a row that open the breaker.
+    const CALLS: u64 = 30;
+    let services = [Service::start(), Service::start()];
+    let endpoints = services.each_ref().map(|it| it.address);
+    let more = "[[route]]\npath = \"/delay/200\"\nservice = \"app\"\n[defaults]\nprotocol = \"http1\"\nbalance = { kind = \"consistent-hash\", by = { header = \"x-key\" } }\n";
+    let (_home, plimsoll) = before(&endpoints, "", more);
+    let ask = |method, path: &str, fields: &str| {
+        let fields = format!("X-Key: a\r\n{fields}");
+        ask_from(STRANGER, plimsoll.address(), method, path, &fields, "").0
+    };
+    // What is usual for the service. Of the other route nothing is known: its calls are not refused as hopeless.
+    for _ in 0..3 {
+        assert_eq!(ask("GET", "/delay/200", ""), 200);
+    }
+    let asked = || services.iter().map(Service::requests).sum::<u64>();
+    let warm = asked();
+    let impatient = "Content-Type: application/grpc\r\ngrpc-timeout: 50m\r\n";
+    for _ in 0..CALLS {
+        assert_eq!(ask("POST", "/delay/2000", impatient), 504);
+        let up = metric(&metrics(&plimsoll), "plimsoll_endpoint_up", &[]);
+        assert_eq!(up, 2.0);
+    }
+    assert_eq!(asked() - warm, CALLS, "all were sent");
+    let text = settled(&plimsoll, warm + CALLS);
+    assert_eq!(caused(&text, "client-gone"), CALLS);
+    assert_eq!(bad(&text), 0);
+}
+
+/// What is broken off is tried again, whatever the budget.
+const ON_RESET: &str =
+    "[service.app.protect.retry]\non = [\"connect\", \"reset\"]\nattempts = 2\nfloor = \"100/s\"\n";
+
+#[test]
+fn a_body_that_is_sent_again_gets_no_time_beyond_its_callers_deadline() {
+    let service = Script::start(|number, link| {
+        if link.head().is_some() && link.take(5) == b"hello" {
+            if number == 0 {
+                std::thread::sleep(Duration::from_millis(1_500));
+            } else {
+                // Until the other side has enough.
+                link.rest();
+            }
+        }
+    });
+    let (_home, plimsoll) = before(&[service.address], TRUST, ON_RESET);
+    let fields = "Plimsoll-Deadline: 2000\r\nContent-Length: 5\r\n";
+    let asked = Instant::now();
+    let (status, answer) = ask_from(TRUSTED, plimsoll.address(), "PUT", "/", fields, "hello");
+    assert_eq!(status, 504, "{answer}");
+    assert!(
+        asked.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        asked.elapsed()
+    );
+    assert_eq!(service.heads().len(), 2, "it was tried again");
+}
+
+#[test]
+fn a_body_that_took_longer_than_the_deadline_can_still_be_sent_again() {
+    let service = Script::start(|number, link| {
+        if link.head().is_some() && link.take(8).len() == 8 && number > 0 {
+            link.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+            link.rest();
+        }
+    });
+    let more = format!("deadline = \"1s\"\n{ON_RESET}");
+    let (_home, plimsoll) = before(&[service.address], "", &more);
+    let mut link = Link::connect(plimsoll.address());
+    link.send(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\n");
+    for piece in [b"ab", b"cd", b"ef", b"gh"] {
+        std::thread::sleep(Duration::from_millis(400));
+        link.send(piece);
+    }
+    let head = link.head().unwrap();
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    assert_eq!(service.heads().len(), 2);
 }

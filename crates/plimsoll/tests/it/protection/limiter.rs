@@ -81,6 +81,36 @@ fn a_refused_upload_costs_no_connection_unless_it_is_large() {
     assert_eq!(link.rest(), "");
 }
 
+#[test]
+fn who_waits_at_a_service_that_a_reload_removes_still_gets_a_permit() {
+    // Enough that both threads have some.
+    const WAITING: usize = 12;
+    let service = Station::start(1, Duration::from_millis(5));
+    service.set(Act::Freeze);
+    let more = "deadline = \"25s\"\n[service.app.objective.latency]\ntarget = \"99%\"\nbelow = \"20s\"\n\
+                [service.app.protect]\nlimiter = 1\nqueue = \"15s\"\n";
+    let (home, plimsoll) = before(&[service.address], "", more);
+    let ask = || {
+        let mut link = Link::connect(plimsoll.address());
+        link.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        link
+    };
+    let mut links = vec![ask()];
+    wait_until("it is at the service", || service.present() == 1);
+    links.extend((0..WAITING).map(|_| ask()));
+    wait_until("the others wait", || {
+        metric(&metrics(&plimsoll), "plimsoll_queue_requests", &[]) as usize == WAITING
+    });
+    home.write(&config(&[service.address], "", more).replace("app", "other"));
+    let output = home.ask(&["reload"]);
+    assert!(output.status.success(), "{output:?}");
+    service.set(Act::Answer);
+    for mut link in links {
+        let head = link.head().unwrap();
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    }
+}
+
 /// Reads an answer that refuses; what it says of the connection.
 #[track_caller]
 fn refused(link: &mut Link) -> Option<String> {

@@ -123,6 +123,37 @@ fn a_client_with_a_body_that_leaves_while_it_waits_for_a_permit_is_noticed() {
     assert_eq!(service.requests(), 1, "neither came to the service");
 }
 
+#[test]
+fn clients_that_wait_to_be_told_to_send_their_bodies_are_told_and_cost_nobody_a_permit() {
+    // It never says that they may.
+    let service = service(&Arc::new(Gate::open()));
+    let (_home, plimsoll) = before(&[service.address], "", "");
+    let limit = limit(&plimsoll);
+    let expects = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 8\r\n\r\n";
+    let slow = open(&plimsoll, AT_ONCE, AT_ONCE, expects);
+    assert_unharmed(&plimsoll, limit);
+
+    for mut link in slow {
+        let told = link.head().unwrap();
+        assert!(told.starts_with("HTTP/1.1 100"), "{told}");
+        link.send(b"halfhalf");
+        assert!(link.head().unwrap().starts_with("HTTP/1.1 200"));
+    }
+    let text = settled(&plimsoll, AT_ONCE + NORMAL);
+    assert_eq!(caused(&text, "answered"), AT_ONCE + NORMAL);
+}
+
+#[test]
+fn a_client_whose_body_does_not_come_is_told_that_its_connection_ends() {
+    let service = service(&Arc::new(Gate::open()));
+    let (_home, plimsoll) = before(&[service.address], "", "deadline = { idle = \"500ms\" }\n");
+    let mut link = Link::connect(plimsoll.address());
+    link.send(HALF.as_bytes());
+    let head = link.head().unwrap();
+    assert!(head.starts_with("HTTP/1.1 408"), "{head}");
+    assert_eq!(field(&head, "connection"), Some("close"));
+}
+
 /// Half of what it announces.
 const HALF: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nhalf";
 /// How many others are served meanwhile.
