@@ -188,5 +188,6 @@ mod tests {
     #[test]
     fn every_key_has_a_doc_and_every_default_is_valid() {
         check(&FILE, "");
+        check(&crate::scenario::keys::SCENARIO, "scenario");
     }
 }

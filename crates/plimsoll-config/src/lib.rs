@@ -4,6 +4,7 @@
 //! TOML with spans, keys and values by the scheme (`scheme`, `read`), defaults (`defaults`), what must
 //! hold between values (`rules`), and, where nothing is wrong, the model ([`Config`]).
 //! [`schema`] and [`reference_markdown`] come from the same description of the keys.
+//! [`scenario::parse`] reads the simulator's scenarios in the same way.
 
 mod address;
 mod assemble;
@@ -20,6 +21,7 @@ mod read;
 mod reference;
 mod rules;
 mod scalar;
+pub mod scenario;
 mod schema;
 mod scheme;
 mod unit;

@@ -12,6 +12,7 @@ use crate::model::Config;
 use crate::node::Fields;
 use crate::read::{Place, Reader};
 use crate::rules;
+use crate::scheme::Table;
 use crate::scheme::keys::FILE;
 
 /// Reads and checks a whole file. All errors of the file come at once, in the order of their places.
@@ -24,26 +25,13 @@ pub fn parse(source: &str, file_name: &str) -> Result<(Config, Vec<Diagnostic>),
     let has_errors = diagnostics
         .iter()
         .any(|diagnostic| diagnostic.severity == Severity::Error);
-    diagnostics.sort_by_key(|diagnostic| {
-        diagnostic
-            .span
-            .as_ref()
-            .map_or(usize::MAX, |span| span.start)
-    });
+    in_order(&mut diagnostics);
     match assemble::config(&file) {
         Some(config) if !has_errors => Ok((config, diagnostics)),
         assembled => {
             // What could not be assembled must have been reported; otherwise the mistake is ours.
             if never!(assembled.is_none() && !has_errors) {
-                diagnostics.push(
-                    Diagnostic::error(
-                        "internal-error",
-                        0..0,
-                        "a mistake of Plimsoll itself: the file could not be understood",
-                    )
-                    .without_place()
-                    .help("please report it, with the file"),
-                );
+                diagnostics.push(internal_error());
             }
             Err(diagnostics)
         }
@@ -52,20 +40,9 @@ pub fn parse(source: &str, file_name: &str) -> Result<(Config, Vec<Diagnostic>),
 
 /// The values of the file with all defaults, and what is wrong with them, in no order.
 pub(crate) fn read(source: &str, file_name: &str) -> (Fields, Vec<Diagnostic>) {
-    let folder = Path::new(file_name).parent().unwrap_or(Path::new(""));
-    let (toml, errors) = DeTable::parse_recoverable(source);
-    let mut reader = Reader {
-        source,
-        folder,
-        diagnostics: Vec::new(),
-    };
-    let mut file = reader.table(&FILE, toml.get_ref(), &Place::default());
-    let mut diagnostics = reader.diagnostics;
-    if !errors.is_empty() {
-        let syntax = syntax_errors(&errors, source);
-        remove_noise(&mut diagnostics, &syntax, source);
-        diagnostics.extend(syntax);
-        return (Fields::default(), diagnostics);
+    let (mut file, mut diagnostics, is_toml) = values(source, file_name, &FILE);
+    if !is_toml {
+        return (file, diagnostics);
     }
     defaults::spread(&mut file);
     defaults::complete(
@@ -77,6 +54,52 @@ pub(crate) fn read(source: &str, file_name: &str) -> (Fields, Vec<Diagnostic>) {
     );
     rules::check(&file, &mut diagnostics);
     (file, diagnostics)
+}
+
+/// What stands in the file, without defaults; what is wrong with it, in no order; and whether it is TOML: if not,
+/// nothing more is to be said about it.
+pub(crate) fn values(
+    source: &str,
+    file_name: &str,
+    table: &'static Table,
+) -> (Fields, Vec<Diagnostic>, bool) {
+    let folder = Path::new(file_name).parent().unwrap_or(Path::new(""));
+    let (toml, errors) = DeTable::parse_recoverable(source);
+    let mut reader = Reader {
+        source,
+        folder,
+        diagnostics: Vec::new(),
+    };
+    let file = reader.table(table, toml.get_ref(), &Place::default());
+    let mut diagnostics = reader.diagnostics;
+    if errors.is_empty() {
+        return (file, diagnostics, true);
+    }
+    let syntax = syntax_errors(&errors, source);
+    remove_noise(&mut diagnostics, &syntax, source);
+    diagnostics.extend(syntax);
+    (Fields::default(), diagnostics, false)
+}
+
+/// Puts what was found in the order of its places.
+pub(crate) fn in_order(diagnostics: &mut [Diagnostic]) {
+    diagnostics.sort_by_key(|diagnostic| {
+        diagnostic
+            .span
+            .as_ref()
+            .map_or(usize::MAX, |span| span.start)
+    });
+}
+
+/// Nothing was wrong, and still nothing came of it.
+pub(crate) fn internal_error() -> Diagnostic {
+    Diagnostic::error(
+        "internal-error",
+        0..0,
+        "a mistake of Plimsoll itself: the file could not be understood",
+    )
+    .without_place()
+    .help("please report it, with the file")
 }
 
 /// One for each line: what else is found on it follows from the first.

@@ -31,7 +31,10 @@ mod transfer;
 pub use gateway::{Gateway, GatewayError, GatewayStats};
 pub use listener::{BindError, BoundListener, bind};
 pub use log::{AccessLogError, AccessLogSender, AccessLogWriter};
-pub use plan::{Plan, RoutePlan, ServicePlan, ServiceShared, mode_of, objective_specs};
+pub use plan::{
+    Plan, RoutePlan, ServicePlan, ServiceShared, call_bounds, enforces, guard_parameters, mode_of,
+    objective_specs,
+};
 pub use protection::{GuardView, PROTECTION_TICK, Protection};
 pub use router::{Match, Router, path_is_ambiguous};
 pub use tls::ServerTlsError;

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plimsoll_config::{Config, HashKey, RateBy, Redirect, Rewrite, Route, RouteAction, Service};
+use plimsoll_config::{
+    Config, DeadlineOverride, HashKey, RateBy, Redirect, Rewrite, Route, RouteAction, Service,
+};
 use plimsoll_core::never;
 use plimsoll_core::{Class, Mode, RouteId, ServiceId};
 use plimsoll_http1::HeadLimits;
@@ -249,7 +251,8 @@ fn retry_on(failure: plimsoll_config::RetryOn) -> RetryOn {
     }
 }
 
-fn guard_parameters(config: &Config, name: &str, service: &Service) -> GuardParameters {
+/// What the guard of the service `name` is set to.
+pub fn guard_parameters(config: &Config, name: &str, service: &Service) -> GuardParameters {
     let protect = &service.protect;
     let limiter = mode_of(config, service, protect.limiter.mode);
     let admission = AdmissionParameters {
@@ -328,8 +331,21 @@ fn route_groups(config: &Config, service: &str) -> u64 {
     plimsoll_policy::hash_key(names.as_bytes())
 }
 
-fn enforces(config: &Config, service: &Service) -> bool {
+/// Whether a service's policies act.
+pub fn enforces(config: &Config, service: &Service) -> bool {
     config.gateway.mode == Mode::Enforce && service.protect.mode == Mode::Enforce
+}
+
+/// Bounds of the calls of a route to a service.
+pub fn call_bounds(service: &Service, route: &DeadlineOverride) -> Bounds {
+    let (retry, deadline) = (&service.protect.retry, &service.protect.deadline);
+    Bounds {
+        head: route.head.unwrap_or(deadline.head),
+        idle: route.idle.unwrap_or(deadline.idle),
+        total: route.total.or(deadline.total),
+        // Where retries are only observed, the guard is asked, and says no.
+        attempts_max: retry.attempts.max(1),
+    }
 }
 
 fn route_plan(
@@ -344,17 +360,8 @@ fn route_plan(
     };
     let service = services.iter().position(|service| service.name == name);
     let configured = config.services.get(name);
-    let protect = configured.map(|service| &service.protect);
-    let bounds = match protect {
-        Some(protect) => {
-            Bounds {
-                head: route.deadline.head.unwrap_or(protect.deadline.head),
-                idle: route.deadline.idle.unwrap_or(protect.deadline.idle),
-                total: route.deadline.total.or(protect.deadline.total),
-                // Where retries are only observed, the guard is asked, and says no.
-                attempts_max: protect.retry.attempts.max(1),
-            }
-        }
+    let bounds = match configured {
+        Some(service) => call_bounds(service, &route.deadline),
         None => Bounds {
             head: Duration::from_secs(30),
             idle: Duration::from_secs(60),

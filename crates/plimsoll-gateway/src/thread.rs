@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use plimsoll_core::{EndpointId, Instant, ServiceId, never};
-use plimsoll_lifecycle::{Asked, AttemptEnd, Effects, Settlement};
+use plimsoll_lifecycle::{Asked, AttemptEnd, Effects, Settlement, report_attempt_end};
 use plimsoll_measure::{Cause, Record};
 use plimsoll_policy::retry::{Question, WhyNot};
 use plimsoll_policy::{
-    Arriving, Balancer, EndKind, Ended, Finished, HedgeQuestion, KnownTenants, RateTable,
-    RetryDecision, SelfShared, Ticket,
+    Arriving, Balancer, Finished, HedgeQuestion, KnownTenants, RateTable, RetryDecision,
+    SelfShared, Ticket,
 };
 use plimsoll_upstream::{Clock, Endpoint, Pools};
 use rand_core::{Rng, SeedableRng};
@@ -500,44 +500,9 @@ impl Effects for ThreadEffects {
         };
         endpoint.shared.end();
         let generation = self.take_generation(id);
-        let ended = |kind: EndKind, latency: Duration| {
-            endpoint.shared.on_attempt_end(Ended {
-                kind,
-                latency,
-                generation,
-            });
-        };
-        let Some(balancer) = self.plan.balancers.get(service.index()) else {
-            return;
-        };
-        let mut balancer = balancer.borrow_mut();
-        match end {
-            AttemptEnd::Answered {
-                head_after,
-                busy,
-                status,
-            } => {
-                if status < 500 {
-                    balancer.on_response(id, head_after, now);
-                    ended(EndKind::Answered, head_after);
-                } else if busy {
-                    // Full is not ill: how much it is sent is the limiter's business.
-                    ended(EndKind::Busy, head_after);
-                } else {
-                    balancer.on_failure(id, now);
-                    ended(EndKind::Failed, head_after);
-                }
-            }
-            AttemptEnd::Failed { cause, after } => {
-                balancer.on_failure(id, now);
-                let kind = match cause {
-                    Cause::Timeout => EndKind::Timeout,
-                    _ => EndKind::Failed,
-                };
-                ended(kind, after);
-            }
-            AttemptEnd::ConnectFailed => balancer.on_failure(id, now),
-            AttemptEnd::Stale | AttemptEnd::Cancelled => (),
+        if let Some(balancer) = self.plan.balancers.get(service.index()) {
+            let mut balancer = balancer.borrow_mut();
+            report_attempt_end(now, id, &endpoint.shared, &mut balancer, generation, end);
         }
     }
 

@@ -5,10 +5,12 @@
 //! when the call is dropped half-way or its task panics. It does no I/O: the shell tells it what happened,
 //! and it says what to do next.
 
+mod attempt_end;
 mod call;
 mod guard;
 mod stage;
 
+pub use attempt_end::report_attempt_end;
 pub use call::{
     Again, Arrival, Asked, Attempt, AttemptEnd, Bounds, Call, Effects, Identity, Protocol, Routed,
     Settlement, Verdict, Which,

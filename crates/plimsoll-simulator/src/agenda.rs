@@ -13,15 +13,22 @@ pub(crate) const NEVER: Nanos = u64::MAX;
 /// A second.
 pub(crate) const SECOND: Nanos = 1_000_000_000;
 
-/// What is to happen. A request is its place in the arena.
+/// What a service notes for itself. A request is what the service was given for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Event {
+pub(crate) enum Work {
     /// A worker is through with a request.
     Served(u32),
     /// The answer of a request is there.
     Answered(u32),
     /// A request fails.
     Failed(u32),
+}
+
+/// What is to happen in a run of the suite. A request is its place in the arena.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// At the service.
+    Work(Work),
     /// A gateway thread was woken.
     Wake(u32),
     /// Heads of a gateway thread's queue may be too old.
@@ -30,41 +37,64 @@ pub(crate) enum Event {
     Again(u32),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Entry {
-    at: Nanos,
-    sequence: u64,
-    event: Event,
+impl From<Work> for Event {
+    fn from(work: Work) -> Self {
+        Self::Work(work)
+    }
 }
 
-impl Ord for Entry {
+#[derive(Clone, Copy, Debug)]
+struct Entry<E> {
+    at: Nanos,
+    sequence: u64,
+    event: E,
+}
+
+impl<E> Ord for Entry<E> {
     /// The earliest is the greatest: `BinaryHeap` gives out the greatest.
     fn cmp(&self, other: &Self) -> Ordering {
         (other.at, other.sequence).cmp(&(self.at, self.sequence))
     }
 }
 
-impl PartialOrd for Entry {
+impl<E> PartialOrd for Entry<E> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
+impl<E> PartialEq for Entry<E> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl<E> Eq for Entry<E> {}
+
 /// Events in the order in which they happen.
-#[derive(Debug, Default)]
-pub(crate) struct Agenda {
-    entries: BinaryHeap<Entry>,
+#[derive(Debug)]
+pub(crate) struct Agenda<E = Event> {
+    entries: BinaryHeap<Entry<E>>,
     sequence: u64,
 }
 
-impl Agenda {
+impl<E> Default for Agenda<E> {
+    fn default() -> Self {
+        Self {
+            entries: BinaryHeap::new(),
+            sequence: 0,
+        }
+    }
+}
+
+impl<E> Agenda<E> {
     /// Notes an event.
-    pub(crate) fn note(&mut self, at: Nanos, event: Event) {
+    pub(crate) fn note(&mut self, at: Nanos, event: impl Into<E>) {
         self.sequence += 1;
         self.entries.push(Entry {
             at,
             sequence: self.sequence,
-            event,
+            event: event.into(),
         });
     }
 
@@ -74,7 +104,7 @@ impl Agenda {
     }
 
     /// Takes the next event.
-    pub(crate) fn take(&mut self) -> Option<Event> {
+    pub(crate) fn take(&mut self) -> Option<E> {
         self.entries.pop().map(|entry| entry.event)
     }
 }
@@ -85,7 +115,7 @@ mod tests {
 
     #[test]
     fn events_come_by_time_and_then_in_the_order_noted() {
-        let mut agenda = Agenda::default();
+        let mut agenda: Agenda = Agenda::default();
         agenda.note(7, Event::Wake(1));
         agenda.note(5, Event::Wake(2));
         agenda.note(7, Event::Wake(3));

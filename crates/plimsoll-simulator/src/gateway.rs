@@ -4,8 +4,6 @@
 //! it waits, a wake-up of another thread takes a moment, expiry is looked at when it is due, and the control
 //! half is ticked. Units: nanoseconds.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +16,7 @@ use plimsoll_policy::{
 use crate::agenda::{Agenda, Event, NEVER, Nanos};
 use crate::arena::{Arena, Request, Stage};
 use crate::scenario::Scenario;
+use crate::waiting::Waiting;
 
 /// How long it takes to wake another thread.
 const WAKE: Nanos = 20_000;
@@ -58,36 +57,11 @@ pub(crate) enum Happening {
     Refused(u32),
 }
 
-/// Hashes tickets: they are made of small numbers, and nobody chooses them to collide.
-#[derive(Default)]
-struct TicketHasher(u64);
-
-impl Hasher for TicketHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(u64::from(*byte));
-        }
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        // Fibonacci hashing (D. Knuth, The Art of Computer Programming, 6.4).
-        self.0 = (self.0.rotate_left(23) ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-
-    fn write_isize(&mut self, value: isize) {
-        self.write_u64(value as u64);
-    }
-}
-
 #[derive(Debug)]
 struct Thread {
     local: AdmissionLocal,
     /// Looked up, never iterated over.
-    waiting: HashMap<Ticket, u32, BuildHasherDefault<TicketHasher>>,
+    waiting: Waiting,
     /// When its expiry is looked at next.
     expiry: Nanos,
 }
@@ -127,7 +101,7 @@ impl Gateway {
         control.begin(None, &shared);
         let thread = |index| Thread {
             local: AdmissionLocal::new(Arc::clone(&shared), index, &parameters),
-            waiting: HashMap::default(),
+            waiting: Waiting::default(),
             expiry: NEVER,
         };
         Self {

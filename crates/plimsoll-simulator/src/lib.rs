@@ -2,9 +2,13 @@
 //!
 //! It has no clock, no threads and no input or output of its own. Gateway threads are simulated ones: each has
 //! its own half of a policy, and hears from others with a delay, as in production.
+//!
+//! Two engines share their models of services: the suite judges limiter and queue alone against oracles; the
+//! [`fleet`] drives whole calls through gateways, as a user's scenario describes them.
 
 mod agenda;
 mod arena;
+pub mod fleet;
 mod gateway;
 pub mod oracle;
 mod random;
@@ -16,6 +20,7 @@ mod service;
 mod simulation;
 mod station;
 pub mod suite;
+mod waiting;
 
 pub use gateway::Policy;
 pub use random::Spread;

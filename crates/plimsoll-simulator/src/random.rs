@@ -45,6 +45,11 @@ impl Stream {
         (wide >> 32) as u32
     }
 
+    /// Uniform over all of `u64`.
+    pub(crate) fn bits(&mut self) -> u64 {
+        self.generator.next_u64()
+    }
+
     /// Exponential with this mean.
     pub(crate) fn exponential(&mut self, mean: f64) -> f64 {
         -mean * libm::log(self.unit())

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use plimsoll_core::Class;
 use plimsoll_policy::Completion;
 
-use crate::agenda::{Agenda, Event, NEVER, Nanos, SECOND};
+use crate::agenda::{Agenda, Event, NEVER, Nanos, SECOND, Work};
 use crate::arena::{Arena, Request, Stage};
 use crate::gateway::{Gateway, Happening, Policy};
 use crate::random::Stream;
@@ -291,13 +291,13 @@ impl<'a> Simulation<'a> {
             return;
         };
         match event {
-            Event::Served(id) => {
+            Event::Work(Work::Served(id)) => {
                 if self.station.served(now, id, &mut self.agenda) {
                     self.answered(now, id, Completion::Success);
                 }
             }
-            Event::Answered(id) => self.answered(now, id, Completion::Success),
-            Event::Failed(id) => self.answered(now, id, Completion::Failed),
+            Event::Work(Work::Answered(id)) => self.answered(now, id, Completion::Success),
+            Event::Work(Work::Failed(id)) => self.answered(now, id, Completion::Failed),
             Event::Wake(thread) => {
                 self.gateway
                     .woken(now, thread as usize, &mut self.agenda, &mut self.happenings);

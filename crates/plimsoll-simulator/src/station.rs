@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-use crate::agenda::{Agenda, Event, NEVER, Nanos};
+use crate::agenda::{Agenda, NEVER, Nanos, Work};
 use crate::random::{Spread, Stream};
 use crate::service::{Server, Service, speed};
 
@@ -50,18 +50,24 @@ impl Station {
     }
 
     /// A request comes. Says whether the service will ever be through with it.
-    pub(crate) fn enter(&mut self, now: Nanos, id: u32, group: u8, agenda: &mut Agenda) -> bool {
+    pub(crate) fn enter<E: From<Work>>(
+        &mut self,
+        now: Nanos,
+        id: u32,
+        group: u8,
+        agenda: &mut Agenda<E>,
+    ) -> bool {
         if group == 1 {
             let mean = self.service.slow_group * MILLISECOND;
             let done = now + Spread::Exponential.draw(mean, &mut self.random);
-            agenda.note(done, Event::Answered(id));
+            agenda.note(done, Work::Answered(id));
             return true;
         }
         if self.random.chance(self.service.hanging) {
             return false;
         }
         if self.random.chance(self.service.failing) {
-            agenda.note(now + FAILURE, Event::Failed(id));
+            agenda.note(now + FAILURE, Work::Failed(id));
             return true;
         }
         match self.service.server {
@@ -84,10 +90,15 @@ impl Station {
     }
 
     /// A worker is through with a request. Says whether it is answered now; else it will be.
-    pub(crate) fn served(&mut self, now: Nanos, id: u32, agenda: &mut Agenda) -> bool {
+    pub(crate) fn served<E: From<Work>>(
+        &mut self,
+        now: Nanos,
+        id: u32,
+        agenda: &mut Agenda<E>,
+    ) -> bool {
         let (from, until) = self.frozen;
         if now >= from && now < until {
-            agenda.note(now + (until - from), Event::Served(id));
+            agenda.note(now + (until - from), Work::Served(id));
             return false;
         }
         self.busy -= 1;
@@ -95,7 +106,7 @@ impl Station {
         match self.service.dependency {
             Some(dependency) if !dependency.holds_worker => {
                 let takes = self.dependency_time();
-                agenda.note(now + takes, Event::Answered(id));
+                agenda.note(now + takes, Work::Answered(id));
                 false
             }
             _ => true,
@@ -118,7 +129,12 @@ impl Station {
     }
 
     /// The service changes; what it has begun goes on as it was.
-    pub(crate) fn change(&mut self, now: Nanos, service: &Service, agenda: &mut Agenda) {
+    pub(crate) fn change<E: From<Work>>(
+        &mut self,
+        now: Nanos,
+        service: &Service,
+        agenda: &mut Agenda<E>,
+    ) {
         self.advance(now);
         self.service = *service;
         self.plan(now);
@@ -132,6 +148,17 @@ impl Station {
         self.plan(now);
     }
 
+    /// It is gone, with all that it had: gives those of its requests that no event was noted for.
+    pub(crate) fn crash(&mut self, now: Nanos) -> Vec<u32> {
+        self.advance(now);
+        self.busy = 0;
+        let sharing = std::mem::take(&mut self.sharing).into_iter();
+        let lost = self.waiting.drain(..);
+        let lost = lost.chain(sharing.map(|Reverse((_, id))| id)).collect();
+        self.plan(now);
+        lost
+    }
+
     /// How many requests are here, apart from those at a dependency.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
@@ -139,7 +166,7 @@ impl Station {
     }
 
     /// Gives work to workers that have none.
-    fn fill(&mut self, now: Nanos, agenda: &mut Agenda) {
+    fn fill<E: From<Work>>(&mut self, now: Nanos, agenda: &mut Agenda<E>) {
         while let Server::Pool { workers, .. } = self.service.server
             && self.busy < workers
             && let Some(next) = self.waiting.pop_front()
@@ -148,7 +175,7 @@ impl Station {
         }
     }
 
-    fn begin(&mut self, now: Nanos, id: u32, agenda: &mut Agenda) {
+    fn begin<E: From<Work>>(&mut self, now: Nanos, id: u32, agenda: &mut Agenda<E>) {
         let Server::Pool { mean, spread, .. } = self.service.server else {
             return;
         };
@@ -158,7 +185,7 @@ impl Station {
             takes += self.dependency_time();
         }
         // What begins while nothing is worked on begins after it.
-        agenda.note(now.max(self.frozen.1) + takes, Event::Served(id));
+        agenda.note(now.max(self.frozen.1) + takes, Work::Served(id));
     }
 
     fn dependency_time(&mut self) -> Nanos {
@@ -204,12 +231,12 @@ impl Station {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agenda::SECOND;
+    use crate::agenda::{Event, SECOND};
 
     /// Keeps `n` requests in a station for a while; gives completions per second.
     fn throughput(service: &Service, n: u32, seconds: u64) -> f64 {
         let mut station = Station::new(service, 3);
-        let mut agenda = Agenda::default();
+        let mut agenda: Agenda = Agenda::default();
         let mut done = 0_u32;
         for id in 0..n {
             station.enter(0, id, 0, &mut agenda);
@@ -223,8 +250,10 @@ mod tests {
                 station.take_shared(now).unwrap()
             } else {
                 match agenda.take().unwrap() {
-                    Event::Served(id) if !station.served(now, id, &mut agenda) => continue,
-                    Event::Served(id) | Event::Answered(id) => id,
+                    Event::Work(Work::Served(id)) if !station.served(now, id, &mut agenda) => {
+                        continue;
+                    }
+                    Event::Work(Work::Served(id)) | Event::Work(Work::Answered(id)) => id,
                     other => panic!("{other:?}"),
                 }
             };
@@ -270,13 +299,13 @@ mod tests {
 
     #[test]
     fn nothing_is_worked_on_while_frozen_and_all_of_it_after() {
-        let mut agenda = Agenda::default();
+        let mut agenda: Agenda = Agenda::default();
         let mut station = Station::new(&Service::pool(1, 20.0, Spread::Constant), 1);
         station.enter(0, 0, 0, &mut agenda);
         station.enter(0, 1, 0, &mut agenda);
         station.freeze(5_000_000, SECOND);
         let mut done = Vec::new();
-        while let (now, Some(Event::Served(id))) = (agenda.next(), agenda.take()) {
+        while let (now, Some(Event::Work(Work::Served(id)))) = (agenda.next(), agenda.take()) {
             if station.served(now, id, &mut agenda) {
                 done.push((id, now));
             }
@@ -287,7 +316,7 @@ mod tests {
 
     #[test]
     fn workers_that_are_added_take_what_waits() {
-        let mut agenda = Agenda::default();
+        let mut agenda: Agenda = Agenda::default();
         let mut station = Station::new(&Service::pool(1, 20.0, Spread::Constant), 1);
         for id in 0..4 {
             station.enter(0, id, 0, &mut agenda);

@@ -13,6 +13,7 @@ use crate::client::{self, Target};
 use crate::configuration;
 use crate::exit::{Exit, report, say};
 use crate::launch;
+use crate::simulate::{Simulate, simulate};
 use crate::status::look::Look;
 use crate::status::{render_status, render_would};
 use crate::top::run_top;
@@ -66,6 +67,8 @@ enum Command {
     },
     /// Print the JSON Schema of the configuration file, for editors.
     Schema,
+    /// Run a scenario in virtual time, with Plimsoll's policies and without any: what would have happened?
+    Simulate(Simulate),
     /// One screen: services, budgets, limits, endpoints, warnings.
     Status {
         #[command(flatten)]
@@ -225,6 +228,7 @@ pub(crate) fn main() -> ExitCode {
             print(&format!("{:#}\n", plimsoll_config::schema()));
             Exit::Done.into()
         }
+        Command::Simulate(options) => simulate(&options).into(),
         Command::Status { at, would, json } => status(&at.target(), would, json).into(),
         Command::Top { at } => {
             let target = at.target();

@@ -78,12 +78,7 @@ impl Loaded {
 /// Reads and checks a configuration.
 pub(crate) fn load(source: &Source, run: &Run) -> Result<Loaded, LoadError> {
     let mut loaded = match source {
-        Source::File(path) => {
-            let text = std::fs::read_to_string(path).map_err(|error| {
-                LoadError::Absent(format!("reading {}: {error}", path.display()))
-            })?;
-            from_text(text, &path.display().to_string())?
-        }
+        Source::File(path) => from_file(path)?,
         Source::LastGood { text, file } => from_text(text.clone(), file)?,
         Source::Target => {
             let target = run.to.as_deref().unwrap_or_default();
@@ -104,6 +99,14 @@ pub(crate) fn load(source: &Source, run: &Run) -> Result<Loaded, LoadError> {
     descriptors::bound(&mut loaded.config.gateway.limits);
     read_keys(&mut loaded.config)?;
     Ok(loaded)
+}
+
+/// Reads and checks a file, as it is written.
+pub(crate) fn from_file(path: &Path) -> Result<Loaded, LoadError> {
+    let file = path.display().to_string();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| LoadError::Absent(format!("reading {file}: {error}")))?;
+    from_text(text, &file)
 }
 
 /// Puts the keys of tenants in place that stand in the environment or in files.

@@ -11,6 +11,7 @@ mod descriptors;
 mod exit;
 mod launch;
 mod process;
+mod simulate;
 mod state;
 mod status;
 mod systemd;

@@ -51,18 +51,7 @@ fn cluster(config: &Config, name: &str, service: &Service) -> upstream::ClusterC
             Balance::RoundRobin => upstream::Balance::RoundRobin,
             Balance::ConsistentHash(_) => upstream::Balance::ConsistentHash,
         },
-        parameters: EndpointParameters {
-            breaker: mode_of(config, service, service.protect.breaker.mode),
-            ejection: mode_of(config, service, service.protect.ejection.mode),
-            ..match &service.health {
-                Some(health) => EndpointParameters {
-                    failures_max: health.failures_max,
-                    successes_min: health.successes_min,
-                    ..EndpointParameters::default()
-                },
-                None => EndpointParameters::default(),
-            }
-        },
+        parameters: endpoint_parameters(config, service),
         health: service
             .health
             .as_ref()
@@ -79,6 +68,19 @@ fn cluster(config: &Config, name: &str, service: &Service) -> upstream::ClusterC
                 interval: health.interval,
                 timeout: health.timeout,
             }),
+    }
+}
+
+/// When an endpoint of a service is taken out and brought back.
+pub(crate) fn endpoint_parameters(config: &Config, service: &Service) -> EndpointParameters {
+    let usual = EndpointParameters::default();
+    let health = service.health.as_ref();
+    EndpointParameters {
+        breaker: mode_of(config, service, service.protect.breaker.mode),
+        ejection: mode_of(config, service, service.protect.ejection.mode),
+        failures_max: health.map_or(usual.failures_max, |health| health.failures_max),
+        successes_min: health.map_or(usual.successes_min, |health| health.successes_min),
+        ..usual
     }
 }
 

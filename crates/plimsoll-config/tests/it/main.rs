@@ -5,5 +5,6 @@ mod golden;
 mod model;
 mod properties;
 mod protect;
+mod scenario;
 mod schema;
 mod tenants;

@@ -1,4 +1,5 @@
-//! Limiter and admission over the scenarios: what is required of them, and what has to fail it.
+//! Limiter and admission over the scenarios: what is required of them, and what has to fail it. Whole calls before
+//! services, as a user's scenario describes them.
 
 #![expect(
     clippy::unwrap_used,
@@ -7,6 +8,7 @@
 )]
 
 mod controls;
+mod fleet;
 mod kernel;
 mod oracles;
 mod parallel;

@@ -1,0 +1,52 @@
+//! A scenario of the simulator: workloads, services and faults, read from one TOML file.
+//!
+//! [`parse`] is the way in. It reads as the configuration is read (`read`, `defaults`), from a
+//! description of keys of its own (`keys`), so that its mistakes are shown in the same way.
+//! Elsewhere: what is done with a scenario (`plimsoll-simulator`).
+
+mod assemble;
+pub(crate) mod keys;
+mod model;
+mod rules;
+
+pub use model::{
+    Burst, ClassShares, ClientRetry, Fault, FaultKind, Phase, PhaseRate, Scenario, ScenarioService,
+    TimeSpread, Work, Workload,
+};
+
+use plimsoll_core::never;
+
+use crate::defaults;
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::parse::{in_order, values};
+use crate::read::Place;
+
+/// Reads and checks a scenario. All errors of the file come at once, in the order of their places.
+pub fn parse(source: &str) -> Result<Scenario, Vec<Diagnostic>> {
+    let (mut file, mut diagnostics, is_toml) = values(source, "", &keys::SCENARIO);
+    if is_toml {
+        let place = Place::default();
+        defaults::complete(
+            &mut file,
+            &keys::SCENARIO,
+            &(0..0),
+            &place,
+            &mut diagnostics,
+        );
+        rules::check(&file, &mut diagnostics);
+    }
+    in_order(&mut diagnostics);
+    let has_errors = diagnostics
+        .iter()
+        .any(|diagnostic| diagnostic.severity == Severity::Error);
+    match assemble::scenario(&file) {
+        Some(scenario) if !has_errors => Ok(scenario),
+        assembled => {
+            // What could not be assembled must have been reported; otherwise the mistake is ours.
+            if never!(assembled.is_none() && !has_errors) {
+                diagnostics.push(crate::parse::internal_error());
+            }
+            Err(diagnostics)
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! The keys of a scenario.
+
+use std::time::Duration;
+
+use crate::scheme::{Key, Kind, NameKind, Table, Word};
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(3_600);
+
+const SERVICE_NAME: Kind = Kind::Text;
+const TIME: Kind = Kind::Duration {
+    min: MILLISECOND,
+    max: HOUR,
+};
+const RATE: Kind = Kind::Rate { zero: true };
+
+pub(crate) static SCENARIO: Table = Table {
+    doc: "A workload, service models and faults for `plimsoll simulate`.",
+    groups: &[&[
+        Key::new("about", Kind::Text, "What it is about, in a sentence."),
+        Key::new(
+            "gateways",
+            Kind::Count { min: 1, max: 1_000 },
+            "How many gateways stand before the services. They know nothing of each other.",
+        )
+        .default("1"),
+        Key::new(
+            "threads",
+            Kind::Count { min: 1, max: 64 },
+            "Data plane threads of each gateway.",
+        )
+        .default("2"),
+        Key::new(
+            "service",
+            Kind::Map {
+                noun: Some("service"),
+                names: NameKind::Identifier,
+                of: &Kind::Table(&SERVICE),
+            },
+            "The services, by name.",
+        )
+        .required(),
+        Key::new(
+            "workload",
+            Kind::Map {
+                noun: Some("workload"),
+                names: NameKind::Identifier,
+                of: &Kind::Table(&WORKLOAD),
+            },
+            "Who sends requests, by name.",
+        )
+        .required(),
+        Key::new(
+            "phase",
+            Kind::List {
+                of: &Kind::Table(&PHASE),
+                bare: false,
+            },
+            "Parts of the run, one after the other.",
+        )
+        .required(),
+        Key::new(
+            "fault",
+            Kind::List {
+                of: &Kind::Table(&FAULT),
+                bare: false,
+            },
+            "What goes wrong.",
+        )
+        .default("[]"),
+    ]],
+    main: None,
+};
+
+static SERVICE: Table = Table {
+    doc: "A service, and what each of its endpoints is like.",
+    groups: &[&[
+        Key::new(
+            "endpoints",
+            Kind::Count {
+                min: 1,
+                max: 10_000,
+            },
+            "How many endpoints it has.",
+        )
+        .default("1"),
+        Key::new(
+            "time",
+            Kind::Duration {
+                min: Duration::from_micros(10),
+                max: HOUR,
+            },
+            "The mean time that a request takes an endpoint that does nothing else.",
+        )
+        .required(),
+        Key::new(
+            "workers",
+            Kind::Count {
+                min: 1,
+                max: 100_000,
+            },
+            "How many requests an endpoint works on at once; others wait there. Either this or `crosstalk`.",
+        ),
+        Key::new(
+            "spread",
+            Kind::Either {
+                words: &[
+                    Word {
+                        word: "constant",
+                        doc: "all the same",
+                    },
+                    Word {
+                        word: "exponential",
+                        doc: "exponential",
+                    },
+                    Word {
+                        word: "bimodal",
+                        doc: "one of ten takes ten times as long as the others",
+                    },
+                ],
+                other: Some(&Kind::Number {
+                    min: 0.01,
+                    max: 10.0,
+                }),
+            },
+            "How times spread around their mean. A number is the coefficient of variation of a lognormal.",
+        )
+        .default("\"exponential\""),
+        Key::new(
+            "contention",
+            Kind::Number { min: 0.0, max: 1.0 },
+            "With `crosstalk`: the share of the work that only one request at a time can do (alpha of the Universal Scalability Law).",
+        )
+        .default("0.01"),
+        Key::new(
+            "crosstalk",
+            Kind::Number {
+                min: 0.000_000_1,
+                max: 1.0,
+            },
+            "All requests are worked on at once, and each pair costs this much more (beta of the Universal Scalability Law). Either this or `workers`.",
+        ),
+        Key::new(
+            "objective",
+            TIME,
+            "An answer within this is a good one. Without `--config`, also the latency objective that Plimsoll works for.",
+        )
+        .default("\"250ms\""),
+    ]],
+    main: None,
+};
+
+static WORKLOAD: Table = Table {
+    doc: "Clients of one kind. They come at random (Poisson), whatever is answered.",
+    groups: &[&[
+        Key::new(
+            "service",
+            SERVICE_NAME,
+            "The service that they want. May be left out where there is one.",
+        ),
+        Key::new(
+            "rate",
+            RATE,
+            "New requests over time, unless a phase says otherwise.",
+        )
+        .required(),
+        Key::new("patience", TIME, "When a client hangs up.").default("\"2s\""),
+        Key::new(
+            "retry",
+            Kind::Table(&RETRY),
+            "What a client does whose request was refused, failed, or took longer than its patience.",
+        )
+        .default("{}"),
+        Key::new(
+            "classes",
+            Kind::Table(&CLASSES),
+            "Shares of the classes; the rest is `standard`.",
+        )
+        .default("{}"),
+        Key::new(
+            "tenants",
+            Kind::Count {
+                min: 1,
+                max: 100_000,
+            },
+            "How many tenants the requests are of. Workloads share none.",
+        )
+        .default("1"),
+        Key::new(
+            "zipf",
+            Kind::Number { min: 0.0, max: 3.0 },
+            "How unlike these are: the n-th sends in proportion to n to the power of minus this.",
+        )
+        .default("0.0"),
+    ]],
+    main: None,
+};
+
+static RETRY: Table = Table {
+    doc: "Retries of clients, which know nothing of budgets.",
+    groups: &[&[
+        Key::new(
+            "attempts",
+            Kind::Count { min: 1, max: 20 },
+            "Tries in all, the first included.",
+        )
+        .default("1"),
+        Key::new("pause", TIME, "The mean time before the next, exponential.").default("\"100ms\""),
+    ]],
+    main: Some("attempts"),
+};
+
+static CLASSES: Table = Table {
+    doc: "Shares of classes.",
+    groups: &[&[
+        Key::new(
+            "critical",
+            Kind::Percent,
+            "What goes last when not all fits.",
+        )
+        .default("\"0%\""),
+        Key::new("sheddable", Kind::Percent, "What goes first.").default("\"0%\""),
+    ]],
+    main: None,
+};
+
+static PHASE: Table = Table {
+    doc: "A part of the run.",
+    groups: &[&[
+        Key::new("name", Kind::Text, "What tables call it.").required(),
+        Key::new("lasts", TIME, "How long it lasts.").required(),
+        Key::new(
+            "rate",
+            Kind::Map {
+                noun: None,
+                names: NameKind::Identifier,
+                of: &Kind::Table(&PHASE_RATE),
+            },
+            "What workloads send in it, by their names. One that is left out sends what is its `rate`.",
+        )
+        .default("{}"),
+    ]],
+    main: None,
+};
+
+static PHASE_RATE: Table = Table {
+    doc: "A rate over a phase: even, a ramp, or with bursts.",
+    groups: &[&[
+        Key::new("to", RATE, "At the end of the phase.").required(),
+        Key::new(
+            "from",
+            RATE,
+            "At its beginning; in a straight line from there. Absent: the same as `to`.",
+        ),
+        Key::new("peak", RATE, "The rate in a burst."),
+        Key::new("lasts", TIME, "How long a burst is."),
+        Key::new("every", TIME, "A burst is at the end of each such time."),
+    ]],
+    main: Some("to"),
+};
+
+static FAULT: Table = Table {
+    doc: "What goes wrong.",
+    groups: &[&[
+        Key::new(
+            "kind",
+            Kind::Either {
+                words: &[
+                    Word {
+                        word: "slow",
+                        doc: "requests take `times` as long",
+                    },
+                    Word {
+                        word: "errors",
+                        doc: "a `share` of requests is answered with 500, at once",
+                    },
+                    Word {
+                        word: "crash",
+                        doc: "connections break, and new ones are refused",
+                    },
+                    Word {
+                        word: "freeze",
+                        doc: "it accepts, and works on nothing",
+                    },
+                    Word {
+                        word: "capacity",
+                        doc: "a `share` of the workers is left",
+                    },
+                ],
+                other: None,
+            },
+            "What.",
+        )
+        .required(),
+        Key::new(
+            "service",
+            SERVICE_NAME,
+            "At which service. May be left out where there is one.",
+        ),
+        Key::new(
+            "endpoints",
+            Kind::Count {
+                min: 1,
+                max: 10_000,
+            },
+            "At how many of its endpoints. Absent: at all.",
+        ),
+        Key::new(
+            "at",
+            Kind::DURATION,
+            "When it begins, since the beginning of the run.",
+        )
+        .required(),
+        Key::new("lasts", TIME, "How long it lasts.").required(),
+        Key::new(
+            "times",
+            Kind::Number {
+                min: 0.01,
+                max: 10_000.0,
+            },
+            "With `slow`: how many times as long.",
+        ),
+        Key::new(
+            "share",
+            Kind::Percent,
+            "With `errors`: of requests; with `capacity`: of workers.",
+        ),
+    ]],
+    main: None,
+};

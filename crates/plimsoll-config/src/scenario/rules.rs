@@ -1,0 +1,349 @@
+//! What must hold between the values of a scenario.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use crate::diagnostic::Diagnostic;
+use crate::nearest::nearest;
+use crate::node::{Fields, Node};
+use crate::scheme::any_of;
+
+/// The most requests of one run: at a million in a few seconds, a run beyond this takes most of an hour.
+const REQUESTS_MAX: f64 = 500e6;
+/// The most requests that may be under way: each takes about a kilobyte.
+const UNDER_WAY_MAX: f64 = 2e6;
+/// The most endpoints, counted once for each gateway: each has its own view of each.
+const VIEWS_MAX: u64 = 20_000_000;
+
+pub(super) fn check(file: &Fields, diagnostics: &mut Vec<Diagnostic>) {
+    let (Some(services), Some(workloads)) = (file.table("service"), file.table("workload")) else {
+        return;
+    };
+    for (name, field) in services.iter() {
+        if let Some(service) = field.node.as_table() {
+            check_work(name, service, &field.key_span, diagnostics);
+        }
+    }
+    for (name, field) in workloads.iter() {
+        if let Some(workload) = field.node.as_table() {
+            let subject = format!("workload `{name}`");
+            check_service(&subject, workload, &field.key_span, services, diagnostics);
+            check_classes(&subject, workload, diagnostics);
+        }
+    }
+    for key in ["service", "workload", "phase"] {
+        check_any(file, key, diagnostics);
+    }
+    for phase in file.list("phase") {
+        check_rates(phase, workloads, diagnostics);
+    }
+    let ends: Duration = file.list("phase").iter().filter_map(lasts).sum();
+    for fault in file.list("fault") {
+        check_fault(fault, services, ends, diagnostics);
+    }
+    check_size(file, services, workloads, diagnostics);
+}
+
+/// The service that a workload or a fault names; the only one, if it names none.
+pub(super) fn named_service<'a>(fields: &'a Fields, services: &'a Fields) -> Option<&'a str> {
+    if let Some(name) = fields.text("service") {
+        return Some(name);
+    }
+    let mut names = services.iter().map(|(name, _)| name);
+    names.next().filter(|_| names.next().is_none())
+}
+
+fn lasts(node: &Node) -> Option<Duration> {
+    node.as_table()?.duration("lasts")
+}
+
+fn error(span: &Range<usize>, code: &'static str, message: impl Into<String>) -> Diagnostic {
+    Diagnostic::error(code, span.clone(), message)
+}
+
+/// There is at least one.
+fn check_any(file: &Fields, key: &'static str, diagnostics: &mut Vec<Diagnostic>) {
+    let empty = match file.table(key) {
+        Some(fields) => fields.iter().next().is_none(),
+        None => key == "phase" && file.list(key).is_empty() && file.has(key),
+    };
+    if let (true, Some(field)) = (empty, file.field(key)) {
+        let message = format!("the scenario has no {key}");
+        diagnostics
+            .push(error(&field.key_span, "missing-key", message).label("one was expected here"));
+    }
+}
+
+fn check_work(
+    name: &str,
+    service: &Fields,
+    span: &Range<usize>,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    match (service.field("workers"), service.field("crosstalk")) {
+        (None, None) => diagnostics.push(
+            error(
+                span,
+                "missing-key",
+                format!("service `{name}` has neither `workers` nor `crosstalk`"),
+            )
+            .label("how its endpoints work was expected here")
+            .help("write `workers = 16` for a pool of workers, or `crosstalk = 0.0006` for a server whose requests get in each other's way"),
+        ),
+        (Some(workers), Some(crosstalk)) => diagnostics.push(
+            error(
+                &crosstalk.key_span,
+                "contradiction",
+                format!("service `{name}` has `workers` and `crosstalk`"),
+            )
+            .label("all requests at once")
+            .related(workers.key_span.clone(), "or so many")
+            .help("keep one of them"),
+        ),
+        _ => (),
+    }
+}
+
+/// The service that it names is there.
+fn check_service(
+    subject: &str,
+    fields: &Fields,
+    span: &Range<usize>,
+    services: &Fields,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    let names = || services.iter().map(|(name, _)| name);
+    let listed = || any_of(&names().map(|name| format!("`{name}`")).collect::<Vec<_>>());
+    match (fields.text("service"), fields.node("service")) {
+        (Some(name), Some(node)) if services.field(name).is_none() => {
+            let help = match nearest(name, names()) {
+                Some(meant) => format!("did you mean \"{meant}\"?"),
+                None => format!("there is {}", listed()),
+            };
+            let message = format!("{subject} is about the service `{name}`, which is not there");
+            diagnostics.push(
+                error(&node.span, "no-such-service", message)
+                    .label("no `[service]` of this name")
+                    .help(help),
+            );
+        }
+        (None, None) if names().count() > 1 => diagnostics.push(
+            error(
+                span,
+                "missing-key",
+                format!("{subject} does not say which service"),
+            )
+            .label("`service` was expected here")
+            .help(format!("there is {}", listed())),
+        ),
+        _ => (),
+    }
+}
+
+fn check_classes(subject: &str, workload: &Fields, diagnostics: &mut Vec<Diagnostic>) {
+    let Some(field) = workload.field("classes") else {
+        return;
+    };
+    let classes = field.node.as_table();
+    let share = |key| classes.and_then(|classes| classes.percent(key));
+    if let (Some(critical), Some(sheddable)) = (share("critical"), share("sheddable"))
+        && critical.get() + sheddable.get() > 1.0
+    {
+        let message = format!("the classes of {subject} are more than 100%");
+        diagnostics.push(
+            error(&field.node.span, "out-of-range", message)
+                .label("at most 100% in all were expected; the rest is `standard`"),
+        );
+    }
+}
+
+/// Workloads that a phase names are there, and its bursts are whole.
+fn check_rates(phase: &Node, workloads: &Fields, diagnostics: &mut Vec<Diagnostic>) {
+    let rates = phase.as_table().and_then(|phase| phase.table("rate"));
+    for (name, field) in rates.into_iter().flat_map(Fields::iter) {
+        if workloads.field(name).is_none() {
+            let names = || workloads.iter().map(|(name, _)| name);
+            let diagnostic = error(
+                &field.key_span,
+                "no-such-workload",
+                format!("a phase has a rate for the workload `{name}`, which is not there"),
+            )
+            .label("no `[workload]` of this name");
+            let listed = || any_of(&names().map(|name| format!("`{name}`")).collect::<Vec<_>>());
+            diagnostics.push(match nearest(name, names()) {
+                Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
+                None => diagnostic.help(format!("there is {}", listed())),
+            });
+        }
+        if let Some(rate) = field.node.as_table() {
+            check_burst(name, rate, &field.key_span, diagnostics);
+        }
+    }
+}
+
+fn check_burst(name: &str, rate: &Fields, span: &Range<usize>, diagnostics: &mut Vec<Diagnostic>) {
+    let parts = ["peak", "lasts", "every"];
+    let written = parts.iter().filter(|key| rate.has(key)).count();
+    if written != 0 && written != parts.len() {
+        diagnostics.push(
+            error(
+                span,
+                "missing-key",
+                format!("the bursts of `{name}` need `peak`, `lasts` and `every`"),
+            )
+            .label("one of them is not here")
+            .help("as in `{ to = \"100/s\", peak = \"1000/s\", lasts = \"1s\", every = \"10s\" }`"),
+        );
+    }
+    if let (true, Some(from)) = (written != 0, rate.field("from")) {
+        diagnostics.push(
+            error(
+                &from.key_span,
+                "contradiction",
+                format!("the rate of `{name}` has bursts and a ramp"),
+            )
+            .label("the beginning of a ramp")
+            .help("make two phases of it"),
+        );
+    }
+    if let (Some(lasts), Some(every)) = (rate.duration("lasts"), rate.duration("every"))
+        && let Some(node) = rate.node("lasts")
+        && lasts > every
+    {
+        diagnostics.push(
+            error(
+                &node.span,
+                "out-of-range",
+                format!("a burst of `{name}` lasts longer than from one to the next"),
+            )
+            .label("at most `every` was expected"),
+        );
+    }
+}
+
+fn check_fault(fault: &Node, services: &Fields, ends: Duration, diagnostics: &mut Vec<Diagnostic>) {
+    let Some(fields) = fault.as_table() else {
+        return;
+    };
+    let kind = fields.word("kind").unwrap_or_default();
+    let subject = format!("the fault `{kind}`");
+    check_service(&subject, fields, &fault.span, services, diagnostics);
+    let needs = match kind {
+        "slow" => Some("times"),
+        "errors" | "capacity" => Some("share"),
+        _ => None,
+    };
+    for key in ["times", "share"] {
+        match (fields.field(key), needs == Some(key)) {
+            (None, true) => {
+                let message = format!("{subject} has no `{key}`");
+                let label = format!("`{key}` was expected here");
+                diagnostics.push(error(&fault.span, "missing-key", message).label(label));
+            }
+            (Some(field), false) if !kind.is_empty() => {
+                let message = format!("{subject} cannot have `{key}`");
+                diagnostics.push(
+                    error(&field.key_span, "contradiction", message)
+                        .label("it says nothing here")
+                        .help("leave it out"),
+                );
+            }
+            _ => (),
+        }
+    }
+    let service = named_service(fields, services).and_then(|name| services.table(name));
+    if let (Some(node), Some(count), Some(all)) = (
+        fields.node("endpoints"),
+        fields.count::<u64>("endpoints"),
+        service.and_then(|service| service.count::<u64>("endpoints")),
+    ) && count > all
+    {
+        let message = format!("{subject} is at more endpoints than its service has");
+        let label = format!("at most {all} was expected");
+        diagnostics.push(error(&node.span, "out-of-range", message).label(label));
+    }
+    if let (Some(shared), "capacity") = (service.and_then(|it| it.field("crosstalk")), kind) {
+        let message = format!("{subject} is at a service without workers");
+        diagnostics.push(
+            error(&fault.span, "contradiction", message)
+                .label("takes workers away")
+                .related(shared.key_span.clone(), "works on all requests at once")
+                .help("write `kind = \"slow\"`"),
+        );
+    }
+    if let (Some(node), Some(at)) = (fields.node("at"), fields.duration("at"))
+        && at >= ends
+    {
+        let message = format!("{subject} begins after the end of the run");
+        let label = format!("the phases last {} s in all", ends.as_secs_f64());
+        diagnostics.push(error(&node.span, "out-of-range", message).label(label));
+    }
+}
+
+/// The run takes neither for ever nor all memory.
+fn check_size(
+    file: &Fields,
+    services: &Fields,
+    workloads: &Fields,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    let mut requests = 0.0;
+    for phase in file.list("phase").iter().filter_map(Node::as_table) {
+        let seconds = phase.duration("lasts").unwrap_or_default().as_secs_f64();
+        for (name, field) in workloads.iter() {
+            let Some(workload) = field.node.as_table() else {
+                continue;
+            };
+            let own = phase.table("rate").and_then(|rates| rates.field(name));
+            let rate = |fields: &Fields, key| fields.rate(key).map(|rate| rate.per_second());
+            let (highest, span) = match own.and_then(|own| Some((own, own.node.as_table()?))) {
+                Some((own, rates)) => {
+                    let keys = ["from", "to", "peak"];
+                    let all = keys.iter().filter_map(|key| rate(rates, key));
+                    (all.fold(0.0, f64::max), own.node.span.clone())
+                }
+                None => match (rate(workload, "rate"), workload.node("rate")) {
+                    (Some(rate), Some(node)) => (rate, node.span.clone()),
+                    _ => continue,
+                },
+            };
+            let retry = workload.table("retry").and_then(|it| it.count("attempts"));
+            let tries = f64::from(retry.unwrap_or(1_u8));
+            let patience = workload.duration("patience").unwrap_or_default();
+            let under_way = highest * tries * patience.as_secs_f64();
+            if under_way > UNDER_WAY_MAX {
+                let message =
+                    format!("workload `{name}` may have {under_way:.0} requests under way");
+                diagnostics.push(
+                    error(&span, "too-large", message)
+                        .label(format!(
+                            "at most {UNDER_WAY_MAX:.0} was expected: they would not fit in memory"
+                        ))
+                        .help("a lower rate, less `patience`, or fewer `attempts`"),
+                );
+            }
+            requests += highest * tries * seconds;
+        }
+    }
+    if let (true, Some(field)) = (requests > REQUESTS_MAX, file.field("phase")) {
+        let message = format!("the run may take {requests:.0} requests");
+        diagnostics.push(
+            error(&field.key_span, "too-large", message)
+                .label(format!(
+                    "at most {REQUESTS_MAX:.0} was expected: it would take an hour"
+                ))
+                .help("shorter phases, or lower rates"),
+        );
+    }
+    let endpoints = services.iter().filter_map(|(_, field)| {
+        let service = field.node.as_table()?;
+        service.count::<u64>("endpoints")
+    });
+    let views = endpoints.sum::<u64>() * file.count::<u64>("gateways").unwrap_or(1);
+    if let (true, Some(field)) = (views > VIEWS_MAX, file.field("gateways")) {
+        let message = format!("gateways times endpoints are {views}");
+        diagnostics.push(error(&field.node.span, "too-large", message).label(format!(
+            "at most {VIEWS_MAX} was expected: they would not fit in memory"
+        )));
+    }
+}

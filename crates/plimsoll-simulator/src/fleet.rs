@@ -1,0 +1,24 @@
+//! Gateways before services, as a scenario file describes them.
+//!
+//! Every request is a `plimsoll_lifecycle::Call`, the one that production drives: it asks the same guards for
+//! permits, waits in the same queues, is sent where the same balancers and the same health of endpoints send
+//! it, and is tried again under the same budget. What the shell does in production is done here, without
+//! sockets: a call's effects (`thread`), the ticks of the control thread (`gateway`), and all that waits for a
+//! time (`simulation`). What is outside of Plimsoll is a model: clients (`clients`) and endpoints (`site`).
+//!
+//! Not in it: hedges, declared rates, active checks, Plimsoll's own protection, slow clients, bodies, and the
+//! network, which takes no time.
+
+mod clients;
+mod event;
+mod gateway;
+mod known;
+mod ledger;
+mod simulation;
+mod site;
+mod slab;
+mod thread;
+
+pub use gateway::Protection;
+pub use ledger::{Cell, Ledger};
+pub use simulation::Simulation;

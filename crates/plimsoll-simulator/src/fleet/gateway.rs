@@ -1,0 +1,148 @@
+//! A gateway: what its threads share, and the control thread's halves of the policies.
+//!
+//! The counterpart of `plimsoll-gateway`, `protection.rs`, and of `plimsoll-upstream`, `health.rs`.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use plimsoll_core::Instant;
+use plimsoll_lifecycle::{Bounds, GuardControl, GuardParameters, GuardShared};
+use plimsoll_policy::{
+    Balancer, EndpointControl, EndpointParameters, EndpointShared, Method, Peer, PeerControl,
+};
+
+use crate::fleet::thread::Endpoints;
+use crate::random::Stream;
+
+/// What Plimsoll is set to for a service.
+#[derive(Clone, Debug)]
+pub struct Protection {
+    /// Its guard.
+    pub guard: Arc<GuardParameters>,
+    /// When its endpoints are taken out.
+    pub endpoint: EndpointParameters,
+    /// How an endpoint is chosen.
+    pub method: Method,
+    /// Whether that one is not chosen that is out.
+    pub heeds_health: bool,
+    /// Bounds of each call.
+    pub bounds: Bounds,
+}
+
+/// A gateway.
+#[derive(Debug)]
+pub(super) struct Gateway {
+    services: Vec<Service>,
+}
+
+/// A service before which it stands.
+#[derive(Debug)]
+struct Service {
+    shared: Arc<GuardShared>,
+    control: GuardControl,
+    peers: PeerControl,
+    watched: Vec<Watched>,
+    endpoints: Endpoints,
+}
+
+#[derive(Debug)]
+struct Watched {
+    control: EndpointControl,
+    shared: Arc<EndpointShared>,
+}
+
+impl Peer for Watched {
+    fn parts(&mut self) -> (&mut EndpointControl, &EndpointShared) {
+        (&mut self.control, &self.shared)
+    }
+}
+
+impl Gateway {
+    /// Before services with these many endpoints.
+    pub(super) fn new(
+        threads: usize,
+        services: &[(usize, &Protection)],
+        random: &mut Stream,
+    ) -> Self {
+        let service = |&(endpoints, protection): &(usize, &Protection)| {
+            let shared = Arc::new(GuardShared::new(threads, &protection.guard));
+            let watched: Vec<Watched> = (0..endpoints)
+                .map(|_| Watched {
+                    control: EndpointControl::new(
+                        protection.endpoint,
+                        Instant::ORIGIN,
+                        false,
+                        random.bits(),
+                    ),
+                    shared: Arc::new(EndpointShared::new()),
+                })
+                .collect();
+            Service {
+                control: GuardControl::new(&protection.guard, None, &shared, Instant::ORIGIN),
+                shared,
+                peers: PeerControl::new(Instant::ORIGIN),
+                endpoints: watched.iter().map(|it| Arc::clone(&it.shared)).collect(),
+                watched,
+            }
+        };
+        Self {
+            services: services.iter().map(service).collect(),
+        }
+    }
+
+    /// What its threads share of each service.
+    pub(super) fn shared(&self) -> impl Iterator<Item = (&Arc<GuardShared>, Endpoints)> {
+        let services = self.services.iter();
+        services.map(|service| (&service.shared, Rc::clone(&service.endpoints)))
+    }
+
+    /// Ticks the guards. Says which threads are to be woken, with the service.
+    pub(super) fn tick(&mut self, now: Instant, mut wake: impl FnMut(usize, usize)) {
+        for (index, service) in self.services.iter_mut().enumerate() {
+            // As in production: what hangs at endpoints that have fallen silent.
+            let suspects = service.endpoints.iter().filter(|it| it.is_suspect());
+            let parked = suspects.fold(0_u32, |sum, it| sum.saturating_add(it.working()));
+            service.control.park(parked);
+            if service.control.tick(now, &service.shared).is_some() {
+                for thread in service.shared.admission.threads_waiting() {
+                    wake(thread, index);
+                }
+            }
+        }
+    }
+
+    /// Ticks the view of endpoints. `connects` says whether an endpoint, by service and position, accepts
+    /// connections.
+    pub(super) fn watch(&mut self, now: Instant, connects: impl Fn(usize, usize) -> bool) {
+        let mut transitions = Vec::new();
+        for (index, service) in self.services.iter_mut().enumerate() {
+            let (peers, watched) = (&mut service.peers, &mut service.watched);
+            peers.tick(now, watched, &mut transitions);
+            transitions.clear();
+            for (position, watched) in watched.iter_mut().enumerate() {
+                if watched.control.take_probe(now) {
+                    watched.control.on_probe(now, connects(index, position));
+                }
+            }
+        }
+    }
+
+    /// Permits that are in use, and attempts in flight.
+    pub(super) fn in_use(&self) -> u64 {
+        let of = |service: &Service| {
+            let attempts = service.endpoints.iter().map(|it| u64::from(it.in_flight()));
+            u64::from(service.shared.admission.in_flight()) + attempts.sum::<u64>()
+        };
+        self.services.iter().map(of).sum()
+    }
+}
+
+/// A thread's balancer.
+pub(super) fn balancer(protection: &Protection, endpoints: usize, seed: u64) -> Balancer {
+    let balancer = Balancer::new(protection.method.clone(), endpoints, seed);
+    if protection.heeds_health {
+        balancer
+    } else {
+        balancer.without_health()
+    }
+}

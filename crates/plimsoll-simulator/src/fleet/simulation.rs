@@ -1,0 +1,344 @@
+//! A run: what happens when, and what is done about it.
+//!
+//! Units: nanoseconds. Invariants: scenario, protections and seed determine a run to the last event; every request
+//! is settled once, and at the end every permit is back.
+//! An endpoint goes on with what a gateway has given up: the harsh case.
+
+mod arrive;
+mod call;
+mod control;
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+
+use plimsoll_config::scenario::{Fault, Scenario, Workload};
+use plimsoll_core::{Instant, ServiceId};
+use plimsoll_lifecycle::Call;
+use plimsoll_policy::{GROUPS, QueueEvent};
+
+use crate::agenda::{Agenda, NEVER, Nanos};
+use crate::fleet::clients::{Crowd, User, load, nanos};
+use crate::fleet::event::{Event, RequestId};
+use crate::fleet::gateway::{Gateway, Protection, balancer};
+use crate::fleet::known::Known;
+use crate::fleet::ledger::Ledger;
+use crate::fleet::site::{Site, healthy};
+use crate::fleet::slab::Slab;
+use crate::fleet::thread::{Thread, ThreadEffects, ThreadService};
+use crate::random::Stream;
+
+/// How often guards are ticked, and views of endpoints: as in production.
+const TICK: Nanos = 10_000_000;
+const HEALTH_TICK: Nanos = 25_000_000;
+
+/// A run of a scenario. See the module's docs.
+#[derive(Debug)]
+pub struct Simulation {
+    clock: Rc<Cell<Nanos>>,
+    agenda: Agenda<Event>,
+    ledger: Rc<RefCell<Ledger>>,
+    services: Known<Service>,
+    sites: Known<Site>,
+    gateways: Known<Gateway>,
+    threads: Known<Rc<Thread>>,
+    crowds: Known<Crowd>,
+    faults: Known<Fault>,
+    phases: Vec<Nanos>,
+    phase: usize,
+    phase_began: Nanos,
+    requests: Slab<Request>,
+    attempts: Slab<Try>,
+    users: Slab<User>,
+    generation: u32,
+    /// When who loses patience, by workload: in the order of arrival, since all have as much of it.
+    patience: Known<VecDeque<(Nanos, RequestId)>>,
+    /// The same for the deadlines of calls.
+    deadlines: Known<VecDeque<(Nanos, RequestId)>>,
+    routing: Stream,
+    /// Emptied by each use; kept for its room.
+    heard: Vec<QueueEvent>,
+    events: u64,
+}
+
+#[derive(Debug)]
+struct Service {
+    /// Where its endpoints begin.
+    first: usize,
+    protection: Protection,
+}
+
+/// A request under way.
+#[derive(Debug)]
+struct Request {
+    call: Call<ThreadEffects>,
+    user: User,
+    service: ServiceId,
+    generation: u32,
+    deadline: Instant,
+    /// The attempt in flight.
+    attempt: Option<u32>,
+}
+
+/// An attempt that an endpoint has, whether or not its request still waits for it.
+#[derive(Clone, Copy, Debug)]
+struct Try {
+    request: RequestId,
+    site: u32,
+    started: Nanos,
+    state: TryState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TryState {
+    /// The endpoint has it.
+    Sent,
+    /// The endpoint is gone, and its connection is being refused.
+    Refused,
+    /// The endpoint had it when it crashed; an event for it is still noted.
+    Lost,
+}
+
+impl Simulation {
+    /// At the beginning. There is a protection for each service of the scenario, in the same order.
+    pub fn new(scenario: &Scenario, protections: &[Protection], seed: u64) -> Self {
+        assert_eq!(
+            scenario.services.len(),
+            protections.len(),
+            "each service has its protection"
+        );
+        let ledger = Ledger::new(scenario.phases.len(), scenario.workloads.len());
+        let (clock, ledger) = (Rc::new(Cell::new(0)), Rc::new(RefCell::new(ledger)));
+        let sizes = scenario.services.iter().map(|service| service.endpoints);
+        let services: Vec<_> = sizes.zip(protections).collect();
+        let mut seeds = Stream::new(seed, "endpoints");
+        let sites = scenario
+            .services
+            .iter()
+            .flat_map(|service| std::iter::repeat_n(healthy(service), service.endpoints));
+        let sites = sites
+            .map(|service| Site::new(service, seeds.bits()))
+            .collect();
+        let mut seeds = Stream::new(seed, "gateways");
+        let gateways: Known<Gateway> = (0..scenario.gateways)
+            .map(|_| Gateway::new(scenario.threads, &services, &mut seeds))
+            .collect();
+        let threads = threads(scenario, protections, &gateways, seed, &clock, &ledger);
+        let mut first = 0;
+        let service = |&(endpoints, protection): &(usize, &Protection)| {
+            let service = Service {
+                first,
+                protection: protection.clone(),
+            };
+            first += endpoints;
+            service
+        };
+        let mut simulation = Self {
+            services: services.iter().map(service).collect(),
+            sites,
+            patience: scenario.workloads.iter().map(|_| VecDeque::new()).collect(),
+            deadlines: services.iter().map(|_| VecDeque::new()).collect(),
+            threads,
+            crowds: crowds(scenario, seed),
+            faults: scenario.faults.iter().cloned().collect(),
+            phases: scenario
+                .phases
+                .iter()
+                .map(|phase| nanos(phase.lasts))
+                .collect(),
+            phase: 0,
+            phase_began: 0,
+            agenda: Agenda::default(),
+            requests: Slab::default(),
+            attempts: Slab::default(),
+            users: Slab::default(),
+            generation: 0,
+            routing: Stream::new(seed, "routing"),
+            heard: Vec::new(),
+            events: 0,
+            gateways,
+            clock,
+            ledger,
+        };
+        simulation.note_first();
+        simulation
+    }
+
+    /// Goes on for so much of virtual time. Says whether there is more to come.
+    pub fn advance(&mut self, by: Duration) -> bool {
+        let until = self.clock.get().saturating_add(nanos(by));
+        loop {
+            if self.is_over() {
+                return false;
+            }
+            let timer = self.next_timer();
+            let now = self.agenda.next().min(timer.map_or(NEVER, |(at, _)| at));
+            if now > until {
+                self.clock.set(until);
+                return true;
+            }
+            self.clock.set(now);
+            self.events += 1;
+            match timer {
+                // What was to happen comes before who waited for it goes.
+                Some((at, queue)) if at < self.agenda.next() => self.time_out(now, queue),
+                _ => self.happen(now),
+            }
+        }
+    }
+
+    /// How much of virtual time has passed.
+    pub fn elapsed(&self) -> Duration {
+        Duration::from_nanos(self.clock.get())
+    }
+
+    /// How many events there were.
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// What became of all requests. Those that are still under way are cut off, as if their clients went.
+    pub fn finish(mut self) -> Ledger {
+        let now = self.clock.get();
+        let left = self.requests.iter().map(|(place, request)| RequestId {
+            place,
+            generation: request.generation,
+        });
+        for id in left.collect::<Vec<_>>() {
+            if let Some((thread, service)) = self.home(id) {
+                self.requests.clear(id.place);
+                // What it held goes to others, which are cut off in their turn.
+                self.listen_to(now, &thread, service);
+            }
+        }
+        for gateway in self.gateways.iter() {
+            assert_eq!(gateway.in_use(), 0, "every permit is back at the end");
+        }
+        self.ledger.borrow().clone()
+    }
+
+    /// Nobody comes any more, and nobody waits.
+    fn is_over(&self) -> bool {
+        self.phase >= self.phases.len() && self.requests.len() == 0
+    }
+
+    fn note_first(&mut self) {
+        self.agenda.note(0, Event::Phase { phase: 0 });
+        for index in 0..self.gateways.len() {
+            let gateway = index as u32;
+            // Gateways are separate processes, whose ticks do not come in step.
+            let part = |of: Nanos| of * (index as Nanos + 1) / self.gateways.len() as Nanos;
+            self.agenda.note(part(TICK), Event::Tick { gateway });
+            self.agenda
+                .note(part(HEALTH_TICK), Event::Health { gateway });
+        }
+        for (index, fault) in self.faults.iter().enumerate() {
+            let (begins, fault_id) = (nanos(fault.at), index as u32);
+            self.agenda.note(begins, Event::Begin { fault: fault_id });
+            let ends = begins.saturating_add(nanos(fault.lasts));
+            self.agenda.note(ends, Event::End { fault: fault_id });
+        }
+    }
+
+    fn happen(&mut self, now: Nanos) {
+        match self.agenda.take() {
+            None => (),
+            Some(Event::Work(work)) => self.on_work(now, work),
+            Some(Event::Shared { site }) => {
+                if let Some(attempt) = self.sites[site as usize].take_shared(now) {
+                    self.on_answer(now, attempt, true);
+                }
+                self.sites[site as usize].watch(site, &mut self.agenda);
+            }
+            Some(Event::Refused { attempt }) => self.on_refused(now, attempt),
+            Some(Event::Retry(id)) => {
+                if let Some((thread, service)) = self.home(id) {
+                    self.attempt(now, id.place);
+                    self.listen_to(now, &thread, service);
+                }
+            }
+            Some(Event::Wake { thread, service }) => {
+                let thread = Rc::clone(&self.threads[thread as usize]);
+                let service = ServiceId(u32::from(service));
+                thread.dispatch(service);
+                self.listen_to(now, &thread, service);
+            }
+            Some(Event::Expire { thread, service }) => {
+                let thread = Rc::clone(&self.threads[thread as usize]);
+                let service = ServiceId(u32::from(service));
+                thread.expire(service);
+                self.listen_to(now, &thread, service);
+            }
+            Some(Event::Arrive { workload, version }) => self.on_arrival(now, workload, version),
+            Some(Event::Load { workload, version })
+                if self.crowds[usize::from(workload)].version == version =>
+            {
+                self.change_load(now, workload);
+            }
+            Some(Event::Load { .. }) => (),
+            Some(Event::Again { user }) => {
+                if let Some(user) = self.users.remove(user)
+                    && self.phase < self.phases.len()
+                {
+                    self.send(now, user);
+                }
+            }
+            Some(Event::Tick { gateway }) => self.tick(now, gateway),
+            Some(Event::Health { gateway }) => self.watch(now, gateway),
+            Some(Event::Begin { fault }) => self.begin_fault(now, fault),
+            Some(Event::End { fault }) => self.end_fault(now, fault),
+            Some(Event::Phase { phase }) => self.begin_phase(now, phase as usize),
+        }
+    }
+}
+
+fn crowds(scenario: &Scenario, seed: u64) -> Known<Crowd> {
+    let crowd = |(index, workload): (usize, &Workload)| {
+        let before = scenario.workloads.iter().take(index);
+        let before = before.filter(|other| other.service == workload.service);
+        // As routes in production: the last group is for all that are left.
+        let group = before.count().min(GROUPS - 1) as u8;
+        let phases = scenario.phases.iter();
+        let rates = phases.filter_map(|phase| phase.rates.get(index).map(load));
+        Crowd::new(index, group, workload, rates.collect(), seed)
+    };
+    scenario.workloads.iter().enumerate().map(crowd).collect()
+}
+
+fn threads(
+    scenario: &Scenario,
+    protections: &[Protection],
+    gateways: &Known<Gateway>,
+    seed: u64,
+    clock: &Rc<Cell<Nanos>>,
+    ledger: &Rc<RefCell<Ledger>>,
+) -> Known<Rc<Thread>> {
+    let mut threads = Vec::new();
+    let mut seeds = Stream::new(seed, "balancers");
+    for gateway in gateways.iter() {
+        let first = threads.len() as u32;
+        for thread in 0..scenario.threads {
+            let known = scenario.services.iter().zip(protections);
+            let services = known.zip(gateway.shared());
+            let services = services.map(|((service, protection), (shared, endpoints))| {
+                let balancer = balancer(protection, service.endpoints, seeds.bits());
+                ThreadService::new(
+                    shared,
+                    thread,
+                    &protection.guard,
+                    balancer,
+                    &endpoints,
+                    service.objective,
+                )
+            });
+            let services = services.collect();
+            let index = threads.len() as u32;
+            let random = Stream::new(seed, &format!("thread {index}"));
+            threads.push(Rc::new(Thread::new(
+                clock, ledger, index, first, random, services,
+            )));
+        }
+    }
+    threads.into_iter().collect()
+}

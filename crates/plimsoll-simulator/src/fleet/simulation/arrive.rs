@@ -1,0 +1,144 @@
+//! Clients come, lose patience, and come again.
+
+use std::rc::Rc;
+
+use plimsoll_core::{RouteId, ServiceId};
+use plimsoll_lifecycle::{Arrival, Call, Identity};
+use plimsoll_measure::Cause;
+use plimsoll_policy::retry::Failure;
+
+use super::{Request, Simulation};
+use crate::agenda::{NEVER, Nanos};
+use crate::fleet::clients::User;
+use crate::fleet::event::{Event, RequestId};
+use crate::fleet::thread::{Asking, ThreadEffects};
+
+impl Simulation {
+    pub(super) fn begin_phase(&mut self, now: Nanos, phase: usize) {
+        (self.phase, self.phase_began) = (phase, now);
+        if let Some(lasts) = self.phases.get(phase) {
+            let next = Event::Phase {
+                phase: phase as u32 + 1,
+            };
+            self.agenda.note(now + lasts, next);
+        }
+        for workload in 0..self.crowds.len() {
+            self.change_load(now, workload as u16);
+        }
+    }
+
+    pub(super) fn change_load(&mut self, now: Nanos, workload: u16) {
+        let lasts = self.phases.get(self.phase).copied().unwrap_or(NEVER);
+        let crowd = &mut self.crowds[usize::from(workload)];
+        let changes = crowd.change(self.phase, now - self.phase_began, lasts);
+        let version = crowd.version;
+        if changes < lasts {
+            let at = self.phase_began + changes;
+            self.agenda.note(at, Event::Load { workload, version });
+        }
+        if let Some(gap) = crowd.gap() {
+            self.agenda
+                .note(now + gap, Event::Arrive { workload, version });
+        }
+    }
+
+    pub(super) fn on_arrival(&mut self, now: Nanos, workload: u16, version: u32) {
+        let cell = self
+            .ledger
+            .borrow()
+            .position(self.phase, usize::from(workload));
+        let crowd = &mut self.crowds[usize::from(workload)];
+        if crowd.version != version {
+            return;
+        }
+        let user = crowd.user(cell);
+        if let Some(gap) = crowd.gap() {
+            self.agenda
+                .note(now + gap, Event::Arrive { workload, version });
+        }
+        self.send(now, user);
+    }
+
+    /// A user sends a request, to any thread of any gateway.
+    pub(super) fn send(&mut self, now: Nanos, user: User) {
+        self.ledger
+            .borrow_mut()
+            .sent(user.cell, user.class, user.tries == 0);
+        let thread = self.routing.below(self.threads.len() as u32);
+        let thread = Rc::clone(&self.threads[thread as usize]);
+        let workload = usize::from(user.workload);
+        let crowd = &self.crowds[workload];
+        let (service, patience) = (crowd.service, crowd.patience);
+        let bounds = self.services[service].protection.bounds;
+        let service_id = ServiceId(service as u32);
+        let mut asking = Asking {
+            route: RouteId(u32::from(user.workload)),
+            service: service_id,
+            identity: Identity {
+                class: user.class,
+                tenant: user.tenant,
+                weight: 1.0,
+                group: crowd.group,
+                bounds,
+            },
+        };
+        let effects = ThreadEffects::new(&thread, user.cell);
+        let mut call = Call::arrive(effects, thread.now());
+        let arrival = call.admit(thread.now(), &mut asking);
+        let head = bounds.total.map_or(bounds.head, |it| it.min(bounds.head));
+        let deadline = thread.now() + head;
+        self.generation = self.generation.wrapping_add(1);
+        let generation = self.generation;
+        let place = self.requests.insert(Request {
+            call,
+            user,
+            service: service_id,
+            generation,
+            deadline,
+            attempt: None,
+        });
+        let id = RequestId { place, generation };
+        // Whichever comes first: of the other nothing would come.
+        if now.saturating_add(patience) <= deadline.as_nanos() {
+            self.patience[workload].push_back((now + patience, id));
+        } else {
+            self.deadlines[service].push_back((deadline.as_nanos(), id));
+        }
+        match arrival {
+            Arrival::Proceed(_) => self.attempt(now, place),
+            Arrival::Wait(service, ticket) => thread.wait(service, ticket, place),
+            Arrival::Answer(cause) => self.settle(now, place, cause),
+        }
+        self.listen_to(now, &thread, service_id);
+    }
+
+    /// The first of those that lose patience, or whose deadline passes, and in which queue it is.
+    pub(super) fn next_timer(&self) -> Option<(Nanos, usize)> {
+        let queues = self.patience.iter().chain(self.deadlines.iter());
+        let firsts = queues.zip(0..);
+        firsts
+            .filter_map(|(queue, index)| Some((queue.front()?.0, index)))
+            .min()
+    }
+
+    pub(super) fn time_out(&mut self, now: Nanos, queue: usize) {
+        let workloads = self.patience.len();
+        let patience = queue < workloads;
+        let queue = match patience {
+            true => &mut self.patience[queue],
+            false => &mut self.deadlines[queue - workloads],
+        };
+        let Some((_, id)) = queue.pop_front() else {
+            return;
+        };
+        let Some((thread, service)) = self.home(id) else {
+            return;
+        };
+        if patience {
+            self.settle(now, id.place, Cause::ClientGone);
+        } else {
+            self.fail(now, id.place, Cause::Timeout, Failure::Timeout);
+        }
+        self.listen_to(now, &thread, service);
+    }
+}

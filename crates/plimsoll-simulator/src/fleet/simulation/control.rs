@@ -1,0 +1,85 @@
+//! The control threads' turns, and faults that begin and end.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use plimsoll_config::scenario::Fault;
+use plimsoll_core::Instant;
+use plimsoll_measure::Cause;
+use plimsoll_policy::retry::Failure;
+
+use super::{HEALTH_TICK, Simulation, TICK, Try, TryState};
+use crate::agenda::Nanos;
+use crate::fleet::clients::nanos;
+use crate::fleet::event::Event;
+
+impl Simulation {
+    pub(super) fn tick(&mut self, now: Nanos, gateway: u32) {
+        let threads = (self.threads.len() / self.gateways.len()) as u32;
+        let mut woken = Vec::new();
+        self.gateways[gateway as usize].tick(Instant::from_nanos(now), |thread, service| {
+            woken.push((gateway * threads + thread as u32, service));
+        });
+        for (thread, service) in woken {
+            self.wake(now, thread, service);
+        }
+        self.agenda.note(now + TICK, Event::Tick { gateway });
+    }
+
+    pub(super) fn watch(&mut self, now: Nanos, gateway: u32) {
+        let (services, sites) = (&self.services, &self.sites);
+        self.gateways[gateway as usize].watch(Instant::from_nanos(now), |service, endpoint| {
+            !sites[services[service].first + endpoint].is_gone()
+        });
+        let next = now + HEALTH_TICK;
+        self.agenda.note(next, Event::Health { gateway });
+    }
+
+    pub(super) fn begin_fault(&mut self, now: Nanos, index: u32) {
+        let fault = self.faults[index as usize].clone();
+        for site in self.sites_of(&fault) {
+            let lasts = nanos(fault.lasts);
+            let place = &mut self.sites[site as usize];
+            let unheard = place.begin(now, index, fault.kind, lasts, &mut self.agenda);
+            place.watch(site, &mut self.agenda);
+            if place.is_gone() {
+                self.crash(now, site, &unheard);
+            }
+        }
+    }
+
+    pub(super) fn end_fault(&mut self, now: Nanos, index: u32) {
+        let fault = self.faults[index as usize].clone();
+        for site in self.sites_of(&fault) {
+            self.sites[site as usize].end(now, index, &mut self.agenda);
+            self.sites[site as usize].watch(site, &mut self.agenda);
+        }
+    }
+
+    pub(super) fn sites_of(&self, fault: &Fault) -> Range<u32> {
+        let first = self.services[fault.service].first as u32;
+        first..first + fault.endpoints as u32
+    }
+
+    /// Connections of all that an endpoint had break; of `unheard` no event is noted.
+    pub(super) fn crash(&mut self, now: Nanos, site: u32, unheard: &[u32]) {
+        let had = self
+            .attempts
+            .iter()
+            .filter(|(_, attempt)| attempt.site == site && attempt.state == TryState::Sent);
+        let had: Vec<(u32, Try)> = had.map(|(id, attempt)| (id, *attempt)).collect();
+        let unheard: BTreeSet<u32> = unheard.iter().copied().collect();
+        for (id, attempt) in had {
+            let waits = self.home_of_attempt(id, attempt);
+            if unheard.contains(&id) {
+                self.attempts.remove(id);
+            } else if let Some(attempt) = self.attempts.get_mut(id) {
+                attempt.state = TryState::Lost;
+            }
+            if let Some((thread, service)) = waits {
+                self.fail(now, attempt.request.place, Cause::Reset, Failure::Reset);
+                self.listen_to(now, &thread, service);
+            }
+        }
+    }
+}

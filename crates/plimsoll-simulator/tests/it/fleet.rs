@@ -1,0 +1,221 @@
+//! Goal: whole calls through gateways are simulated the same each time, none is lost, and faults do what they say.
+//!
+//! Method: small scenarios as a user writes them, with Plimsoll's defaults and with everything off.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use plimsoll_config::scenario::{Scenario, parse};
+use plimsoll_core::Mode;
+use plimsoll_lifecycle::{Bounds, GuardParameters};
+use plimsoll_measure::Cause;
+use plimsoll_policy::retry::RetryOn;
+use plimsoll_policy::{EndpointParameters, LimiterKind, Method};
+use plimsoll_simulator::fleet::{Cell, Ledger, Protection, Simulation};
+
+/// Two gateways before four endpoints at 60 % of what these can do, with all that can go wrong after five seconds.
+fn shop(faults: &str) -> Scenario {
+    let text = format!(
+        r#"
+        gateways = 2
+        [service.shop]
+        endpoints = 4
+        workers = 4
+        time = "20ms"
+        [workload.people]
+        rate = "480/s"
+        patience = "1s"
+        retry = 3
+        classes = {{ critical = "20%", sheddable = "20%" }}
+        tenants = 20
+        zipf = 1
+        [[phase]]
+        name = "before"
+        lasts = "5s"
+        [[phase]]
+        name = "during"
+        lasts = "5s"
+        [[phase]]
+        name = "after"
+        lasts = "10s"
+        {faults}"#
+    );
+    parse(&text).unwrap()
+}
+
+const ALL_FAULTS: &str = r#"
+        [[fault]]
+        kind = "crash"
+        endpoints = 2
+        at = "5s"
+        lasts = "3s"
+        [[fault]]
+        kind = "crash"
+        endpoints = 1
+        at = "6s"
+        lasts = "3s"
+        [[fault]]
+        kind = "freeze"
+        endpoints = 3
+        at = "5500ms"
+        lasts = "1s"
+        [[fault]]
+        kind = "errors"
+        share = "30%"
+        at = "6s"
+        lasts = "2s"
+        [[fault]]
+        kind = "slow"
+        times = 4
+        at = "7s"
+        lasts = "2s"
+        [[fault]]
+        kind = "capacity"
+        share = "50%"
+        at = "7s"
+        lasts = "3s"
+        "#;
+
+fn protected() -> Protection {
+    let mut guard = GuardParameters::default();
+    guard.admission.objective = Some(Duration::from_millis(250));
+    Protection {
+        guard: Arc::new(guard),
+        endpoint: EndpointParameters::default(),
+        method: Method::LeastLoaded,
+        heeds_health: true,
+        bounds: Bounds {
+            head: Duration::from_secs(30),
+            idle: Duration::from_secs(60),
+            total: None,
+            attempts_max: 2,
+        },
+    }
+}
+
+fn off() -> Protection {
+    let mut guard = GuardParameters {
+        retried: [].into_iter().collect(),
+        ..GuardParameters::default()
+    };
+    guard.admission.limiter = LimiterKind::Off;
+    guard.admission.mode = Mode::Off;
+    let mut off = protected();
+    off.guard = Arc::new(guard);
+    off.endpoint.breaker = Mode::Off;
+    off.endpoint.ejection = Mode::Off;
+    off.heeds_health = false;
+    off.bounds.attempts_max = 1;
+    off
+}
+
+fn run(scenario: &Scenario, protection: Protection, seed: u64) -> (Ledger, u64) {
+    let mut simulation = Simulation::new(scenario, &[protection], seed);
+    while simulation.advance(Duration::from_secs(1)) {}
+    let events = simulation.events();
+    (simulation.finish(), events)
+}
+
+fn good(cell: &Cell) -> f64 {
+    cell.good.iter().sum::<u64>() as f64 / cell.users.iter().sum::<u64>() as f64
+}
+
+#[test]
+fn the_same_scenario_and_seed_are_the_same_run_to_the_last_event() {
+    let scenario = shop(ALL_FAULTS);
+    for protection in [protected(), off()] {
+        let first = run(&scenario, protection.clone(), 7);
+        assert_eq!(first, run(&scenario, protection.clone(), 7));
+        assert_ne!(first, run(&scenario, protection, 8));
+    }
+}
+
+#[test]
+fn every_request_ends_once_whatever_goes_wrong() {
+    let scenario = shop(ALL_FAULTS);
+    let mut retries = protected();
+    let mut guard = GuardParameters::clone(&retries.guard);
+    let on = [RetryOn::Connect, RetryOn::Reset, RetryOn::Status(500)];
+    guard.retried = on.into_iter().collect();
+    guard.throttle = Mode::Enforce;
+    retries.guard = Arc::new(guard);
+    retries.bounds.attempts_max = 3;
+    // A deadline before the clients' patience.
+    let mut hurried = off();
+    hurried.bounds.head = Duration::from_millis(300);
+    for protection in [protected(), retries, hurried, off()] {
+        // That every permit came back is asserted by the run itself.
+        let (ledger, _) = run(&scenario, protection, 3);
+        for cell in ledger.cells() {
+            let sum = |counts: &[u64]| counts.iter().sum::<u64>();
+            assert_eq!(sum(&cell.requests), sum(&cell.causes));
+            assert!(sum(&cell.good) <= sum(&cell.users));
+            assert!(sum(&cell.users) <= sum(&cell.requests));
+            assert!(sum(&cell.users) > 2_000);
+        }
+    }
+}
+
+#[test]
+fn a_run_that_is_cut_short_settles_what_is_under_way() {
+    let scenario = shop("");
+    let mut simulation = Simulation::new(&scenario, &[protected()], 1);
+    assert!(simulation.advance(Duration::from_secs(3)));
+    assert_eq!(simulation.elapsed(), Duration::from_secs(3));
+    let ledger = simulation.finish();
+    let cell = ledger.cell(0, 0).unwrap();
+    let ended = cell.causes.iter().sum::<u64>();
+    assert_eq!(cell.requests.iter().sum::<u64>(), ended);
+    assert!(cell.causes[Cause::ClientGone.index()] > 0);
+}
+
+#[test]
+fn without_faults_nothing_is_refused_below_capacity() {
+    let (ledger, _) = run(&shop(""), protected(), 1);
+    for cell in ledger.cells() {
+        assert_eq!(cell.refused, [0; 3]);
+        assert!(good(cell) > 0.999, "{}", good(cell));
+        // A queue of four workers for each endpoint, at 60 %: little more than the 20 ms of the work itself.
+        let median = cell.latencies.quantile(0.5).unwrap();
+        assert!((10..25).contains(&median.as_millis()), "{median:?}");
+    }
+}
+
+#[test]
+fn an_endpoint_that_is_gone_is_left_out_and_taken_back() {
+    let crash = r#"
+        [[fault]]
+        kind = "crash"
+        endpoints = 1
+        at = "5s"
+        lasts = "5s""#;
+    let (with, _) = run(&shop(crash), protected(), 1);
+    let (without, _) = run(&shop(crash), off(), 1);
+    let during = |ledger: &Ledger| ledger.cell(1, 0).unwrap().clone();
+    let failed = |ledger: &Ledger| during(ledger).causes[Cause::Connect.index()];
+    assert_eq!(failed(&with), 0);
+    // Few, since balancing alone prefers what does not fail.
+    assert!(failed(&without) > 5, "{}", failed(&without));
+    assert!(good(&during(&with)) > 0.99, "{}", good(&during(&with)));
+    assert!(good(with.cell(2, 0).unwrap()) > 0.999);
+}
+
+#[test]
+fn clients_come_again_as_often_as_they_may() {
+    let errors = r#"
+        [[fault]]
+        kind = "errors"
+        share = "100%"
+        at = "0s"
+        lasts = "20s""#;
+    let (ledger, _) = run(&shop(errors), off(), 1);
+    let cell = ledger.cell(0, 0).unwrap();
+    let (users, requests) = (
+        cell.users.iter().sum::<u64>(),
+        cell.requests.iter().sum::<u64>(),
+    );
+    assert_eq!(
+        (requests, cell.attempts, good(cell)),
+        (3 * users, 3 * users, 0.0)
+    );
+}

@@ -1,0 +1,67 @@
+use super::*;
+
+/// A shipped scenario, run with one seed: how it went with Plimsoll, and with everything off.
+fn shipped(name: &str) -> (Scenario, Vec<Ledger>) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios");
+    let scenario = read_scenario(&path.join(name).with_extension("toml")).unwrap();
+    let arms: Vec<_> = Arm::ALL
+        .into_iter()
+        .map(|arm| protections(&scenario, None, arm).unwrap())
+        .collect();
+    let ledgers = run_all(&scenario, &arms, 1).into_iter().flatten().collect();
+    (scenario, ledgers)
+}
+
+/// The share of good users with each arm, in a phase and of a workload by name.
+fn good(run: &(Scenario, Vec<Ledger>), phase: &str, workload: &str) -> [f64; 2] {
+    let (scenario, ledgers) = run;
+    let phase = scenario.phases.iter().position(|it| it.name == phase);
+    let workload = scenario.workloads.iter().position(|it| it.name == workload);
+    [0, 1].map(|arm| {
+        let cell = ledgers[arm]
+            .cell(phase.unwrap(), workload.unwrap())
+            .unwrap();
+        cell.good.iter().sum::<u64>() as f64 / cell.users.iter().sum::<u64>() as f64
+    })
+}
+
+#[track_caller]
+fn check(shares: [f64; 2], with_min: f64, without_max: f64) {
+    let [with, without] = shares;
+    assert!(with >= with_min, "with: {with:.3}");
+    assert!(without <= without_max, "without: {without:.3}");
+}
+
+#[test]
+fn a_flash_sale_is_served_as_far_as_it_can_be() {
+    let run = shipped("flash-sale");
+    check(good(&run, "before", "shoppers"), 0.99, 1.0);
+    check(good(&run, "sale", "shoppers"), 0.25, 0.05);
+    check(good(&run, "after", "shoppers"), 0.98, 1.0);
+}
+
+#[test]
+fn a_retry_storm_ends_with_its_trigger() {
+    let run = shipped("retry-storm");
+    check(good(&run, "before", "clients"), 0.99, 1.0);
+    check(good(&run, "later", "clients"), 0.99, 0.5);
+}
+
+#[test]
+fn a_noisy_neighbour_is_heard_by_nobody() {
+    let run = shipped("noisy-neighbour");
+    check(good(&run, "flood", "tenants"), 0.9, 0.3);
+}
+
+#[test]
+fn a_frozen_endpoint_is_left_out() {
+    let run = shipped("slow-dependency");
+    check(good(&run, "frozen", "readers"), 0.97, 0.9);
+}
+
+#[test]
+fn a_herd_does_not_trample_the_service() {
+    let run = shipped("thundering-herd");
+    check(good(&run, "herd", "devices"), 0.6, 0.3);
+    check(good(&run, "after", "devices"), 0.95, 0.5);
+}
