@@ -322,3 +322,29 @@ fn few_file_descriptors_bound_the_connections_and_nothing_dies() {
     running.terminate();
     assert!(running.ended().success());
 }
+
+#[test]
+fn a_scenario_gives_the_same_bytes_each_time_and_its_mistakes_have_lines() {
+    let shipped = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../scenarios/slow-dependency.toml"
+    );
+    let [first, second] = [(); 2].map(|()| plimsoll(&["simulate", shipped, "--json"]));
+    ends(&first, 0, &[]);
+    let report: Value = serde_json::from_slice(&first.stdout).unwrap();
+    assert!(report.is_object(), "{report}");
+    assert_eq!(first.stdout, second.stdout);
+
+    let home = Home::new();
+    let file = home.write("[service.app]\nworkers = 8\ntmie = \"20ms\"\n");
+    ends(
+        &plimsoll(&["simulate", &file]),
+        1,
+        &["plimsoll.toml:3", "tmie", "time"],
+    );
+    ends(
+        &plimsoll(&["simulate", "nowhere.toml"]),
+        2,
+        &["nowhere.toml"],
+    );
+}
