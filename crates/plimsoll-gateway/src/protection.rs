@@ -37,17 +37,6 @@ struct Controlled {
     control: GuardControl,
 }
 
-impl Controlled {
-    /// Attempts that hang at endpoints that have fallen silent. One that waits for its client has lent its permit by
-    /// itself, or will, and a stream has none.
-    fn parked(&self) -> u32 {
-        let endpoints = self.cluster.endpoints.iter().map(|it| it.shared());
-        endpoints
-            .filter(|it| it.is_suspect())
-            .fold(0, |sum: u32, it| sum.saturating_add(it.working()))
-    }
-}
-
 /// How a service's guard stands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GuardView {
@@ -117,7 +106,9 @@ impl Protection {
             self.watch_own(now);
         }
         for service in self.services.values_mut() {
-            service.control.park(service.parked());
+            let endpoints = service.cluster.endpoints.iter();
+            let parked = plimsoll_policy::parked(endpoints.map(|it| it.shared()));
+            service.control.park(parked);
             let guard = &service.shared.guard;
             if service.control.tick(now, guard).is_some() {
                 for thread in guard.admission.threads_waiting() {

@@ -18,8 +18,8 @@ use plimsoll_policy::retry::{Failure, Question, WhyNot, decide, unbudgeted};
 use plimsoll_policy::{
     AdmissionControl, AdmissionLocal, AdmissionMemory, AdmissionParameters, AdmissionShared,
     Admitted, Arriving, BulkheadParameters, BulkheadShared, Finished, HedgeControl,
-    HedgeParameters, HedgeQuestion, HedgeShared, LimitChange, LimitReason, LimiterKind, QueueEvent,
-    Refusal, RefusalReason, RetryControl, RetryDecision, RetryParameters, RetryRules, RetryShared,
+    HedgeParameters, HedgeQuestion, HedgeShared, LimitChange, LimitReason, QueueEvent, Refusal,
+    RefusalReason, RetryControl, RetryDecision, RetryParameters, RetryRules, RetryShared,
     ThrottleControl, ThrottleParameters, ThrottleShared, Ticket,
 };
 
@@ -187,8 +187,7 @@ impl Guard {
 
     /// The permit of a call that rests goes to others. See [`AdmissionLocal::lend`].
     pub fn lend(&mut self, now: Instant, events: &mut Vec<QueueEvent>) {
-        let admission = &self.parameters.admission;
-        if admission.mode == Mode::Enforce && admission.limiter != LimiterKind::Off {
+        if self.admission.acts() {
             self.shared.counters.add(Counter::Lent);
         }
         self.admission.lend(now, events);
@@ -217,7 +216,9 @@ impl Guard {
     /// The first attempt of a call begins: it earns its share of the budgets of retries and of hedges.
     pub fn on_first_attempt(&self) {
         self.shared.retry.on_request();
-        self.shared.retry_observed.on_request();
+        if !self.parameters.retry_observed.on.is_empty() {
+            self.shared.retry_observed.on_request();
+        }
         if self.parameters.hedge_mode != Mode::Off {
             self.shared.hedge_budget.on_request();
         }
@@ -406,7 +407,7 @@ impl GuardControl {
 #[cfg(test)]
 mod tests {
     use plimsoll_core::Ratio;
-    use plimsoll_policy::{Completion, HedgeAfter};
+    use plimsoll_policy::{Completion, HedgeAfter, LimiterKind};
 
     use super::*;
 

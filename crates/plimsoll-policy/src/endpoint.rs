@@ -29,7 +29,7 @@ pub use control::{EndpointControl, Transition, Would};
 pub use parameters::EndpointParameters;
 pub use peers::{Peer, PeerControl};
 pub use reason::Reason;
-pub use shared::{EndKind, Ended, EndpointShared};
+pub use shared::{EndKind, Ended, EndpointShared, parked};
 
 use std::time::Duration;
 

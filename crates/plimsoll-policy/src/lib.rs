@@ -30,7 +30,7 @@ pub use bulkhead::{BulkheadKind, BulkheadParameters, BulkheadPlace, BulkheadShar
 pub use deadline::{GrpcTimeout, PlimsollDeadline};
 pub use endpoint::{
     DownCause, EndKind, Ended, EndpointControl, EndpointParameters, EndpointShared, Peer,
-    PeerControl, Reason, Transition, Verdict, Would,
+    PeerControl, Reason, Transition, Verdict, Would, parked,
 };
 pub use hedge::{
     HedgeAfter, HedgeControl, HedgeParameters, HedgeQuestion, HedgeShared, HedgeWhyNot,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use plimsoll_core::Class;
-use plimsoll_policy::Completion;
+use plimsoll_policy::{Completion, LimiterKind};
 use proptest::collection::vec;
 use proptest::prelude::*;
 

@@ -88,8 +88,8 @@ struct Group {
     latency: f64,
     /// At the last tick.
     seen: GroupReading,
-    /// Calls of it that have come back, and when the last one did.
-    heard: (u64, Instant),
+    /// When a call of it came back last.
+    heard: Instant,
 }
 
 impl Group {
@@ -98,7 +98,7 @@ impl Group {
             base: GroupReading::default(),
             latency: 0.0,
             seen: GroupReading::default(),
-            heard: (0, now),
+            heard: now,
         }
     }
 }
@@ -229,18 +229,19 @@ impl AdmissionControl {
             self.update_groups(now, &readings, shared);
         }
         self.publish_wait(shared);
-        if self.parameters.limiter != LimiterKind::Adaptive {
-            return None;
-        }
         let fitting = shared
             .published
             .fitting
             .load(crate::sync::atomic::Ordering::Relaxed);
+        let in_flight_seconds = self.work(seconds, fitting, &readings, parked_before);
+        if self.parameters.limiter != LimiterKind::Adaptive {
+            return None;
+        }
         if std::mem::replace(&mut self.fitting, fitting) != fitting {
             self.limiter.begin_anew();
         }
         let mut counts = Counts {
-            in_flight_seconds: self.work(seconds, fitting, &readings, parked_before),
+            in_flight_seconds,
             ..Counts::default()
         };
         for (group, reading) in readings.iter().enumerate() {
@@ -287,7 +288,7 @@ impl AdmissionControl {
     /// What was counted before, by another control half, is the base of what comes.
     fn begin_from(&mut self, readings: &[GroupReading; GROUPS], shared: &AdmissionShared) {
         for (group, reading) in self.groups.iter_mut().zip(readings) {
-            (group.base, group.seen) = (*reading, *reading);
+            (group.base, group.seen, group.heard) = (*reading, *reading, self.at);
         }
         self.completions = readings.iter().map(|it| it.completions).sum();
         self.held_seen = readings.iter().map(|it| it.in_flight_seconds).sum();
@@ -303,10 +304,9 @@ impl AdmissionControl {
         shared: &AdmissionShared,
     ) {
         for (index, (group, reading)) in self.groups.iter_mut().zip(readings).enumerate() {
-            let (completions, at) = group.heard;
-            if reading.completions != completions {
-                group.heard = (reading.completions, now);
-            } else if now - at >= QUICK_KEPT {
+            if reading.completions != group.seen.completions {
+                group.heard = now;
+            } else if now - group.heard >= QUICK_KEPT {
                 shared.forget_quick(index);
             }
         }

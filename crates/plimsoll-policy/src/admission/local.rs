@@ -109,7 +109,7 @@ impl AdmissionLocal {
         self.shared.count_arrival(self.thread, request.class);
         if !self.acts() {
             let _was_free = self.shared.take_anyway();
-            if self.limited {
+            if self.observes() {
                 let rate = self.rate_left_to(request.class);
                 let budget = self.shared.budget();
                 self.shared.count_would_be(request.class, rate, budget);
@@ -182,8 +182,13 @@ impl AdmissionLocal {
         !self.acts() || (self.shared.waiting() == 0 && self.shared.has_free())
     }
 
+    /// Whether it is only counted what would be refused.
+    fn observes(&self) -> bool {
+        !self.enforces && self.limited
+    }
+
     /// Whether anything is refused or has to wait.
-    fn acts(&self) -> bool {
+    pub fn acts(&self) -> bool {
         self.enforces && self.limited
     }
 
@@ -266,7 +271,7 @@ impl AdmissionLocal {
             end => end,
         };
         self.shared.count_end(self.thread, finished, now, took, end);
-        if !self.enforces && self.limited {
+        if self.observes() {
             self.shared.count_would_end();
             if took > self.shared.objective() {
                 self.shared.count_late(finished.class);

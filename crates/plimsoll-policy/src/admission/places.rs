@@ -199,6 +199,11 @@ impl Places {
     /// the one whose owner was served least, since that one has least to remember; else another's.
     fn choose(&self, tenant: u64) -> (Place, Word) {
         let owner = owner(tenant);
+        let nobody = Word {
+            owner,
+            weight: 0,
+            waiting: 0,
+        };
         let mut free: Option<(u64, Place)> = None;
         let mut first = None;
         for probe in 0..PROBES {
@@ -219,25 +224,9 @@ impl Places {
             }
             first = first.or(Some((place, word)));
         }
-        match (free, first) {
-            (Some((_, place)), _) => {
-                let word = Word {
-                    owner,
-                    weight: 0,
-                    waiting: 0,
-                };
-                (place, word)
-            }
-            (None, Some(shared)) => shared,
-            (None, None) => {
-                never!(true);
-                let word = Word {
-                    owner,
-                    weight: 0,
-                    waiting: 0,
-                };
-                (Place(0), word)
-            }
+        match free {
+            Some((_, place)) => (place, nobody),
+            None => first.unwrap_or((Place(0), nobody)),
         }
     }
 
@@ -256,12 +245,16 @@ impl Places {
             let before = state.word.fetch_update(Relaxed, Relaxed, |word| {
                 let word = Word::read(word);
                 fresh = word.owner != owner && word.waiting == 0;
-                let mine = Word { owner, ..word };
-                match word.owner == owner || shares {
-                    true if fresh => Some(change(mine).pack()),
-                    true => Some(change(word).pack()),
-                    false => fresh.then(|| change(mine).pack()),
-                }
+                let kept = if fresh { owner } else { word.owner };
+                // Another has taken it since it was chosen: it is to be chosen anew.
+                let may = fresh || shares || word.owner == owner;
+                may.then(|| {
+                    change(Word {
+                        owner: kept,
+                        ..word
+                    })
+                    .pack()
+                })
             });
             if let Ok(before) = before {
                 if fresh {

@@ -238,6 +238,14 @@ impl EndpointShared {
     }
 }
 
+/// Attempts that hang at those of a service's endpoints that have fallen silent. One that waits for its client has
+/// lent its permit by itself, or will, and a stream has none.
+pub fn parked<'a>(endpoints: impl Iterator<Item = &'a EndpointShared>) -> u32 {
+    endpoints
+        .filter(|it| it.is_suspect())
+        .fold(0, |sum: u32, it| sum.saturating_add(it.working()))
+}
+
 fn in_flight(attempts: u64) -> u32 {
     (attempts & IN_FLIGHT) as u32
 }

@@ -99,9 +99,8 @@ impl Gateway {
     /// Ticks the guards. Says which threads are to be woken, with the service.
     pub(super) fn tick(&mut self, now: Instant, mut wake: impl FnMut(usize, usize)) {
         for (index, service) in self.services.iter_mut().enumerate() {
-            // As in production: what hangs at endpoints that have fallen silent.
-            let suspects = service.endpoints.iter().filter(|it| it.is_suspect());
-            let parked = suspects.fold(0_u32, |sum, it| sum.saturating_add(it.working()));
+            let endpoints = service.endpoints.iter();
+            let parked = plimsoll_policy::parked(endpoints.map(AsRef::as_ref));
             service.control.park(parked);
             if service.control.tick(now, &service.shared).is_some() {
                 for thread in service.shared.admission.threads_waiting() {

@@ -51,29 +51,38 @@ async fn client_of(plimsoll: &Plimsoll) -> HealthClient<tonic::transport::Channe
     )
 }
 
+/// A health service that says of `shop` that it serves.
+async fn serve_health(listener: TcpListener) -> tonic_health::server::HealthReporter {
+    let (reporter, health) = tonic_health::server::health_reporter();
+    listener.set_nonblocking(true).unwrap();
+    let incoming = tonic::transport::server::TcpIncoming::from(
+        tokio::net::TcpListener::from_std(listener).unwrap(),
+    );
+    tokio::spawn(
+        tonic::transport::Server::builder()
+            .add_service(health)
+            .serve_with_incoming(incoming),
+    );
+    reporter
+        .set_service_status("shop", ServingStatus::Serving)
+        .await;
+    reporter
+}
+
+fn asked() -> HealthCheckRequest {
+    HealthCheckRequest {
+        service: "shop".to_owned(),
+    }
+}
+
 #[test]
 fn grpc_calls_and_streams_get_through() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let (_home, plimsoll) = run_to(address);
     runtime().block_on(async {
-        let (reporter, health) = tonic_health::server::health_reporter();
-        listener.set_nonblocking(true).unwrap();
-        let incoming = tonic::transport::server::TcpIncoming::from(
-            tokio::net::TcpListener::from_std(listener).unwrap(),
-        );
-        tokio::spawn(
-            tonic::transport::Server::builder()
-                .add_service(health)
-                .serve_with_incoming(incoming),
-        );
-        reporter
-            .set_service_status("shop", ServingStatus::Serving)
-            .await;
+        let reporter = serve_health(listener).await;
         let mut client = client_of(&plimsoll).await;
-        let asked = || HealthCheckRequest {
-            service: "shop".to_owned(),
-        };
         let answer = client.check(asked()).await.unwrap().into_inner();
         assert_eq!(answer.status, 1);
         let unknown = client
@@ -121,23 +130,8 @@ fn the_second_of_one_grpc_stream_ends_in_its_own_words_and_calls_go_on() {
     home.write(&config(&[listener.local_addr().unwrap()], "", more));
     let plimsoll = home.run(&[]);
     runtime().block_on(async {
-        let (reporter, health) = tonic_health::server::health_reporter();
-        listener.set_nonblocking(true).unwrap();
-        let incoming = tonic::transport::server::TcpIncoming::from(
-            tokio::net::TcpListener::from_std(listener).unwrap(),
-        );
-        tokio::spawn(
-            tonic::transport::Server::builder()
-                .add_service(health)
-                .serve_with_incoming(incoming),
-        );
-        reporter
-            .set_service_status("shop", ServingStatus::Serving)
-            .await;
+        let reporter = serve_health(listener).await;
         let mut client = client_of(&plimsoll).await;
-        let asked = || HealthCheckRequest {
-            service: "shop".to_owned(),
-        };
         let mut first = client.watch(asked()).await.unwrap().into_inner();
         let mut second = client.watch(asked()).await.unwrap().into_inner();
         for watch in [&mut first, &mut second] {
