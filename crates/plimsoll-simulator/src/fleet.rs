@@ -18,7 +18,9 @@ mod simulation;
 mod site;
 mod slab;
 mod thread;
+mod timeline;
 
 pub use gateway::Protection;
 pub use ledger::{Cell, Ledger};
 pub use simulation::Simulation;
+pub use timeline::{Level, Second, Timeline};

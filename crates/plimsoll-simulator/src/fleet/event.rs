@@ -34,6 +34,8 @@ pub(super) enum Event {
     Tick { gateway: u32 },
     /// A gateway's view of endpoints is ticked.
     Health { gateway: u32 },
+    /// A second is over.
+    Sample,
     /// A fault begins.
     Begin { fault: u32 },
     /// A fault ends.

@@ -12,6 +12,7 @@ use plimsoll_policy::{
 };
 
 use crate::fleet::thread::Endpoints;
+use crate::fleet::timeline::Level;
 use crate::random::Stream;
 
 /// What Plimsoll is set to for a service.
@@ -124,6 +125,18 @@ impl Gateway {
                 }
             }
         }
+    }
+
+    /// Where the guard of each service is.
+    pub(super) fn levels(&self) -> impl Iterator<Item = Level> {
+        self.services.iter().map(|service| {
+            let admission = &service.shared.admission;
+            Level {
+                limit: admission.limit().map(u64::from),
+                in_flight: u64::from(admission.in_flight()),
+                waiting: u64::from(admission.queued()),
+            }
+        })
     }
 
     /// Permits that are in use, and attempts in flight.

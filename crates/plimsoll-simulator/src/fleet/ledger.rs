@@ -9,6 +9,9 @@ use plimsoll_core::Class;
 use plimsoll_lifecycle::Settlement;
 use plimsoll_measure::{Cause, Histogram, Origin, Outcome};
 
+use super::timeline::{Level, Timeline};
+use crate::agenda::Nanos;
+
 /// The users of one workload who came in one phase.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cell {
@@ -44,6 +47,32 @@ impl Cell {
         self.attempts += other.attempts;
         self.latencies.merge(&other.latencies);
     }
+
+    /// A request is sent; with `user`, it is that user's first.
+    pub(super) fn sent(&mut self, class: Class, user: bool) {
+        count(&mut self.requests, class);
+        if user {
+            count(&mut self.users, class);
+        }
+    }
+
+    /// A request is settled; an answer that is `in_time` is a good one.
+    pub(super) fn settled(&mut self, settlement: &Settlement, in_time: bool) {
+        let cause = settlement.cause;
+        if let Some(counted) = self.causes.get_mut(cause.index()) {
+            *counted += 1;
+        }
+        self.attempts += u64::from(settlement.attempts);
+        if cause.origin() == Origin::Plimsoll {
+            count(&mut self.refused, settlement.class);
+        }
+        if cause.outcome() == Outcome::Good {
+            self.latencies.record(settlement.latency());
+            if in_time {
+                count(&mut self.good, settlement.class);
+            }
+        }
+    }
 }
 
 fn add(mine: &mut [u64], theirs: &[u64]) {
@@ -57,6 +86,7 @@ fn add(mine: &mut [u64], theirs: &[u64]) {
 pub struct Ledger {
     workloads: usize,
     cells: Vec<Cell>,
+    timeline: Option<Timeline>,
 }
 
 impl Ledger {
@@ -65,6 +95,7 @@ impl Ledger {
         Self {
             workloads,
             cells: vec![Cell::default(); phases * workloads],
+            timeline: None,
         }
     }
 
@@ -83,43 +114,70 @@ impl Ledger {
         &self.cells
     }
 
-    /// Adds another run of the same scenario.
+    /// Adds another run of the same scenario. There is a timeline if both have one.
     pub fn merge(&mut self, other: &Self) {
         for (mine, theirs) in self.cells.iter_mut().zip(&other.cells) {
             mine.merge(theirs);
         }
+        match (&mut self.timeline, &other.timeline) {
+            (Some(mine), Some(theirs)) => mine.merge(theirs),
+            _ => self.timeline = None,
+        }
+    }
+
+    /// What happened when, if that was asked for.
+    pub fn timeline(&self) -> Option<&Timeline> {
+        self.timeline.as_ref()
+    }
+
+    /// The same, which is taken out.
+    pub fn take_timeline(&mut self) -> Option<Timeline> {
+        self.timeline.take()
+    }
+
+    /// From now on it is kept when things happen.
+    pub(super) fn record(&mut self) {
+        self.timeline = Some(Timeline::new(self.workloads));
+    }
+
+    /// Keeps the levels of a moment.
+    pub(super) fn sample(&mut self, now: Nanos, levels: Vec<Level>) {
+        if let Some(timeline) = &mut self.timeline {
+            timeline.sample(now, levels);
+        }
     }
 
     /// A request is sent; with `user`, it is that user's first.
-    pub(super) fn sent(&mut self, cell: u32, class: Class, user: bool) {
+    pub(super) fn sent(&mut self, now: Nanos, cell: u32, class: Class, user: bool) {
+        let workload = self.workload_of(cell);
+        if let Some(timeline) = &mut self.timeline {
+            timeline.sent(now, workload, class, user);
+        }
         if let Some(cell) = self.cells.get_mut(cell as usize) {
-            count(&mut cell.requests, class);
-            if user {
-                count(&mut cell.users, class);
-            }
+            cell.sent(class, user);
         }
     }
 
     /// A request is settled. An answer within `objective` is a good one.
-    pub(super) fn settled(&mut self, cell: u32, settlement: &Settlement, objective: Duration) {
-        let Some(cell) = self.cells.get_mut(cell as usize) else {
-            return;
-        };
-        let cause = settlement.cause;
-        if let Some(counted) = cell.causes.get_mut(cause.index()) {
-            *counted += 1;
+    pub(super) fn settled(
+        &mut self,
+        now: Nanos,
+        cell: u32,
+        settlement: &Settlement,
+        objective: Duration,
+    ) {
+        let in_time = settlement.latency() <= objective;
+        let workload = self.workload_of(cell);
+        if let Some(timeline) = &mut self.timeline {
+            timeline.settled(now, workload, settlement, in_time);
         }
-        cell.attempts += u64::from(settlement.attempts);
-        if cause.origin() == Origin::Plimsoll {
-            count(&mut cell.refused, settlement.class);
+        if let Some(cell) = self.cells.get_mut(cell as usize) {
+            cell.settled(settlement, in_time);
         }
-        if cause.outcome() == Outcome::Good {
-            let latency = settlement.latency();
-            cell.latencies.record(latency);
-            if latency <= objective {
-                count(&mut cell.good, settlement.class);
-            }
-        }
+    }
+
+    fn workload_of(&self, cell: u32) -> usize {
+        cell as usize % self.workloads.max(1)
     }
 }
 

@@ -18,7 +18,7 @@ use plimsoll_core::{Instant, ServiceId};
 use plimsoll_lifecycle::Call;
 use plimsoll_policy::{GROUPS, QueueEvent};
 
-use crate::agenda::{Agenda, NEVER, Nanos};
+use crate::agenda::{Agenda, NEVER, Nanos, SECOND};
 use crate::fleet::clients::{Crowd, User, load, nanos};
 use crate::fleet::event::{Event, RequestId};
 use crate::fleet::gateway::{Gateway, Protection, balancer};
@@ -165,6 +165,12 @@ impl Simulation {
         simulation
     }
 
+    /// Keeps what happens in each second ([`Ledger::timeline`]). To be asked for at the beginning.
+    pub fn record(&mut self) {
+        self.ledger.borrow_mut().record();
+        self.agenda.note(SECOND, Event::Sample);
+    }
+
     /// Goes on for so much of virtual time. Says whether there is more to come.
     pub fn advance(&mut self, by: Duration) -> bool {
         let until = self.clock.get().saturating_add(nanos(by));
@@ -286,6 +292,7 @@ impl Simulation {
             }
             Some(Event::Tick { gateway }) => self.tick(now, gateway),
             Some(Event::Health { gateway }) => self.watch(now, gateway),
+            Some(Event::Sample) => self.sample(now),
             Some(Event::Begin { fault }) => self.begin_fault(now, fault),
             Some(Event::End { fault }) => self.end_fault(now, fault),
             Some(Event::Phase { phase }) => self.begin_phase(now, phase as usize),

@@ -305,7 +305,8 @@ impl Effects for ThreadEffects {
             let guard = service.guard.borrow();
             guard.on_settled(settlement.class, settlement.cause);
             let mut ledger = self.thread.ledger.borrow_mut();
-            ledger.settled(self.cell, settlement, service.objective);
+            let now = self.thread.clock.get();
+            ledger.settled(now, self.cell, settlement, service.objective);
         }
     }
 }

@@ -157,6 +157,36 @@ fn every_request_ends_once_whatever_goes_wrong() {
 }
 
 #[test]
+fn a_timeline_has_all_that_the_ledger_has_and_changes_nothing() {
+    let scenario = shop(ALL_FAULTS);
+    let mut simulation = Simulation::new(&scenario, &[protected()], 3);
+    simulation.record();
+    while simulation.advance(Duration::from_millis(300)) {}
+    let mut with = simulation.finish();
+    let timeline = with.take_timeline().unwrap();
+    let (without, _) = run(&scenario, protected(), 3);
+    assert_eq!(with, without);
+    let sum = |cells: &mut dyn Iterator<Item = &Cell>| {
+        cells.fold(Cell::default(), |mut all, cell| {
+            all.merge(cell);
+            all
+        })
+    };
+    let seconds = timeline.seconds();
+    let by_second = sum(&mut seconds.iter().flat_map(|second| &second.cells));
+    assert_eq!(by_second, sum(&mut with.cells().iter()));
+    // Faults begin after five seconds: what fails then is not noted earlier.
+    let failed = |second: usize| seconds[second].cells[0].causes[Cause::UpstreamStatus.index()];
+    assert_eq!((0..5).map(failed).sum::<u64>(), 0);
+    assert!(failed(6) > 50, "{}", failed(6));
+    for second in &seconds[..20] {
+        let level = second.levels[0];
+        assert!(level.in_flight <= level.limit.unwrap_or(u64::MAX) + 64);
+        assert!(level.waiting < 1_000);
+    }
+}
+
+#[test]
 fn a_run_that_is_cut_short_settles_what_is_under_way() {
     let scenario = shop("");
     let mut simulation = Simulation::new(&scenario, &[protected()], 1);

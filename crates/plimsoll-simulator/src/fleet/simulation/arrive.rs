@@ -63,7 +63,7 @@ impl Simulation {
     pub(super) fn send(&mut self, now: Nanos, user: User) {
         self.ledger
             .borrow_mut()
-            .sent(user.cell, user.class, user.tries == 0);
+            .sent(now, user.cell, user.class, user.tries == 0);
         let thread = self.routing.below(self.threads.len() as u32);
         let thread = Rc::clone(&self.threads[thread as usize]);
         let workload = usize::from(user.workload);

@@ -9,9 +9,10 @@ use plimsoll_measure::Cause;
 use plimsoll_policy::retry::Failure;
 
 use super::{HEALTH_TICK, Simulation, TICK, Try, TryState};
-use crate::agenda::Nanos;
+use crate::agenda::{Nanos, SECOND};
 use crate::fleet::clients::nanos;
 use crate::fleet::event::Event;
+use crate::fleet::timeline::Level;
 
 impl Simulation {
     pub(super) fn tick(&mut self, now: Nanos, gateway: u32) {
@@ -33,6 +34,18 @@ impl Simulation {
         });
         let next = now + HEALTH_TICK;
         self.agenda.note(next, Event::Health { gateway });
+    }
+
+    /// A second is over: keeps where all guards are.
+    pub(super) fn sample(&mut self, now: Nanos) {
+        let mut levels = vec![Level::none(); self.services.len()];
+        for gateway in self.gateways.iter() {
+            for (level, of_gateway) in levels.iter_mut().zip(gateway.levels()) {
+                level.add(&of_gateway);
+            }
+        }
+        self.ledger.borrow_mut().sample(now, levels);
+        self.agenda.note(now + SECOND, Event::Sample);
     }
 
     pub(super) fn begin_fault(&mut self, now: Nanos, index: u32) {
