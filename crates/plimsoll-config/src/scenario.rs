@@ -2,17 +2,20 @@
 //!
 //! [`parse`] is the way in. It reads as the configuration is read (`read`, `defaults`), from a
 //! description of keys of its own (`keys`), so that its mistakes are shown in the same way.
+//! [`write()`] is the way out, for what was made by a program.
 //! Elsewhere: what is done with a scenario (`plimsoll-simulator`).
 
 mod assemble;
 pub(crate) mod keys;
 mod model;
 mod rules;
+mod write;
 
 pub use model::{
     Burst, ClassShares, ClientRetry, Fault, FaultKind, Phase, PhaseRate, Scenario, ScenarioService,
     TimeSpread, Work, Workload,
 };
+pub use write::write;
 
 use plimsoll_core::never;
 

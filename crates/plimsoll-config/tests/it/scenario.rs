@@ -3,7 +3,12 @@
 use std::time::Duration;
 
 use plimsoll_config::render;
-use plimsoll_config::scenario::{Burst, FaultKind, PhaseRate, TimeSpread, Work, parse};
+use plimsoll_config::scenario::{
+    Burst, ClassShares, ClientRetry, Fault, FaultKind, Phase, PhaseRate, Scenario, ScenarioService,
+    TimeSpread, Work, Workload, parse, write,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
 
 const WHOLE: &str = r#"about = "all that can be said"
 gateways = 3
@@ -136,4 +141,208 @@ lasts = "1s"
     insta::assert_snapshot!(shown(source));
     insta::assert_snapshot!(shown("[service]\n[workload]\n"));
     insta::assert_snapshot!(shown("gateways = \n"));
+}
+
+#[test]
+fn what_is_written_is_read_back_as_the_same() {
+    let scenario = parse(WHOLE).unwrap();
+    insta::assert_snapshot!(write(&scenario));
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scenarios");
+    let mut sources = vec![WHOLE.to_owned()];
+    for entry in std::fs::read_dir(shipped).unwrap() {
+        let path = entry.unwrap().path();
+        sources.extend(
+            (path.extension().is_some_and(|it| it == "toml"))
+                .then(|| std::fs::read_to_string(&path).unwrap()),
+        );
+    }
+    assert!(sources.len() > 5);
+    for source in sources {
+        let scenario = parse(&source).unwrap();
+        assert_eq!(parse(&write(&scenario)), Ok(scenario));
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_written_is_read_back_as_the_same(scenario in any_scenario()) {
+        let text = write(&scenario);
+        match parse(&text) {
+            Ok(read) => prop_assert_eq!(read, scenario),
+            Err(diagnostics) => panic!("{}", render(&diagnostics, &text, "scenario.toml", false)),
+        }
+    }
+}
+
+/// A time in whole units as people write them, or to the nanosecond.
+fn time(max: Duration) -> impl Strategy<Value = Duration> {
+    let max = max.as_millis() as u64;
+    prop_oneof![
+        (1..=max).prop_map(Duration::from_millis),
+        (1_000_000..=max * 1_000_000).prop_map(Duration::from_nanos),
+    ]
+}
+
+fn share() -> impl Strategy<Value = f64> {
+    prop_oneof![Just(0.0), Just(1.0), 0.0..=1.0, 0.0..1e-7]
+}
+
+fn any_scenario() -> impl Strategy<Value = Scenario> {
+    let about = proptest::option::of(r"\PC{1,20}");
+    let size = (1..4_usize, 1..4_usize, 1..4_usize, 0..4_usize);
+    (about, 1..9_usize, 1..4_usize, size).prop_flat_map(
+        |(about, gateways, threads, (services, workloads, phases, faults))| {
+            let services = vec(service(), services).prop_map(|mut services| {
+                for (index, service) in services.iter_mut().enumerate() {
+                    service.name = format!("s{index}");
+                }
+                services
+            });
+            (
+                services,
+                vec(workload(), workloads),
+                vec(phase(workloads), phases),
+                vec(fault(), faults),
+            )
+                .prop_map(move |(services, mut workloads, mut phases, mut faults)| {
+                    for (index, workload) in workloads.iter_mut().enumerate() {
+                        workload.name = format!("w-{index}");
+                        workload.service %= services.len();
+                    }
+                    for phase in &mut phases {
+                        for (rate, workload) in phase.rates.iter_mut().zip(&workloads) {
+                            if rate.to == 1.0 {
+                                (rate.from, rate.to) = (workload.rate, workload.rate);
+                            }
+                        }
+                    }
+                    faults.retain_mut(|fault| {
+                        fault.service %= services.len();
+                        let service = &services[fault.service];
+                        fault.endpoints = fault.endpoints.min(service.endpoints);
+                        let works = matches!(service.work, Work::Workers { .. });
+                        works || !matches!(fault.kind, FaultKind::Capacity(_))
+                    });
+                    Scenario {
+                        about: about.clone(),
+                        gateways,
+                        threads,
+                        services,
+                        workloads,
+                        phases,
+                        faults,
+                    }
+                })
+        },
+    )
+}
+
+fn service() -> impl Strategy<Value = ScenarioService> {
+    let spread = prop_oneof![
+        Just(TimeSpread::Constant),
+        Just(TimeSpread::Exponential),
+        Just(TimeSpread::Bimodal),
+        (0.01..10.0).prop_map(TimeSpread::Lognormal),
+    ];
+    let work = prop_oneof![
+        (1..100_u32, spread).prop_map(|(workers, spread)| Work::Workers { workers, spread }),
+        (0.0..=1.0, 1e-7..1.0).prop_map(|(contention, crosstalk)| Work::Shared {
+            contention,
+            crosstalk
+        }),
+    ];
+    let second = Duration::from_secs(1);
+    (1..20_usize, work, time(second), time(second)).prop_map(
+        |(endpoints, work, time, objective)| ScenarioService {
+            name: String::new(),
+            endpoints,
+            work,
+            time,
+            objective,
+        },
+    )
+}
+
+fn workload() -> impl Strategy<Value = Workload> {
+    let retry = (1..20_u8, time(Duration::from_secs(1)));
+    let retry = retry.prop_map(|(attempts, pause)| ClientRetry { attempts, pause });
+    let classes = (share(), share()).prop_map(|(critical, sheddable)| ClassShares {
+        critical,
+        sheddable: if critical + sheddable > 1.0 {
+            0.0
+        } else {
+            sheddable
+        },
+    });
+    let patience = time(Duration::from_secs(5));
+    let rest = (patience, retry, classes, 1..1_000_u32, 0.0..3.0);
+    (0..9_usize, rate(), rest).prop_map(
+        |(service, rate, (patience, retry, classes, tenants, zipf))| Workload {
+            name: String::new(),
+            service,
+            rate,
+            patience,
+            retry,
+            classes,
+            tenants,
+            zipf,
+        },
+    )
+}
+
+fn rate() -> impl Strategy<Value = f64> {
+    prop_oneof![Just(0.0), Just(100.0), 0.001..5_000.0]
+}
+
+fn phase(workloads: usize) -> impl Strategy<Value = Phase> {
+    let second = Duration::from_secs(1);
+    let burst = (rate(), time(second), time(second)).prop_map(|(peak, lasts, after)| Burst {
+        peak,
+        lasts,
+        every: lasts + after,
+    });
+    let rate = (
+        rate(),
+        prop_oneof![rate(), Just(1.0)],
+        proptest::option::of(burst),
+        any::<bool>(),
+    )
+        .prop_map(|(from, to, burst, even)| PhaseRate {
+            from: if even || burst.is_some() { to } else { from },
+            to,
+            burst,
+        });
+    let rates = vec(rate, workloads);
+    let name = "[a-z \"\\\\é]{1,12}";
+    (name, time(Duration::from_secs(30)), rates).prop_map(|(name, lasts, rates)| Phase {
+        name,
+        lasts: lasts + Duration::from_secs(1),
+        rates,
+    })
+}
+
+fn fault() -> impl Strategy<Value = Fault> {
+    let kind = prop_oneof![
+        (0.01..10_000.0).prop_map(FaultKind::Slow),
+        share().prop_map(FaultKind::Errors),
+        Just(FaultKind::Crash),
+        Just(FaultKind::Freeze),
+        share().prop_map(FaultKind::Capacity),
+    ];
+    // Each phase lasts longer than this.
+    let at = time(Duration::from_millis(999));
+    (
+        0..9_usize,
+        1..30_usize,
+        at,
+        time(Duration::from_secs(30)),
+        kind,
+    )
+        .prop_map(|(service, endpoints, at, lasts, kind)| Fault {
+            service,
+            endpoints,
+            at,
+            lasts,
+            kind,
+        })
 }
