@@ -14,12 +14,15 @@ mod event;
 mod gateway;
 mod known;
 mod ledger;
+mod population;
+mod rate;
 mod simulation;
 mod site;
 mod slab;
 mod thread;
 mod timeline;
 
+pub use clients::Recorded;
 pub use gateway::Protection;
 pub use ledger::{Cell, Ledger};
 pub use simulation::Simulation;

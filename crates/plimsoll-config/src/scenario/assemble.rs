@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::model::{
-    Burst, ClassShares, ClientRetry, Fault, FaultKind, Phase, PhaseRate, Scenario, ScenarioService,
-    TimeSpread, Work, Workload,
+    Burst, ClassShares, ClientRetry, Fault, FaultKind, FlashCrowd, Phase, PhaseRate, Population,
+    Replay, Scenario, ScenarioService, Shape, Source, TimeSpread, Wave, Work, Workload,
 };
 use super::rules::named_service;
 use crate::node::{Fields, Node, Value};
@@ -80,7 +80,7 @@ fn workload(name: &str, fields: &Fields, service: usize) -> Option<Workload> {
     Some(Workload {
         name: name.to_owned(),
         service,
-        rate: fields.rate("rate")?.per_second(),
+        source: source(fields)?,
         patience: fields.duration("patience")?,
         retry: ClientRetry {
             attempts: retry.count("attempts")?,
@@ -95,38 +95,73 @@ fn workload(name: &str, fields: &Fields, service: usize) -> Option<Workload> {
     })
 }
 
+fn source(fields: &Fields) -> Option<Source> {
+    if let Some(users) = fields.count("users") {
+        return Some(Source::Users(Population {
+            users,
+            think: fields.duration("think")?,
+            leaves: fields.percent("leaves").map_or(0.0, |it| it.get()),
+        }));
+    }
+    if let Some(log) = fields.text("replay") {
+        return Some(Source::Replay(Replay {
+            log: log.to_owned(),
+            speed: fields.number("speed").unwrap_or(1.0),
+        }));
+    }
+    Some(Source::Rate(fields.rate("rate")?.per_second()))
+}
+
 fn phase(node: &Node, workloads: &[Workload]) -> Option<Phase> {
     let fields = node.as_table()?;
-    let rates = fields.table("rate")?;
-    let rate = |workload: &Workload| match rates.node(&workload.name) {
-        None => Some(PhaseRate {
-            from: workload.rate,
-            to: workload.rate,
-            burst: None,
-        }),
-        Some(node) => phase_rate(node.as_table()?),
+    let (rates, users) = (fields.table("rate")?, fields.table("users")?);
+    let rate = |workload: &Workload| match (&workload.source, rates.node(&workload.name)) {
+        (Source::Rate(_), Some(node)) => phase_rate(node.as_table()?),
+        (Source::Rate(rate), None) => Some(PhaseRate::even(*rate)),
+        _ => Some(PhaseRate::even(0.0)),
+    };
+    let population = |workload: &Workload| match &workload.source {
+        Source::Users(usual) => users.count(&workload.name).unwrap_or(usual.users),
+        _ => 0,
     };
     Some(Phase {
         name: fields.text("name")?.to_owned(),
         lasts: fields.duration("lasts")?,
         rates: workloads.iter().map(rate).collect::<Option<_>>()?,
+        users: workloads.iter().map(population).collect(),
     })
 }
 
 fn phase_rate(fields: &Fields) -> Option<PhaseRate> {
-    let to = fields.rate("to")?.per_second();
-    let peak = fields.rate("peak");
+    let rate = |key| fields.rate(key).map(|rate| rate.per_second());
+    if let Some(mean) = rate("mean") {
+        return Some(PhaseRate {
+            shape: Some(Shape::Wave(Wave {
+                swing: fields.percent("swing")?.get(),
+                period: fields.duration("period")?,
+                peak_at: fields.duration("peak_at")?,
+            })),
+            ..PhaseRate::even(mean)
+        });
+    }
+    let to = rate("to")?;
+    let shape = match (rate("peak"), fields.duration("rise")) {
+        (None, _) => None,
+        (Some(peak), Some(rise)) => Some(Shape::Crowd(FlashCrowd {
+            peak,
+            rise,
+            decay: fields.duration("decay")?,
+        })),
+        (Some(peak), None) => Some(Shape::Bursts(Burst {
+            peak,
+            lasts: fields.duration("lasts")?,
+            every: fields.duration("every")?,
+        })),
+    };
     Some(PhaseRate {
-        from: fields.rate("from").map_or(to, |rate| rate.per_second()),
+        from: rate("from").unwrap_or(to),
         to,
-        burst: match peak {
-            Some(peak) => Some(Burst {
-                peak: peak.per_second(),
-                lasts: fields.duration("lasts")?,
-                every: fields.duration("every")?,
-            }),
-            None => None,
-        },
+        shape,
     })
 }
 

@@ -6,13 +6,24 @@ use crate::scheme::{Key, Kind, NameKind, Table, Word};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3_600);
+const WEEK: Duration = Duration::from_secs(7 * 86_400);
 
 const SERVICE_NAME: Kind = Kind::Text;
 const TIME: Kind = Kind::Duration {
     min: MILLISECOND,
     max: HOUR,
 };
+/// As long as a run may be; what may be asked of it beyond that is bounded by the number of requests.
+const LONG: Kind = Kind::Duration {
+    min: MILLISECOND,
+    max: WEEK,
+};
 const RATE: Kind = Kind::Rate { zero: true };
+/// The largest population: each has its place and its next event in memory.
+const USERS: Kind = Kind::Count {
+    min: 0,
+    max: 1_000_000,
+};
 
 pub(crate) static SCENARIO: Table = Table {
     doc: "A workload, service models and faults for `plimsoll simulate`.",
@@ -151,7 +162,7 @@ static SERVICE: Table = Table {
 };
 
 static WORKLOAD: Table = Table {
-    doc: "Clients of one kind. They come at random (Poisson), whatever is answered.",
+    doc: "Clients of one kind. By `rate` they come at random (Poisson), whatever is answered; by `users` they are a population of which each waits for its answer; by `replay` they come as they came to a real gateway.",
     groups: &[&[
         Key::new(
             "service",
@@ -161,9 +172,36 @@ static WORKLOAD: Table = Table {
         Key::new(
             "rate",
             RATE,
-            "New requests over time, unless a phase says otherwise.",
-        )
-        .required(),
+            "New requests over time, unless a phase says otherwise. Either this, `users` or `replay`.",
+        ),
+        Key::new(
+            "users",
+            USERS,
+            "How many users there are, unless a phase says otherwise. Each thinks, sends, waits for its answer, and thinks again.",
+        ),
+        Key::new(
+            "think",
+            LONG,
+            "With `users`: the mean time that one thinks, exponential.",
+        ),
+        Key::new(
+            "leaves",
+            Kind::Percent,
+            "With `users`: the share that leaves for good after the last of its tries failed. Absent: none.",
+        ),
+        Key::new(
+            "replay",
+            Kind::Text,
+            "The access log of a gateway, as a path from the scenario's folder: requests come when they came there, with their class and tenant.",
+        ),
+        Key::new(
+            "speed",
+            Kind::Number {
+                min: 0.001,
+                max: 1_000.0,
+            },
+            "With `replay`: how many times as fast. Absent: as it was.",
+        ),
         Key::new("patience", TIME, "When a client hangs up.").default("\"2s\""),
         Key::new(
             "retry",
@@ -228,7 +266,17 @@ static PHASE: Table = Table {
     doc: "A part of the run.",
     groups: &[&[
         Key::new("name", Kind::Text, "What tables call it.").required(),
-        Key::new("lasts", TIME, "How long it lasts.").required(),
+        Key::new("lasts", LONG, "How long it lasts.").required(),
+        Key::new(
+            "users",
+            Kind::Map {
+                noun: None,
+                names: NameKind::Identifier,
+                of: &USERS,
+            },
+            "How many users of a workload there are in it. More than before come within a second; fewer: the others go at once.",
+        )
+        .default("{}"),
         Key::new(
             "rate",
             Kind::Map {
@@ -244,17 +292,47 @@ static PHASE: Table = Table {
 };
 
 static PHASE_RATE: Table = Table {
-    doc: "A rate over a phase: even, a ramp, or with bursts.",
+    doc: "A rate over a phase: even, a ramp, with bursts, a wave, or a flash crowd.",
     groups: &[&[
-        Key::new("to", RATE, "At the end of the phase.").required(),
+        Key::new(
+            "to",
+            RATE,
+            "At the end of the phase. Either this or `mean`.",
+        ),
         Key::new(
             "from",
             RATE,
             "At its beginning; in a straight line from there. Absent: the same as `to`.",
         ),
-        Key::new("peak", RATE, "The rate in a burst."),
+        Key::new(
+            "peak",
+            RATE,
+            "The highest rate, of bursts or of a flash crowd.",
+        ),
         Key::new("lasts", TIME, "How long a burst is."),
         Key::new("every", TIME, "A burst is at the end of each such time."),
+        Key::new(
+            "rise",
+            LONG,
+            "A flash crowd comes, from the beginning of the phase: how long until it is at its `peak`. It grows in proportion to itself.",
+        ),
+        Key::new(
+            "decay",
+            LONG,
+            "A flash crowd goes: how long until 37 % of it are left, again and again.",
+        ),
+        Key::new("mean", RATE, "The mean of a wave, as that of a day."),
+        Key::new(
+            "swing",
+            Kind::Percent,
+            "How far a wave goes up and down from its mean.",
+        ),
+        Key::new("period", LONG, "How long a wave is."),
+        Key::new(
+            "peak_at",
+            Kind::DURATION,
+            "When a wave is highest, since the beginning of the run.",
+        ),
     ]],
     main: Some("to"),
 };

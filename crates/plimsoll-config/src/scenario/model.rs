@@ -85,8 +85,8 @@ pub struct Workload {
     pub name: String,
     /// The service that it goes to, by its position.
     pub service: usize,
-    /// New requests per second, unless a phase says otherwise: Poisson, whatever is answered.
-    pub rate: f64,
+    /// What makes it send.
+    pub source: Source,
     /// When a client hangs up.
     pub patience: Duration,
     /// Whether it comes again then, or after a failure.
@@ -97,6 +97,37 @@ pub struct Workload {
     pub tenants: u32,
     /// How unlike these are: the `n`-th sends in proportion to `n` to the power of minus this (Zipf).
     pub zipf: f64,
+}
+
+/// What makes a workload send.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source {
+    /// New requests per second, unless a phase says otherwise: Poisson, whatever is answered.
+    Rate(f64),
+    /// A population: each waits for its answer.
+    Users(Population),
+    /// What came to a real gateway.
+    Replay(Replay),
+}
+
+/// Users of whom each thinks, sends, waits for its answer, and thinks again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Population {
+    /// How many there are, unless a phase says otherwise.
+    pub users: u32,
+    /// The mean time that one thinks, exponential.
+    pub think: Duration,
+    /// The share that leaves for good after the last of its tries failed.
+    pub leaves: f64,
+}
+
+/// Requests of an access log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Replay {
+    /// The log, from the scenario's folder.
+    pub log: String,
+    /// How many times as fast they come.
+    pub speed: f64,
 }
 
 /// What a client does whose request failed.
@@ -124,8 +155,10 @@ pub struct Phase {
     pub name: String,
     /// How long it lasts.
     pub lasts: Duration,
-    /// What each workload sends, by its position.
+    /// What each workload sends, by its position; nothing of those without a rate.
     pub rates: Vec<PhaseRate>,
+    /// How many users each workload has, by its position; none of those without a population.
+    pub users: Vec<u32>,
 }
 
 /// New requests per second of a workload over a phase.
@@ -135,8 +168,60 @@ pub struct PhaseRate {
     pub from: f64,
     /// At its end, in a straight line.
     pub to: f64,
-    /// On top of a rate that is even.
-    pub burst: Option<Burst>,
+    /// What it does beside that, if these two are the same.
+    pub shape: Option<Shape>,
+}
+
+impl PhaseRate {
+    /// The same all the time.
+    pub fn even(rate: f64) -> Self {
+        Self {
+            from: rate,
+            to: rate,
+            shape: None,
+        }
+    }
+
+    /// Its bursts, if it has any.
+    pub fn burst(&self) -> Option<Burst> {
+        match self.shape {
+            Some(Shape::Bursts(burst)) => Some(burst),
+            _ => None,
+        }
+    }
+}
+
+/// What an even rate does on top.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Shape {
+    /// It is higher at times.
+    Bursts(Burst),
+    /// It goes up and down, as over a day.
+    Wave(Wave),
+    /// A flash crowd comes and goes.
+    Crowd(FlashCrowd),
+}
+
+/// A sine around a mean.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Wave {
+    /// How far it goes, as a share of the mean.
+    pub swing: f64,
+    /// How long it is.
+    pub period: Duration,
+    /// When it is highest, since the run's beginning.
+    pub peak_at: Duration,
+}
+
+/// A crowd that grows in proportion to itself and then goes, from a phase's beginning.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FlashCrowd {
+    /// The highest rate.
+    pub peak: f64,
+    /// When it is reached, since the phase's beginning.
+    pub rise: Duration,
+    /// The time in which what is left of it falls to 37 %.
+    pub decay: Duration,
 }
 
 /// Times of a higher rate.

@@ -1,5 +1,7 @@
 //! What must hold between the values of a scenario.
 
+mod load;
+
 use std::ops::Range;
 use std::time::Duration;
 
@@ -29,13 +31,14 @@ pub(super) fn check(file: &Fields, diagnostics: &mut Vec<Diagnostic>) {
             let subject = format!("workload `{name}`");
             check_service(&subject, workload, &field.key_span, services, diagnostics);
             check_classes(&subject, workload, diagnostics);
+            load::check_source(name, workload, &field.key_span, diagnostics);
         }
     }
     for key in ["service", "workload", "phase"] {
         check_any(file, key, diagnostics);
     }
     for phase in file.list("phase") {
-        check_rates(phase, workloads, diagnostics);
+        load::check_phase(phase, workloads, diagnostics);
     }
     let ends: Duration = file.list("phase").iter().filter_map(lasts).sum();
     for fault in file.list("fault") {
@@ -157,70 +160,6 @@ fn check_classes(subject: &str, workload: &Fields, diagnostics: &mut Vec<Diagnos
     }
 }
 
-/// Workloads that a phase names are there, and its bursts are whole.
-fn check_rates(phase: &Node, workloads: &Fields, diagnostics: &mut Vec<Diagnostic>) {
-    let rates = phase.as_table().and_then(|phase| phase.table("rate"));
-    for (name, field) in rates.into_iter().flat_map(Fields::iter) {
-        if workloads.field(name).is_none() {
-            let names = || workloads.iter().map(|(name, _)| name);
-            let diagnostic = error(
-                &field.key_span,
-                "no-such-workload",
-                format!("a phase has a rate for the workload `{name}`, which is not there"),
-            )
-            .label("no `[workload]` of this name");
-            let listed = || any_of(&names().map(|name| format!("`{name}`")).collect::<Vec<_>>());
-            diagnostics.push(match nearest(name, names()) {
-                Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
-                None => diagnostic.help(format!("there is {}", listed())),
-            });
-        }
-        if let Some(rate) = field.node.as_table() {
-            check_burst(name, rate, &field.key_span, diagnostics);
-        }
-    }
-}
-
-fn check_burst(name: &str, rate: &Fields, span: &Range<usize>, diagnostics: &mut Vec<Diagnostic>) {
-    let parts = ["peak", "lasts", "every"];
-    let written = parts.iter().filter(|key| rate.has(key)).count();
-    if written != 0 && written != parts.len() {
-        diagnostics.push(
-            error(
-                span,
-                "missing-key",
-                format!("the bursts of `{name}` need `peak`, `lasts` and `every`"),
-            )
-            .label("one of them is not here")
-            .help("as in `{ to = \"100/s\", peak = \"1000/s\", lasts = \"1s\", every = \"10s\" }`"),
-        );
-    }
-    if let (true, Some(from)) = (written != 0, rate.field("from")) {
-        diagnostics.push(
-            error(
-                &from.key_span,
-                "contradiction",
-                format!("the rate of `{name}` has bursts and a ramp"),
-            )
-            .label("the beginning of a ramp")
-            .help("make two phases of it"),
-        );
-    }
-    if let (Some(lasts), Some(every)) = (rate.duration("lasts"), rate.duration("every"))
-        && let Some(node) = rate.node("lasts")
-        && lasts > every
-    {
-        diagnostics.push(
-            error(
-                &node.span,
-                "out-of-range",
-                format!("a burst of `{name}` lasts longer than from one to the next"),
-            )
-            .label("at most `every` was expected"),
-        );
-    }
-}
-
 fn check_fault(fault: &Node, services: &Fields, ends: Duration, diagnostics: &mut Vec<Diagnostic>) {
     let Some(fields) = fault.as_table() else {
         return;
@@ -294,35 +233,27 @@ fn check_size(
             let Some(workload) = field.node.as_table() else {
                 continue;
             };
-            let own = phase.table("rate").and_then(|rates| rates.field(name));
-            let rate = |fields: &Fields, key| fields.rate(key).map(|rate| rate.per_second());
-            let (highest, span) = match own.and_then(|own| Some((own, own.node.as_table()?))) {
-                Some((own, rates)) => {
-                    let keys = ["from", "to", "peak"];
-                    let all = keys.iter().filter_map(|key| rate(rates, key));
-                    (all.fold(0.0, f64::max), own.node.span.clone())
-                }
-                None => match (rate(workload, "rate"), workload.node("rate")) {
-                    (Some(rate), Some(node)) => (rate, node.span.clone()),
-                    _ => continue,
-                },
+            let Some(most) = load::most(name, workload, phase) else {
+                continue;
             };
             let retry = workload.table("retry").and_then(|it| it.count("attempts"));
             let tries = f64::from(retry.unwrap_or(1_u8));
             let patience = workload.duration("patience").unwrap_or_default();
-            let under_way = highest * tries * patience.as_secs_f64();
+            // Who waits for an answer has no second request under way.
+            let waiting = most.rate * tries * patience.as_secs_f64();
+            let under_way = most.users.unwrap_or(waiting);
             if under_way > UNDER_WAY_MAX {
                 let message =
                     format!("workload `{name}` may have {under_way:.0} requests under way");
                 diagnostics.push(
-                    error(&span, "too-large", message)
+                    error(&most.span, "too-large", message)
                         .label(format!(
                             "at most {UNDER_WAY_MAX:.0} was expected: they would not fit in memory"
                         ))
                         .help("a lower rate, less `patience`, or fewer `attempts`"),
                 );
             }
-            requests += highest * tries * seconds;
+            requests += most.rate * tries * seconds;
         }
     }
     if let (true, Some(field)) = (requests > REQUESTS_MAX, file.field("phase")) {

@@ -4,10 +4,11 @@
 //! apart field by field, so that one that gets another does not compile before that is written, too.
 
 use std::fmt::{Display, Write as _};
+use std::time::Duration;
 
 use super::model::{
-    Burst, ClassShares, ClientRetry, Fault, FaultKind, Phase, PhaseRate, Scenario, ScenarioService,
-    TimeSpread, Work, Workload,
+    Burst, ClassShares, ClientRetry, Fault, FaultKind, FlashCrowd, Phase, PhaseRate, Population,
+    Replay, Scenario, ScenarioService, Shape, Source, TimeSpread, Wave, Work, Workload,
 };
 use crate::unit::show_duration;
 
@@ -93,7 +94,7 @@ impl Text {
         let Workload {
             name,
             service,
-            rate: usual,
+            source,
             patience,
             retry: ClientRetry { attempts, pause },
             classes:
@@ -106,7 +107,22 @@ impl Text {
         } = workload;
         self.line(format_args!("\n[workload.{name}]"));
         self.of_service(*service, services);
-        self.key("rate", rate(*usual));
+        match source {
+            Source::Rate(usual) => self.key("rate", rate(*usual)),
+            Source::Users(Population {
+                users,
+                think,
+                leaves,
+            }) => {
+                self.key("users", users);
+                self.key("think", quoted(&show_duration(*think)));
+                self.key("leaves", percent(*leaves));
+            }
+            Source::Replay(Replay { log, speed }) => {
+                self.key("replay", quoted(log));
+                self.key("speed", speed);
+            }
+        }
         self.key("patience", quoted(&show_duration(*patience)));
         let pause = quoted(&show_duration(*pause));
         self.line(format_args!(
@@ -121,28 +137,24 @@ impl Text {
     }
 
     fn phase(&mut self, phase: &Phase, workloads: &[Workload]) {
-        let Phase { name, lasts, rates } = phase;
+        let Phase {
+            name,
+            lasts,
+            rates,
+            users,
+        } = phase;
         self.line(format_args!("\n[[phase]]"));
         self.key("name", quoted(name));
         self.key("lasts", quoted(&show_duration(*lasts)));
-        for (workload, phase_rate) in workloads.iter().zip(rates) {
-            let PhaseRate { from, to, burst } = phase_rate;
-            let key = format!("rate.{}", workload.name);
-            let to_text = rate(*to);
-            match burst {
-                Some(Burst { peak, lasts, every }) => {
-                    let (peak, lasts) = (rate(*peak), quoted(&show_duration(*lasts)));
-                    let every = quoted(&show_duration(*every));
-                    self.line(format_args!(
-                        "{key} = {{ to = {to_text}, peak = {peak}, lasts = {lasts}, every = {every} }}"
-                    ));
+        for (workload, (phase_rate, users)) in workloads.iter().zip(rates.iter().zip(users)) {
+            let name = &workload.name;
+            match &workload.source {
+                Source::Rate(usual) if *phase_rate == PhaseRate::even(*usual) => (),
+                Source::Rate(_) => self.key(&format!("rate.{name}"), phase_rate_text(phase_rate)),
+                Source::Users(usual) if *users != usual.users => {
+                    self.key(&format!("users.{name}"), users);
                 }
-                None if from != to => {
-                    let from = rate(*from);
-                    self.line(format_args!("{key} = {{ from = {from}, to = {to_text} }}"));
-                }
-                None if *to != workload.rate => self.key(&key, to_text),
-                None => (),
+                Source::Users(_) | Source::Replay(_) => (),
             }
         }
     }
@@ -187,6 +199,33 @@ fn quoted(text: &str) -> String {
 
 fn rate(per_second: f64) -> String {
     format!("\"{per_second}/s\"")
+}
+
+fn phase_rate_text(PhaseRate { from, to, shape }: &PhaseRate) -> String {
+    let (from, to_text) = (rate(*from), rate(*to));
+    let time = |time: &Duration| quoted(&show_duration(*time));
+    match shape {
+        Some(Shape::Bursts(Burst { peak, lasts, every })) => {
+            let (peak, lasts, every) = (rate(*peak), time(lasts), time(every));
+            format!("{{ to = {to_text}, peak = {peak}, lasts = {lasts}, every = {every} }}")
+        }
+        Some(Shape::Wave(Wave {
+            swing,
+            period,
+            peak_at,
+        })) => {
+            let (swing, period, peak_at) = (percent(*swing), time(period), time(peak_at));
+            format!(
+                "{{ mean = {to_text}, swing = {swing}, period = {period}, peak_at = {peak_at} }}"
+            )
+        }
+        Some(Shape::Crowd(FlashCrowd { peak, rise, decay })) => {
+            let (peak, rise, decay) = (rate(*peak), time(rise), time(decay));
+            format!("{{ to = {to_text}, peak = {peak}, rise = {rise}, decay = {decay} }}")
+        }
+        None if from != to_text => format!("{{ from = {from}, to = {to_text} }}"),
+        None => to_text,
+    }
 }
 
 /// A share as a percentage. The point is moved in the text: times a hundred, some shares would be others.

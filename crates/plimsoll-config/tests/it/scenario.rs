@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use plimsoll_config::render;
 use plimsoll_config::scenario::{
-    Burst, ClassShares, ClientRetry, Fault, FaultKind, Phase, PhaseRate, Scenario, ScenarioService,
-    TimeSpread, Work, Workload, parse, write,
+    Burst, ClassShares, ClientRetry, Fault, FaultKind, FlashCrowd, Phase, PhaseRate, Population,
+    Replay, Scenario, ScenarioService, Shape, Source, TimeSpread, Wave, Work, Workload, parse,
+    write,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -77,11 +78,12 @@ fn a_scenario_is_read_with_its_defaults() {
         panic!("{scenario:?}");
     };
     assert_eq!((people.service, robots.service), (0, 1));
-    assert_eq!((people.rate, people.retry.attempts), (10.0, 3));
+    assert_eq!(people.source, Source::Rate(10.0));
+    assert_eq!(people.retry.attempts, 3);
     let even = |from, to| PhaseRate {
         from,
         to,
-        burst: None,
+        shape: None,
     };
     assert_eq!(scenario.phases[0].rates, [even(10.0, 10.0), even(1.0, 5.0)]);
     let burst = Burst {
@@ -90,12 +92,125 @@ fn a_scenario_is_read_with_its_defaults() {
         every: Duration::from_secs(1),
     };
     let bursts = PhaseRate {
-        burst: Some(burst),
+        shape: Some(Shape::Bursts(burst)),
         ..even(1.0, 1.0)
     };
     assert_eq!(scenario.phases[1].rates, [bursts, even(0.0, 0.0)]);
     let fault = &scenario.faults[0];
     assert_eq!((fault.endpoints, fault.kind), (2, FaultKind::Errors(0.05)));
+}
+
+const LOADS: &str = r#"
+[service.shop]
+workers = 8
+time = "20ms"
+
+[workload.crowd]
+rate = "100/s"
+
+[workload.logged]
+replay = "access.log"
+speed = 2
+
+[workload.shoppers]
+users = 500
+think = "2s"
+leaves = "20%"
+
+[[phase]]
+name = "day"
+lasts = "48h"
+rate.crowd = { mean = "8/s", swing = "60%", period = "24h", peak_at = "14h" }
+
+[[phase]]
+name = "flash"
+lasts = "10s"
+users = { shoppers = 800 }
+rate.crowd = { to = "10/s", peak = "900/s", rise = "2s", decay = "20s" }
+"#;
+
+#[test]
+fn what_workloads_send_is_read_in_each_form() {
+    let scenario = parse(LOADS).unwrap();
+    let sources: Vec<_> = scenario.workloads.into_iter().map(|it| it.source).collect();
+    let logged = Source::Replay(Replay {
+        log: "access.log".to_owned(),
+        speed: 2.0,
+    });
+    let shoppers = Source::Users(Population {
+        users: 500,
+        think: Duration::from_secs(2),
+        leaves: 0.2,
+    });
+    assert_eq!(sources, [Source::Rate(100.0), logged, shoppers]);
+    let [day, flash] = &scenario.phases[..] else {
+        panic!("{:?}", scenario.phases);
+    };
+    assert_eq!(
+        (&day.users[..], &flash.users[..]),
+        (&[0, 0, 500][..], &[0, 0, 800][..])
+    );
+    let hours = |hours: u64| Duration::from_secs(3_600 * hours);
+    let wave = Wave {
+        swing: 0.6,
+        period: hours(24),
+        peak_at: hours(14),
+    };
+    assert_eq!(
+        (day.rates[0].to, day.rates[0].shape),
+        (8.0, Some(Shape::Wave(wave)))
+    );
+    let crowd = FlashCrowd {
+        peak: 900.0,
+        rise: Duration::from_secs(2),
+        decay: Duration::from_secs(20),
+    };
+    assert_eq!(flash.rates[0].shape, Some(Shape::Crowd(crowd)));
+    assert_eq!(flash.rates[1..], [PhaseRate::even(0.0); 2]);
+}
+
+#[test]
+fn mistakes_in_what_workloads_send_are_shown_with_their_lines() {
+    let source = r#"
+[service.shop]
+workers = 8
+time = "20ms"
+
+[workload.crowd]
+
+[workload.both]
+rate = "100/s"
+users = 5
+think = "1s"
+
+[workload.logged]
+replay = "access.log"
+leaves = "5%"
+
+[workload.many]
+users = 900000
+think = "1ms"
+
+[workload.thoughtless]
+users = 5
+
+[[phase]]
+name = "day"
+lasts = "48h"
+users = { logged = 5, nobody = 3 }
+
+[[phase]]
+name = "shapes"
+lasts = "10s"
+
+[phase.rate]
+crowd = { mean = "8/s", period = "24h", to = "3/s" }
+both = { to = "10/s", from = "5/s", peak = "900/s", rise = "2s" }
+many = "5/s"
+thoughtless = {}
+"#;
+    let diagnostics = parse(source).unwrap_err();
+    insta::assert_snapshot!(render(&diagnostics, source, "scenario.toml", false));
 }
 
 #[test]
@@ -210,9 +325,19 @@ fn any_scenario() -> impl Strategy<Value = Scenario> {
                         workload.service %= services.len();
                     }
                     for phase in &mut phases {
-                        for (rate, workload) in phase.rates.iter_mut().zip(&workloads) {
-                            if rate.to == 1.0 {
-                                (rate.from, rate.to) = (workload.rate, workload.rate);
+                        let parts = phase.rates.iter_mut().zip(&mut phase.users);
+                        for ((rate, users), workload) in parts.zip(&workloads) {
+                            match &workload.source {
+                                Source::Rate(usual) if rate.to == 1.0 => {
+                                    (rate.from, rate.to) = (*usual, *usual);
+                                }
+                                Source::Rate(_) => (),
+                                _ => *rate = PhaseRate::even(0.0),
+                            }
+                            match &workload.source {
+                                Source::Users(usual) if *users < 100 => *users = usual.users,
+                                Source::Users(_) => (),
+                                _ => *users = 0,
                             }
                         }
                     }
@@ -276,11 +401,25 @@ fn workload() -> impl Strategy<Value = Workload> {
     });
     let patience = time(Duration::from_secs(5));
     let rest = (patience, retry, classes, 1..1_000_u32, 0.0..3.0);
-    (0..9_usize, rate(), rest).prop_map(
-        |(service, rate, (patience, retry, classes, tenants, zipf))| Workload {
+    let population =
+        (0..1_000_u32, time(Duration::from_secs(9)), share()).prop_map(|(users, think, leaves)| {
+            Population {
+                users,
+                think: Duration::from_secs(1) + think,
+                leaves,
+            }
+        });
+    let replay = (r"[a-z \\./]{1,9}", 0.001..1_000.0);
+    let source = prop_oneof![
+        rate().prop_map(Source::Rate),
+        population.prop_map(Source::Users),
+        replay.prop_map(|(log, speed)| Source::Replay(Replay { log, speed })),
+    ];
+    (0..9_usize, source, rest).prop_map(
+        |(service, source, (patience, retry, classes, tenants, zipf))| Workload {
             name: String::new(),
             service,
-            rate,
+            source,
             patience,
             retry,
             classes,
@@ -301,23 +440,41 @@ fn phase(workloads: usize) -> impl Strategy<Value = Phase> {
         lasts,
         every: lasts + after,
     });
+    let wave = (share(), time(second), time(second)).prop_map(|(swing, period, peak_at)| Wave {
+        swing,
+        period,
+        peak_at,
+    });
+    let crowd = (rate(), time(second), time(second)).prop_map(|(peak, rise, decay)| FlashCrowd {
+        peak,
+        rise,
+        decay,
+    });
+    let shape = prop_oneof![
+        burst.prop_map(Shape::Bursts),
+        wave.prop_map(Shape::Wave),
+        crowd.prop_map(Shape::Crowd),
+    ];
     let rate = (
         rate(),
         prop_oneof![rate(), Just(1.0)],
-        proptest::option::of(burst),
+        proptest::option::of(shape),
         any::<bool>(),
     )
-        .prop_map(|(from, to, burst, even)| PhaseRate {
-            from: if even || burst.is_some() { to } else { from },
+        .prop_map(|(from, to, shape, even)| PhaseRate {
+            from: if even || shape.is_some() { to } else { from },
             to,
-            burst,
+            shape,
         });
     let rates = vec(rate, workloads);
+    let users = vec(0..1_000_u32, workloads);
     let name = "[a-z \"\\\\é]{1,12}";
-    (name, time(Duration::from_secs(30)), rates).prop_map(|(name, lasts, rates)| Phase {
+    let lasts = time(Duration::from_secs(30));
+    (name, lasts, rates, users).prop_map(|(name, lasts, rates, users)| Phase {
         name,
         lasts: lasts + Duration::from_secs(1),
         rates,
+        users,
     })
 }
 

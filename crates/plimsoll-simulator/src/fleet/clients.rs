@@ -1,16 +1,19 @@
 //! Clients: when they come, who they are, and whether they come again.
 //!
-//! New users are Poisson, whatever is answered (open loop); a user whose request failed may come again after a
-//! pause, and knows of no budget and no `Retry-After`: the harsh case.
+//! New users are Poisson, whatever is answered (open loop), or of a population (`population`), or those of a log
+//! (replay). A user whose request failed may come again after a pause, and knows of no budget and no `Retry-After`:
+//! the harsh case.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use plimsoll_config::scenario::{ClassShares, ClientRetry, PhaseRate, Workload};
+use plimsoll_config::scenario::{ClassShares, ClientRetry, Phase, Source, Workload};
 use plimsoll_core::Class;
 
 use crate::agenda::{NEVER, Nanos};
+use crate::fleet::population::Habits;
+use crate::fleet::rate::Rate;
 use crate::random::Stream;
-use crate::scenario::Load;
 
 /// Someone who wants something.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +25,27 @@ pub(super) struct User {
     pub(super) tries: u8,
     /// Where it is counted.
     pub(super) cell: u32,
+    /// Who of a population it is.
+    pub(super) member: Option<u32>,
+}
+
+/// A request that came to a real gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// When, in nanoseconds since the first.
+    pub at: u64,
+    /// Whose, as a number that is of nobody else.
+    pub tenant: u32,
+    /// How much it mattered.
+    pub class: Class,
+}
+
+/// Requests that come as they came.
+#[derive(Debug)]
+struct Tape {
+    requests: Arc<[Recorded]>,
+    next: usize,
+    speed: f64,
 }
 
 /// A workload.
@@ -38,7 +62,10 @@ pub(super) struct Crowd {
     arrivals: Stream,
     who: Stream,
     returns: Stream,
-    rates: Vec<Load>,
+    rates: Vec<Rate>,
+    tape: Option<Tape>,
+    /// Of a population.
+    pub(super) habits: Option<Habits>,
     /// Mean nanoseconds between two users.
     gap: f64,
     /// Which change of the load is in force.
@@ -50,10 +77,35 @@ impl Crowd {
         index: usize,
         group: u8,
         workload: &Workload,
-        rates: Vec<Load>,
+        phases: &[Phase],
         seed: u64,
     ) -> Self {
         let stream = |what| Stream::new(seed, &format!("{what} of {}", workload.name));
+        let mut begins = 0;
+        let rate = |phase: &Phase| {
+            let rate = phase.rates.get(index).map(|rate| Rate::new(rate, begins));
+            begins += nanos(phase.lasts);
+            rate
+        };
+        let rates = phases.iter().filter_map(rate).collect();
+        let users = phases.iter().filter_map(|phase| phase.users.get(index));
+        let habits = match &workload.source {
+            Source::Users(population) => Some(Habits::new(
+                population,
+                users.copied().collect(),
+                stream("thoughts"),
+                stream("leaving"),
+            )),
+            Source::Rate(_) | Source::Replay(_) => None,
+        };
+        let tape = match &workload.source {
+            Source::Replay(replay) => Some(Tape {
+                requests: Arc::new([]),
+                next: 0,
+                speed: replay.speed,
+            }),
+            Source::Rate(_) | Source::Users(_) => None,
+        };
         Self {
             service: workload.service,
             group,
@@ -66,8 +118,17 @@ impl Crowd {
             who: stream("users"),
             returns: stream("returns"),
             rates,
+            tape,
+            habits,
             gap: f64::INFINITY,
             version: 0,
+        }
+    }
+
+    /// What it replays.
+    pub(super) fn record(&mut self, requests: Arc<[Recorded]>) {
+        if let Some(tape) = &mut self.tape {
+            tape.requests = requests;
         }
     }
 
@@ -80,13 +141,27 @@ impl Crowd {
         until
     }
 
-    /// How long it is to the next user; an exponential time remembers nothing, so that it may be drawn anew.
-    pub(super) fn gap(&mut self) -> Option<Nanos> {
-        (self.gap.is_finite()).then(|| self.arrivals.exponential(self.gap) as Nanos)
+    /// When the next user comes; an exponential time remembers nothing, so that it may be drawn anew.
+    pub(super) fn next(&mut self, now: Nanos) -> Option<Nanos> {
+        if let Some(tape) = &self.tape {
+            let request = tape.requests.get(tape.next)?;
+            let at = request.at as f64 / tape.speed;
+            return Some((at as Nanos).max(now));
+        }
+        self.gap
+            .is_finite()
+            .then(|| now + self.arrivals.exponential(self.gap) as Nanos)
     }
 
     /// A user comes.
     pub(super) fn user(&mut self, cell: u32) -> User {
+        if let Some(tape) = &mut self.tape
+            && let Some(request) = tape.requests.get(tape.next).copied()
+        {
+            tape.next += 1;
+            let tenant = tenant(u64::from(self.index), u64::from(request.tenant));
+            return self.known(request.class, tenant, cell);
+        }
         let drawn = self.who.unit();
         let class = if drawn <= self.classes.critical {
             Class::Critical
@@ -95,12 +170,18 @@ impl Crowd {
         } else {
             Class::Standard
         };
+        let tenant = self.tenants.draw(&mut self.who);
+        self.known(class, tenant, cell)
+    }
+
+    fn known(&self, class: Class, tenant: u64, cell: u32) -> User {
         User {
             workload: self.index,
             class,
-            tenant: self.tenants.draw(&mut self.who),
+            tenant,
             tries: 0,
             cell,
+            member: None,
         }
     }
 
@@ -114,22 +195,8 @@ impl Crowd {
     }
 }
 
-/// A rate of a scenario in the form that the simulator goes through phases by.
-pub(super) fn load(rate: &PhaseRate) -> Load {
-    let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
-    match rate.burst {
-        Some(burst) => Load::Bursts {
-            base: rate.to,
-            peak: burst.peak,
-            lasts: millis(burst.lasts),
-            every: millis(burst.every),
-        },
-        None if rate.from == rate.to => Load::Steady(rate.to),
-        None => Load::Ramp {
-            from: rate.from,
-            to: rate.to,
-        },
-    }
+pub(super) fn millis(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }
 
 pub(super) fn nanos(time: Duration) -> Nanos {
@@ -165,11 +232,15 @@ impl Tenants {
             }
             _ => 0,
         };
-        // In production it is a hash: every bit depends on every bit (Fibonacci hashing, D. Knuth, 6.4).
-        (self.workload << 32 | position as u64)
-            .wrapping_add(1)
-            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        tenant(self.workload, position as u64)
     }
+}
+
+/// In production it is a hash: every bit depends on every bit (Fibonacci hashing, D. Knuth, 6.4).
+fn tenant(workload: u64, position: u64) -> u64 {
+    (workload << 32 | position)
+        .wrapping_add(1)
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 #[cfg(test)]

@@ -30,6 +30,8 @@ pub(super) enum Event {
     Load { workload: u16, version: u32 },
     /// A client comes again.
     Again { user: u32 },
+    /// One of a population wants something.
+    Want { member: u32 },
     /// A gateway's guards are ticked.
     Tick { gateway: u32 },
     /// A gateway's view of endpoints is ticked.

@@ -11,6 +11,7 @@ mod control;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_config::scenario::{Fault, Scenario, Workload};
@@ -19,11 +20,12 @@ use plimsoll_lifecycle::Call;
 use plimsoll_policy::{GROUPS, QueueEvent};
 
 use crate::agenda::{Agenda, NEVER, Nanos, SECOND};
-use crate::fleet::clients::{Crowd, User, load, nanos};
+use crate::fleet::clients::{Crowd, Recorded, User, nanos};
 use crate::fleet::event::{Event, RequestId};
 use crate::fleet::gateway::{Gateway, Protection, balancer};
 use crate::fleet::known::Known;
 use crate::fleet::ledger::Ledger;
+use crate::fleet::population::Member;
 use crate::fleet::site::{Site, healthy};
 use crate::fleet::slab::Slab;
 use crate::fleet::thread::{Thread, ThreadEffects, ThreadService};
@@ -51,6 +53,7 @@ pub struct Simulation {
     requests: Slab<Request>,
     attempts: Slab<Try>,
     users: Slab<User>,
+    members: Slab<Member>,
     generation: u32,
     /// When who loses patience, by workload: in the order of arrival, since all have as much of it.
     patience: Known<VecDeque<(Nanos, RequestId)>>,
@@ -153,6 +156,7 @@ impl Simulation {
             requests: Slab::default(),
             attempts: Slab::default(),
             users: Slab::default(),
+            members: Slab::default(),
             generation: 0,
             routing: Stream::new(seed, "routing"),
             heard: Vec::new(),
@@ -169,6 +173,12 @@ impl Simulation {
     pub fn record(&mut self) {
         self.ledger.borrow_mut().record();
         self.agenda.note(SECOND, Event::Sample);
+    }
+
+    /// What the workload at a position replays, in the order of time. To be given at the beginning; without it
+    /// nothing comes of that workload.
+    pub fn replay(&mut self, workload: usize, requests: Arc<[Recorded]>) {
+        self.crowds[workload].record(requests);
     }
 
     /// Goes on for so much of virtual time. Says whether there is more to come.
@@ -290,6 +300,7 @@ impl Simulation {
                     self.send(now, user);
                 }
             }
+            Some(Event::Want { member }) => self.on_want(now, member),
             Some(Event::Tick { gateway }) => self.tick(now, gateway),
             Some(Event::Health { gateway }) => self.watch(now, gateway),
             Some(Event::Sample) => self.sample(now),
@@ -306,9 +317,7 @@ fn crowds(scenario: &Scenario, seed: u64) -> Known<Crowd> {
         let before = before.filter(|other| other.service == workload.service);
         // As routes in production: the last group is for all that are left.
         let group = before.count().min(GROUPS - 1) as u8;
-        let phases = scenario.phases.iter();
-        let rates = phases.filter_map(|phase| phase.rates.get(index).map(load));
-        Crowd::new(index, group, workload, rates.collect(), seed)
+        Crowd::new(index, group, workload, &scenario.phases, seed)
     };
     scenario.workloads.iter().enumerate().map(crowd).collect()
 }

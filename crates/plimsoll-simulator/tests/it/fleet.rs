@@ -93,7 +93,7 @@ fn protected() -> Protection {
     }
 }
 
-fn off() -> Protection {
+pub(crate) fn off() -> Protection {
     let mut guard = GuardParameters {
         retried: [].into_iter().collect(),
         ..GuardParameters::default()
@@ -109,7 +109,7 @@ fn off() -> Protection {
     off
 }
 
-fn run(scenario: &Scenario, protection: Protection, seed: u64) -> (Ledger, u64) {
+pub(crate) fn run(scenario: &Scenario, protection: Protection, seed: u64) -> (Ledger, u64) {
     let mut simulation = Simulation::new(scenario, &[protection], seed);
     while simulation.advance(Duration::from_secs(1)) {}
     let events = simulation.events();

@@ -10,6 +10,7 @@
 mod controls;
 mod fleet;
 mod kernel;
+mod loads;
 mod oracles;
 mod parallel;
 mod soak;

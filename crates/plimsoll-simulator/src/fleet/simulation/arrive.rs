@@ -11,6 +11,7 @@ use super::{Request, Simulation};
 use crate::agenda::{NEVER, Nanos};
 use crate::fleet::clients::User;
 use crate::fleet::event::{Event, RequestId};
+use crate::fleet::population::Member;
 use crate::fleet::thread::{Asking, ThreadEffects};
 
 impl Simulation {
@@ -24,6 +25,66 @@ impl Simulation {
         }
         for workload in 0..self.crowds.len() {
             self.change_load(now, workload as u16);
+            if phase < self.phases.len() {
+                self.change_population(now, phase, workload as u16);
+            }
+        }
+    }
+
+    /// A population grows or shrinks.
+    fn change_population(&mut self, now: Nanos, phase: usize, workload: u16) {
+        let crowd = &mut self.crowds[usize::from(workload)];
+        let Some(habits) = &mut crowd.habits else {
+            return;
+        };
+        let (newcomers, go) = habits.change(phase);
+        habits.send_away(go, workload, &mut self.members);
+        for _ in 0..newcomers.count {
+            // Its cell is that of each thing it wants.
+            let user = crowd.user(0);
+            let member = self.members.insert(Member { user, goes: false });
+            if let Some(habits) = &mut crowd.habits {
+                let wait = match newcomers.think {
+                    true => habits.thought(),
+                    false => habits.way(),
+                };
+                self.agenda.note(now + wait, Event::Want { member });
+            }
+        }
+    }
+
+    /// One of a population has thought of something.
+    pub(super) fn on_want(&mut self, now: Nanos, id: u32) {
+        let Some(member) = self.members.get_mut(id).copied() else {
+            return;
+        };
+        if member.goes {
+            self.members.remove(id);
+        } else if self.phase < self.phases.len() {
+            let workload = usize::from(member.user.workload);
+            let user = User {
+                cell: self.ledger.borrow().position(self.phase, workload),
+                member: Some(id),
+                ..member.user
+            };
+            self.send(now, user);
+        }
+    }
+
+    /// One of a population has got what it wanted, or will not get it.
+    pub(super) fn on_rest(&mut self, now: Nanos, id: u32, failed: bool) {
+        let Some(member) = self.members.get_mut(id).copied() else {
+            return;
+        };
+        let crowd = &mut self.crowds[usize::from(member.user.workload)];
+        let Some(habits) = &mut crowd.habits else {
+            return;
+        };
+        if member.goes || failed && habits.leaves(&member) {
+            self.members.remove(id);
+        } else {
+            let thought = habits.thought();
+            self.agenda.note(now + thought, Event::Want { member: id });
         }
     }
 
@@ -36,9 +97,8 @@ impl Simulation {
             let at = self.phase_began + changes;
             self.agenda.note(at, Event::Load { workload, version });
         }
-        if let Some(gap) = crowd.gap() {
-            self.agenda
-                .note(now + gap, Event::Arrive { workload, version });
+        if let Some(at) = crowd.next(now) {
+            self.agenda.note(at, Event::Arrive { workload, version });
         }
     }
 
@@ -52,9 +112,8 @@ impl Simulation {
             return;
         }
         let user = crowd.user(cell);
-        if let Some(gap) = crowd.gap() {
-            self.agenda
-                .note(now + gap, Event::Arrive { workload, version });
+        if let Some(at) = crowd.next(now) {
+            self.agenda.note(at, Event::Arrive { workload, version });
         }
         self.send(now, user);
     }

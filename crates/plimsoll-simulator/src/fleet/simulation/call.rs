@@ -224,6 +224,8 @@ impl Simulation {
         {
             let user = self.users.insert(user);
             self.agenda.note(now + pause, Event::Again { user });
+        } else if let Some(member) = user.member {
+            self.on_rest(now, member, cause != Cause::Answered);
         }
     }
 
