@@ -8,6 +8,7 @@
 
 pub mod figure;
 mod histogram;
+mod interval;
 mod measure;
 mod objective;
 mod outcome;
@@ -19,6 +20,7 @@ mod window;
 
 pub use histogram::{AtomicHistogram, Histogram, QUANTILE_ERROR, SCALE, SLOTS, SparseHistogram};
 pub use histogram::{slot_of, upper_nanos};
+pub use interval::{MeanInterval, student_t_quantile};
 pub use measure::{BURN_WINDOWS, EVENTS_MAX, History, Measure};
 pub use measure::{EndpointInput, Inputs, Layout, ServiceInput, ServiceLayout};
 pub use measure::{ProtectionCounter, ProtectionInput};
