@@ -10,6 +10,7 @@ const PURE: &[&str] = &[
     "plimsoll-lifecycle",
     "plimsoll-http1",
     "plimsoll-simulator",
+    "plimsoll-plot",
 ];
 
 /// What must not be under a pure crate in a normal build.

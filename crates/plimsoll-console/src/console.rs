@@ -61,14 +61,8 @@ pub async fn serve_console(
     };
     let mut router = Router::new()
         .route("/", get(index))
-        .route(
-            "/tokens.css",
-            get(|| style(include_str!("../assets/tokens.css"))),
-        )
-        .route(
-            "/console.css",
-            get(|| style(include_str!("../assets/console.css"))),
-        )
+        .route("/tokens.css", get(|| style(plimsoll_plot::TOKENS)))
+        .route("/console.css", get(|| style(plimsoll_plot::COMPONENTS)))
         .route(
             "/page.css",
             get(|| style(include_str!("../assets/page.css"))),

@@ -12,11 +12,10 @@ use plimsoll_core::{Mode, Timestamp};
 use plimsoll_measure::{
     EndpointView, EventView, Mark, ObjectiveView, ServiceView, Snapshot, figure,
 };
+use plimsoll_plot::SYMBOLS;
 
 /// Seconds between two loads of the page.
 const REFRESH_SECONDS: u32 = 5;
-
-const SYMBOLS: &str = include_str!("../assets/symbols.svg");
 
 pub(crate) fn render(snapshot: &Snapshot) -> String {
     let mut services: Vec<&ServiceView> = snapshot.services.iter().collect();
