@@ -1,13 +1,11 @@
-//! What happens when, in virtual time.
+//! What is to happen in a run, and its order.
 //!
-//! Units: nanoseconds since the run's start. Invariant: events of one moment come in the order in which they
-//! were noted, so that a run is the same each time.
+//! Units: nanoseconds since the run's start.
 
-use std::cmp::Ordering;
-use std::collections::BinaryHeap;
+use crate::calendar::Calendar;
 
 /// Nanoseconds since the run's start.
-pub(crate) type Nanos = u64;
+pub type Nanos = u64;
 /// Never.
 pub(crate) const NEVER: Nanos = u64::MAX;
 /// A second.
@@ -43,71 +41,8 @@ impl From<Work> for Event {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Entry<E> {
-    at: Nanos,
-    sequence: u64,
-    event: E,
-}
-
-impl<E> Ord for Entry<E> {
-    /// The earliest is the greatest: `BinaryHeap` gives out the greatest.
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.at, other.sequence).cmp(&(self.at, self.sequence))
-    }
-}
-
-impl<E> PartialOrd for Entry<E> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<E> PartialEq for Entry<E> {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl<E> Eq for Entry<E> {}
-
 /// Events in the order in which they happen.
-#[derive(Debug)]
-pub(crate) struct Agenda<E = Event> {
-    entries: BinaryHeap<Entry<E>>,
-    sequence: u64,
-}
-
-impl<E> Default for Agenda<E> {
-    fn default() -> Self {
-        Self {
-            entries: BinaryHeap::new(),
-            sequence: 0,
-        }
-    }
-}
-
-impl<E> Agenda<E> {
-    /// Notes an event.
-    pub(crate) fn note(&mut self, at: Nanos, event: impl Into<E>) {
-        self.sequence += 1;
-        self.entries.push(Entry {
-            at,
-            sequence: self.sequence,
-            event: event.into(),
-        });
-    }
-
-    /// When the next event is; [`NEVER`] without one.
-    pub(crate) fn next(&self) -> Nanos {
-        self.entries.peek().map_or(NEVER, |entry| entry.at)
-    }
-
-    /// Takes the next event.
-    pub(crate) fn take(&mut self) -> Option<E> {
-        self.entries.pop().map(|entry| entry.event)
-    }
-}
+pub(crate) type Agenda<E = Event> = Calendar<E>;
 
 #[cfg(test)]
 mod tests {

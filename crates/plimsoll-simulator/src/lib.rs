@@ -8,6 +8,7 @@
 
 mod agenda;
 mod arena;
+mod calendar;
 pub mod fleet;
 mod gateway;
 pub mod oracle;
@@ -22,6 +23,8 @@ mod station;
 pub mod suite;
 mod waiting;
 
+pub use agenda::Nanos;
+pub use calendar::Calendar;
 pub use gateway::Policy;
 pub use random::Spread;
 pub use record::{Latencies, Record, Second};

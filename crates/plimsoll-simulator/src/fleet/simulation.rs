@@ -209,6 +209,11 @@ impl Simulation {
         Duration::from_nanos(self.clock.get())
     }
 
+    /// How many requests are under way.
+    pub fn under_way(&self) -> usize {
+        self.requests.len()
+    }
+
     /// How many events there were.
     pub fn events(&self) -> u64 {
         self.events

@@ -1,0 +1,48 @@
+//! How fast is the simulator, and what does it keep in memory?
+//!
+//! `run` starts this same program once for each cell of each round, so that the peak of memory is the cell's own.
+//! All times are CPU times of one core: what else runs on the machine changes them little. Reading and results:
+//! `bench/README.md`.
+
+mod cell;
+mod fleet;
+mod hold;
+mod machine;
+mod options;
+mod run;
+
+// What all benches need is kept once, with the first.
+#[path = "../../http/src/failure.rs"]
+mod failure;
+#[allow(dead_code, reason = "the other bench uses the rest")]
+#[path = "../../http/src/summary.rs"]
+mod summary;
+
+use std::process::ExitCode;
+
+use crate::failure::Failure;
+use crate::options::{HELP, Options};
+
+fn main() -> ExitCode {
+    match dispatch(std::env::args().skip(1).collect()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("bench: {}", failure.chain());
+            ExitCode::from(failure.status())
+        }
+    }
+}
+
+fn dispatch(words: Vec<String>) -> Result<(), Failure> {
+    if words.iter().any(|word| word == "--help" || word == "-h") {
+        print!("{HELP}");
+        return Ok(());
+    }
+    match words.split_first() {
+        Some((first, names)) if first == "cell" => {
+            let name = names.first().map_or("", String::as_str);
+            cell::named(name)?.measure()
+        }
+        _ => run::run(&Options::read(words)?),
+    }
+}
