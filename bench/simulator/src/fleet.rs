@@ -71,9 +71,11 @@ fn protection(service: &ScenarioService, limited: bool) -> Protection {
 /// The same whenever and wherever it ran, or something is wrong.
 fn fingerprint(ledger: &Ledger) -> f64 {
     // FNV-1a (G. Fowler, L. C. Noll, K.-P. Vo), folded to what a number of this kind holds exactly.
-    let hash = format!("{ledger:?}").bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = format!("{ledger:?}")
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
     (hash >> 12) as f64
 }
 
@@ -85,13 +87,19 @@ fn requests(cell: &Cell) -> f64 {
 fn good(scenario: &Scenario, ledger: &Ledger) -> [(&'static str, f64); 2] {
     let (mut users, mut good, mut worst) = (0, 0, 1.0_f64);
     for cell in ledger.cells().iter().take(scenario.phases.len()) {
-        let (came, served) = (cell.users.iter().sum::<u64>(), cell.good.iter().sum::<u64>());
+        let (came, served) = (
+            cell.users.iter().sum::<u64>(),
+            cell.good.iter().sum::<u64>(),
+        );
         users += came;
         good += served;
         worst = worst.min(served as f64 / came.max(1) as f64);
     }
     [
-        ("good_share", good as f64 / f64::from(u32::try_from(users).unwrap_or(1).max(1))),
+        (
+            "good_share",
+            good as f64 / f64::from(u32::try_from(users).unwrap_or(1).max(1)),
+        ),
         ("good_share_worst_phase", worst),
     ]
 }

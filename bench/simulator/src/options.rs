@@ -37,7 +37,9 @@ impl Options {
                 continue;
             }
             let Some(value) = words.next() else {
-                return Err(Failure::usage(format!("`{word}` is no option, or has no value")));
+                return Err(Failure::usage(format!(
+                    "`{word}` is no option, or has no value"
+                )));
             };
             match word.as_str() {
                 "--cells" => {

@@ -3,6 +3,9 @@
 /// Grid lines at most.
 const TICKS_MAX: usize = 3;
 
+/// What is smaller or larger is drawn as these: at the ends of what a number can be, arithmetic has no room.
+const EXTREMES: (f64, f64) = (1e-100, 1e100);
+
 /// How values become heights.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scale {
@@ -16,7 +19,7 @@ impl Scale {
     /// From 0 to a little more than the largest value.
     pub fn linear(values: impl IntoIterator<Item = f64>) -> Self {
         let finite = values.into_iter().filter(|value| value.is_finite());
-        let max = finite.fold(0.0, f64::max);
+        let max = finite.fold(0.0, f64::max).min(EXTREMES.1);
         Self::Linear(if max > 0.0 { 1.06 * max } else { 1.0 })
     }
 
@@ -24,7 +27,8 @@ impl Scale {
     pub fn log(values: impl IntoIterator<Item = f64>) -> Self {
         let usable = values
             .into_iter()
-            .filter(|value| value.is_finite() && *value > 0.0);
+            .filter(|value| value.is_finite() && *value > 0.0)
+            .map(|value| value.clamp(EXTREMES.0, EXTREMES.1));
         let (low, high) = usable.fold((f64::INFINITY, 0.0_f64), |(low, high), value| {
             (low.min(value), high.max(value))
         });
