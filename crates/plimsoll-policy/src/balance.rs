@@ -370,6 +370,25 @@ mod tests {
     }
 
     #[test]
+    fn without_health_an_endpoint_that_answers_nothing_fills_up_no_further_than_others() {
+        let endpoints = idle(3);
+        let mut balancer = Balancer::new(Method::LeastLoaded, 3, 1).without_health();
+        let mut hanging = 0;
+        // A hundred a second, answered after 20 ms; from the tenth second on the first endpoint answers nothing.
+        for step in 0..4_000 {
+            let now = START + Duration::from_millis(10 * step);
+            let choice = balancer.choose(now, &endpoints, None, &[]).unwrap();
+            if choice.endpoint == EndpointId(0) && step >= 1_000 {
+                endpoints[0].begin();
+                hanging += 1;
+            } else {
+                balancer.on_response(choice.endpoint, Duration::from_millis(20), now);
+            }
+        }
+        assert!(hanging < 10, "{hanging}");
+    }
+
+    #[test]
     fn without_health_an_endpoint_that_is_down_is_chosen_too() {
         let endpoints = idle(2);
         endpoints[0].publish(Verdict::Down(DownCause::Connect));

@@ -111,13 +111,17 @@ impl Latency {
         });
     }
 
-    /// The estimate in seconds. It fades while there is no sample, so that an endpoint that was slow once
-    /// is tried again; one that was never measured counts as half of what is typical, so that it gets
-    /// traffic, but at most about twice its share.
+    /// The estimate in seconds. One that was never measured counts as half of what is typical, so that it gets
+    /// traffic, but at most about twice its share. An estimate fades to that while there is no sample, so that an
+    /// endpoint that was slow once is tried again; no further, or one that answers nothing would look the fastest.
     pub(super) fn at(&self, index: usize, now: Instant) -> f64 {
+        let unknown = self.typical / 2.0;
         let estimate = match self.samples.get(index) {
-            Some(Some(sample)) => sample.seconds * decay(now.since(sample.at), DECAY),
-            _ => self.typical / 2.0,
+            Some(Some(sample)) => {
+                let faded = sample.seconds * decay(now.since(sample.at), DECAY);
+                faded.max(unknown.min(sample.seconds))
+            }
+            _ => unknown,
         };
         estimate.max(LATENCY_MIN)
     }
