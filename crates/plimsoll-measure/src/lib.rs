@@ -6,11 +6,13 @@
 //!
 //! Pure: time comes in as an argument; nothing here has a socket, a thread or a clock.
 
+mod burn_detector;
 pub mod figure;
 mod histogram;
 mod interval;
 mod measure;
 mod objective;
+mod onset;
 mod outcome;
 mod prometheus;
 mod registry;
@@ -18,6 +20,7 @@ mod series;
 mod snapshot;
 mod window;
 
+pub use burn_detector::{Alarm, BurnDetector, Unwatchable, Urgency};
 pub use histogram::{AtomicHistogram, Histogram, QUANTILE_ERROR, SCALE, SLOTS, SparseHistogram};
 pub use histogram::{slot_of, upper_nanos};
 pub use interval::{MeanInterval, student_t_quantile};
@@ -25,6 +28,7 @@ pub use measure::{BURN_WINDOWS, EVENTS_MAX, History, Measure};
 pub use measure::{EndpointInput, Inputs, Layout, ServiceInput, ServiceLayout};
 pub use measure::{ProtectionCounter, ProtectionInput};
 pub use objective::{Forecast, ObjectiveSpec, Sli, Tally, forecast};
+pub use onset::{Onset, onset, usual_share};
 pub use outcome::{Cause, Origin, Outcome, grpc_status_is_bad};
 pub use prometheus::{Format, ProcessView, render as render_metrics};
 pub use registry::{Reading, Registry, SERIES_MAX, SeriesKey};
