@@ -24,8 +24,23 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::parse::{in_order, values};
 use crate::read::Place;
 
-/// Reads and checks a scenario. All errors of the file come at once, in the order of their places.
+/// How a scenario is to be run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Run {
+    /// Each request by itself: there may not be too many.
+    ByRequest,
+    /// As flows: only time is bounded.
+    Fluid,
+}
+
+/// Reads and checks a scenario that is to be run by request. All errors of the file come at once, in the order of their
+/// places.
 pub fn parse(source: &str) -> Result<Scenario, Vec<Diagnostic>> {
+    parse_for(source, Run::ByRequest)
+}
+
+/// The same for any kind of run.
+pub fn parse_for(source: &str, run: Run) -> Result<Scenario, Vec<Diagnostic>> {
     let (mut file, mut diagnostics, is_toml) = values(source, "", &keys::SCENARIO);
     if is_toml {
         let place = Place::default();
@@ -36,7 +51,7 @@ pub fn parse(source: &str) -> Result<Scenario, Vec<Diagnostic>> {
             &place,
             &mut diagnostics,
         );
-        rules::check(&file, &mut diagnostics);
+        rules::check(&file, run, &mut diagnostics);
     }
     in_order(&mut diagnostics);
     let has_errors = diagnostics

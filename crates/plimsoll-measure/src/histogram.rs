@@ -47,11 +47,16 @@ impl Histogram {
 
     /// Counts one latency.
     pub fn record(&mut self, latency: Duration) {
+        self.record_many(latency, 1);
+    }
+
+    /// Counts one latency so many times.
+    pub fn record_many(&mut self, latency: Duration, times: u64) {
         let nanos = nanos_of(latency);
         if let Some(count) = self.counts.get_mut(slot_of(nanos)) {
-            *count += 1;
+            *count += times;
         }
-        self.sum_nanos += u128::from(nanos);
+        self.sum_nanos += u128::from(nanos) * u128::from(times);
     }
 
     /// Adds all of `other`: the same as having recorded its values here.

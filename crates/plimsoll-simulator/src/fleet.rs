@@ -9,13 +9,13 @@
 //! Not in it: hedges, declared rates, active checks, Plimsoll's own protection, slow clients, bodies, and the
 //! network, which takes no time.
 
-mod clients;
+pub(crate) mod clients;
 mod event;
 mod gateway;
 mod known;
 mod ledger;
 mod population;
-mod rate;
+pub(crate) mod rate;
 mod simulation;
 mod site;
 mod slab;

@@ -4,12 +4,14 @@
 //! its own half of a policy, and hears from others with a delay, as in production.
 //!
 //! Two engines share their models of services: the suite judges limiter and queue alone against oracles; the
-//! [`fleet`] drives whole calls through gateways, as a user's scenario describes them.
+//! [`fleet`] drives whole calls through gateways, as a user's scenario describes them. For days and months the same
+//! scenario has a [`fluid`] run: expectations for each second in place of requests.
 
 mod agenda;
 mod arena;
 mod calendar;
 pub mod fleet;
+pub mod fluid;
 mod gateway;
 pub mod oracle;
 mod random;

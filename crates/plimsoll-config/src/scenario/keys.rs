@@ -6,7 +6,7 @@ use crate::scheme::{Key, Kind, NameKind, Table, Word};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3_600);
-const WEEK: Duration = Duration::from_secs(7 * 86_400);
+const YEAR: Duration = Duration::from_secs(366 * 86_400);
 
 const SERVICE_NAME: Kind = Kind::Text;
 const TIME: Kind = Kind::Duration {
@@ -16,7 +16,7 @@ const TIME: Kind = Kind::Duration {
 /// As long as a run may be; what may be asked of it beyond that is bounded by the number of requests.
 const LONG: Kind = Kind::Duration {
     min: MILLISECOND,
-    max: WEEK,
+    max: YEAR,
 };
 const RATE: Kind = Kind::Rate { zero: true };
 /// The largest population: each has its place and its next event in memory.
@@ -389,7 +389,7 @@ static FAULT: Table = Table {
             "When it begins, since the beginning of the run.",
         )
         .required(),
-        Key::new("lasts", TIME, "How long it lasts.").required(),
+        Key::new("lasts", LONG, "How long it lasts.").required(),
         Key::new(
             "times",
             Kind::Number {

@@ -5,6 +5,7 @@ mod load;
 use std::ops::Range;
 use std::time::Duration;
 
+use super::Run;
 use crate::diagnostic::Diagnostic;
 use crate::nearest::nearest;
 use crate::node::{Fields, Node};
@@ -17,7 +18,7 @@ const UNDER_WAY_MAX: f64 = 2e6;
 /// The most endpoints, counted once for each gateway: each has its own view of each.
 const VIEWS_MAX: u64 = 20_000_000;
 
-pub(super) fn check(file: &Fields, diagnostics: &mut Vec<Diagnostic>) {
+pub(super) fn check(file: &Fields, run: Run, diagnostics: &mut Vec<Diagnostic>) {
     let (Some(services), Some(workloads)) = (file.table("service"), file.table("workload")) else {
         return;
     };
@@ -44,7 +45,9 @@ pub(super) fn check(file: &Fields, diagnostics: &mut Vec<Diagnostic>) {
     for fault in file.list("fault") {
         check_fault(fault, services, ends, diagnostics);
     }
-    check_size(file, services, workloads, diagnostics);
+    if run == Run::ByRequest {
+        check_size(file, services, workloads, diagnostics);
+    }
 }
 
 /// The service that a workload or a fault names; the only one, if it names none.
@@ -263,7 +266,7 @@ fn check_size(
                 .label(format!(
                     "at most {REQUESTS_MAX:.0} was expected: it would take an hour"
                 ))
-                .help("shorter phases, or lower rates"),
+                .help("shorter phases, lower rates, or `--fluid`, which has no single requests"),
         );
     }
     let endpoints = services.iter().filter_map(|(_, field)| {

@@ -90,6 +90,15 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// With these cells, in the order of [`Ledger::cells`].
+    pub(crate) fn of(workloads: usize, cells: Vec<Cell>) -> Self {
+        Self {
+            workloads,
+            cells,
+            timeline: None,
+        }
+    }
+
     /// With nothing in it.
     pub(super) fn new(phases: usize, workloads: usize) -> Self {
         Self {

@@ -19,7 +19,7 @@ const CROWD_FIRST: f64 = 0.01;
 
 /// See the module's docs.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Rate {
+pub(crate) enum Rate {
     /// One that the suite knows as well.
     Plain(Load),
     /// A sine.
@@ -41,7 +41,7 @@ pub(super) enum Rate {
 
 impl Rate {
     /// The rate of a phase that begins at this time of the run.
-    pub(super) fn new(rate: &PhaseRate, begins: Nanos) -> Self {
+    pub(crate) fn new(rate: &PhaseRate, begins: Nanos) -> Self {
         match rate.shape {
             None if rate.from == rate.to => Self::Plain(Load::Steady(rate.to)),
             None => Self::Plain(Load::Ramp {
@@ -74,7 +74,7 @@ impl Rate {
     }
 
     /// The rate at a time, and until when it is that.
-    pub(super) fn at(self, into: Nanos, lasts: Nanos) -> (f64, Nanos) {
+    pub(crate) fn at(self, into: Nanos, lasts: Nanos) -> (f64, Nanos) {
         let now = into as f64;
         let (rate, step) = match self {
             Self::Plain(load) => return load.at(into, lasts),

@@ -76,7 +76,7 @@ const ALL_FAULTS: &str = r#"
         lasts = "3s"
         "#;
 
-fn protected() -> Protection {
+pub(crate) fn protected() -> Protection {
     let mut guard = GuardParameters::default();
     guard.admission.objective = Some(Duration::from_millis(250));
     Protection {

@@ -9,6 +9,7 @@
 
 mod controls;
 mod fleet;
+mod fluid;
 mod kernel;
 mod loads;
 mod oracles;

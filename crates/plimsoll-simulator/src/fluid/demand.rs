@@ -1,0 +1,285 @@
+//! Who wants something in a step: new users, members of a population, and who comes again.
+//!
+//! Units: users, as shares of one too; seconds.
+
+use std::collections::VecDeque;
+
+use plimsoll_config::scenario::{Phase, Source, Workload};
+use plimsoll_core::Class;
+
+use crate::agenda::Nanos;
+use crate::fleet::clients::nanos;
+use crate::fleet::rate::Rate;
+
+/// By class.
+pub(super) type ByClass = [f64; Class::ALL.len()];
+
+/// The clients of one workload.
+#[derive(Debug)]
+pub(super) struct Demand {
+    pub(super) service: usize,
+    pub(super) patience: f64,
+    rates: Vec<Rate>,
+    lasts: Vec<Nanos>,
+    population: Option<Thinking>,
+    classes: ByClass,
+    pause: f64,
+    /// Tries in all.
+    tries: usize,
+    patience_steps: usize,
+    /// Who came in which phase and may come again: the last is that of the phase now.
+    cohorts: VecDeque<Cohort>,
+    /// What each of its tenants sends, as a share.
+    pub(super) tenants: Vec<f64>,
+}
+
+/// Those who came in one phase.
+#[derive(Debug)]
+struct Cohort {
+    phase: usize,
+    /// Who waits to come again, by the tries that were made: the first place is for one.
+    paused: Vec<ByClass>,
+    /// Who will lose patience, by step from now, and by tries.
+    leaving: VecDeque<Vec<ByClass>>,
+}
+
+/// A cohort with fewer than this is gone.
+const GONE: f64 = 1e-6;
+
+/// Users of a population who want nothing now.
+#[derive(Debug)]
+struct Thinking {
+    users: Vec<u32>,
+    think: f64,
+    leaves: f64,
+    now: f64,
+    /// Who will be answered, by step from now.
+    answered: VecDeque<f64>,
+}
+
+/// What those of a workload send in a step who came in one phase, by tries that were made before.
+#[derive(Clone, Debug)]
+pub(super) struct Sent {
+    pub(super) phase: usize,
+    pub(super) by_tries: Vec<ByClass>,
+}
+
+impl Sent {
+    pub(super) fn of_class(&self, class: usize) -> f64 {
+        self.by_tries
+            .iter()
+            .filter_map(|sent| sent.get(class))
+            .sum()
+    }
+}
+
+/// What all of them send.
+pub(super) fn of_class(sent: &[Sent], class: usize) -> f64 {
+    sent.iter().map(|sent| sent.of_class(class)).sum()
+}
+
+/// What becomes, by class, of what was sent, as shares.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Fate {
+    /// It fails at once: it was refused, or answered with an error.
+    pub(super) fails: f64,
+    /// The client hangs up.
+    pub(super) gone: f64,
+    /// It is answered after so long, in the mean.
+    pub(super) latency: f64,
+}
+
+impl Demand {
+    pub(super) fn new(index: usize, workload: &Workload, phases: &[Phase], step: f64) -> Self {
+        let mut begins = 0;
+        let rate = |phase: &Phase| {
+            let rate = phase.rates.get(index).map(|rate| Rate::new(rate, begins));
+            begins += nanos(phase.lasts);
+            rate
+        };
+        let rates = phases.iter().filter_map(rate).collect();
+        let population = match &workload.source {
+            Source::Users(population) => Some(Thinking {
+                users: phases
+                    .iter()
+                    .filter_map(|it| it.users.get(index))
+                    .copied()
+                    .collect(),
+                think: population.think.as_secs_f64(),
+                leaves: population.leaves,
+                now: 0.0,
+                answered: VecDeque::new(),
+            }),
+            Source::Rate(_) | Source::Replay(_) => None,
+        };
+        let (critical, sheddable) = (workload.classes.critical, workload.classes.sheddable);
+        let mut classes = [0.0; Class::ALL.len()];
+        for class in Class::ALL {
+            if let Some(share) = classes.get_mut(class.index()) {
+                *share = match class {
+                    Class::Critical => critical,
+                    Class::Standard => 1.0 - critical - sheddable,
+                    Class::Sheddable => sheddable,
+                };
+            }
+        }
+        let tries = usize::from(workload.retry.attempts.max(1));
+        let patience = workload.patience.as_secs_f64();
+        let mut tenants: Vec<f64> = (1..=workload.tenants)
+            .map(|n| libm::pow(f64::from(n), -workload.zipf))
+            .collect();
+        let all: f64 = tenants.iter().sum();
+        tenants.iter_mut().for_each(|share| *share /= all);
+        Self {
+            service: workload.service,
+            patience,
+            rates,
+            lasts: phases.iter().map(|phase| nanos(phase.lasts)).collect(),
+            population,
+            classes,
+            pause: workload.retry.pause.as_secs_f64(),
+            tries,
+            patience_steps: (patience / step) as usize,
+            cohorts: VecDeque::new(),
+            tenants,
+        }
+    }
+
+    /// A phase begins.
+    pub(super) fn begin(&mut self, phase: usize) {
+        self.cohorts.push_back(Cohort {
+            phase,
+            paused: vec![[0.0; Class::ALL.len()]; self.tries - 1],
+            leaving: vec![Vec::new(); self.patience_steps].into(),
+        });
+        if let Some(thinking) = &mut self.population {
+            let at = |phase: usize| thinking.users.get(phase).copied().unwrap_or(0);
+            let before = if phase > 0 {
+                f64::from(at(phase - 1))
+            } else {
+                0.0
+            };
+            // Those who are to go and are not thinking go once they do.
+            thinking.now += f64::from(at(phase)) - before;
+        }
+    }
+
+    /// What it sends in a step of so many seconds, `into` a phase.
+    pub(super) fn send(&mut self, phase: usize, into: Nanos, step: f64) -> Vec<Sent> {
+        let new = match &mut self.population {
+            Some(thinking) => {
+                let new = thinking.now.max(0.0) * (1.0 - libm::exp(-step / thinking.think));
+                thinking.now -= new;
+                thinking.now += thinking.answered.pop_front().unwrap_or(0.0);
+                new
+            }
+            None => {
+                let lasts = self.lasts.get(phase).copied().unwrap_or(0);
+                let rate = self
+                    .rates
+                    .get(phase)
+                    .map_or(0.0, |rate| rate.at(into, lasts).0);
+                rate * step
+            }
+        };
+        self.cohorts
+            .retain(|cohort| cohort.phase == phase || cohort.len() >= GONE);
+        // Pauses are exponential.
+        let returns = 1.0 - libm::exp(-step / self.pause.max(1e-9));
+        let (mut sent, mut over) = (Vec::with_capacity(self.cohorts.len()), 0.0);
+        for cohort in &mut self.cohorts {
+            let mut by_tries = vec![[0.0; Class::ALL.len()]; self.tries];
+            if cohort.phase == phase
+                && let Some(first) = by_tries.first_mut()
+            {
+                *first = self.classes.map(|share| share * new);
+            }
+            let again = by_tries.iter_mut().skip(1);
+            for (paused, sent) in cohort.paused.iter_mut().zip(again) {
+                for (paused, sent) in paused.iter_mut().zip(sent) {
+                    *sent = *paused * returns;
+                    *paused -= *sent;
+                }
+            }
+            let gone = cohort.leaving.pop_front().unwrap_or_default();
+            cohort.leaving.push_back(Vec::new());
+            for (tries, by_class) in gone.into_iter().enumerate() {
+                for (class, gone) in by_class.into_iter().enumerate() {
+                    over += cohort.failed(tries, class, gone);
+                }
+            }
+            let phase = cohort.phase;
+            sent.push(Sent { phase, by_tries });
+        }
+        self.back_to_thoughts(over);
+        sent
+    }
+
+    /// What becomes of what was sent in this step, by class.
+    pub(super) fn learn(&mut self, sent: &[Sent], fates: &[Fate; Class::ALL.len()], step: f64) {
+        let mut over = 0.0;
+        for (cohort, sent) in self.cohorts.iter_mut().zip(sent) {
+            for (tries, by_class) in sent.by_tries.iter().enumerate() {
+                for (class, (sent, fate)) in by_class.iter().zip(fates).enumerate() {
+                    over += cohort.failed(tries, class, sent * fate.fails);
+                    over += cohort.will_leave(tries, class, sent * fate.gone);
+                }
+            }
+        }
+        self.back_to_thoughts(over);
+        let Some(thinking) = &mut self.population else {
+            return;
+        };
+        for (class, fate) in fates.iter().enumerate() {
+            let answered = of_class(sent, class) * (1.0 - fate.fails - fate.gone).max(0.0);
+            let after = ((fate.latency / step) as usize).min(self.patience_steps);
+            if thinking.answered.len() <= after {
+                thinking.answered.resize(after + 1, 0.0);
+            }
+            if let Some(place) = thinking.answered.get_mut(after) {
+                *place += answered;
+            }
+        }
+    }
+
+    /// So many have made the last of their tries.
+    fn back_to_thoughts(&mut self, how_many: f64) {
+        if let Some(thinking) = &mut self.population {
+            thinking.now += how_many * (1.0 - thinking.leaves);
+        }
+    }
+}
+
+impl Cohort {
+    fn len(&self) -> f64 {
+        let leaving = self.leaving.iter().flatten();
+        self.paused.iter().chain(leaving).flatten().sum()
+    }
+
+    /// After so many tries before it, one more has failed. Gives how many it was the last try of.
+    fn failed(&mut self, tries: usize, class: usize, how_many: f64) -> f64 {
+        match self.paused.get_mut(tries).and_then(|it| it.get_mut(class)) {
+            Some(paused) => {
+                *paused += how_many;
+                0.0
+            }
+            None => how_many,
+        }
+    }
+
+    /// They will lose patience. Gives how many have none, and made their last try.
+    fn will_leave(&mut self, tries: usize, class: usize, how_many: f64) -> f64 {
+        if how_many <= 0.0 {
+            return 0.0;
+        }
+        let tries_made = self.paused.len() + 1;
+        let Some(last) = self.leaving.back_mut() else {
+            return self.failed(tries, class, how_many);
+        };
+        last.resize(tries_made, [0.0; Class::ALL.len()]);
+        if let Some(place) = last.get_mut(tries).and_then(|it| it.get_mut(class)) {
+            *place += how_many;
+        }
+        0.0
+    }
+}

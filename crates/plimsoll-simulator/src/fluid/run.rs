@@ -1,0 +1,241 @@
+//! A fluid run: step by step, second by second.
+
+use plimsoll_config::scenario::{Fault, Scenario, Source};
+use plimsoll_core::{Class, Ratio};
+use plimsoll_policy::LimiterKind;
+
+use super::budget::Judgement;
+use super::demand::{Demand, Fate, Sent, of_class};
+use super::station::{Outcome, Station};
+use super::sums::Sums;
+use crate::agenda::{Nanos, SECOND};
+use crate::fleet::clients::nanos;
+use crate::fleet::{Ledger, Protection};
+
+/// Runs that are no longer than this have finer steps.
+const SHORT: Nanos = 3_600 * SECOND;
+/// Steps in a second of a short run.
+const STEPS: u64 = 10;
+
+/// See the module's docs.
+#[derive(Debug)]
+pub struct Fluid {
+    demands: Vec<Demand>,
+    stations: Vec<Station>,
+    judgements: Vec<Judgement>,
+    faults: Vec<Fault>,
+    /// By phase and workload.
+    sums: Vec<Sums>,
+    phases: Vec<Nanos>,
+    phase: usize,
+    phase_began: Nanos,
+    now: Nanos,
+    steps_a_second: u64,
+}
+
+/// A second of a run, by service.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FluidSecond {
+    /// The second, from 0.
+    pub at: u64,
+    /// Requests that were sent.
+    pub offered: Vec<f64>,
+    /// Requests that were answered within the objective.
+    pub good: Vec<f64>,
+    /// Requests that Plimsoll refused.
+    pub refused: Vec<f64>,
+}
+
+/// A scenario that has no fluid run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FluidError {
+    /// What was logged are single requests.
+    #[error("`workload.{0}` replays a log, request by request; a fluid run has only rates")]
+    Replay(String),
+}
+
+impl Fluid {
+    /// At the beginning. There are a protection and an objective's target and period for each service of the scenario, in the
+    /// same order.
+    pub fn new(
+        scenario: &Scenario,
+        protections: &[Protection],
+        objectives: &[(Ratio, std::time::Duration)],
+    ) -> Result<Self, FluidError> {
+        let is_replay =
+            |it: &&plimsoll_config::scenario::Workload| matches!(it.source, Source::Replay(_));
+        if let Some(workload) = scenario.workloads.iter().find(is_replay) {
+            return Err(FluidError::Replay(workload.name.clone()));
+        }
+        let lasts = nanos(scenario.lasts());
+        let steps_a_second = if lasts <= SHORT { STEPS } else { 1 };
+        let step = 1.0 / steps_a_second as f64;
+        let workloads = scenario.workloads.iter().enumerate();
+        let services = scenario.services.iter().zip(protections).enumerate();
+        let mut fluid = Self {
+            demands: workloads
+                .map(|(index, workload)| Demand::new(index, workload, &scenario.phases, step))
+                .collect(),
+            stations: services
+                .map(|(position, (service, protection))| {
+                    let admission = &protection.guard.admission;
+                    let guarded = admission.mode == plimsoll_core::Mode::Enforce
+                        && admission.limiter != LimiterKind::Off;
+                    Station::new(position, service, &scenario.faults, guarded)
+                })
+                .collect(),
+            judgements: objectives
+                .iter()
+                .map(|(target, period)| Judgement::new(*target, *period))
+                .collect(),
+            faults: scenario.faults.clone(),
+            sums: vec![Sums::default(); scenario.phases.len() * scenario.workloads.len()],
+            phases: scenario.phases.iter().map(|it| nanos(it.lasts)).collect(),
+            phase: 0,
+            phase_began: 0,
+            now: 0,
+            steps_a_second,
+        };
+        fluid.demands.iter_mut().for_each(|demand| demand.begin(0));
+        Ok(fluid)
+    }
+
+    /// Goes on for a second. `None`: the run is over.
+    pub fn advance(&mut self) -> Option<FluidSecond> {
+        if self.phase >= self.phases.len() {
+            self.judgements.iter_mut().for_each(Judgement::end);
+            return None;
+        }
+        let none = vec![0.0; self.stations.len()];
+        let mut second = FluidSecond {
+            at: self.now / SECOND,
+            offered: none.clone(),
+            good: none.clone(),
+            refused: none.clone(),
+        };
+        let mut bad = none;
+        for _ in 0..self.steps_a_second {
+            if self.phase < self.phases.len() {
+                self.step(&mut second, &mut bad);
+            }
+        }
+        let counts = second.good.iter().zip(&bad);
+        for (judgement, (good, bad)) in self.judgements.iter_mut().zip(counts) {
+            judgement.on_second(*good, *bad);
+        }
+        Some(second)
+    }
+
+    /// What was expected, by phase and workload. A user is counted in the phase in which it came.
+    pub fn ledger(&self) -> Ledger {
+        let cells = self.sums.iter().map(Sums::cell).collect();
+        Ledger::of(self.demands.len(), cells)
+    }
+
+    /// The budget of each service.
+    pub fn judgements(&self) -> &[Judgement] {
+        &self.judgements
+    }
+
+    fn step(&mut self, second: &mut FluidSecond, bad: &mut [f64]) {
+        let lasts = SECOND / self.steps_a_second;
+        let step = lasts as f64 / SECOND as f64;
+        self.change_faults(lasts);
+        let (phase, into) = (self.phase, self.now - self.phase_began);
+        let middle = into + lasts / 2;
+        let sent: Vec<Vec<Sent>> = self
+            .demands
+            .iter_mut()
+            .map(|demand| demand.send(phase, middle, step))
+            .collect();
+        let now = self.now as f64 / SECOND as f64;
+        for (index, station) in self.stations.iter_mut().enumerate() {
+            let pairs = self.demands.iter().zip(&sent);
+            let mine = pairs.filter(|(demand, _)| demand.service == index);
+            let mine: Vec<(&Demand, &[Sent])> = mine
+                .map(|(demand, sent)| (demand, sent.as_slice()))
+                .collect();
+            let outcomes = station.step(now, step, &mine);
+            let mut outcomes = outcomes.into_iter();
+            let workloads = self.demands.len();
+            let all = self.demands.iter_mut().zip(&sent).enumerate();
+            for (workload, (demand, sent)) in all.filter(|(_, (it, _))| it.service == index) {
+                let Some(outcomes) = outcomes.next() else {
+                    break;
+                };
+                for sent in sent {
+                    if let Some(sums) = self.sums.get_mut(sent.phase * workloads + workload) {
+                        sums.add(sent, &outcomes);
+                    }
+                }
+                demand.learn(sent, &fates(&outcomes), step);
+                count(second, bad, index, sent, &outcomes);
+            }
+        }
+        self.now += lasts;
+        if self
+            .phases
+            .get(phase)
+            .is_some_and(|lasts| self.now - self.phase_began >= *lasts)
+        {
+            (self.phase, self.phase_began) = (phase + 1, self.now);
+            let next = self.phase;
+            self.demands
+                .iter_mut()
+                .for_each(|demand| demand.begin(next));
+        }
+    }
+
+    /// Begins and ends what begins and ends before the next step.
+    fn change_faults(&mut self, lasts: Nanos) {
+        for (index, fault) in self.faults.iter().enumerate() {
+            let (begins, ends) = (nanos(fault.at), nanos(fault.at + fault.lasts));
+            let here = self.now..self.now + lasts;
+            let Some(station) = self.stations.get_mut(fault.service) else {
+                continue;
+            };
+            if here.contains(&begins) {
+                station.begin_fault(index, fault);
+            }
+            if here.contains(&ends) {
+                station.end_fault(index);
+            }
+        }
+    }
+}
+
+fn fates(outcomes: &[Outcome; Class::ALL.len()]) -> [Fate; Class::ALL.len()] {
+    let mut fates = [Fate::default(); Class::ALL.len()];
+    for (fate, outcome) in fates.iter_mut().zip(outcomes) {
+        *fate = Fate {
+            fails: outcome.refused + outcome.errors + outcome.connect,
+            gone: outcome.gone,
+            latency: outcome.latency,
+        };
+    }
+    fates
+}
+
+fn count(
+    second: &mut FluidSecond,
+    bad: &mut [f64],
+    service: usize,
+    sent: &[Sent],
+    outcomes: &[Outcome; Class::ALL.len()],
+) {
+    let add = |sums: &mut [f64], value: f64| {
+        if let Some(sum) = sums.get_mut(service) {
+            *sum += value;
+        }
+    };
+    for (class, outcome) in outcomes.iter().enumerate() {
+        let requests = of_class(sent, class);
+        let late = outcome.answered - outcome.in_time;
+        add(&mut second.offered, requests);
+        add(&mut second.good, requests * outcome.in_time);
+        add(&mut second.refused, requests * outcome.refused);
+        // Who hung up is not in the objective, as in production.
+        let of_it = outcome.refused + outcome.errors + outcome.connect + late;
+        add(bad, requests * of_it);
+    }
+}

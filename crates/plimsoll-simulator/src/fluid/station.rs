@@ -1,0 +1,495 @@
+//! A service and what stands before it, as flows: who is admitted, how long the rest waits, what a fault takes.
+//!
+//! With a limiter, it carries what it can, critical first and tenants evenly within a class; the rest is refused at once. Without,
+//! everything is sent on: what can't be worked on waits at the endpoints, first in, first out, and is worked on though nobody waits for
+//! it any more. Units: requests, as shares of one too; seconds.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use plimsoll_config::scenario::{Fault, FaultKind, ScenarioService, TimeSpread, Work};
+use plimsoll_core::Class;
+
+use super::demand::{Demand, Sent, of_class};
+use super::latency::{Profile, Question, ServiceTime, Wait};
+
+/// While a queue stands, a request waits for its permit between these shares of the objective. Measured in per-request runs:
+/// see the tests of the fluid run.
+const STANDING: (f64, f64) = (0.2, 0.45);
+/// From this share of what it can carry on, a queue stands.
+const FULL: f64 = 0.98;
+/// Profiles that are kept.
+const PROFILES_MAX: usize = 20_000;
+
+/// See the module's docs.
+#[derive(Debug)]
+pub(super) struct Station {
+    pub(super) objective: f64,
+    work: Work,
+    time: f64,
+    spread: TimeSpread,
+    service_time: ServiceTime,
+    /// Whether a limiter acts.
+    guarded: bool,
+    groups: Vec<Group>,
+    profiles: BTreeMap<[u64; 5], Rc<Profile>>,
+}
+
+/// Endpoints to which the same happens.
+#[derive(Debug)]
+struct Group {
+    size: f64,
+    /// Among the service's endpoints.
+    first: usize,
+    /// Requests that are there, those that nobody waits for included.
+    backlog: f64,
+    faults: Vec<(usize, FaultKind, f64)>,
+}
+
+/// What a group can do now.
+#[derive(Clone, Copy, Debug)]
+struct Able {
+    /// Requests a second.
+    capacity: f64,
+    workers: f64,
+    mean: f64,
+    /// The share that fails at once, and takes no work.
+    errors: f64,
+    gone: bool,
+    frozen_until: Option<f64>,
+}
+
+/// What becomes of the requests of one workload and class in a step.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Outcome {
+    /// Shares of what was sent: refused by Plimsoll, answered with an error, not connected, given up by the client, answered in time,
+    /// answered at all.
+    pub(super) refused: f64,
+    pub(super) errors: f64,
+    pub(super) connect: f64,
+    pub(super) gone: f64,
+    pub(super) in_time: f64,
+    pub(super) answered: f64,
+    /// The mean latency of what is answered.
+    pub(super) latency: f64,
+    /// Distributions of latency, each for a share of what was sent.
+    pub(super) profiles: Vec<(Rc<Profile>, f64)>,
+}
+
+impl Station {
+    pub(super) fn new(
+        position: usize,
+        service: &ScenarioService,
+        faults: &[Fault],
+        guarded: bool,
+    ) -> Self {
+        let mut edges: Vec<usize> = faults
+            .iter()
+            .filter(|fault| fault.service == position)
+            .map(|fault| fault.endpoints)
+            .chain([0, service.endpoints])
+            .collect();
+        edges.sort_unstable();
+        edges.dedup();
+        let pairs = edges.iter().zip(edges.iter().skip(1));
+        let groups = pairs.map(|(&first, &end)| Group {
+            size: (end - first) as f64,
+            first,
+            backlog: 0.0,
+            faults: Vec::new(),
+        });
+        let spread = match service.work {
+            Work::Workers { spread, .. } => spread,
+            Work::Shared { .. } => TimeSpread::Exponential,
+        };
+        Self {
+            objective: service.objective.as_secs_f64(),
+            work: service.work,
+            time: service.time.as_secs_f64(),
+            spread,
+            service_time: ServiceTime::new(spread),
+            guarded,
+            groups: groups.collect(),
+            profiles: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn begin_fault(&mut self, index: usize, fault: &Fault) {
+        let ends = (fault.at + fault.lasts).as_secs_f64();
+        for group in &mut self.groups {
+            if group.first < fault.endpoints {
+                group.faults.push((index, fault.kind, ends));
+                if fault.kind == FaultKind::Crash {
+                    group.backlog = 0.0;
+                }
+            }
+        }
+    }
+
+    pub(super) fn end_fault(&mut self, index: usize) {
+        for group in &mut self.groups {
+            group.faults.retain(|(other, ..)| *other != index);
+        }
+    }
+
+    /// A step of so many seconds: gives by workload and class what becomes of what was sent.
+    pub(super) fn step(
+        &mut self,
+        now: f64,
+        step: f64,
+        sent: &[(&Demand, &[Sent])],
+    ) -> Vec<[Outcome; Class::ALL.len()]> {
+        let able: Vec<Able> = self.groups.iter().map(|it| self.able(it)).collect();
+        if self.guarded {
+            self.guarded_step(step, sent, &able)
+        } else {
+            self.bare_step(now, step, sent, &able)
+        }
+    }
+
+    fn guarded_step(
+        &mut self,
+        step: f64,
+        sent: &[(&Demand, &[Sent])],
+        able: &[Able],
+    ) -> Vec<[Outcome; Class::ALL.len()]> {
+        let usable = able
+            .iter()
+            .filter(|it| !it.gone && it.frozen_until.is_none());
+        let (mut capacity, mut workers, mut busy_time, mut errors) = (0.0, 0.0, 0.0, 0.0);
+        for able in usable {
+            capacity += able.capacity;
+            workers += able.workers;
+            busy_time += able.mean * able.capacity;
+            errors += able.errors * able.capacity;
+        }
+        let (mean, errors) = match capacity > 0.0 {
+            true => (busy_time / capacity, errors / capacity),
+            false => (self.time, 0.0),
+        };
+        // What fails at once takes no work.
+        let can = match errors < 1.0 {
+            true => capacity * step / (1.0 - errors),
+            false => f64::INFINITY,
+        };
+        let mut left = can;
+        let mut all = 0.0;
+        let mut admitted = vec![[1.0; Class::ALL.len()]; sent.len()];
+        // Classes are in the order in which they go.
+        for class in 0..Class::ALL.len() {
+            let asked: Vec<f64> = sent.iter().map(|(_, sent)| of_class(sent, class)).collect();
+            let sum: f64 = asked.iter().sum();
+            all += sum;
+            if sum > left {
+                let tenants: Vec<&[f64]> =
+                    sent.iter().map(|(demand, _)| &demand.tenants[..]).collect();
+                let level = fair_level(left, &asked, &tenants);
+                for ((shares, asked), tenants) in admitted.iter_mut().zip(&asked).zip(&tenants) {
+                    if let Some(share) = shares.get_mut(class) {
+                        *share = under_level(level, *asked, tenants) / asked.max(1e-300);
+                    }
+                }
+            }
+            left = (left - sum).max(0.0);
+        }
+        let busy = (all / can).min(1.0);
+        let wait = if busy >= FULL && can.is_finite() {
+            let (least, most) = STANDING;
+            Wait::Permit {
+                least: least * self.objective,
+                most: most * self.objective,
+            }
+        } else {
+            self.wait(workers, busy, mean)
+        };
+        let mean = self.time_at(all.min(can) * (1.0 - errors) / step, capacity, mean);
+        let of_workload = |(index, (demand, _)): (usize, &(&Demand, &[Sent]))| {
+            let profile = self.profile(Question {
+                shift: 0.0,
+                wait,
+                mean,
+                objective: self.objective,
+                patience: demand.patience,
+            });
+            let shares = admitted.get(index).copied().unwrap_or([0.0; 3]);
+            shares.map(|share| {
+                let works = share * (1.0 - errors);
+                if capacity <= 0.0 {
+                    return Outcome {
+                        gone: 1.0,
+                        ..Outcome::default()
+                    };
+                }
+                Outcome {
+                    refused: 1.0 - share,
+                    errors: share * errors,
+                    connect: 0.0,
+                    gone: works * (1.0 - profile.answered),
+                    in_time: works * profile.in_time,
+                    answered: works * profile.answered,
+                    latency: profile.mean,
+                    profiles: vec![(Rc::clone(&profile), works)],
+                }
+            })
+        };
+        sent.iter().enumerate().map(of_workload).collect()
+    }
+
+    fn bare_step(
+        &mut self,
+        now: f64,
+        step: f64,
+        sent: &[(&Demand, &[Sent])],
+        able: &[Able],
+    ) -> Vec<[Outcome; Class::ALL.len()]> {
+        let classes = 0..Class::ALL.len();
+        let all: f64 = sent
+            .iter()
+            .flat_map(|(_, sent)| classes.clone().map(|class| of_class(sent, class)))
+            .sum();
+        let weight = |able: &Able| if able.gone { 0.0 } else { able.capacity };
+        let weights: f64 = able.iter().map(weight).sum();
+        let mut outcomes: Vec<Outcome> = sent.iter().map(|_| Outcome::default()).collect();
+        if weights <= 0.0 {
+            outcomes
+                .iter_mut()
+                .for_each(|outcome| outcome.connect = 1.0);
+        }
+        for (index, able) in able.iter().enumerate().filter(|(_, it)| !it.gone) {
+            if weights <= 0.0 {
+                break;
+            }
+            let share = weight(able) / weights;
+            let works = all * share * (1.0 - able.errors);
+            let backlog = self.groups.get(index).map_or(0.0, |group| group.backlog);
+            let size = self.groups.get(index).map_or(1.0, |group| group.size);
+            let (shift, wait, mean, done) = match (able.frozen_until, self.work) {
+                (Some(until), _) => {
+                    let shift = (until - now).max(0.0) + backlog / able.capacity;
+                    (shift, NO_WAIT, able.mean, 0.0)
+                }
+                (None, Work::Workers { .. }) => {
+                    let shift = backlog / able.capacity;
+                    let busy = works / (able.capacity * step);
+                    let wait = match shift > able.mean {
+                        true => NO_WAIT,
+                        false => self.wait(able.workers, busy, able.mean),
+                    };
+                    (shift, wait, able.mean, able.capacity * step)
+                }
+                (
+                    None,
+                    Work::Shared {
+                        contention,
+                        crosstalk,
+                    },
+                ) => {
+                    let alone = able.mean;
+                    let steady = steady(works / step / size * alone, contention, crosstalk);
+                    let there = (backlog / size).max(steady);
+                    let each = alone * slowed(there, contention, crosstalk);
+                    (0.0, NO_WAIT, each, size * there / each * step)
+                }
+            };
+            if let Some(group) = self.groups.get_mut(index) {
+                group.backlog = (group.backlog + works - done).max(0.0);
+            }
+            for ((demand, _), outcome) in sent.iter().zip(&mut outcomes) {
+                let profile = self.profile(Question {
+                    shift,
+                    wait,
+                    mean,
+                    objective: self.objective,
+                    patience: demand.patience,
+                });
+                let works = share * (1.0 - able.errors);
+                outcome.errors += share * able.errors;
+                outcome.gone += works * (1.0 - profile.answered);
+                outcome.in_time += works * profile.in_time;
+                outcome.answered += works * profile.answered;
+                outcome.latency += works * profile.mean;
+                outcome.profiles.push((profile, works));
+            }
+        }
+        outcomes
+            .into_iter()
+            .map(|outcome| [outcome.clone(), outcome.clone(), outcome])
+            .collect()
+    }
+
+    fn able(&self, group: &Group) -> Able {
+        let (mut slow, mut errors, mut left) = (1.0, 0.0, 1.0);
+        let (mut gone, mut frozen_until) = (false, None::<f64>);
+        for (_, kind, ends) in &group.faults {
+            match kind {
+                FaultKind::Slow(times) => slow *= times,
+                FaultKind::Errors(share) => errors = 1.0 - (1.0 - errors) * (1.0 - share),
+                FaultKind::Crash => gone = true,
+                FaultKind::Freeze => frozen_until = Some(frozen_until.unwrap_or(0.0).max(*ends)),
+                FaultKind::Capacity(share) => left *= share,
+            }
+        }
+        let mean = self.time * slow;
+        let (workers, capacity) = match self.work {
+            Work::Workers { workers, .. } => {
+                let workers = group.size * libm::ceil(f64::from(workers) * left);
+                (workers, workers / mean)
+            }
+            Work::Shared {
+                contention,
+                crosstalk,
+            } => {
+                let best = knee(contention, crosstalk);
+                let most = group.size * best / (mean * slowed(best, contention, crosstalk));
+                (group.size * best, most)
+            }
+        };
+        Able {
+            capacity,
+            workers,
+            mean,
+            errors,
+            gone,
+            frozen_until,
+        }
+    }
+
+    fn wait(&self, workers: f64, busy: f64, mean: f64) -> Wait {
+        match self.work {
+            Work::Workers { .. } => {
+                // In steps, so that profiles are found again.
+                let busy = libm::round(busy.min(1.0) * 256.0) / 256.0;
+                Wait::for_worker(workers, busy, mean, self.spread)
+            }
+            Work::Shared { .. } => NO_WAIT,
+        }
+    }
+
+    /// How long a request takes of which so many come a second, where all of them share what there is.
+    fn time_at(&self, rate: f64, capacity: f64, mean: f64) -> f64 {
+        let Work::Shared {
+            contention,
+            crosstalk,
+        } = self.work
+        else {
+            return mean;
+        };
+        let size: f64 = self.groups.iter().map(|group| group.size).sum();
+        let usable = if capacity > 0.0 { size } else { 1.0 };
+        let there = steady(rate / usable * mean, contention, crosstalk);
+        mean * slowed(there, contention, crosstalk)
+    }
+
+    fn profile(&mut self, asked: Question) -> Rc<Profile> {
+        // As fine as anybody can see.
+        let steps = |time: f64, step: f64| libm::round(time / step) * step;
+        let asked = Question {
+            shift: steps(asked.shift, if asked.shift < 1.0 { 1e-3 } else { 1e-2 }),
+            mean: steps(asked.mean, 1e-5).max(1e-5),
+            ..asked
+        };
+        let wait = match asked.wait {
+            Wait::Worker { probability, mean } => [probability.to_bits(), mean.to_bits()],
+            Wait::Permit { least, most } => [least.to_bits() | 1 << 63, most.to_bits()],
+        };
+        let key = [
+            asked.shift.to_bits(),
+            wait[0],
+            wait[1],
+            asked.mean.to_bits(),
+            asked.patience.to_bits(),
+        ];
+        if let Some(profile) = self.profiles.get(&key) {
+            return Rc::clone(profile);
+        }
+        if self.profiles.len() >= PROFILES_MAX {
+            self.profiles.clear();
+        }
+        let profile = Rc::new(self.service_time.profile(&asked));
+        self.profiles.insert(key, Rc::clone(&profile));
+        profile
+    }
+}
+
+const NO_WAIT: Wait = Wait::Worker {
+    probability: 0.0,
+    mean: 1.0,
+};
+
+/// How many times as long each of `n` requests takes under the Universal Scalability Law.
+fn slowed(n: f64, contention: f64, crosstalk: f64) -> f64 {
+    let others = (n - 1.0).max(0.0);
+    1.0 + contention * others + crosstalk * n * others
+}
+
+/// How many requests at once give the highest throughput.
+fn knee(contention: f64, crosstalk: f64) -> f64 {
+    libm::sqrt((1.0 - contention) / crosstalk).max(1.0)
+}
+
+/// How many are there at once if `offered` would be without the others: the fewest that do so much, or those that do the
+/// most.
+fn steady(offered: f64, contention: f64, crosstalk: f64) -> f64 {
+    let done = |n: f64| n / slowed(n, contention, crosstalk);
+    let (mut low, mut high) = (0.0, knee(contention, crosstalk));
+    if done(high) <= offered {
+        return high;
+    }
+    for _ in 0..40 {
+        let middle = f64::midpoint(low, high);
+        if done(middle) < offered {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    high
+}
+
+/// What a tenant may have at most, so that all get `left` together. What each workload asks is split among its tenants.
+fn fair_level(left: f64, asked: &[f64], tenants: &[&[f64]]) -> f64 {
+    let (mut low, mut high) = (0.0, asked.iter().sum::<f64>());
+    for _ in 0..50 {
+        let middle = f64::midpoint(low, high);
+        let pairs = asked.iter().zip(tenants);
+        let sum: f64 = pairs
+            .map(|(asked, tenants)| under_level(middle, *asked, tenants))
+            .sum();
+        if sum < left {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    high
+}
+
+fn under_level(level: f64, asked: f64, tenants: &[f64]) -> f64 {
+    tenants.iter().map(|share| (asked * share).min(level)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tenants_share_evenly_what_does_not_suffice() {
+        let (one, two) = (vec![1.0], vec![0.5, 0.5]);
+        let level = fair_level(90.0, &[300.0, 100.0], &[&one, &two]);
+        // Three tenants ask for 300, 50 and 50: 30 each.
+        assert!((level - 30.0).abs() < 1e-6);
+        assert!((under_level(level, 100.0, &two) - 60.0).abs() < 1e-6);
+        let level = fair_level(150.0, &[300.0, 40.0], &[&one, &two]);
+        assert!((under_level(level, 40.0, &two) - 40.0).abs() < 1e-6);
+        assert!((level - 110.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn what_interferes_has_a_steady_state_below_its_knee() {
+        let (contention, crosstalk) = (0.01, 0.000_6);
+        let there = steady(10.0, contention, crosstalk);
+        assert!((there / slowed(there, contention, crosstalk) - 10.0).abs() < 1e-6);
+        assert!(there < knee(contention, crosstalk));
+        assert!((steady(1e9, contention, crosstalk) - 40.62).abs() < 0.01);
+    }
+}

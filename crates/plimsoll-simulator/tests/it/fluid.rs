@@ -1,0 +1,237 @@
+//! Goal: the fluid run says what the per-request run says, as far as it can; how far is said here, phase by phase.
+//!
+//! Method: the scenarios that are shipped, by both.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use plimsoll_config::scenario::{Run, Scenario, parse, parse_for};
+use plimsoll_core::Ratio;
+use plimsoll_lifecycle::GuardParameters;
+use plimsoll_policy::Method;
+use plimsoll_simulator::fleet::{Cell, Ledger, Protection, Simulation};
+use plimsoll_simulator::fluid::Fluid;
+
+use crate::fleet::{off, protected};
+
+const MONTH: Duration = Duration::from_secs(28 * 86_400);
+
+fn shipped(name: &str) -> Scenario {
+    let path = format!("{}/../../scenarios/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+    parse(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// Plimsoll's, with the scenario's objectives; without it, a proxy that takes turns.
+fn protections(scenario: &Scenario, with: bool) -> Vec<Protection> {
+    let services = scenario.services.iter();
+    let protections = services.map(|service| {
+        let mut protection = if with { protected() } else { off() };
+        if !with {
+            protection.method = Method::RoundRobin;
+        }
+        let mut guard = GuardParameters::clone(&protection.guard);
+        guard.admission.objective = Some(service.objective);
+        protection.guard = Arc::new(guard);
+        protection
+    });
+    protections.collect()
+}
+
+fn fluid(scenario: &Scenario, with: bool) -> Fluid {
+    let objectives: Vec<_> = scenario
+        .services
+        .iter()
+        .map(|_| (Ratio::try_from(0.99).unwrap(), MONTH))
+        .collect();
+    Fluid::new(scenario, &protections(scenario, with), &objectives).unwrap()
+}
+
+fn by_fluid(scenario: &Scenario, with: bool) -> Ledger {
+    let mut fluid = fluid(scenario, with);
+    while fluid.advance().is_some() {}
+    fluid.ledger()
+}
+
+fn by_request(scenario: &Scenario, with: bool) -> Ledger {
+    let mut simulation = Simulation::new(scenario, &protections(scenario, with), 1);
+    while simulation.advance(Duration::from_secs(1)) {}
+    simulation.finish()
+}
+
+fn sum(counts: &[u64]) -> f64 {
+    counts.iter().sum::<u64>() as f64
+}
+
+/// Shares of users with a good answer, and of requests that were refused, in percent; attempts for each user.
+fn figures(cell: &Cell) -> [f64; 3] {
+    let users = sum(&cell.users);
+    [
+        100.0 * sum(&cell.good) / users,
+        100.0 * sum(&cell.refused) / sum(&cell.requests),
+        cell.attempts as f64 / users,
+    ]
+}
+
+/// How far the share of users with a good answer may be off, in percentage points, and attempts for each user, in
+/// attempts. What is more has a reason in `EXCEPTIONS`.
+const GOOD_OFF: f64 = 3.0;
+const ATTEMPTS_OFF: f64 = 0.1;
+/// Scenario, phase, workload, with Plimsoll or without; how far good may be off there.
+const EXCEPTIONS: [(&str, &str, &str, bool, f64); 2] = [
+    // The tenants that ask for little are in time, if only just: waits are close to the objective.
+    ("noisy-neighbour", "flood", "tenants", true, 8.0),
+    // A second of ten times the load is over before a new limit is found.
+    ("thundering-herd", "herd", "devices", true, 9.0),
+];
+const SHIPPED: [&str; 5] = [
+    "flash-sale",
+    "retry-storm",
+    "noisy-neighbour",
+    "slow-dependency",
+    "thundering-herd",
+];
+
+/// With `PLIMSOLL_WRITE_REFERENCE=1` the table is written to the docs.
+#[test]
+fn the_fluid_run_says_what_the_run_by_request_says() {
+    let mut table = String::from(INTRODUCTION);
+    let mut wrong = Vec::new();
+    for name in SHIPPED {
+        let scenario = shipped(name);
+        for with in [true, false] {
+            let (fluid, requests) = (by_fluid(&scenario, with), by_request(&scenario, with));
+            for (p, phase) in scenario.phases.iter().enumerate() {
+                for (w, workload) in scenario.workloads.iter().enumerate() {
+                    let (fluid, requests) =
+                        (fluid.cell(p, w).unwrap(), requests.cell(p, w).unwrap());
+                    let place = (name, phase.name.as_str(), workload.name.as_str(), with);
+                    table.push_str(&row(place, fluid, requests));
+                    let known =
+                        |it: &&(&str, &str, &str, bool, f64)| (it.0, it.1, it.2, it.3) == place;
+                    let may = EXCEPTIONS.iter().find(known).map_or(GOOD_OFF, |it| it.4);
+                    let (fluid, requests) = (figures(fluid), figures(requests));
+                    let attempts_off = (fluid[2] - requests[2]).abs();
+                    if (fluid[0] - requests[0]).abs() > may || attempts_off > ATTEMPTS_OFF {
+                        wrong.push(format!("{place:?}: {fluid:?}, {requests:?}"));
+                    }
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    if std::env::var_os("PLIMSOLL_WRITE_REFERENCE").is_some() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../docs/reference/fluid-cross-check.md"
+        );
+        std::fs::write(path, table).unwrap();
+    }
+}
+
+const INTRODUCTION: &str = "\
+# The fluid run against the run by request
+
+`plimsoll simulate SCENARIO --fluid` computes what is expected of each second, in place of single requests. Here are the
+shipped scenarios by both, one seed of the run by request; in each pair of columns the fluid run comes first. Without policies, a proxy
+takes turns.
+
+| scenario | phase | workload | policies | good, % | refused, % | attempts | P50, ms | P99, ms |
+|---|---|---|---|---|---|---|---|---|
+";
+
+fn row(place: (&str, &str, &str, bool), fluid: &Cell, requests: &Cell) -> String {
+    let pair = |of: &dyn Fn(&Cell) -> Option<f64>, digits: usize| {
+        let text = |value: Option<f64>| value.map_or("-".to_owned(), |it| format!("{it:.digits$}"));
+        format!("{} / {}", text(of(fluid)), text(of(requests)))
+    };
+    let quantile = |q| move |cell: &Cell| Some(cell.latencies.quantile(q)?.as_secs_f64() * 1e3);
+    let (name, phase, workload, with) = place;
+    format!(
+        "| {name} | {phase} | {workload} | {} | {} | {} | {} | {} | {} |\n",
+        if with { "plimsoll" } else { "none" },
+        pair(&|cell| Some(figures(cell)[0]), 1),
+        pair(&|cell| Some(figures(cell)[1]), 1),
+        pair(&|cell| Some(figures(cell)[2]), 2),
+        pair(&quantile(0.5), 0),
+        pair(&quantile(0.99), 0),
+    )
+}
+
+#[test]
+fn what_is_refused_given_up_or_failed_adds_up() {
+    for name in SHIPPED {
+        let scenario = shipped(name);
+        for with in [true, false] {
+            for cell in by_fluid(&scenario, with).cells() {
+                let (requests, causes) = (sum(&cell.requests), sum(&cell.causes));
+                // Each count is rounded by itself.
+                assert!(
+                    (requests - causes).abs() <= 6.0,
+                    "{name}: {requests}, {causes}"
+                );
+                assert!(sum(&cell.good) <= sum(&cell.users) + 3.0);
+            }
+        }
+    }
+}
+
+#[test]
+fn days_have_a_budget_and_pages_where_it_should() {
+    let text = r#"
+        [service.shop]
+        endpoints = 4
+        workers = 8
+        time = "20ms"
+        objective = "250ms"
+        [workload.people]
+        rate = "600/s"
+        [[phase]]
+        name = "days"
+        lasts = "4d"
+        rate = { people = { mean = "600/s", swing = "60%", period = "1d", peak_at = "14h" } }
+        [[fault]]
+        kind = "errors"
+        share = "30%"
+        at = "2d"
+        lasts = "1h"
+        "#;
+    let scenario = parse_for(text, Run::Fluid).unwrap();
+    let mut fluid = fluid(&scenario, true);
+    let mut seconds = 0;
+    while let Some(second) = fluid.advance() {
+        assert_eq!(second.at, seconds);
+        seconds += 1;
+    }
+    assert_eq!(seconds, 4 * 86_400);
+    let judgement = &fluid.judgements()[0];
+    let [alarm] = judgement.alarms() else {
+        panic!("{:?}", judgement.alarms());
+    };
+    let fault = 2 * 86_400;
+    assert!((fault..fault + 300).contains(&alarm.at), "{alarm:?}");
+    // 30 % of an hour of 96, at a time of day with half of the mean rate, of a budget of 1 %.
+    let left = judgement.points().last().unwrap().left.unwrap();
+    assert!((0.855..0.865).contains(&left), "{left}");
+}
+
+#[test]
+fn a_log_has_no_fluid_run() {
+    let text = r#"
+        [service.shop]
+        workers = 8
+        time = "20ms"
+        [workload.people]
+        replay = "access.log"
+        [[phase]]
+        name = "all"
+        lasts = "10s"
+        "#;
+    let scenario = parse(text).unwrap();
+    let objectives = [(Ratio::try_from(0.99).unwrap(), MONTH)];
+    let error = Fluid::new(&scenario, &protections(&scenario, true), &objectives).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("`workload.people` replays a log")
+    );
+}
