@@ -111,6 +111,18 @@ impl Balancer {
         key: Option<u64>,
         tried: &[EndpointId],
     ) -> Option<Choice> {
+        self.choose_knowing(now, endpoints, key, tried, true)
+    }
+
+    /// The same for who knows whether an endpoint may be `half_open`: where none is, nobody looks at each for it.
+    pub fn choose_knowing<C: Candidate>(
+        &mut self,
+        now: Instant,
+        endpoints: &[C],
+        key: Option<u64>,
+        tried: &[EndpointId],
+        half_open: bool,
+    ) -> Option<Choice> {
         let panic = !endpoints
             .iter()
             .any(|endpoint| endpoint.shared().verdict().is_up());
@@ -121,7 +133,7 @@ impl Balancer {
             all: panic || !self.heeds_health,
             suspects: panic || !self.heeds_health,
         };
-        if let Some(index) = self.choose_probe(&field) {
+        if let Some(index) = self.choose_probe(&field, half_open) {
             return Some(Choice {
                 endpoint: EndpointId(u32::try_from(index).unwrap_or(u32::MAX)),
                 panic: false,
@@ -155,11 +167,16 @@ impl Balancer {
 
     /// A half-open endpoint that may have one more probe; it is claimed. A request that failed elsewhere is not
     /// made to find out whether an endpoint works.
-    fn choose_probe<C: Candidate>(&mut self, field: &Field<'_, C>) -> Option<usize> {
+    fn choose_probe<C: Candidate>(
+        &mut self,
+        field: &Field<'_, C>,
+        half_open: bool,
+    ) -> Option<usize> {
         if field.all || !field.tried.is_empty() || field.now < self.probe_look_at {
             return None;
         }
-        let probe = (0..field.len()).find(|&index| {
+        let mut all = 0..if half_open { field.len() } else { 0 };
+        let probe = all.find(|&index| {
             field
                 .shared(index)
                 .is_some_and(|shared| shared.verdict() == Verdict::HalfOpen && shared.try_probe())

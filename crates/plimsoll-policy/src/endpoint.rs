@@ -27,7 +27,7 @@ mod scenarios;
 
 pub use control::{EndpointControl, Transition, Would};
 pub use parameters::EndpointParameters;
-pub use peers::{Peer, PeerControl};
+pub use peers::{Look, Peer, PeerControl};
 pub use reason::Reason;
 pub use shared::{EndKind, Ended, EndpointShared, parked};
 
@@ -82,6 +82,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// Whether it is up.
+    #[inline]
     pub const fn is_up(self) -> bool {
         matches!(self, Self::Up { .. })
     }
@@ -125,6 +126,7 @@ impl Verdict {
         }
     }
 
+    #[inline]
     fn unpack(word: u64) -> Self {
         match word & KIND_MASK {
             DOWN_CHECKS => Self::Down(DownCause::Checks),

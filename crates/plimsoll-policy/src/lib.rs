@@ -29,7 +29,7 @@ pub use balance::{Balancer, Candidate, Choice, Method, Ring, hash_key};
 pub use bulkhead::{BulkheadKind, BulkheadParameters, BulkheadPlace, BulkheadShared};
 pub use deadline::{GrpcTimeout, PlimsollDeadline};
 pub use endpoint::{
-    DownCause, EndKind, Ended, EndpointControl, EndpointParameters, EndpointShared, Peer,
+    DownCause, EndKind, Ended, EndpointControl, EndpointParameters, EndpointShared, Look, Peer,
     PeerControl, Reason, Transition, Verdict, Would, parked,
 };
 pub use hedge::{

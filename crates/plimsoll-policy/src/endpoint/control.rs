@@ -164,6 +164,18 @@ impl EndpointControl {
         waits.into_iter().flatten().min()
     }
 
+    /// Nothing is in flight there, nothing said of it and nothing waited for: until an attempt is begun, it does
+    /// nothing but forget its calls.
+    pub(super) fn is_calm(&self, now: Instant, shared: &EndpointShared) -> bool {
+        shared.in_flight() == 0
+            && !shared.is_suspect()
+            && self.published == Verdict::Up { slow_start: None }
+            && self.next_timeout().is_none()
+            && self.record.silence().is_none()
+            && self.held_back == (false, false)
+            && self.breaker_wish(now).is_none()
+    }
+
     pub(super) fn parameters(&self) -> &EndpointParameters {
         &self.parameters
     }

@@ -115,7 +115,7 @@ impl Figures {
             index,
             failure_share: window.failure_share(),
             median: (window.answered() >= CALLS_MIN)
-                .then(|| window.median())
+                .then(|| record.window_median())
                 .flatten(),
         })
     }

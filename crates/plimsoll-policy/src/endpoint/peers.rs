@@ -50,6 +50,42 @@ impl Peer for (EndpointControl, EndpointShared) {
 #[derive(Clone, Debug)]
 pub struct PeerControl {
     compare_at: Instant,
+    heard: Heard,
+}
+
+/// When one must look at an endpoint again: see [`PeerControl::next_look`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// At each tick.
+    EachTick,
+    /// At the first tick from then on, or after an attempt was begun there.
+    At(Instant),
+    /// After an attempt was begun there.
+    OnNews,
+}
+
+/// The two endpoints that were heard last: one of them is another one than the one in question.
+#[derive(Clone, Copy, Debug, Default)]
+struct Heard([Option<(Instant, usize)>; 2]);
+
+impl Heard {
+    fn add(&mut self, last: Instant, index: usize) {
+        let [first, second] = &mut self.0;
+        let new = Some((last, index));
+        if first.is_some_and(|(_, known)| known == index) {
+            *first = (*first).max(new);
+        } else if *first < new {
+            *second = std::mem::replace(first, new);
+        } else {
+            *second = (*second).max(new);
+        }
+    }
+
+    /// When one that is not this one was heard last.
+    fn other_than(&self, index: usize) -> Option<Instant> {
+        let mut others = self.0.iter().flatten();
+        others.find_map(|&(last, other)| (other != index).then_some(last))
+    }
 }
 
 /// How many may be out, and are.
@@ -80,6 +116,7 @@ impl PeerControl {
     pub fn new(now: Instant) -> Self {
         Self {
             compare_at: now + COMPARE_EACH,
+            heard: Heard::default(),
         }
     }
 
@@ -91,35 +128,93 @@ impl PeerControl {
         peers: &mut [P],
         transitions: &mut Vec<(usize, Transition)>,
     ) {
-        for peer in &mut *peers {
-            let (control, shared) = peer.parts();
-            control.observe(now, shared);
+        self.heard = Heard::default();
+        self.tick_those(now, peers, 0..peers.len(), 0, transitions);
+    }
+
+    /// The same, looking only at those that may have changed: at the positions `awake`, in their order. For who ticks
+    /// very many. All others are such that [`PeerControl::next_look`] said so; `more` is how many the service has
+    /// beside `peers`, which have never been used.
+    pub fn tick_some<P: Peer>(
+        &mut self,
+        now: Instant,
+        peers: &mut [P],
+        awake: &[usize],
+        more: usize,
+        transitions: &mut Vec<(usize, Transition)>,
+    ) {
+        self.tick_those(now, peers, awake.iter().copied(), more, transitions);
+    }
+
+    /// Right after a tick: at which of the next ones one must look at an endpoint again.
+    pub fn next_look<P: Peer>(&self, now: Instant, peer: &mut P) -> Look {
+        let (control, shared) = peer.parts();
+        if !control.is_calm(now, shared) {
+            return Look::EachTick;
         }
-        let mut census = count(peers);
+        let record = control.record();
+        match record.window_changes() {
+            None => Look::OnNews,
+            Some(at) if Figures::of(0, record).is_some() => Look::At(at.min(self.compare_at)),
+            Some(at) => Look::At(at),
+        }
+    }
+
+    /// An endpoint came to this position: those from there on have moved up by one.
+    pub fn on_insert(&mut self, position: usize) {
+        for (_, index) in self.heard.0.iter_mut().flatten() {
+            *index += usize::from(*index >= position);
+        }
+    }
+
+    fn tick_those<P: Peer>(
+        &mut self,
+        now: Instant,
+        peers: &mut [P],
+        awake: impl ExactSizeIterator<Item = usize> + Clone,
+        more: usize,
+        transitions: &mut Vec<(usize, Transition)>,
+    ) {
+        for index in awake.clone() {
+            if let Some((control, shared)) = peers.get_mut(index).map(Peer::parts) {
+                control.observe(now, shared);
+                if let Some(last) = control.record().heard_last() {
+                    self.heard.add(last, index);
+                }
+            }
+        }
+        // Those at which nothing is looked are up.
+        let asleep = (peers.len() + more).saturating_sub(awake.len());
+        let mut census = count(peers, awake.clone(), asleep);
         while census.out > census.able / 2 {
-            if !release_one(now, peers) {
+            if !release_one(now, peers, awake.clone()) {
                 break;
             }
-            census = count(peers);
+            census = count(peers, awake.clone(), asleep);
         }
-        suspect(now, peers);
-        open_breakers(now, peers, &mut census, transitions);
+        suspect(now, peers, awake.clone(), &self.heard);
+        open_breakers(now, peers, awake.clone(), &mut census, transitions);
         if self.compare_at <= now {
             self.compare_at = now + COMPARE_EACH;
-            eject(now, peers, &mut census, transitions);
+            eject(now, peers, awake.clone(), &mut census, transitions);
         }
-        for (index, peer) in peers.iter_mut().enumerate() {
-            let (control, shared) = peer.parts();
-            transitions.extend(control.publish(now, shared).map(|change| (index, change)));
+        for index in awake {
+            if let Some((control, shared)) = peers.get_mut(index).map(Peer::parts) {
+                transitions.extend(control.publish(now, shared).map(|change| (index, change)));
+            }
         }
     }
 }
 
-fn count<P: Peer>(peers: &mut [P]) -> Census {
-    let mut census = Census::default();
-    for peer in peers {
-        let (control, _) = peer.parts();
-        if control.is_able() {
+fn count<P: Peer>(peers: &mut [P], awake: impl Iterator<Item = usize>, asleep: usize) -> Census {
+    let mut census = Census {
+        able: asleep,
+        ..Census::default()
+    };
+    for index in awake {
+        if let Some((control, _)) = peers.get_mut(index).map(Peer::parts)
+            && control.is_able()
+        {
             census.able += 1;
             if control.is_judged(false) {
                 census.add_out(control.is_judged(true));
@@ -130,41 +225,34 @@ fn count<P: Peer>(peers: &mut [P]) -> Census {
 }
 
 /// Lets the one in that would be back first.
-fn release_one<P: Peer>(now: Instant, peers: &mut [P]) -> bool {
-    let first = peers
-        .iter_mut()
-        .map(|peer| peer.parts().0)
-        .filter(|control| control.is_able() && control.is_judged(true))
-        .min_by_key(|control| control.judged_until());
-    match first {
-        Some(control) => {
-            control.release(now);
-            true
-        }
-        None => false,
+fn release_one<P: Peer>(now: Instant, peers: &mut [P], awake: impl Iterator<Item = usize>) -> bool {
+    let until = |index: usize| {
+        let (control, _) = peers.get_mut(index)?.parts();
+        (control.is_able() && control.is_judged(true)).then(|| (control.judged_until(), index))
+    };
+    let Some((_, first)) = awake.filter_map(until).min() else {
+        return false;
+    };
+    if let Some((control, _)) = peers.get_mut(first).map(Peer::parts) {
+        control.release(now);
     }
+    true
 }
 
 /// Sees within a moment that an endpoint is silent, long before that is a reason to take it out. Only in comparison:
 /// another one must have been heard since this one fell silent.
-fn suspect<P: Peer>(now: Instant, peers: &mut [P]) {
-    let mut heard: [Option<(Instant, usize)>; 2] = [None; 2];
+fn suspect<P: Peer>(
+    now: Instant,
+    peers: &mut [P],
+    awake: impl Iterator<Item = usize>,
+    heard: &Heard,
+) {
+    // Of all of them, and rarely asked for.
     let mut median = None;
-    for (index, peer) in peers.iter_mut().enumerate() {
-        let record = peer.parts().0.record();
-        if let Some(last) = record.heard_last() {
-            // The two that were heard last: one of them is another one.
-            let mut own = Some((last, index));
-            for place in &mut heard {
-                if *place < own {
-                    std::mem::swap(place, &mut own);
-                }
-            }
-        }
-        median = median.max(record.window().median());
-    }
-    for (index, peer) in peers.iter_mut().enumerate() {
-        let (control, shared) = peer.parts();
+    for index in awake {
+        let Some((control, shared)) = peers.get_mut(index).map(Peer::parts) else {
+            continue;
+        };
         if control.parameters().breaker != Mode::Enforce {
             shared.suspect(false);
             continue;
@@ -172,27 +260,43 @@ fn suspect<P: Peer>(now: Instant, peers: &mut [P]) {
         let Some(silence) = control.record().silence() else {
             continue;
         };
-        let limit = control.record().p99_usual().map_or_else(
-            || median.map_or(SUSPICION.1, |median| median * SUSPICION_MEDIANS),
-            |usual| usual.saturating_mul(SUSPICION_FACTOR),
-        );
-        let other = heard.iter().flatten().find(|&&(_, other)| other != index);
-        if silence.begun >= SUSPICION_ATTEMPTS_MIN
-            && now.since(silence.since) >= limit.clamp(SUSPICION.0, SUSPICION.1)
-            && other.is_some_and(|&(last, _)| last > silence.since)
+        let time = now.since(silence.since);
+        if silence.begun < SUSPICION_ATTEMPTS_MIN || time < SUSPICION.0 {
+            continue;
+        }
+        let limit = match control.record().p99_usual() {
+            Some(usual) => usual.saturating_mul(SUSPICION_FACTOR),
+            None => median
+                .get_or_insert_with(|| highest_median(peers))
+                .map_or(SUSPICION.1, |median| median * SUSPICION_MEDIANS),
+        };
+        if time >= limit.clamp(SUSPICION.0, SUSPICION.1)
+            && heard
+                .other_than(index)
+                .is_some_and(|last| last > silence.since)
+            && let Some((_, shared)) = peers.get_mut(index).map(Peer::parts)
         {
             shared.suspect(true);
         }
     }
 }
 
+fn highest_median<P: Peer>(peers: &mut [P]) -> Option<Duration> {
+    let medians = peers.iter_mut().map(|peer| {
+        let (control, _) = peer.parts();
+        control.record().window_median()
+    });
+    medians.max().flatten()
+}
+
 fn open_breakers<P: Peer>(
     now: Instant,
     peers: &mut [P],
+    awake: impl Iterator<Item = usize>,
     census: &mut Census,
     transitions: &mut Vec<(usize, Transition)>,
 ) {
-    for index in 0..peers.len() {
+    for index in awake {
         let Some((control, _)) = peers.get_mut(index).map(Peer::parts) else {
             continue;
         };
@@ -269,23 +373,25 @@ fn is_shared<P: Peer>(
 fn eject<P: Peer>(
     now: Instant,
     peers: &mut [P],
+    awake: impl Iterator<Item = usize> + Clone,
     census: &mut Census,
     transitions: &mut Vec<(usize, Transition)>,
 ) {
-    let figures = peers
-        .iter_mut()
-        .enumerate()
-        .filter_map(|(index, peer)| {
-            let (control, _) = peer.parts();
+    let figures = awake
+        .clone()
+        .filter_map(|index| {
+            let (control, _) = peers.get_mut(index)?.parts();
             (control.is_able() && !control.is_judged(false))
                 .then(|| Figures::of(index, control.record()))
                 .flatten()
         })
         .collect::<Vec<_>>();
     let outliers = outliers(&figures);
-    for (index, peer) in peers.iter_mut().enumerate() {
-        if outliers.iter().all(|&(outlier, _)| outlier != index) {
-            peer.parts().0.on_no_wish(DownCause::Ejection);
+    for index in awake {
+        if outliers.iter().all(|&(outlier, _)| outlier != index)
+            && let Some((control, _)) = peers.get_mut(index).map(Peer::parts)
+        {
+            control.on_no_wish(DownCause::Ejection);
         }
     }
     for (index, reason) in outliers {

@@ -141,6 +141,8 @@ struct Window {
     /// When it began.
     since: Instant,
     total: Counts,
+    /// The median of what was answered: asked for more often than it changes.
+    median: Option<Duration>,
 }
 
 impl Window {
@@ -150,6 +152,7 @@ impl Window {
             current: 0,
             since: now,
             total: Counts::default(),
+            median: None,
         }
     }
 
@@ -163,18 +166,24 @@ impl Window {
             self.current = (self.current + 1) % SLOTS;
             if let Some(slot) = self.slots.get_mut(self.current) {
                 let old = std::mem::take(slot);
-                expired(&old);
-                self.total.subtract(&old);
+                if old != Counts::default() {
+                    expired(&old);
+                    self.total.subtract(&old);
+                    self.median = self.total.median();
+                }
             }
         }
-        // The clock went on by more than the whole window: it is empty, and begins here.
-        self.since = now;
+        // The clock went on by more than the whole window: it is empty. Slots still begin when they would have, so
+        // that it does not matter how often one looks.
+        let slots = now.since(self.since).as_nanos() / SLOT.as_nanos();
+        self.since += SLOT.saturating_mul(slots as u32);
     }
 
     fn add(&mut self, counts: &Counts) {
         if let Some(slot) = self.slots.get_mut(self.current) {
             slot.add(counts);
             self.total.add(counts);
+            self.median = self.total.median();
         }
     }
 }
@@ -256,15 +265,18 @@ impl Record {
                 history.learn(slot);
             }
         });
-        window.add(&taken.counts);
+        let calls = taken.counts.calls();
+        if calls > 0 {
+            window.add(&taken.counts);
+            let keep = libm::exp2(-f64::from(calls) / RECENT_CALLS);
+            self.recent = self.recent * keep + taken.counts.failure_share() * (1.0 - keep);
+        }
         if taken.counts.answered() > 0 || taken.counts.busy > 0 {
             // The order within a tick is not known: doubt serves.
             self.row = 0;
         } else {
             self.row = self.row.saturating_add(taken.counts.failures());
         }
-        let keep = libm::exp2(-f64::from(taken.counts.calls()) / RECENT_CALLS);
-        self.recent = self.recent * keep + taken.counts.failure_share() * (1.0 - keep);
         // Fewer than before: some wait for their client now.
         let begun = taken
             .begun_total
@@ -298,6 +310,28 @@ impl Record {
     /// The last ten seconds.
     pub(super) fn window(&self) -> &Counts {
         &self.window.total
+    }
+
+    /// The median of its answers.
+    pub(super) fn window_median(&self) -> Option<Duration> {
+        self.window.median
+    }
+
+    /// When the window next loses a call; `None` if it has none.
+    pub(super) fn window_changes(&self) -> Option<Instant> {
+        let Window {
+            slots,
+            current,
+            since,
+            ..
+        } = &self.window;
+        let from_the_oldest = (1..=SLOTS).map(|step| (current + step) % SLOTS);
+        let mut used = from_the_oldest.map(|index| {
+            let slot = slots.get(index);
+            slot.is_some_and(|slot| *slot != Counts::default())
+        });
+        let oldest = used.position(|used| used)?;
+        Some(*since + SLOT * (oldest as u32 + 1))
     }
 
     /// Failures in a row.

@@ -417,16 +417,7 @@ proptest! {
         world.calls = calls;
         for (index, kind, millis) in events {
             let index = index % count;
-            match kind {
-                0 => world.act(index, Act::Fail { share: 1.0 }),
-                1 => world.act(index, Act::Fail { share: 0.5 }),
-                2 => world.act(index, Act::Freeze),
-                3 => world.act(index, Act::Answer { millis: 2_000 }),
-                4 => world.crash(index),
-                5 => world.act(index, Act::Busy),
-                6 => world.act(index, Act::Swallow),
-                _ => world.act(index, HEALTHY),
-            }
+            world.suffer(index, kind);
             // Each tick checks the bound.
             world.run_millis(millis);
         }
@@ -437,6 +428,54 @@ proptest! {
             prop_assert!(world.now - well_from < Duration::from_secs(320));
         }
     }
+
+    /// Whoever looks only where something may have changed decides the same, at every tick.
+    #[test]
+    fn endpoints_at_which_nobody_looks_would_not_have_changed(
+        count in 1_usize..9,
+        seed: u64,
+        every in 1_u64..80,
+        observes: bool,
+        events in vec((0_usize..9, 0_u8..12, 0_u64..12_000), 0..30),
+    ) {
+        let of = |due: Option<Vec<Instant>>| {
+            let mode = if observes { Mode::Observe } else { Mode::Enforce };
+            let mut world = World::with(count, seed, |it| (it.breaker, it.ejection) = (mode, mode));
+            (world.calls, world.every, world.due) = (1, every, due);
+            world
+        };
+        let (mut all, mut some) = (of(None), of(Some(vec![Instant::from_nanos(u64::MAX); count])));
+        for (index, kind, millis) in events {
+            for world in [&mut all, &mut some] {
+                world.suffer(index % count, kind);
+            }
+            let end = all.now + Duration::from_millis(millis);
+            while all.now < end {
+                all.tick();
+                some.tick();
+                prop_assert_eq!(&all.told, &some.told);
+                let shared = |world: &World| -> Vec<_> {
+                    let peers = world.peers.iter();
+                    let seen = |it: &Member| {
+                        let window = *it.control.record().window();
+                        (it.shared.verdict(), it.shared.is_suspect(), window)
+                    };
+                    peers.map(seen).collect()
+                };
+                prop_assert_eq!(shared(&all), shared(&some));
+            }
+        }
+    }
+}
+
+#[test]
+fn where_calls_are_rare_few_endpoints_are_looked_at() {
+    let mut world = World::new(1_000, 1);
+    (world.calls, world.every) = (1, 400);
+    world.due = Some(vec![Instant::from_nanos(u64::MAX); 1_000]);
+    world.run(20);
+    // Each is looked at when it is called (every ten seconds), when it has answered, and when that is forgotten.
+    assert!((4_000..10_000).contains(&world.looks), "{}", world.looks);
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -541,6 +580,11 @@ struct World {
     peers: Vec<Member>,
     /// Calls per tick to each endpoint that is up.
     calls: u32,
+    /// At which ticks these are: one in so many, at each endpoint another one.
+    every: u64,
+    /// When a tick must look at each endpoint, if it does not look at all.
+    due: Option<Vec<Instant>>,
+    looks: usize,
     told: Vec<(usize, Transition)>,
     out_max: usize,
 }
@@ -567,6 +611,9 @@ impl World {
             control: PeerControl::new(START),
             peers: peers.collect(),
             calls: 3,
+            every: 1,
+            due: None,
+            looks: 0,
             told: Vec::new(),
             out_max: 0,
         }
@@ -575,6 +622,20 @@ impl World {
     fn act(&mut self, index: usize, act: Act) {
         self.peers[index].act = act;
         self.peers[index].crashed = false;
+    }
+
+    /// One of all that may go wrong; most kinds are none of it.
+    fn suffer(&mut self, index: usize, kind: u8) {
+        match kind {
+            0 => self.act(index, Act::Fail { share: 1.0 }),
+            1 => self.act(index, Act::Fail { share: 0.5 }),
+            2 => self.act(index, Act::Freeze),
+            3 => self.act(index, Act::Answer { millis: 2_000 }),
+            4 => self.crash(index),
+            5 => self.act(index, Act::Busy),
+            6 => self.act(index, Act::Swallow),
+            _ => self.act(index, HEALTHY),
+        }
     }
 
     fn crash(&mut self, index: usize) {
@@ -607,10 +668,19 @@ impl World {
 
     fn tick(&mut self) {
         self.now += TICK;
-        for member in &mut self.peers {
+        let turn = self.now.as_nanos() / TICK.as_nanos() as u64;
+        for (index, member) in self.peers.iter_mut().enumerate() {
             member.settle(self.now);
+            if !(turn + index as u64).is_multiple_of(self.every) {
+                continue;
+            }
             match member.shared.verdict() {
-                Verdict::Up { .. } => (0..self.calls).for_each(|_| member.call(self.now)),
+                Verdict::Up { .. } => {
+                    (0..self.calls).for_each(|_| member.call(self.now));
+                    if let Some(due) = &mut self.due {
+                        due[index] = self.now;
+                    }
+                }
                 Verdict::HalfOpen if self.calls > 0 => {
                     while member.shared.try_probe() {
                         member.call(self.now);
@@ -618,11 +688,29 @@ impl World {
                 }
                 Verdict::HalfOpen | Verdict::Down(_) => (),
             }
+        }
+        for member in &mut self.peers {
             if member.control.take_probe(self.now) {
                 member.control.on_probe(self.now, !member.crashed);
             }
         }
-        self.control.tick(self.now, &mut self.peers, &mut self.told);
+        match &mut self.due {
+            None => self.control.tick(self.now, &mut self.peers, &mut self.told),
+            Some(due) => {
+                let awake = (0..due.len()).filter(|&index| due[index] <= self.now);
+                let awake: Vec<_> = awake.collect();
+                self.control
+                    .tick_some(self.now, &mut self.peers, &awake, 0, &mut self.told);
+                for index in awake {
+                    due[index] = match self.control.next_look(self.now, &mut self.peers[index]) {
+                        Look::EachTick => self.now,
+                        Look::At(at) => at,
+                        Look::OnNews => Instant::from_nanos(u64::MAX),
+                    };
+                    self.looks += 1;
+                }
+            }
+        }
         let causes = self
             .peers
             .iter()

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use plimsoll_core::never;
 
-use super::Verdict;
 use super::record::{BUCKETS, Counts, bucket};
+use super::{UP, Verdict};
 
 /// How an attempt ended, as far as it says something about the endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub(super) struct Taken {
 /// What all threads share about an endpoint: read and counted into without a lock.
 ///
 /// Two cache lines, aligned, so that two endpoints that are busy on two threads do not slow each other.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[repr(C, align(64))]
 pub struct EndpointShared {
     verdict: AtomicU64,
@@ -80,24 +80,46 @@ const RESTING_ONE: u64 = 1 << 24;
 const BEGUN_SHIFT: u32 = 48;
 const BEGUN_ONE: u64 = 1 << BEGUN_SHIFT;
 
+impl Default for EndpointShared {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl EndpointShared {
     /// Up, with its full share and nothing in flight.
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self {
+            verdict: AtomicU64::new(UP),
+            attempts: AtomicU64::new(0),
+            generation: AtomicU32::new(0),
+            probes: AtomicU32::new(0),
+            connect_failures: AtomicU32::new(0),
+            connect_successes: AtomicU32::new(0),
+            failed: AtomicU32::new(0),
+            timed_out: AtomicU32::new(0),
+            busy: AtomicU32::new(0),
+            heard: AtomicBool::new(false),
+            suspect: AtomicBool::new(false),
+            answered: [const { AtomicU32::new(0) }; BUCKETS],
+        }
     }
 
     /// The verdict in force.
+    #[inline]
     pub fn verdict(&self) -> Verdict {
         // Whoever sees a verdict sees its generation and its probes.
         Verdict::unpack(self.verdict.load(Ordering::Acquire))
     }
 
     /// Attempts in flight, over all threads.
+    #[inline]
     pub fn in_flight(&self) -> u32 {
         in_flight(self.attempts.load(Ordering::Relaxed))
     }
 
     /// Those of them that wait for the endpoint, and not for their client.
+    #[inline]
     pub fn working(&self) -> u32 {
         working(self.attempts.load(Ordering::Relaxed))
     }
@@ -131,6 +153,7 @@ impl EndpointShared {
     }
 
     /// Changes with each transition: tells attempts before it from those after it.
+    #[inline]
     pub fn generation(&self) -> u32 {
         self.generation.load(Ordering::Acquire)
     }
@@ -148,6 +171,7 @@ impl EndpointShared {
 
     /// It has answered nothing for longer than it usually takes, while another endpoint answered: until something is
     /// heard of it, one attempt at a time finds out.
+    #[inline]
     pub fn is_suspect(&self) -> bool {
         self.suspect.load(Ordering::Relaxed)
     }
@@ -246,10 +270,12 @@ pub fn parked<'a>(endpoints: impl Iterator<Item = &'a EndpointShared>) -> u32 {
         .fold(0, |sum: u32, it| sum.saturating_add(it.working()))
 }
 
+#[inline]
 fn in_flight(attempts: u64) -> u32 {
     (attempts & IN_FLIGHT) as u32
 }
 
+#[inline]
 fn working(attempts: u64) -> u32 {
     let resting = (attempts / RESTING_ONE) & IN_FLIGHT;
     in_flight(attempts).saturating_sub(resting as u32)
