@@ -98,6 +98,20 @@ pub(crate) fn named(name: &str) -> Result<Cell, Failure> {
     found.ok_or_else(|| Failure::usage(format!("there is no cell `{name}`")))
 }
 
+/// Runs a scenario of the caller's own: a way to look into one.
+pub(crate) fn measure_file(path: &str) -> Result<(), Failure> {
+    let text = fs::read_to_string(path).doing(|| format!("reading {path}"))?;
+    print_all(&fleet::measure(&text, true)?)
+}
+
+fn print_all(figures: &fleet::Figures) -> Result<(), Failure> {
+    for (name, value) in figures {
+        println!("{name} {value}");
+    }
+    println!("memory_mib {:.1}", memory_peak()? as f64 / 1024.0);
+    Ok(())
+}
+
 impl Cell {
     /// Runs it and prints its figures, each a line of name and number.
     pub(crate) fn measure(self) -> Result<(), Failure> {
@@ -106,11 +120,7 @@ impl Cell {
             Work::Fleet(scenario) => fleet::measure(scenario, true)?,
             Work::Unlimited(scenario) => fleet::measure(scenario, false)?,
         };
-        for (name, value) in figures {
-            println!("{name} {value}");
-        }
-        println!("memory_mib {:.1}", memory_peak()? as f64 / 1024.0);
-        Ok(())
+        print_all(&figures)
     }
 }
 

@@ -12,38 +12,131 @@ use plimsoll_simulator::fleet::{Cell, Ledger, Protection, Simulation};
 use crate::cell::{cpu, memory_peak};
 use crate::failure::Failure;
 
-/// How much of virtual time is simulated between two looks at what is under way.
+/// How much of virtual time is simulated between two looks at the fleet.
 const STEP: Duration = Duration::from_millis(100);
 
+/// Named figures, in their order.
+pub(crate) type Figures = Vec<(String, f64)>;
+
 /// What a scenario costs, and what became of it.
-pub(crate) fn measure(text: &str, limited: bool) -> Result<Vec<(&'static str, f64)>, Failure> {
+pub(crate) fn measure(text: &str, limited: bool) -> Result<Figures, Failure> {
     let scenario =
         parse(text).map_err(|_| Failure::unexpected("a scenario of the bench is not valid"))?;
     let services = scenario.services.iter();
     let protections: Vec<Protection> = services.map(|it| protection(it, limited)).collect();
     let before = cpu();
     let mut simulation = Simulation::new(&scenario, &protections, 1);
-    let (built, memory) = (cpu(), memory_peak()?);
-    let mut under_way = 0;
-    while simulation.advance(STEP) {
-        under_way = under_way.max(simulation.under_way());
+    let built = cpu();
+    let (mut took, build) = (Duration::ZERO, built - before);
+    let memory = memory_peak()?;
+    let mut seen: Vec<Seen> = scenario.phases.iter().map(|_| Seen::default()).collect();
+    loop {
+        let before = cpu();
+        let more = simulation.advance(STEP);
+        took += cpu() - before;
+        if !more {
+            break;
+        }
+        if let Some(seen) = seen.get_mut(phase(&scenario, simulation.elapsed())) {
+            seen.look(&simulation, &scenario);
+        }
     }
-    let took = (cpu() - built).as_secs_f64();
     let events = simulation.events() as f64;
     let ledger = simulation.finish();
     let requests = ledger.cells().iter().map(requests).sum::<f64>();
-    let mut figures = vec![
+    let took = took.as_secs_f64();
+    let mut figures: Figures = [
         ("requests", requests),
         ("requests_per_minute", requests / took * 60.0),
         ("events_per_second", events / took),
         ("cpu_s", took),
-        ("build_s", (built - before).as_secs_f64()),
+        ("build_s", build.as_secs_f64()),
         ("build_mib", memory as f64 / 1024.0),
-        ("under_way_max", under_way as f64),
         ("fingerprint", fingerprint(&ledger)),
-    ];
-    figures.extend(good(&scenario, &ledger));
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into();
+    for (index, (phase, seen)) in scenario.phases.iter().zip(&seen).enumerate() {
+        let Some(cell) = ledger.cell(index, 0) else {
+            continue;
+        };
+        let users = cell.users.iter().sum::<u64>().max(1) as f64;
+        let share = |counts: &[u64]| counts.iter().sum::<u64>() as f64 / users;
+        let of_phase = [
+            ("good", share(&cell.good)),
+            ("refused", share(&cell.refused)),
+            ("attempts", cell.attempts as f64 / users),
+        ];
+        let all = of_phase.into_iter().chain(seen.figures());
+        figures.extend(all.map(|(name, value)| (format!("{}.{name}", phase.name), value)));
+    }
     Ok(figures)
+}
+
+/// In which phase this is.
+fn phase(scenario: &Scenario, elapsed: Duration) -> usize {
+    let ends = scenario.phases.iter().scan(Duration::ZERO, |end, phase| {
+        *end += phase.lasts;
+        Some(*end)
+    });
+    ends.take_while(|end| *end < elapsed).count()
+}
+
+/// What the fleet was like in a phase.
+#[derive(Default)]
+struct Seen {
+    under_way_max: usize,
+    looks: f64,
+    /// Over endpoints, the most that one had at a moment, divided by the mean: the sum over looks.
+    uneven: f64,
+    /// Pairs of gateway and endpoint at which the endpoint is held out: the most, all endpoints and those that no fault is at.
+    out: u64,
+    out_wrongly: u64,
+    /// The sum of the limits over all gateways.
+    limits: Vec<f64>,
+}
+
+impl Seen {
+    fn look(&mut self, simulation: &Simulation, scenario: &Scenario) {
+        self.under_way_max = self.under_way_max.max(simulation.under_way());
+        self.looks += 1.0;
+        let load = simulation.load();
+        let (sum, most) = (load.iter().sum::<u32>(), load.iter().max());
+        self.uneven +=
+            f64::from(most.copied().unwrap_or(0)) * load.len() as f64 / f64::from(sum.max(1));
+        let ill = scenario
+            .faults
+            .iter()
+            .filter(|fault| simulation.elapsed() >= fault.at)
+            .map(|fault| fault.endpoints)
+            .max();
+        let out = simulation.held_out();
+        let count = |out: &[u32]| out.iter().map(|it| u64::from(*it)).sum::<u64>();
+        self.out = self.out.max(count(&out));
+        let well = out.get(ill.unwrap_or(0)..).unwrap_or_default();
+        self.out_wrongly = self.out_wrongly.max(count(well));
+        let levels = simulation.levels();
+        let limits = levels.iter().flatten().filter_map(|level| level.limit);
+        self.limits.push(limits.sum::<u64>() as f64);
+    }
+
+    fn figures(&self) -> [(&'static str, f64); 7] {
+        let (least, most) = self
+            .limits
+            .iter()
+            .fold((f64::MAX, 0.0_f64), |(least, most), it| {
+                (least.min(*it), most.max(*it))
+            });
+        [
+            ("under_way_max", self.under_way_max as f64),
+            ("load_max_to_mean", self.uneven / self.looks.max(1.0)),
+            ("pairs_out_max", self.out as f64),
+            ("pairs_out_of_well_endpoints_max", self.out_wrongly as f64),
+            ("limits_min", least),
+            ("limits_max", most),
+            ("limits_last", self.limits.last().copied().unwrap_or(0.0)),
+        ]
+    }
 }
 
 /// Plimsoll's defaults.
@@ -81,25 +174,4 @@ fn fingerprint(ledger: &Ledger) -> f64 {
 
 fn requests(cell: &Cell) -> f64 {
     cell.requests.iter().sum::<u64>() as f64
-}
-
-/// The shares of users that got a good answer: of all, and in the worst phase.
-fn good(scenario: &Scenario, ledger: &Ledger) -> [(&'static str, f64); 2] {
-    let (mut users, mut good, mut worst) = (0, 0, 1.0_f64);
-    for cell in ledger.cells().iter().take(scenario.phases.len()) {
-        let (came, served) = (
-            cell.users.iter().sum::<u64>(),
-            cell.good.iter().sum::<u64>(),
-        );
-        users += came;
-        good += served;
-        worst = worst.min(served as f64 / came.max(1) as f64);
-    }
-    [
-        (
-            "good_share",
-            good as f64 / f64::from(u32::try_from(users).unwrap_or(1).max(1)),
-        ),
-        ("good_share_worst_phase", worst),
-    ]
 }

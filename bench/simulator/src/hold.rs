@@ -7,6 +7,7 @@ use std::collections::BinaryHeap;
 use plimsoll_simulator::{Calendar, Nanos};
 
 use crate::cell::cpu;
+use crate::fleet::Figures;
 
 /// Events of one measurement: about a second.
 const EVENTS: u64 = 10_000_000;
@@ -26,7 +27,7 @@ pub(crate) enum Queue {
 type Event = [u32; 3];
 
 /// Events in a second of CPU time.
-pub(crate) fn measure(queue: Queue, pending: u32) -> Vec<(&'static str, f64)> {
+pub(crate) fn measure(queue: Queue, pending: u32) -> Figures {
     let times = times();
     let mut draw = times.iter().copied().cycle();
     let (took, sum) = match queue {
@@ -61,7 +62,7 @@ pub(crate) fn measure(queue: Queue, pending: u32) -> Vec<(&'static str, f64)> {
     };
     // The sum is used, so that no step can be left out.
     std::hint::black_box(sum);
-    vec![("events_per_second", EVENTS as f64 / took)]
+    vec![("events_per_second".to_owned(), EVENTS as f64 / took)]
 }
 
 /// Seconds of CPU time that all steps take, after some that are not measured.

@@ -41,7 +41,10 @@ fn dispatch(words: Vec<String>) -> Result<(), Failure> {
     match words.split_first() {
         Some((first, names)) if first == "cell" => {
             let name = names.first().map_or("", String::as_str);
-            cell::named(name)?.measure()
+            match name.ends_with(".toml") {
+                true => cell::measure_file(name),
+                false => cell::named(name)?.measure(),
+            }
         }
         _ => run::run(&Options::read(words)?),
     }

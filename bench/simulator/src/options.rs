@@ -10,6 +10,7 @@ pub(crate) const HELP: &str = "\
 How fast the simulator is, and what it keeps in memory: CPU time of one core, each cell in a process of its own.
 
 Usage: cargo xtask bench simulator [OPTIONS]
+       plimsoll-bench-simulator cell FILE.toml      figures of one scenario of your own
 
 Options:
   --quick        One round, without the two largest fleets

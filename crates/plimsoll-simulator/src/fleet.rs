@@ -21,6 +21,7 @@ mod site;
 mod slab;
 mod thread;
 mod timeline;
+mod views;
 
 pub use clients::Recorded;
 pub use gateway::Protection;

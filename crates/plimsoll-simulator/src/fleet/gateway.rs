@@ -7,12 +7,10 @@ use std::sync::Arc;
 
 use plimsoll_core::Instant;
 use plimsoll_lifecycle::{Bounds, GuardControl, GuardParameters, GuardShared};
-use plimsoll_policy::{
-    Balancer, EndpointControl, EndpointParameters, EndpointShared, Method, Peer, PeerControl,
-};
+use plimsoll_policy::{Balancer, EndpointParameters, Method, Verdict};
 
-use crate::fleet::thread::Endpoints;
 use crate::fleet::timeline::Level;
+use crate::fleet::views::{Views, Watch};
 use crate::random::Stream;
 
 /// What Plimsoll is set to for a service.
@@ -41,21 +39,7 @@ pub(super) struct Gateway {
 struct Service {
     shared: Arc<GuardShared>,
     control: GuardControl,
-    peers: PeerControl,
-    watched: Vec<Watched>,
-    endpoints: Endpoints,
-}
-
-#[derive(Debug)]
-struct Watched {
-    control: EndpointControl,
-    shared: Arc<EndpointShared>,
-}
-
-impl Peer for Watched {
-    fn parts(&mut self) -> (&mut EndpointControl, &EndpointShared) {
-        (&mut self.control, &self.shared)
-    }
+    watch: Watch,
 }
 
 impl Gateway {
@@ -67,23 +51,11 @@ impl Gateway {
     ) -> Self {
         let service = |&(endpoints, protection): &(usize, &Protection)| {
             let shared = Arc::new(GuardShared::new(threads, &protection.guard));
-            let watched: Vec<Watched> = (0..endpoints)
-                .map(|_| Watched {
-                    control: EndpointControl::new(
-                        protection.endpoint,
-                        Instant::ORIGIN,
-                        false,
-                        random.bits(),
-                    ),
-                    shared: Arc::new(EndpointShared::new()),
-                })
-                .collect();
+            let seeds = (0..endpoints).map(|_| random.bits()).collect();
             Service {
                 control: GuardControl::new(&protection.guard, None, &shared, Instant::ORIGIN),
                 shared,
-                peers: PeerControl::new(Instant::ORIGIN),
-                endpoints: watched.iter().map(|it| Arc::clone(&it.shared)).collect(),
-                watched,
+                watch: Watch::new(protection.endpoint, seeds),
             }
         };
         Self {
@@ -92,17 +64,15 @@ impl Gateway {
     }
 
     /// What its threads share of each service.
-    pub(super) fn shared(&self) -> impl Iterator<Item = (&Arc<GuardShared>, Endpoints)> {
+    pub(super) fn shared(&self) -> impl Iterator<Item = (&Arc<GuardShared>, &Rc<Views>)> {
         let services = self.services.iter();
-        services.map(|service| (&service.shared, Rc::clone(&service.endpoints)))
+        services.map(|service| (&service.shared, service.watch.views()))
     }
 
     /// Ticks the guards. Says which threads are to be woken, with the service.
     pub(super) fn tick(&mut self, now: Instant, mut wake: impl FnMut(usize, usize)) {
         for (index, service) in self.services.iter_mut().enumerate() {
-            let endpoints = service.endpoints.iter();
-            let parked = plimsoll_policy::parked(endpoints.map(AsRef::as_ref));
-            service.control.park(parked);
+            service.control.park(service.watch.parked());
             if service.control.tick(now, &service.shared).is_some() {
                 for thread in service.shared.admission.threads_waiting() {
                     wake(thread, index);
@@ -114,16 +84,10 @@ impl Gateway {
     /// Ticks the view of endpoints. `connects` says whether an endpoint, by service and position, accepts
     /// connections.
     pub(super) fn watch(&mut self, now: Instant, connects: impl Fn(usize, usize) -> bool) {
-        let mut transitions = Vec::new();
         for (index, service) in self.services.iter_mut().enumerate() {
-            let (peers, watched) = (&mut service.peers, &mut service.watched);
-            peers.tick(now, watched, &mut transitions);
-            transitions.clear();
-            for (position, watched) in watched.iter_mut().enumerate() {
-                if watched.control.take_probe(now) {
-                    watched.control.on_probe(now, connects(index, position));
-                }
-            }
+            service
+                .watch
+                .tick(now, |endpoint| connects(index, endpoint));
         }
     }
 
@@ -139,11 +103,19 @@ impl Gateway {
         })
     }
 
+    /// What is in force for each endpoint that was ever used, by service and position.
+    pub(super) fn verdicts(&self) -> impl Iterator<Item = (usize, usize, Verdict)> {
+        let services = self.services.iter().enumerate();
+        services.flat_map(|(index, service)| {
+            let verdicts = service.watch.verdicts();
+            verdicts.map(move |(endpoint, verdict)| (index, endpoint, verdict))
+        })
+    }
+
     /// Permits that are in use, and attempts in flight.
     pub(super) fn in_use(&self) -> u64 {
         let of = |service: &Service| {
-            let attempts = service.endpoints.iter().map(|it| u64::from(it.in_flight()));
-            u64::from(service.shared.admission.in_flight()) + attempts.sum::<u64>()
+            u64::from(service.shared.admission.in_flight()) + service.watch.in_flight()
         };
         self.services.iter().map(of).sum()
     }

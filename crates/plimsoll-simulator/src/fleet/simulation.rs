@@ -7,6 +7,7 @@
 mod arrive;
 mod call;
 mod control;
+mod observe;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -209,11 +210,6 @@ impl Simulation {
         Duration::from_nanos(self.clock.get())
     }
 
-    /// How many requests are under way.
-    pub fn under_way(&self) -> usize {
-        self.requests.len()
-    }
-
     /// How many events there were.
     pub fn events(&self) -> u64 {
         self.events
@@ -349,7 +345,7 @@ fn threads(
                     thread,
                     &protection.guard,
                     balancer,
-                    &endpoints,
+                    endpoints,
                     service.objective,
                 )
             });

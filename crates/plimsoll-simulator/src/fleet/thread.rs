@@ -21,11 +21,9 @@ use plimsoll_policy::{
 
 use crate::agenda::{NEVER, Nanos};
 use crate::fleet::ledger::Ledger;
+use crate::fleet::views::Views;
 use crate::random::Stream;
 use crate::waiting::Waiting;
-
-/// A gateway's view of a service's endpoints; all its threads share it.
-pub(super) type Endpoints = Rc<[Arc<EndpointShared>]>;
 
 /// A thread.
 #[derive(Debug)]
@@ -45,7 +43,7 @@ pub(super) struct Thread {
 pub(super) struct ThreadService {
     guard: RefCell<Guard>,
     balancer: RefCell<Balancer>,
-    endpoints: Endpoints,
+    endpoints: Rc<Views>,
     objective: Duration,
     /// What the policy said, and nobody has heard yet.
     events: RefCell<Vec<QueueEvent>>,
@@ -60,7 +58,7 @@ impl ThreadService {
         thread: usize,
         parameters: &Arc<GuardParameters>,
         balancer: Balancer,
-        endpoints: &Endpoints,
+        endpoints: &Rc<Views>,
         objective: Duration,
     ) -> Self {
         Self {
@@ -126,16 +124,19 @@ impl Thread {
     pub(super) fn choose(&self, service: ServiceId, tried: &[EndpointId]) -> Option<EndpointId> {
         let service = self.service(service)?;
         let mut balancer = service.balancer.borrow_mut();
-        let choice = balancer.choose(self.now(), &service.endpoints, None, tried)?;
+        let endpoints = &service.endpoints;
+        let choice = balancer.choose_knowing(
+            self.now(),
+            endpoints.all(),
+            None,
+            tried,
+            endpoints.half_open(),
+        )?;
         Some(choice.endpoint)
     }
 
-    /// What a gateway knows of an endpoint.
-    pub(super) fn endpoint(
-        &self,
-        service: ServiceId,
-        id: EndpointId,
-    ) -> Option<&Arc<EndpointShared>> {
+    /// What a gateway knows of an endpoint at which an attempt is in flight.
+    pub(super) fn endpoint(&self, service: ServiceId, id: EndpointId) -> Option<&EndpointShared> {
         self.service(service)?.endpoints.get(id.index())
     }
 
@@ -272,8 +273,9 @@ impl Effects for ThreadEffects {
     }
 
     fn start_attempt(&self, service: ServiceId, id: EndpointId) {
-        if let Some(endpoint) = self.thread.endpoint(service, id) {
-            self.generation.set(endpoint.begin());
+        let service = self.thread.service(service);
+        if let Some(generation) = service.and_then(|it| it.endpoints.begin(id.index())) {
+            self.generation.set(generation);
         }
     }
 
