@@ -1,6 +1,7 @@
 //! What must hold between the values of a scenario.
 
 mod load;
+mod memory;
 
 use std::ops::Range;
 use std::time::Duration;
@@ -15,8 +16,6 @@ use crate::scheme::any_of;
 const REQUESTS_MAX: f64 = 500e6;
 /// The most requests that may be under way: each takes about a kilobyte.
 const UNDER_WAY_MAX: f64 = 2e6;
-/// The most endpoints, counted once for each gateway: each has its own view of each.
-const VIEWS_MAX: u64 = 20_000_000;
 
 pub(super) fn check(file: &Fields, run: Run, diagnostics: &mut Vec<Diagnostic>) {
     let (Some(services), Some(workloads)) = (file.table("service"), file.table("workload")) else {
@@ -229,8 +228,9 @@ fn check_size(
     workloads: &Fields,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
-    let mut requests = 0.0;
+    let (mut requests, mut most_under_way) = (0.0, 0.0_f64);
     for phase in file.list("phase").iter().filter_map(Node::as_table) {
+        let mut all_under_way = 0.0;
         let seconds = phase.duration("lasts").unwrap_or_default().as_secs_f64();
         for (name, field) in workloads.iter() {
             let Some(workload) = field.node.as_table() else {
@@ -257,7 +257,9 @@ fn check_size(
                 );
             }
             requests += most.rate * tries * seconds;
+            all_under_way += under_way;
         }
+        most_under_way = most_under_way.max(all_under_way);
     }
     if let (true, Some(field)) = (requests > REQUESTS_MAX, file.field("phase")) {
         let message = format!("the run may take {requests:.0} requests");
@@ -269,15 +271,5 @@ fn check_size(
                 .help("shorter phases, lower rates, or `--fluid`, which has no single requests"),
         );
     }
-    let endpoints = services.iter().filter_map(|(_, field)| {
-        let service = field.node.as_table()?;
-        service.count::<u64>("endpoints")
-    });
-    let views = endpoints.sum::<u64>() * file.count::<u64>("gateways").unwrap_or(1);
-    if let (true, Some(field)) = (views > VIEWS_MAX, file.field("gateways")) {
-        let message = format!("gateways times endpoints are {views}");
-        diagnostics.push(error(&field.node.span, "too-large", message).label(format!(
-            "at most {VIEWS_MAX} was expected: they would not fit in memory"
-        )));
-    }
+    memory::check(file, services, requests, most_under_way, diagnostics);
 }

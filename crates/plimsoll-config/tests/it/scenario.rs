@@ -259,6 +259,24 @@ lasts = "1s"
 }
 
 #[test]
+fn a_run_that_would_not_fit_in_memory_is_refused_with_what_it_would_need() {
+    let of = |gateways: u32, threads: u32| {
+        format!(
+            r#"gateways = {gateways}
+threads = {threads}
+service.shop = {{ endpoints = 10000, workers = 4, time = "20ms" }}
+workload.people.rate = "100000/s"
+phase = [{{ name = "all", lasts = "30s" }}]
+"#
+        )
+    };
+    assert!(parse(&of(1_000, 1)).is_ok());
+    let text = of(1_000, 16);
+    let diagnostics = parse(&text).unwrap_err();
+    insta::assert_snapshot!(render(&diagnostics, &text, "scenario.toml", false));
+}
+
+#[test]
 fn what_is_written_is_read_back_as_the_same() {
     let scenario = parse(WHOLE).unwrap();
     insta::assert_snapshot!(write(&scenario));

@@ -14,5 +14,6 @@ mod kernel;
 mod loads;
 mod oracles;
 mod parallel;
+mod scale;
 mod soak;
 mod suite;
