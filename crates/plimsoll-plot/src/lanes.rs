@@ -13,7 +13,7 @@ pub struct Lane {
     pub label: String,
     /// The class of their bars.
     pub class: &'static str,
-    /// Each with its text, which is cut where its bar ends.
+    /// Each with its text, which is cut where its bar ends, unless it is alone.
     pub spans: Vec<(Span, String)>,
 }
 
@@ -41,11 +41,20 @@ pub fn lanes(axis: &TimeAxis, lanes: &[Lane], finding: &str) -> String {
         for (span, text) in &lane.spans {
             let (from, to) = (100.0 * axis.place(span.from), 100.0 * axis.place(span.to));
             let (class, text) = (lane.class, Escaped(text));
+            let overflow = match lane.spans.len() {
+                1 => " overflow=\"visible\"",
+                _ => "",
+            };
+            // What is alone and begins late has its room to the left.
+            let place = match lane.spans.len() == 1 && from > 50.0 {
+                true => "x=\"100%\" dx=\"-5\" text-anchor=\"end\"",
+                false => "x=\"5\"",
+            };
             put(
                 &mut out,
                 format_args!(
-                    "<svg x=\"{}%\" y=\"{}\" width=\"{}%\" height=\"18\"><title>{text}, {} to {}</title>\
-<rect class=\"{class}\" width=\"100%\" height=\"18\"/><text class=\"i2\" x=\"5\" y=\"13\">{text}</text></svg>",
+                    "<svg x=\"{}%\" y=\"{}\" width=\"{}%\" height=\"18\"{overflow}><title>{text}, {} to {}</title>\
+<rect class=\"{class}\" width=\"100%\" height=\"18\"/><text class=\"i2\" {place} y=\"13\">{text}</text></svg>",
                     At(from),
                     At(y),
                     At(to - from),
@@ -57,4 +66,35 @@ pub fn lanes(axis: &TimeAxis, lanes: &[Lane], finding: &str) -> String {
     }
     out.push_str("</svg>");
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_only_where_another_may_follow() {
+        let axis = TimeAxis {
+            begin: 0.0,
+            step: 1.0,
+            points: 10,
+            cuts: Vec::new(),
+            faults: Vec::new(),
+            format: |at| format!("{at:.0} s"),
+        };
+        let span = |from, to, text: &str| (Span { from, to }, text.to_owned());
+        let lane = |spans| Lane {
+            label: "phase".into(),
+            class: "phase",
+            spans,
+        };
+        let two = lane(vec![span(0.0, 4.0, "a <b>"), span(4.0, 10.0, "c")]);
+        let svg = lanes(&axis, &[two], "two phases");
+        assert!(svg.contains("a &lt;b&gt;, 0 s to 4 s</title>"), "{svg}");
+        assert!(!svg.contains("overflow"));
+        let one = lanes(&axis, &[lane(vec![span(8.0, 9.0, "crash")])], "");
+        assert!(
+            one.contains("overflow=\"visible\"") && one.contains("text-anchor=\"end\" y=\"13\"")
+        );
+    }
 }
