@@ -1,13 +1,16 @@
-//! `plimsoll simulate`: a scenario with Plimsoll's policies and without any, side by side.
+//! `plimsoll simulate`: a scenario with Plimsoll's policies and without any, or with two configurations, side by side.
 //!
 //! Here are files, threads and progress; what happens is decided by `plimsoll-simulator`, with the parameters that
 //! the data plane would be given.
 
+mod difference;
+mod page;
+mod progress;
 mod report;
 
-use std::io::{IsTerminal, Write as _};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,13 +25,17 @@ use plimsoll_policy::{Method, Ring};
 use plimsoll_simulator::fleet::{Ledger, Protection, Simulation};
 
 use crate::cli::print;
-use crate::configuration;
+use crate::configuration::{self, Loaded};
 use crate::exit::{Exit, say};
 use crate::wiring::endpoint_parameters;
+use page::Page;
+use progress::Progress;
 use report::Report;
 
 /// How much of virtual time passes between two looks at the progress.
 const STEP: Duration = Duration::from_millis(500);
+/// How many runs of an arm are in the plots of a page, at most: each second of each takes some 10 KiB.
+const DRAWN_MAX: u64 = 10;
 /// Period of the objective where there is no configuration. Nothing in a run is as long.
 const PERIOD: Duration = Duration::from_secs(28 * 86_400);
 
@@ -37,6 +44,8 @@ const PERIOD: Duration = Duration::from_secs(28 * 86_400);
 Examples:
   plimsoll simulate scenarios/flash-sale.toml
   plimsoll simulate scenarios/retry-storm.toml --config plimsoll.toml --seeds 5
+  plimsoll simulate scenarios/retry-storm.toml --config now.toml --config next.toml --seeds 10
+  plimsoll simulate scenarios/flash-sale.toml --html report.html
   plimsoll simulate scenarios/noisy-neighbour.toml --json
 
 The same scenario, configuration and seeds give the same output, to the byte.
@@ -45,15 +54,18 @@ pub(crate) struct Simulate {
     /// The scenario.
     scenario: PathBuf,
     /// The configuration to try. It has each service of the scenario, by its name. By default Plimsoll's defaults,
-    /// with the scenario's objectives.
+    /// with the scenario's objectives. Given twice, the two are compared: A, then B.
     #[arg(long, short, value_name = "FILE")]
-    config: Option<PathBuf>,
+    config: Vec<PathBuf>,
     /// How many runs, each with other random numbers; their counts are added up.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1_000))]
     seeds: u64,
     /// The figures as JSON.
     #[arg(long)]
     json: bool,
+    /// Writes a page with plots to this file: nothing else is needed to look at it.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 /// What a scenario is run with.
@@ -61,76 +73,181 @@ pub(crate) struct Simulate {
 enum Arm {
     /// As configured.
     Plimsoll,
+    /// As the first of two files says.
+    A,
+    /// As the second says.
+    B,
     /// With `mode = "off"`.
     Off,
 }
 
 impl Arm {
-    const ALL: [Self; 2] = [Self::Plimsoll, Self::Off];
+    /// With one configuration.
+    const USUAL: [Self; 2] = [Self::Plimsoll, Self::Off];
+    /// With two.
+    const COMPARED: [Self; 3] = [Self::A, Self::B, Self::Off];
 
     fn name(self) -> &'static str {
         match self {
             Self::Plimsoll => "plimsoll",
+            Self::A => "A",
+            Self::B => "B",
             Self::Off => "off",
         }
     }
 }
 
+/// A scenario file.
+#[derive(Debug)]
+struct Given {
+    scenario: Scenario,
+    text: String,
+}
+
+/// An arm, and what the services are protected by in it.
+#[derive(Debug)]
+struct Setting {
+    arm: Arm,
+    /// A file's path and hash, for the arm that is set by it.
+    file: Option<(String, String)>,
+    protections: Vec<Protection>,
+}
+
 /// Runs the command.
 pub(crate) fn simulate(options: &Simulate) -> Exit {
-    let scenario = match read_scenario(&options.scenario) {
-        Ok(scenario) => scenario,
+    let given = match read_scenario(&options.scenario) {
+        Ok(given) => given,
         Err(exit) => return exit,
     };
-    let config = match options.config.as_deref().map(configuration::from_file) {
-        None => None,
-        Some(Ok(loaded)) => {
-            loaded.warn();
-            Some(loaded.config)
-        }
-        Some(Err(error)) => {
-            say(error.to_string().trim_end());
-            return error.exit();
-        }
-    };
-    let arms = Arm::ALL.map(|arm| protections(&scenario, config.as_ref(), arm));
-    let mut known = Vec::new();
-    for arm in arms {
-        match arm {
-            Ok(protections) => known.push(protections),
+    let mut loaded = Vec::new();
+    for path in &options.config {
+        match configuration::from_file(path) {
+            Ok(config) => {
+                config.warn();
+                loaded.push(config);
+            }
             Err(error) => {
-                say(&format!("error: {error}"));
-                return Exit::Refused;
+                say(error.to_string().trim_end());
+                return error.exit();
             }
         }
     }
-    let runs = run_all(&scenario, &known, options.seeds);
+    let settings = match settings(&given.scenario, &loaded) {
+        Ok(settings) => settings,
+        Err(error) => {
+            say(&format!("error: {error}"));
+            return Exit::Refused;
+        }
+    };
+    let drawn = if options.html.is_some() { DRAWN_MAX } else { 0 };
+    let runs = run_all(&given.scenario, &settings, options.seeds, drawn);
     let name = options.scenario.file_stem().unwrap_or_default();
     let report = Report {
         name: &name.to_string_lossy(),
-        scenario: &scenario,
+        scenario: &given.scenario,
         seeds: options.seeds,
-        arms: runs,
+        arms: settings
+            .iter()
+            .map(|setting| setting.arm)
+            .zip(runs)
+            .collect(),
     };
+    if let Some(path) = &options.html {
+        let page = Page {
+            report: &report,
+            settings: &settings,
+            objectives: &objectives(&given.scenario, &loaded),
+            command: &command(options),
+            scenario_text: &given.text,
+        };
+        if let Err(error) = std::fs::write(path, page.html()) {
+            say(&format!("error: writing {}: {error}", path.display()));
+            return Exit::Failed;
+        }
+        say(&format!("wrote {}", path.display()));
+    }
     if options.json {
-        print(&format!("{:#}\n", report.json()));
+        print(&format!("{:#}\n", report.json(&settings)));
     } else {
-        print(&report.table());
+        print(&report.table(&settings));
     }
     Exit::Done
 }
 
-fn read_scenario(path: &Path) -> Result<Scenario, Exit> {
+/// The arms: Plimsoll as configured and off, or two configurations and the first of them off.
+fn settings(scenario: &Scenario, loaded: &[Loaded]) -> Result<Vec<Setting>, String> {
+    let arms = match loaded {
+        [] | [_] => &Arm::USUAL[..],
+        [_, _] => &Arm::COMPARED,
+        more => {
+            return Err(format!(
+                "`--config` was given {} times; two configurations can be compared",
+                more.len()
+            ));
+        }
+    };
+    let setting = |arm: &Arm| {
+        let file = match arm {
+            Arm::B => loaded.get(1),
+            Arm::Plimsoll | Arm::A | Arm::Off => loaded.first(),
+        };
+        Ok(Setting {
+            arm: *arm,
+            file: file.map(|file| (file.path.clone().unwrap_or_default(), file.hash.clone())),
+            protections: protections(scenario, file.map(|file| &file.config), *arm)?,
+        })
+    };
+    arms.iter().map(setting).collect()
+}
+
+/// The share of answers that each service promises to be in time: its target for latency, else 99 %.
+fn objectives(scenario: &Scenario, loaded: &[Loaded]) -> Vec<Ratio> {
+    let usual = Ratio::of(99, 100).unwrap_or(Ratio::ONE);
+    let of = |service: &ScenarioService| {
+        let configured = loaded.first()?.config.services.get(&service.name)?;
+        let is_latency = |it: &&Objective| matches!(it.kind, ObjectiveKind::Latency { .. });
+        let objective = configured.objectives.values().find(is_latency)?;
+        Some(objective.target)
+    };
+    let services = scenario.services.iter();
+    services
+        .map(|service| of(service).unwrap_or(usual))
+        .collect()
+}
+
+/// What gives the same again.
+fn command(options: &Simulate) -> String {
+    let quoted = |path: &Path| {
+        let path = path.display().to_string();
+        let is_plain = |it: char| it.is_ascii_alphanumeric() || "/._-+:@%=,".contains(it);
+        if !path.is_empty() && path.chars().all(is_plain) {
+            path
+        } else {
+            format!("'{}'", path.replace('\'', "'\\''"))
+        }
+    };
+    let mut command = format!("plimsoll simulate {}", quoted(&options.scenario));
+    for config in &options.config {
+        command.push_str(&format!(" --config {}", quoted(config)));
+    }
+    command.push_str(&format!(" --seeds {}", options.seeds));
+    command
+}
+
+fn read_scenario(path: &Path) -> Result<Given, Exit> {
     let file = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| {
         say(&format!("error: reading {file}: {error}"));
         Exit::Failed
     })?;
-    scenario::parse(&text).map_err(|diagnostics| {
-        let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        say(render(&diagnostics, &text, &file, color).trim_end());
-        Exit::Refused
-    })
+    match scenario::parse(&text) {
+        Ok(scenario) => Ok(Given { scenario, text }),
+        Err(diagnostics) => {
+            let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            say(render(&diagnostics, &text, &file, color).trim_end());
+            Err(Exit::Refused)
+        }
+    }
 }
 
 /// What Plimsoll is set to for each service of the scenario.
@@ -201,26 +318,28 @@ fn protection(config: &Config, service: &Service, simulated: &ScenarioService) -
     }
 }
 
-/// Runs each arm with each seed, as many at once as the machine has cores. What comes of it depends on neither.
-fn run_all(scenario: &Scenario, arms: &[Vec<Protection>], seeds: u64) -> Vec<Vec<Ledger>> {
+/// Runs each arm with each seed, as many at once as the machine has cores. What comes of it depends on neither. Of the
+/// first `drawn` seeds it is kept when things happen.
+fn run_all(scenario: &Scenario, arms: &[Setting], seeds: u64, drawn: u64) -> Vec<Vec<Ledger>> {
     let jobs: Vec<(usize, u64)> = (1..=seeds)
         .flat_map(|seed| (0..arms.len()).map(move |arm| (arm, seed)))
         .collect();
     let done: Vec<Mutex<Option<Ledger>>> = jobs.iter().map(|_| Mutex::default()).collect();
-    let (next, elapsed) = (AtomicUsize::new(0), AtomicU64::new(0));
-    let progress = Progress {
-        shown: std::io::stderr().is_terminal(),
-        steps: jobs.len() as u64 * (scenario.lasts().as_millis() / STEP.as_millis()) as u64,
-        elapsed: &elapsed,
-    };
+    let next = AtomicUsize::new(0);
+    let steps = jobs.len() as u64 * (scenario.lasts().as_millis() / STEP.as_millis()) as u64;
+    let progress = Progress::new(steps);
     let work = || {
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some((&(arm, seed), result)) = jobs.get(index).zip(done.get(index)) else {
                 return;
             };
-            let protections = arms.get(arm).map(Vec::as_slice).unwrap_or_default();
-            let mut simulation = Simulation::new(scenario, protections, seed);
+            let setting = arms.get(arm);
+            let protections = setting.map(|it| it.protections.as_slice());
+            let mut simulation = Simulation::new(scenario, protections.unwrap_or_default(), seed);
+            if seed <= drawn {
+                simulation.record();
+            }
             while simulation.advance(STEP) {
                 progress.step();
             }
@@ -243,29 +362,6 @@ fn run_all(scenario: &Scenario, arms: &[Vec<Protection>], seeds: u64) -> Vec<Vec
         }
     }
     by_arm
-}
-
-/// How far all runs are, on a terminal only.
-struct Progress<'a> {
-    shown: bool,
-    steps: u64,
-    elapsed: &'a AtomicU64,
-}
-
-impl Progress<'_> {
-    fn step(&self) {
-        let done = self.elapsed.fetch_add(1, Ordering::Relaxed) + 1;
-        let percent = |done: u64| (100 * done / self.steps.max(1)).min(99);
-        if self.shown && percent(done) != percent(done - 1) {
-            let _nobody_looks = write!(std::io::stderr(), "\rsimulating: {} %", percent(done));
-        }
-    }
-
-    fn end(&self) {
-        if self.shown {
-            let _nobody_looks = write!(std::io::stderr(), "\r                  \r");
-        }
-    }
 }
 
 #[cfg(test)]

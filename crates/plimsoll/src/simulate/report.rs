@@ -9,43 +9,41 @@ use plimsoll_measure::figure::{count, latency, percent, rate};
 use plimsoll_simulator::fleet::{Cell, Ledger};
 use serde_json::{Map, Value, json};
 
-use super::Arm;
+use super::difference::{CONFIDENCE, Difference, Figure};
+use super::{Arm, Setting};
 
 /// See the module's docs.
 pub(super) struct Report<'a> {
     pub(super) name: &'a str,
     pub(super) scenario: &'a Scenario,
     pub(super) seeds: u64,
-    /// By arm, then by seed.
-    pub(super) arms: Vec<Vec<Ledger>>,
+    /// By arm; in each, by seed.
+    pub(super) arms: Vec<(Arm, Vec<Ledger>)>,
+}
+
+/// Which users: all, or those of a workload who came in a phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Who {
+    Everybody,
+    Of { phase: usize, workload: usize },
 }
 
 impl Report<'_> {
     /// Rows for each phase: one for each workload and arm.
-    pub(super) fn table(&self) -> String {
+    pub(super) fn table(&self, settings: &[Setting]) -> String {
         let scenario = self.scenario;
         let mut text = self.name.to_owned();
         if let Some(about) = &scenario.about {
             let _always = write!(text, ": {about}");
         }
-        let users: u64 = self
-            .arms
-            .first()
-            .into_iter()
-            .flatten()
-            .flat_map(|ledger| ledger.cells())
-            .map(|cell| sum(&cell.users))
-            .sum();
-        let _always = writeln!(
-            text,
-            "\n{} of {} thread{}, {} s, {}; {} users with each arm\n",
-            plural(scenario.gateways, "gateway"),
-            scenario.threads,
-            if scenario.threads == 1 { "" } else { "s" },
-            scenario.lasts().as_secs_f64(),
-            plural(self.seeds as usize, "seed"),
-            count(users),
-        );
+        let _always = writeln!(text, "\n{}\n", self.setup());
+        if self.is_comparison() {
+            for setting in settings.iter().filter(|setting| setting.arm != Arm::Off) {
+                let path = setting.file.as_ref().map_or("", |(path, _)| path);
+                let _always = writeln!(text, "{}: {path}", setting.arm.name());
+            }
+            text.push('\n');
+        }
         let mut rows = vec![HEADER.map(str::to_owned)];
         for (index, phase) in scenario.phases.iter().enumerate() {
             for (position, workload) in scenario.workloads.iter().enumerate() {
@@ -57,11 +55,99 @@ impl Report<'_> {
         }
         push_rows(&mut text, &rows);
         text.push_str(LEGEND);
+        if self.is_comparison() {
+            self.push_differences(&mut text);
+        }
         text
     }
 
+    /// What was run, in a line.
+    pub(super) fn setup(&self) -> String {
+        let scenario = self.scenario;
+        let users = self.arms.first().map(|(_, ledgers)| total(ledgers));
+        format!(
+            "{} of {} thread{}, {} s, {}; {} users with each arm",
+            plural(scenario.gateways, "gateway"),
+            scenario.threads,
+            if scenario.threads == 1 { "" } else { "s" },
+            scenario.lasts().as_secs_f64(),
+            plural(self.seeds as usize, "seed"),
+            count(users.map_or(0, |cell| sum(&cell.users))),
+        )
+    }
+
+    /// Whether two configurations were tried.
+    pub(super) fn is_comparison(&self) -> bool {
+        self.arms.iter().any(|(arm, _)| *arm == Arm::B)
+    }
+
+    /// What is compared, and with what: B with A, or Plimsoll with nothing.
+    pub(super) fn compared(&self) -> [Arm; 2] {
+        match self.is_comparison() {
+            true => [Arm::B, Arm::A],
+            false => [Arm::Plimsoll, Arm::Off],
+        }
+    }
+
+    /// What one arm changes against the other.
+    pub(super) fn difference(&self, figure: Figure, who: Who) -> Option<Difference> {
+        let arms = self.compared().map(|arm| self.ledgers(arm));
+        Difference::of(figure, arms, &|ledger| match who {
+            Who::Everybody => total(std::slice::from_ref(ledger)),
+            Who::Of { phase, workload } => {
+                ledger.cell(phase, workload).cloned().unwrap_or_default()
+            }
+        })
+    }
+
+    /// Everybody, then each workload of each phase.
+    pub(super) fn everyone(&self) -> Vec<Who> {
+        let phases = 0..self.scenario.phases.len();
+        let workloads = 0..self.scenario.workloads.len();
+        let cells = phases.flat_map(|phase| {
+            let of = move |workload| Who::Of { phase, workload };
+            workloads.clone().map(of)
+        });
+        std::iter::once(Who::Everybody).chain(cells).collect()
+    }
+
+    /// The names of a phase and of a workload.
+    pub(super) fn names(&self, who: Who) -> [&str; 2] {
+        let Who::Of { phase, workload } = who else {
+            return ["all", "all"];
+        };
+        let phase = self.scenario.phases.get(phase).map(|it| it.name.as_str());
+        let workload = self.scenario.workloads.get(workload);
+        let workload = workload.map(|it| it.name.as_str());
+        [phase, workload].map(Option::unwrap_or_default)
+    }
+
+    fn push_differences(&self, text: &mut String) {
+        let [of, from] = self.compared().map(Arm::name);
+        let _always = writeln!(
+            text,
+            "\nDifference: {of} less {from}, seed by seed; good, critical and refused in percentage points"
+        );
+        let header = ["phase", "workload"].into_iter();
+        let header = header.chain(Figure::ALL.map(Figure::name));
+        let mut rows = vec![header.map(str::to_owned).collect::<Vec<_>>()];
+        for who in self.everyone() {
+            let figures = Figure::ALL.map(|figure| match self.difference(figure, who) {
+                Some(difference) => difference.text(figure, ""),
+                None => NONE.to_owned(),
+            });
+            let names = self.names(who).map(str::to_owned);
+            rows.push(names.into_iter().chain(figures).collect());
+        }
+        push_columns(text, &rows, 2);
+        text.push_str(match self.seeds {
+            1 => INTERVAL_MISSING,
+            _ => INTERVAL_LEGEND,
+        });
+    }
+
     /// All figures, those of single seeds included.
-    pub(super) fn json(&self) -> Value {
+    pub(super) fn json(&self, settings: &[Setting]) -> Value {
         let scenario = self.scenario;
         let phase = |(index, phase): (usize, &Phase)| {
             let workloads = scenario.workloads.iter().enumerate();
@@ -82,36 +168,86 @@ impl Report<'_> {
                 "workloads": Value::Object(workloads.collect()),
             })
         };
+        let files = settings.iter().filter(|setting| setting.arm != Arm::Off);
+        let files = files.filter_map(|setting| {
+            let (path, _) = setting.file.as_ref()?;
+            Some((setting.arm.name().to_owned(), json!(path)))
+        });
         json!({
             "scenario": self.name,
             "about": scenario.about,
             "seeds": self.seeds,
+            "configurations": Value::Object(files.collect()),
             "phases": scenario.phases.iter().enumerate().map(phase).collect::<Vec<_>>(),
+            "differences": self.json_of_differences(),
         })
     }
 
-    fn ledgers(&self, arm: Arm) -> &[Ledger] {
-        let position = Arm::ALL.iter().position(|other| *other == arm);
-        let ledgers = position.and_then(|position| self.arms.get(position));
-        ledgers.map(Vec::as_slice).unwrap_or_default()
+    fn json_of_differences(&self) -> Value {
+        let [of, from] = self.compared().map(Arm::name);
+        let row = |who: Who| {
+            let [phase, workload] = match who {
+                Who::Everybody => [None, None],
+                Who::Of { .. } => self.names(who).map(Some),
+            };
+            let figures = Figure::ALL.map(|figure| {
+                let difference = self.difference(figure, who).map(|it| {
+                    json!({
+                        "mean": it.mean,
+                        "low": it.ends(figure).map(|[low, _]| low),
+                        "high": it.ends(figure).map(|[_, high]| high),
+                        "shown": it.is_shown(),
+                    })
+                });
+                (figure.key().to_owned(), difference.unwrap_or(Value::Null))
+            });
+            json!({
+                "phase": phase,
+                "workload": workload,
+                "figures": Value::Object(figures.into_iter().collect()),
+            })
+        };
+        json!({
+            "of": of,
+            "from": from,
+            "confidence": CONFIDENCE,
+            "rows": self.everyone().into_iter().map(row).collect::<Vec<_>>(),
+        })
+    }
+
+    /// What an arm gave, by seed.
+    pub(super) fn ledgers(&self, arm: Arm) -> &[Ledger] {
+        let found = self.arms.iter().find(|(other, _)| *other == arm);
+        found
+            .map(|(_, ledgers)| ledgers.as_slice())
+            .unwrap_or_default()
     }
 
     /// The same cell with each arm, over all seeds.
-    fn cells(&self, phase: usize, workload: usize) -> impl Iterator<Item = (Arm, Cell)> {
-        Arm::ALL.into_iter().map(move |arm| {
+    pub(super) fn cells(&self, phase: usize, workload: usize) -> impl Iterator<Item = (Arm, Cell)> {
+        self.arms.iter().map(move |(arm, ledgers)| {
             let mut all = Cell::default();
-            for ledger in self.ledgers(arm) {
+            for ledger in ledgers {
                 if let Some(cell) = ledger.cell(phase, workload) {
                     all.merge(cell);
                 }
             }
-            (arm, all)
+            (*arm, all)
         })
     }
 }
 
-const COLUMNS: usize = 11;
-const HEADER: [&str; COLUMNS] = [
+/// All users of all these runs.
+pub(super) fn total(ledgers: &[Ledger]) -> Cell {
+    let mut all = Cell::default();
+    for cell in ledgers.iter().flat_map(Ledger::cells) {
+        all.merge(cell);
+    }
+    all
+}
+
+pub(super) const COLUMNS: usize = 11;
+pub(super) const HEADER: [&str; COLUMNS] = [
     "phase", "workload", "policies", "users/s", "good", "critical", "P50", "P99", "refused",
     "c/st/sh", "attempts",
 ];
@@ -121,7 +257,21 @@ P50, P99: of requests that were answered; refused: of all requests, and by class
 attempts: at endpoints, for each user
 ";
 
-fn row(phase: &str, workload: &str, arm: Arm, cell: &Cell, seconds: f64) -> [String; COLUMNS] {
+const INTERVAL_LEGEND: &str = "
+in brackets: the interval that covers the true difference with 95 % confidence. None shown: it covers no difference.
+Of twenty such intervals where nothing differs, one is expected to miss.
+";
+const INTERVAL_MISSING: &str = "
+an interval needs at least two seeds: try --seeds 10
+";
+
+pub(super) fn row(
+    phase: &str,
+    workload: &str,
+    arm: Arm,
+    cell: &Cell,
+    seconds: f64,
+) -> [String; COLUMNS] {
     let users = sum(&cell.users);
     let quantile = |q| match cell.latencies.quantile(q) {
         Some(time) => latency(Some(time.as_secs_f64()), ""),
@@ -143,7 +293,7 @@ fn row(phase: &str, workload: &str, arm: Arm, cell: &Cell, seconds: f64) -> [Str
         or_none(critical_good_share(cell)),
         quantile(0.5),
         quantile(0.99),
-        or_none(share(sum(&cell.refused), sum(&cell.requests))),
+        or_none(refused_share(cell)),
         by_class.join("/"),
         match share(cell.attempts, users) {
             Some(share) => format!("{share:.2}"),
@@ -159,18 +309,23 @@ fn or_none(share: Option<f64>) -> String {
     share.map_or(NONE.to_owned(), |share| percent(Some(share), ""))
 }
 
-/// Names to the left, figures to the right.
 fn push_rows(text: &mut String, rows: &[[String; COLUMNS]]) {
-    const NAMES: usize = 3;
-    let mut widths = [0; COLUMNS];
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.to_vec()).collect();
+    push_columns(text, &rows, 3);
+}
+
+/// Names to the left, figures to the right.
+fn push_columns(text: &mut String, rows: &[Vec<String>], names: usize) {
+    let columns = rows.first().map_or(0, Vec::len);
+    let mut widths = vec![0; columns];
     for row in rows {
         for (width, field) in widths.iter_mut().zip(row) {
             *width = field.chars().count().max(*width);
         }
     }
     for row in rows {
-        let fields = row.iter().zip(widths).enumerate();
-        let fields = fields.map(|(column, (field, width))| match column < NAMES {
+        let fields = row.iter().zip(&widths).enumerate();
+        let fields = fields.map(|(column, (field, width))| match column < names {
             true => format!("{field:<width$}"),
             false => format!("{field:>width$}"),
         });
@@ -207,24 +362,28 @@ fn figures(cell: &Cell) -> Map<String, Value> {
     }
 }
 
-fn good_share(cell: &Cell) -> Option<f64> {
+pub(super) fn good_share(cell: &Cell) -> Option<f64> {
     share(sum(&cell.good), sum(&cell.users))
 }
 
-fn critical_good_share(cell: &Cell) -> Option<f64> {
+pub(super) fn critical_good_share(cell: &Cell) -> Option<f64> {
     let of = |counts: &[u64]| counts.get(Class::Critical.index()).copied();
     share(of(&cell.good)?, of(&cell.users)?)
 }
 
-fn share(part: u64, whole: u64) -> Option<f64> {
+pub(super) fn refused_share(cell: &Cell) -> Option<f64> {
+    share(sum(&cell.refused), sum(&cell.requests))
+}
+
+pub(super) fn share(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
-fn sum(counts: &[u64]) -> u64 {
+pub(super) fn sum(counts: &[u64]) -> u64 {
     counts.iter().sum()
 }
 
-fn plural(count: usize, noun: &str) -> String {
+pub(super) fn plural(count: usize, noun: &str) -> String {
     let ending = if count == 1 { "" } else { "s" };
     format!("{count} {noun}{ending}")
 }

@@ -3,13 +3,10 @@ use super::*;
 /// A shipped scenario, run with one seed: how it went with Plimsoll, and with everything off.
 fn shipped(name: &str) -> (Scenario, Vec<Ledger>) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios");
-    let scenario = read_scenario(&path.join(name).with_extension("toml")).unwrap();
-    let arms: Vec<_> = Arm::ALL
-        .into_iter()
-        .map(|arm| protections(&scenario, None, arm).unwrap())
-        .collect();
-    let ledgers = run_all(&scenario, &arms, 1).into_iter().flatten().collect();
-    (scenario, ledgers)
+    let given = read_scenario(&path.join(name).with_extension("toml")).unwrap();
+    let settings = settings(&given.scenario, &[]).unwrap();
+    let runs = run_all(&given.scenario, &settings, 1, 0);
+    (given.scenario, runs.into_iter().flatten().collect())
 }
 
 /// The share of good users with each arm, in a phase and of a workload by name.

@@ -348,3 +348,37 @@ fn a_scenario_gives_the_same_bytes_each_time_and_its_mistakes_have_lines() {
         &["nowhere.toml"],
     );
 }
+
+#[test]
+fn two_configurations_are_compared_seed_by_seed() {
+    let shipped = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../scenarios/slow-dependency.toml"
+    );
+    let scenario = std::fs::read_to_string(shipped).unwrap();
+    let name = scenario.split("[service.").nth(1).unwrap();
+    let (name, _) = name.split_once(']').unwrap();
+    let home = Home::new();
+    let text = format!(
+        "[service.{name}]\nendpoints = [\"http://127.0.0.1:1\"]\n[[route]]\nservice = \"{name}\"\n"
+    );
+    let file = home.write(&text);
+    let compare = |more: &[&str]| {
+        let arguments = ["simulate", shipped, "--config", &file, "--config", &file];
+        plimsoll(&[&arguments, more].concat())
+    };
+    ends(
+        &compare(&["--seeds", "2"]),
+        0,
+        &["Difference: B less A", "none shown"],
+    );
+    ends(&compare(&[]), 0, &["at least two seeds: try --seeds 10"]);
+    let report = compare(&["--seeds", "2", "--json"]);
+    let report: Value = serde_json::from_slice(&report.stdout).unwrap();
+    let all = &report["differences"]["rows"][0]["figures"]["good_share"];
+    assert_eq!((&all["mean"], &all["shown"]), (&0.0.into(), &false.into()));
+    let third = compare(&["--config", &file]);
+    ends(&third, 1, &["two configurations can be compared"]);
+    let nowhere = home.path("nowhere/report.html").display().to_string();
+    ends(&compare(&["--html", &nowhere]), 2, &["report.html"]);
+}

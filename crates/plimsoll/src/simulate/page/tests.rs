@@ -1,0 +1,164 @@
+use plimsoll_config::scenario;
+
+use super::super::{Given, objectives, run_all, settings};
+use super::*;
+use crate::configuration::{self, Loaded};
+
+/// What a page may weigh.
+const BYTES_MAX: usize = 300 << 10;
+
+const SHOP: &str = r#"
+    about = "half of <b>all</b> workers & a crash"
+    gateways = 2
+    [service.shop]
+    endpoints = 4
+    workers = 4
+    time = "20ms"
+    objective = "200ms"
+    [workload.people]
+    rate = "700/s"
+    patience = "1s"
+    retry = 3
+    classes = { critical = "20%", sheddable = "20%" }
+    [[phase]]
+    name = "before"
+    lasts = "3s"
+    [[phase]]
+    name = "fault"
+    lasts = "5500ms"
+    [[fault]]
+    kind = "capacity"
+    share = "50%"
+    at = "3s"
+    lasts = "3s"
+    [[fault]]
+    kind = "crash"
+    endpoints = 1
+    at = "4s"
+    lasts = "2s"
+"#;
+
+fn page(text: &str, loaded: &[Loaded], seeds: u64) -> String {
+    let given = Given {
+        scenario: scenario::parse(text).unwrap(),
+        text: text.to_owned(),
+    };
+    let settings = settings(&given.scenario, loaded).unwrap();
+    let runs = run_all(&given.scenario, &settings, seeds, 2);
+    let report = Report {
+        name: "shop",
+        scenario: &given.scenario,
+        seeds,
+        arms: settings.iter().map(|it| it.arm).zip(runs).collect(),
+    };
+    let page = Page {
+        report: &report,
+        settings: &settings,
+        objectives: &objectives(&given.scenario, loaded),
+        command: "plimsoll simulate shop.toml",
+        scenario_text: &given.text,
+    };
+    page.html()
+}
+
+fn configuration(more: &str) -> Loaded {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("plimsoll.toml");
+    let text = format!(
+        r#"
+        [tenant.acme]
+        keys = ["a-secret-key"]
+        [service.shop]
+        endpoints = ["http://127.0.0.1:9001"]
+        [service.shop.objective.latency]
+        target = "95%"
+        below = "200ms"
+        [[route]]
+        service = "shop"
+        {more}"#
+    );
+    std::fs::write(&file, text).unwrap();
+    configuration::from_file(&file).unwrap()
+}
+
+#[track_caller]
+fn is_sound(page: &str) {
+    assert!(page.len() < BYTES_MAX, "{}", page.len());
+    for never in [
+        "NaN", "<script", " style=", "http://", "https://", "src=", "@import",
+    ] {
+        assert!(!page.contains(never), "{never}");
+    }
+}
+
+#[test]
+fn a_page_is_the_same_to_the_byte_and_needs_nothing_else() {
+    let first = page(SHOP, &[], 1);
+    is_sound(&first);
+    assert_eq!(first, page(SHOP, &[], 1));
+    assert!(first.contains("half of &lt;b&gt;all&lt;/b&gt; workers &amp; a crash"));
+    assert!(first.contains("without its policies"));
+    // Both faults, and what of the service they are at.
+    assert!(first.contains("capacity: 50.0 % of workers left"));
+    assert!(first.contains("crash, at 1 of 4 endpoints"));
+    // One run has no intervals.
+    assert!(first.contains("--seeds 10") && !first.contains("class=\"whisker\""));
+}
+
+#[test]
+fn two_configurations_are_compared_and_their_secrets_stay_with_them() {
+    let usual = configuration("");
+    let small = configuration("[service.shop.protect]\nlimiter = 1");
+    let page = page(SHOP, &[usual, small], 3);
+    is_sound(&page);
+    assert!(page.contains("Difference: B less A") && page.contains("class=\"whisker\""));
+    // With room for one request at a time nearly all are refused.
+    assert!(page.contains("fewer in time with B"));
+    assert!(page.contains("95.0 % of users within 200 ms"));
+    assert!(!page.contains("a-secret-key"));
+}
+
+#[test]
+fn twice_the_same_configuration_shows_no_difference() {
+    let both = [configuration(""), configuration("")];
+    let page = page(SHOP, &both, 2);
+    assert!(page.contains("no difference shown"));
+    assert!(!page.contains("class=\"better\"") && !page.contains("class=\"worse\""));
+}
+
+#[test]
+fn many_services_and_a_long_run_still_make_a_small_page() {
+    let mut text = String::from("threads = 1\n");
+    for service in 0..12 {
+        text.push_str(&format!(
+            "[service.s{service}]\nworkers = 4\ntime = \"20ms\"\n"
+        ));
+        text.push_str(&format!(
+            "[workload.w{service}]\nservice = \"s{service}\"\nrate = \"{}/s\"\npatience = \"500ms\"\n",
+            60 + 20 * service
+        ));
+    }
+    for phase in 0..8 {
+        text.push_str(&format!(
+            "[[phase]]\nname = \"p{phase}\"\nlasts = \"15s\"\n"
+        ));
+    }
+    // Three arms weigh the most.
+    let service = |index| format!("[service.s{index}]\nendpoints = [\"http://127.0.0.1:9001\"]\n");
+    let more: String = (0..12).map(service).collect();
+    let page = page(&text, &[configuration(&more), configuration(&more)], 2);
+    is_sound(&page);
+    assert!(page.contains("Drawn are the 4 services"));
+    assert_eq!(page.matches("<h2 id=\"service-").count(), 4);
+}
+
+#[test]
+fn a_scenario_that_nobody_comes_to_has_a_page_that_says_so() {
+    let text = "[service.shop]\nworkers = 1\ntime = \"1ms\"\n[workload.nobody]\nrate = \"0/s\"\n\
+                [[phase]]\nname = \"quiet\"\nlasts = \"2s\"\n";
+    let page = page(text, &[], 2);
+    is_sound(&page);
+    assert!(page.contains("Nobody came"));
+    // Latency is hatched, and the budget has no water.
+    assert!(page.contains("class=\"gap\"") && !page.contains("class=\"waterline"));
+}
