@@ -27,6 +27,10 @@ pub(crate) const FOR_TESTS: &[Tool] = &[
         program: "nginx",
         package: "nginx",
     },
+    Tool {
+        program: "chromium",
+        package: "chromium",
+    },
 ];
 
 /// What `bench http` compares with and measures with.

@@ -21,6 +21,7 @@ mod large;
 mod load;
 mod protection;
 mod reload;
+mod report;
 mod script;
 mod shutdown;
 mod tls;
