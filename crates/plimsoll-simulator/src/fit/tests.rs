@@ -1,0 +1,279 @@
+//! Logs that are made by known laws: what is found is what they were made with.
+
+use plimsoll_config::scenario::TimeSpread;
+
+use super::capacity::{Level, of_levels};
+use super::*;
+use crate::random::{Spread, Stream};
+
+const SECOND: f64 = 1e9;
+
+/// What a log is made with.
+#[derive(Clone, Copy)]
+struct Made {
+    rate: f64,
+    seconds: f64,
+    endpoints: u16,
+    workers: usize,
+    /// Milliseconds.
+    time: f64,
+    spread: Spread,
+}
+
+const SHOP: Made = Made {
+    rate: 300.0,
+    seconds: 60.0,
+    endpoints: 2,
+    workers: 4,
+    time: 20.0,
+    spread: Spread::Lognormal(0.5),
+};
+
+impl Made {
+    /// Requests by chance to pools of workers, each with one queue.
+    fn log(self) -> Vec<Logged> {
+        let mut random = Stream::new(1, "a log");
+        let mut free = vec![vec![0.0_f64; self.workers]; usize::from(self.endpoints)];
+        let mut log = Vec::new();
+        let mut at = 0.0;
+        loop {
+            at += random.exponential(SECOND / self.rate);
+            if at > self.seconds * SECOND {
+                return log;
+            }
+            let endpoint = random.below(u32::from(self.endpoints)) as u16;
+            let pool = &mut free[usize::from(endpoint)];
+            let first = (0..self.workers).min_by(|one, other| pool[*one].total_cmp(&pool[*other]));
+            let worker = first.unwrap();
+            let work = self.spread.draw(self.time * 1e6, &mut random) as f64;
+            let ends = pool[worker].max(at) + work;
+            pool[worker] = ends;
+            log.push(Logged {
+                at: at as u64,
+                took: (ends - at) as u64,
+                waited: 0,
+                tenant: 0,
+                share: 1.0,
+                service: 0,
+                endpoint: Some(endpoint),
+                attempts: 1,
+                class: Class::Standard,
+                end: End::Answered,
+            });
+        }
+    }
+}
+
+fn fitted(log: &[Logged]) -> (Fit, Fitted) {
+    let fit = fit(&["shop".to_owned()], log).unwrap();
+    let service = fit.services[0].clone();
+    (fit, service)
+}
+
+#[track_caller]
+fn near(found: f64, made: f64, tolerance: f64) {
+    let off_by = (found / made - 1.0).abs();
+    assert!(off_by < tolerance, "{found}, not {made}");
+}
+
+#[test]
+fn rate_time_and_workers_of_a_busy_service_are_found() {
+    for (workers, share, spread, cv) in [
+        (4, 0.9, Spread::Lognormal(0.5), 0.5),
+        (4, 0.97, Spread::Exponential, 1.0),
+        (16, 0.97, Spread::Lognormal(1.5), 1.5),
+    ] {
+        let capacity = 2.0 * workers as f64 / 0.020;
+        let made = Made {
+            rate: share * capacity,
+            workers,
+            spread,
+            ..SHOP
+        };
+        let (fit, service) = fitted(&made.log());
+        let Capacity::Workers {
+            workers: found,
+            known,
+        } = service.capacity
+        else {
+            panic!("{service:?}");
+        };
+        assert!(known);
+        near(f64::from(found), workers as f64, 0.13);
+        let (mean, found_cv) = service.time.unwrap();
+        // Of 1,000 to 3,000 requests that found workers free.
+        near(mean, 0.020, 0.05);
+        near(found_cv, cv, 0.15);
+        let shop = &fit.scenario.services[0];
+        assert_eq!(shop.endpoints, 2);
+        let Work::Workers { spread, .. } = shop.work else {
+            panic!("{shop:?}");
+        };
+        match spread {
+            TimeSpread::Exponential => assert_eq!(cv, 1.0),
+            TimeSpread::Lognormal(found) => near(found, cv, 0.1),
+            _ => panic!("{spread:?}"),
+        }
+        let fits = service.time_match.unwrap();
+        assert!(fits.distance < 2.0 * fits.by_chance, "{fits:?}");
+        let arrivals = service.arrivals.unwrap();
+        assert!(arrivals.distance < arrivals.by_chance, "{arrivals:?}");
+        for phase in &fit.scenario.phases {
+            near(phase.rates[0].to, made.rate, 0.1);
+        }
+    }
+}
+
+#[test]
+fn what_an_idle_service_could_carry_is_unknown() {
+    let made = Made {
+        rate: 40.0,
+        workers: 16,
+        ..SHOP
+    };
+    let (_, service) = fitted(&made.log());
+    let Capacity::Workers { workers, known } = service.capacity else {
+        panic!("{service:?}");
+    };
+    assert!(!known);
+    // At 0.4 in flight on average.
+    assert!((1..=4).contains(&workers), "{workers}");
+    near(service.time.unwrap().0, 0.020, 0.03);
+}
+
+#[test]
+fn a_service_whose_requests_are_in_each_others_way_is_recognised() {
+    let law = |n: f64| 0.020 * (1.0 + 0.02 * (n - 1.0) + 0.001 * n * (n - 1.0));
+    let level = |n: u32| Level {
+        in_flight: f64::from(n),
+        count: 50.0,
+        mean: law(f64::from(n)) * (1.0 + 0.02 * f64::from(n % 3) - 0.02),
+    };
+    let levels: Vec<Level> = (1..60).map(level).collect();
+    let Capacity::Shared {
+        alone,
+        contention,
+        crosstalk,
+    } = of_levels(&levels, 60)
+    else {
+        panic!("no shared server");
+    };
+    near(alone, 0.020, 0.05);
+    near(contention, 0.02, 0.3);
+    near(crosstalk, 0.001, 0.1);
+}
+
+#[test]
+fn a_sample_stands_for_all_and_says_nothing_of_how_many_there_were() {
+    let mut random = Stream::new(1, "sampling");
+    let mut log = Made {
+        rate: 700.0,
+        ..SHOP
+    }
+    .log();
+    let slow = 60_000_000;
+    log.retain_mut(|request| {
+        request.share = if request.took > slow { 1.0 } else { 0.1 };
+        random.chance(f64::from(request.share))
+    });
+    let (fit, service) = fitted(&log);
+    assert!(service.sampled);
+    near(service.stand_for, 42_000.0, 0.05);
+    near(fit.scenario.phases[0].rates[0].to, 700.0, 0.2);
+    assert!(matches!(
+        service.capacity,
+        Capacity::Workers { known: false, .. }
+    ));
+    // As of all that came, not as of those in the log, of which the slow ones are too many.
+    let all = fitted(
+        &Made {
+            rate: 700.0,
+            ..SHOP
+        }
+        .log(),
+    )
+    .1;
+    near(
+        service.quantiles.unwrap()[1],
+        all.quantiles.unwrap()[1],
+        0.1,
+    );
+}
+
+#[test]
+fn rates_follow_the_parts_of_the_log_and_what_is_no_poisson_process_is_said() {
+    let day = Made {
+        rate: 200.0,
+        ..SHOP
+    };
+    let mut log = day.log();
+    // Half of what came in the second half; and all at the beginnings of tenths of a second.
+    let middle = 30_000_000_000;
+    let mut count = 0;
+    log.retain(|request| {
+        count += 1;
+        request.at < middle || count % 2 == 0
+    });
+    let (fit, _) = fitted(&log);
+    let rate = |part: usize| fit.scenario.phases[part].rates[0].to;
+    let parts = fit.scenario.phases.len();
+    assert_eq!(parts, 18);
+    near(rate(0), 200.0, 0.15);
+    near(rate(parts - 1), 100.0, 0.2);
+    for request in &mut log {
+        request.at -= request.at % 100_000_000;
+    }
+    let arrivals = fitted(&log).1.arrivals.unwrap();
+    assert!(arrivals.distance > 5.0 * arrivals.by_chance, "{arrivals:?}");
+}
+
+#[test]
+fn classes_tenants_and_ends_are_counted() {
+    let mut log = Made {
+        rate: 500.0,
+        ..SHOP
+    }
+    .log();
+    let mut random = Stream::new(1, "who");
+    // 50 tenants, the n-th with 1 / n: inverse sampling.
+    let weights: Vec<f64> = (1..=50).map(|n| 1.0 / f64::from(n)).collect();
+    let all: f64 = weights.iter().sum();
+    for (index, request) in log.iter_mut().enumerate() {
+        let mut left = random.unit() * all;
+        let tenant = weights.iter().position(|weight| {
+            left -= weight;
+            left <= 0.0
+        });
+        request.tenant = tenant.unwrap_or(0) as u32;
+        (request.class, request.end) = match index % 10 {
+            0 => (Class::Critical, End::Gone),
+            1..=3 => (Class::Sheddable, End::Refused),
+            4 => (Class::Standard, End::Failed),
+            _ => (Class::Standard, End::Answered),
+        };
+        if request.end == End::Gone {
+            request.took = 700_000_000;
+        }
+    }
+    let (fit, service) = fitted(&log);
+    assert_eq!(service.tenants, 50);
+    near(service.zipf, 1.0, 0.05);
+    near(service.failed, 0.1, 0.01);
+    near(service.refused, 0.3, 0.01);
+    near(service.gone, 0.1, 0.01);
+    let people = &fit.scenario.workloads[0];
+    near(people.classes.critical, 0.1, 0.01);
+    near(people.classes.sheddable, 0.3, 0.01);
+    assert_eq!(people.patience, Duration::from_millis(701));
+}
+
+#[test]
+fn what_is_fitted_is_a_scenario_and_nothing_is_fitted_to_nothing() {
+    let (fit, _) = fitted(&SHOP.log());
+    let text = plimsoll_config::scenario::write(&fit.scenario);
+    assert_eq!(
+        plimsoll_config::scenario::parse(&text).unwrap(),
+        fit.scenario
+    );
+    assert_eq!(super::fit(&["shop".to_owned()], &[]), None);
+}
