@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use plimsoll_measure::Outcome;
+use plimsoll_policy::TenantId;
 
 use crate::exchange::Exchange;
 
@@ -17,13 +18,18 @@ pub(crate) fn write(exchange: &Exchange<'_>) {
     let settlement = exchange.call.settlement();
     let bad = settlement.cause.outcome() == Outcome::Bad;
     let slow = settlement.latency() >= settings.slow;
-    if !bad && !slow && !drawn(exchange, settings.sample.get()) {
+    let share = if bad || slow {
+        1.0
+    } else {
+        settings.sample.get()
+    };
+    if !drawn(exchange, share) {
         return;
     }
     exchange
         .thread
         .log
-        .add(|text| line(exchange, &mut Line { text, empty: true }));
+        .add(|text| line(exchange, share, &mut Line { text, empty: true }));
 }
 
 fn drawn(exchange: &Exchange<'_>, share: f64) -> bool {
@@ -32,7 +38,8 @@ fn drawn(exchange: &Exchange<'_>, share: f64) -> bool {
         || (exchange.thread.random() >> 11) as f64 / (1_u64 << 53) as f64 <= share && share > 0.0
 }
 
-fn line(exchange: &Exchange<'_>, line: &mut Line<'_>) {
+/// `share` of the requests like it are written.
+fn line(exchange: &Exchange<'_>, share: f64, line: &mut Line<'_>) {
     let settlement = exchange.call.settlement();
     let plan = &exchange.plan.plan;
     let head = exchange.head;
@@ -72,10 +79,19 @@ fn line(exchange: &Exchange<'_>, line: &mut Line<'_>) {
         line.text("endpoint", &endpoint.name);
     }
     line.text("class", settlement.class.name());
+    if settlement.service.is_some() {
+        line.text("tenant", &TenantId(exchange.call.tenant()).to_string());
+    }
     line.number("attempts", settlement.attempts.into());
     line.seconds("duration_seconds", settlement.latency());
+    if !settlement.waited.is_zero() {
+        line.seconds("waited_seconds", settlement.waited);
+    }
     if let Some(head_at) = settlement.head_at {
         line.seconds("head_seconds", head_at - settlement.arrived);
+    }
+    if share < 1.0 {
+        line.float("sample", share);
     }
     line.number("bytes_in", exchange.bytes().up.get());
     line.number("bytes_out", exchange.bytes().down.get());
@@ -128,6 +144,12 @@ impl Line<'_> {
         self.key(key);
         self.text
             .extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    }
+
+    /// In the shortest form that is read back as the same.
+    fn float(&mut self, key: &str, value: f64) {
+        self.key(key);
+        let _ = write!(self.text, "{value}");
     }
 
     /// To the microsecond.

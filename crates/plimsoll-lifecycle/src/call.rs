@@ -660,6 +660,11 @@ impl<E: Effects> Call<E> {
         &self.settlement
     }
 
+    /// Whose it is, as its protocol said; 0 before that.
+    pub fn tenant(&self) -> u64 {
+        self.tenant
+    }
+
     /// The bounds of this call.
     pub fn bounds(&self) -> Bounds {
         self.bounds
