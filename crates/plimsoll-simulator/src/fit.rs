@@ -307,8 +307,8 @@ fn patience(requests: &[Logged]) -> Duration {
             PATIENCE.max(Duration::from_nanos(longest))
         }
     };
-    let millis = (seen.as_millis() as u64).saturating_add(1);
-    Duration::from_millis(millis).min(HOUR)
+    let millis = seen.as_nanos().div_ceil(1_000_000);
+    Duration::from_millis(millis as u64).min(HOUR)
 }
 
 fn distinct(numbers: impl Iterator<Item = u32>) -> usize {
@@ -325,12 +325,12 @@ fn rate(per_second: f64) -> f64 {
 }
 
 /// To so many digits: what is fitted has no more.
-fn rounded(value: f64, digits: i32) -> f64 {
-    if value <= 0.0 || !value.is_finite() {
+fn rounded(value: f64, digits: usize) -> f64 {
+    if value <= 0.0 {
+        // Not minus zero, which an empty sum is.
         return 0.0;
     }
-    let size = libm::floor(libm::log10(value)) as i32;
-    let text = format!("{value:.*}", (digits - 1 - size).max(0) as usize);
+    let text = format!("{value:.*e}", digits.saturating_sub(1));
     text.parse().unwrap_or(value)
 }
 

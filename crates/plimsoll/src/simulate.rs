@@ -3,11 +3,14 @@
 //! Here are files, threads and progress; what happens is decided by `plimsoll-simulator`, with the parameters that
 //! the data plane would be given.
 
+mod access_log;
 mod difference;
+mod fitted;
 mod page;
 mod progress;
 mod report;
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,19 +18,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::Args;
-use plimsoll_config::scenario::{self, Scenario, ScenarioService};
+use plimsoll_config::scenario::{self, Scenario, ScenarioService, Source};
 use plimsoll_config::{
     Balance, Config, DeadlineOverride, Objective, ObjectiveKind, Service, render,
 };
 use plimsoll_core::{Mode, Ratio};
 use plimsoll_gateway::{call_bounds, enforces, guard_parameters};
 use plimsoll_policy::{Method, Ring};
-use plimsoll_simulator::fleet::{Ledger, Protection, Simulation};
+use plimsoll_simulator::fleet::{Ledger, Protection, Recorded, Simulation};
 
 use crate::cli::print;
 use crate::configuration::{self, Loaded};
 use crate::exit::{Exit, say};
 use crate::wiring::endpoint_parameters;
+use access_log::{AccessLog, AccessLogError};
 use page::Page;
 use progress::Progress;
 use report::Report;
@@ -47,12 +51,20 @@ Examples:
   plimsoll simulate scenarios/retry-storm.toml --config now.toml --config next.toml --seeds 10
   plimsoll simulate scenarios/flash-sale.toml --html report.html
   plimsoll simulate scenarios/noisy-neighbour.toml --json
+  plimsoll simulate --from access.log --out yesterday.toml
 
 The same scenario, configuration and seeds give the same output, to the byte.
-Exit codes: 0 it ran, 1 errors in the scenario or the configuration, 2 a file can't be read.")]
+Exit codes: 0 it ran, 1 errors in the scenario, the configuration or the log, 2 a file can't be read or written.")]
 pub(crate) struct Simulate {
     /// The scenario.
-    scenario: PathBuf,
+    #[arg(required_unless_present = "from")]
+    scenario: Option<PathBuf>,
+    /// Makes a scenario that is like this access log of Plimsoll, and says how much it is.
+    #[arg(long, value_name = "LOG", conflicts_with_all = ["scenario", "seeds", "json"])]
+    from: Option<PathBuf>,
+    /// Where that scenario goes. By default standard output.
+    #[arg(long, value_name = "FILE", requires = "from")]
+    out: Option<PathBuf>,
     /// The configuration to try. It has each service of the scenario, by its name. By default Plimsoll's defaults,
     /// with the scenario's objectives. Given twice, the two are compared: A, then B.
     #[arg(long, short, value_name = "FILE")]
@@ -77,7 +89,7 @@ enum Arm {
     A,
     /// As the second says.
     B,
-    /// With `mode = "off"`.
+    /// With `mode = "off"`, each endpoint in its turn.
     Off,
 }
 
@@ -102,6 +114,7 @@ impl Arm {
 struct Given {
     scenario: Scenario,
     text: String,
+    replays: Vec<Replay>,
 }
 
 /// An arm, and what the services are protected by in it.
@@ -115,10 +128,6 @@ struct Setting {
 
 /// Runs the command.
 pub(crate) fn simulate(options: &Simulate) -> Exit {
-    let given = match read_scenario(&options.scenario) {
-        Ok(given) => given,
-        Err(exit) => return exit,
-    };
     let mut loaded = Vec::new();
     for path in &options.config {
         match configuration::from_file(path) {
@@ -132,6 +141,15 @@ pub(crate) fn simulate(options: &Simulate) -> Exit {
             }
         }
     }
+    if let Some(log) = &options.from {
+        let config = loaded.first().map(|loaded| &loaded.config);
+        return fitted::from_log(log, options.out.as_deref(), config);
+    }
+    let path = options.scenario.clone().unwrap_or_default();
+    let given = match read_scenario(&path) {
+        Ok(given) => given,
+        Err(exit) => return exit,
+    };
     let settings = match settings(&given.scenario, &loaded) {
         Ok(settings) => settings,
         Err(error) => {
@@ -140,8 +158,14 @@ pub(crate) fn simulate(options: &Simulate) -> Exit {
         }
     };
     let drawn = if options.html.is_some() { DRAWN_MAX } else { 0 };
-    let runs = run_all(&given.scenario, &settings, options.seeds, drawn);
-    let name = options.scenario.file_stem().unwrap_or_default();
+    let runs = run_all(
+        &given.scenario,
+        &given.replays,
+        &settings,
+        options.seeds,
+        drawn,
+    );
+    let name = path.file_stem().unwrap_or_default();
     let report = Report {
         name: &name.to_string_lossy(),
         scenario: &given.scenario,
@@ -226,7 +250,10 @@ fn command(options: &Simulate) -> String {
             format!("'{}'", path.replace('\'', "'\\''"))
         }
     };
-    let mut command = format!("plimsoll simulate {}", quoted(&options.scenario));
+    let mut command = String::from("plimsoll simulate");
+    if let Some(scenario) = &options.scenario {
+        command.push_str(&format!(" {}", quoted(scenario)));
+    }
     for config in &options.config {
         command.push_str(&format!(" --config {}", quoted(config)));
     }
@@ -241,12 +268,95 @@ fn read_scenario(path: &Path) -> Result<Given, Exit> {
         Exit::Failed
     })?;
     match scenario::parse(&text) {
-        Ok(scenario) => Ok(Given { scenario, text }),
+        Ok(scenario) => Ok(Given {
+            replays: read_logs(path, &scenario)?,
+            scenario,
+            text,
+        }),
         Err(diagnostics) => {
             let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
             say(render(&diagnostics, &text, &file, color).trim_end());
             Err(Exit::Refused)
         }
+    }
+}
+
+/// What a workload replays, by its position.
+type Replay = (usize, Arc<[Recorded]>);
+
+/// The logs that a scenario's workloads replay.
+fn read_logs(path: &Path, scenario: &Scenario) -> Result<Vec<Replay>, Exit> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut logs: BTreeMap<PathBuf, AccessLog> = BTreeMap::new();
+    let mut replays = Vec::new();
+    for (index, workload) in scenario.workloads.iter().enumerate() {
+        let Source::Replay(replay) = &workload.source else {
+            continue;
+        };
+        let file = folder.join(&replay.log);
+        if !logs.contains_key(&file) {
+            let log = AccessLog::read(&file).map_err(|error| {
+                say(&format!("error: {error}"));
+                exit_of(&error)
+            })?;
+            logs.insert(file.clone(), log);
+        }
+        let service = scenario.services.get(workload.service);
+        let service = service.map_or("", |service| &service.name);
+        let Some(log) = logs.get(&file) else {
+            continue;
+        };
+        let Some(requests) = log.recorded(service) else {
+            let there: Vec<String> = log.services.iter().map(|it| format!("`{it}`")).collect();
+            say(&format!(
+                "error: the access log {} has no request for the service `{service}` of workload `{}`; it has {}",
+                file.display(),
+                workload.name,
+                there.join(", ")
+            ));
+            return Err(Exit::Refused);
+        };
+        warn_of_replay(&file, log, &requests, replay.speed, scenario.lasts());
+        replays.push((index, requests));
+    }
+    Ok(replays)
+}
+
+/// Says what of a log is not replayed.
+fn warn_of_replay(
+    file: &Path,
+    log: &AccessLog,
+    requests: &[Recorded],
+    speed: f64,
+    lasts: Duration,
+) {
+    let file = file.display();
+    if log.skipped > 0 {
+        let skipped = log.skipped;
+        say(&format!(
+            "warning: {file}: {skipped} lines that are none of an access log are skipped"
+        ));
+    }
+    if log.is_sampled() {
+        say(&format!(
+            "warning: {file} has only a sample of the requests, and what is not there is not replayed: log all with `sample = \"100%\"`, or use `--from`"
+        ));
+    }
+    let ends = lasts.as_nanos() as f64 * speed;
+    let late = requests.iter().filter(|it| it.at as f64 >= ends).count();
+    if late > 0 {
+        say(&format!(
+            "warning: {file}: {late} of {} requests come after the last phase and are not replayed",
+            requests.len()
+        ));
+    }
+}
+
+/// With what a log that is of no use ends the command.
+fn exit_of(error: &AccessLogError) -> Exit {
+    match error {
+        AccessLogError::Read { .. } => Exit::Failed,
+        _ => Exit::Refused,
     }
 }
 
@@ -272,7 +382,12 @@ fn protections(
                 there.join(", ")
             )
         })?;
-        Ok(protection(&config, service, simulated))
+        let mut protection = protection(&config, service, simulated);
+        if arm == Arm::Off {
+            // As a plain proxy does, which knows nothing of its endpoints.
+            protection.method = Method::RoundRobin;
+        }
+        Ok(protection)
     };
     scenario.services.iter().map(of).collect()
 }
@@ -320,7 +435,13 @@ fn protection(config: &Config, service: &Service, simulated: &ScenarioService) -
 
 /// Runs each arm with each seed, as many at once as the machine has cores. What comes of it depends on neither. Of the
 /// first `drawn` seeds it is kept when things happen.
-fn run_all(scenario: &Scenario, arms: &[Setting], seeds: u64, drawn: u64) -> Vec<Vec<Ledger>> {
+fn run_all(
+    scenario: &Scenario,
+    replays: &[Replay],
+    arms: &[Setting],
+    seeds: u64,
+    drawn: u64,
+) -> Vec<Vec<Ledger>> {
     let jobs: Vec<(usize, u64)> = (1..=seeds)
         .flat_map(|seed| (0..arms.len()).map(move |arm| (arm, seed)))
         .collect();
@@ -339,6 +460,9 @@ fn run_all(scenario: &Scenario, arms: &[Setting], seeds: u64, drawn: u64) -> Vec
             let mut simulation = Simulation::new(scenario, protections.unwrap_or_default(), seed);
             if seed <= drawn {
                 simulation.record();
+            }
+            for (workload, requests) in replays {
+                simulation.replay(*workload, Arc::clone(requests));
             }
             while simulation.advance(STEP) {
                 progress.step();

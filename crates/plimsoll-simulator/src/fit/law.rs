@@ -13,7 +13,7 @@ pub struct Match {
     /// The largest difference of the two distribution functions (Kolmogorov, Smirnov).
     pub distance: f64,
     /// What it would exceed by chance once in twenty times if the law were true: 1.36 over the square root of the
-    /// size.
+    /// size. A law whose parameters were fitted to the sample is expected to be closer than that.
     pub by_chance: f64,
     /// How many values the sample has, where all count the same.
     pub size: f64,

@@ -264,7 +264,7 @@ fn classes_tenants_and_ends_are_counted() {
     let people = &fit.scenario.workloads[0];
     near(people.classes.critical, 0.1, 0.01);
     near(people.classes.sheddable, 0.3, 0.01);
-    assert_eq!(people.patience, Duration::from_millis(701));
+    assert_eq!(people.patience, Duration::from_millis(700));
 }
 
 #[test]

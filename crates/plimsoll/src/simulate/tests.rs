@@ -5,7 +5,7 @@ fn shipped(name: &str) -> (Scenario, Vec<Ledger>) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios");
     let given = read_scenario(&path.join(name).with_extension("toml")).unwrap();
     let settings = settings(&given.scenario, &[]).unwrap();
-    let runs = run_all(&given.scenario, &settings, 1, 0);
+    let runs = run_all(&given.scenario, &[], &settings, 1, 0);
     (given.scenario, runs.into_iter().flatten().collect())
 }
 

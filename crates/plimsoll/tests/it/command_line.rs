@@ -324,6 +324,75 @@ fn few_file_descriptors_bound_the_connections_and_nothing_dies() {
 }
 
 #[test]
+fn the_log_of_a_run_becomes_a_scenario_and_can_be_replayed() {
+    const REQUESTS: usize = 120;
+    let service = Service::start();
+    let home = Home::new();
+    let log = home.path("access.log");
+    let settings = format!(
+        "[gateway.log]\nto = \"{}\"\nsample = \"100%\"",
+        log.display()
+    );
+    home.write(&config(&[service.address], &settings, ""));
+    let mut running = home.run(&[]);
+    for _ in 0..REQUESTS {
+        assert_eq!(get(running.address(), "/delay/5").0, 200);
+    }
+    running.terminate();
+    assert!(running.ended().success());
+
+    let scenario = home.path("fitted.toml");
+    let (log, scenario) = (log.to_str().unwrap(), scenario.to_str().unwrap());
+    let fitted = plimsoll(&["simulate", "--from", log, "--out", scenario]);
+    // One client that waits for each answer: nothing was seen of what more of them would do.
+    let says = [
+        "120 requests",
+        "capacity   unknown: up to 1 at once",
+        "too few to rely on P99",
+    ];
+    ends(&fitted, 0, &says);
+    let text = std::fs::read_to_string(scenario).unwrap();
+    assert!(
+        text.contains("\n[service.app]\nendpoints = 1\nworkers = 1\n"),
+        "{text}"
+    );
+    let [first, second] = [(); 2].map(|()| plimsoll(&["simulate", scenario, "--json"]));
+    ends(&first, 0, &[]);
+    assert_eq!(first.stdout, second.stdout);
+
+    // The first phase has them all, and the second none.
+    let replay = home.write(
+        "[service.app]\nworkers = 8\ntime = \"5ms\"\n[workload.logged]\nreplay = \"access.log\"\n\
+         [[phase]]\nname = \"all\"\nlasts = \"10m\"\n[[phase]]\nname = \"none\"\nlasts = \"1s\"\n",
+    );
+    let replayed = plimsoll(&["simulate", &replay, "--json"]);
+    ends(&replayed, 0, &[]);
+    let report: Value = serde_json::from_slice(&replayed.stdout).unwrap();
+    let users = |phase: usize| {
+        let figures = &report["phases"][phase]["workloads"]["logged"]["plimsoll"];
+        figures["users"]["standard"].as_u64()
+    };
+    assert_eq!((users(0), users(1)), (Some(REQUESTS as u64), Some(0)));
+
+    let other = home.write("[service.shop]\nworkers = 8\ntime = \"5ms\"\n[workload.logged]\nreplay = \"access.log\"\n[[phase]]\nname = \"all\"\nlasts = \"1s\"\n");
+    ends(
+        &plimsoll(&["simulate", &other]),
+        1,
+        &["no request for the service `shop`", "`app`"],
+    );
+    ends(
+        &plimsoll(&["simulate", "--from", &other]),
+        1,
+        &["is no access log of Plimsoll"],
+    );
+    ends(
+        &plimsoll(&["simulate", "--from", "nowhere.log"]),
+        2,
+        &["nowhere.log"],
+    );
+}
+
+#[test]
 fn a_scenario_gives_the_same_bytes_each_time_and_its_mistakes_have_lines() {
     let shipped = concat!(
         env!("CARGO_MANIFEST_DIR"),

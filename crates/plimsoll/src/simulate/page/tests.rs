@@ -42,9 +42,10 @@ fn page(text: &str, loaded: &[Loaded], seeds: u64) -> String {
     let given = Given {
         scenario: scenario::parse(text).unwrap(),
         text: text.to_owned(),
+        replays: Vec::new(),
     };
     let settings = settings(&given.scenario, loaded).unwrap();
-    let runs = run_all(&given.scenario, &settings, seeds, 2);
+    let runs = run_all(&given.scenario, &[], &settings, seeds, 2);
     let report = Report {
         name: "shop",
         scenario: &given.scenario,
