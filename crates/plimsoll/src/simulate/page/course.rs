@@ -13,7 +13,7 @@ use super::super::report::sum;
 /// The points of all plots of a page.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Grid {
-    /// How long the run is, in seconds.
+    /// How long the run is, in whole seconds: the last one is counted whole, with what ends in it.
     pub(super) lasts: f64,
     /// Whole seconds that a point stands for.
     pub(super) step: f64,
@@ -24,7 +24,7 @@ pub(super) struct Grid {
 impl Grid {
     /// Of at most so many points.
     pub(super) fn new(lasts: Duration, points_max: usize) -> Self {
-        let lasts = lasts.as_secs_f64();
+        let lasts = lasts.as_secs_f64().ceil();
         let step = (lasts / points_max as f64).ceil().max(1.0);
         Self {
             lasts,
@@ -67,7 +67,7 @@ impl Course {
                 let begin = index as f64 * grid.step;
                 point.seconds += (grid.lasts - begin).min(grid.step);
             }
-            for (index, second) in timeline.seconds().iter().enumerate() {
+            for (index, second) in timeline.seconds().iter().take(last).enumerate() {
                 let Some(point) = points.get_mut((index as f64 / grid.step) as usize) else {
                     break;
                 };
@@ -175,4 +175,45 @@ pub(super) fn gone(cell: &Cell) -> u64 {
 /// Refused by Plimsoll, of one class.
 pub(super) fn refused(cell: &Cell, class: Class) -> u64 {
     cell.refused.get(class.index()).copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plimsoll_config::scenario::parse;
+
+    #[test]
+    fn points_are_whole_seconds_and_end_with_the_run() {
+        let grid = |millis, points| {
+            let grid = Grid::new(Duration::from_millis(millis), points);
+            (grid.lasts, grid.step, grid.points)
+        };
+        assert_eq!(grid(65_000, 100), (65.0, 1.0, 65));
+        assert_eq!(grid(395_500, 50), (396.0, 8.0, 50));
+        assert_eq!(grid(500, 50), (1.0, 1.0, 1));
+    }
+
+    #[test]
+    fn what_ends_after_the_run_is_not_in_its_last_point() {
+        // One worker, and ten times as many requests as it can do: most end long after they came.
+        let text = "[service.shop]\nworkers = 1\ntime = \"100ms\"\nobjective = \"1s\"\n\
+                    [workload.people]\nrate = \"100/s\"\npatience = \"5s\"\n\
+                    [[phase]]\nname = \"all\"\nlasts = \"5s\"\n";
+        let scenario = parse(text).unwrap();
+        let settings = super::super::super::settings(&scenario, &[]).unwrap();
+        let runs = super::super::super::run_all(&scenario, &settings, 1, 1);
+        let off = runs.last().unwrap();
+        // Three points stand for two seconds each, the last for one only.
+        let grid = Grid::new(scenario.lasts(), 3);
+        let course = Course::new(Arm::Off, off, &scenario, 0, &grid);
+        let ends = course.rate(|cell| sum(&cell.causes));
+        assert_eq!(ends.len(), 3);
+        // Ten a second are answered until the end, and nobody gives up before it.
+        assert!(ends.iter().flatten().all(|rate| *rate < 20.0), "{ends:?}");
+        let all = course.rate(|cell| sum(&cell.users));
+        assert!(all.iter().flatten().all(|rate| *rate > 70.0), "{all:?}");
+        // Of a budget of half of the users, more is spent with each point.
+        let spent: Vec<f64> = course.spent(0.5).into_iter().flatten().collect();
+        assert!(spent.is_sorted() && spent.len() == 3, "{spent:?}");
+    }
 }
