@@ -6,6 +6,7 @@
 mod access_log;
 mod difference;
 mod fitted;
+mod fluid;
 mod page;
 mod progress;
 mod report;
@@ -18,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::Args;
-use plimsoll_config::scenario::{self, Scenario, ScenarioService, Source};
+use plimsoll_config::scenario::{self, Run, Scenario, ScenarioService, Source};
 use plimsoll_config::{
     Balance, Config, DeadlineOverride, Objective, ObjectiveKind, Service, render,
 };
@@ -52,6 +53,7 @@ Examples:
   plimsoll simulate scenarios/flash-sale.toml --html report.html
   plimsoll simulate scenarios/noisy-neighbour.toml --json
   plimsoll simulate --from access.log --out yesterday.toml
+  plimsoll simulate scenarios/month.toml --fluid
 
 The same scenario, configuration and seeds give the same output, to the byte.
 Exit codes: 0 it ran, 1 errors in the scenario, the configuration or the log, 2 a file can't be read or written.")]
@@ -72,6 +74,10 @@ pub(crate) struct Simulate {
     /// How many runs, each with other random numbers; their counts are added up.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1_000))]
     seeds: u64,
+    /// Computes what is expected of each second, in place of single requests: for days and months. Also says what is
+    /// left of budgets, and when somebody is called.
+    #[arg(long, conflicts_with_all = ["from", "seeds", "html"])]
+    fluid: bool,
     /// The figures as JSON.
     #[arg(long)]
     json: bool,
@@ -146,7 +152,12 @@ pub(crate) fn simulate(options: &Simulate) -> Exit {
         return fitted::from_log(log, options.out.as_deref(), config);
     }
     let path = options.scenario.clone().unwrap_or_default();
-    let given = match read_scenario(&path) {
+    let run = if options.fluid {
+        Run::Fluid
+    } else {
+        Run::ByRequest
+    };
+    let given = match read_scenario(&path, run) {
         Ok(given) => given,
         Err(exit) => return exit,
     };
@@ -157,6 +168,9 @@ pub(crate) fn simulate(options: &Simulate) -> Exit {
             return Exit::Refused;
         }
     };
+    if options.fluid {
+        return run_fluid(options, &path, &given.scenario, &settings, &loaded);
+    }
     let drawn = if options.html.is_some() { DRAWN_MAX } else { 0 };
     let runs = run_all(
         &given.scenario,
@@ -239,6 +253,44 @@ fn objectives(scenario: &Scenario, loaded: &[Loaded]) -> Vec<Ratio> {
         .collect()
 }
 
+/// Runs the scenario without single requests.
+fn run_fluid(
+    options: &Simulate,
+    path: &Path,
+    scenario: &Scenario,
+    settings: &[Setting],
+    loaded: &[Loaded],
+) -> Exit {
+    let targets = objectives(scenario, loaded).into_iter();
+    let objectives: Vec<_> = targets.map(|target| (target, PERIOD)).collect();
+    let runs = match fluid::run(scenario, settings, &objectives) {
+        Ok(runs) => runs,
+        Err(error) => {
+            say(&format!("error: {error}"));
+            return Exit::Refused;
+        }
+    };
+    let name = path.file_stem().unwrap_or_default();
+    let ledgers = runs.iter().map(|run| vec![run.ledger.clone()]);
+    let report = Report {
+        name: &name.to_string_lossy(),
+        scenario,
+        seeds: 1,
+        arms: settings.iter().map(|it| it.arm).zip(ledgers).collect(),
+    };
+    if options.json {
+        let mut value = report.json(settings);
+        if let Some(object) = value.as_object_mut() {
+            object.insert("budgets".to_owned(), fluid::json(scenario, &runs));
+        }
+        print(&format!("{value:#}\n"));
+    } else {
+        print(&report.table(settings));
+        print(&fluid::budgets(scenario, &runs));
+    }
+    Exit::Done
+}
+
 /// What gives the same again.
 fn command(options: &Simulate) -> String {
     let quoted = |path: &Path| {
@@ -261,13 +313,13 @@ fn command(options: &Simulate) -> String {
     command
 }
 
-fn read_scenario(path: &Path) -> Result<Given, Exit> {
+fn read_scenario(path: &Path, run: Run) -> Result<Given, Exit> {
     let file = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| {
         say(&format!("error: reading {file}: {error}"));
         Exit::Failed
     })?;
-    match scenario::parse(&text) {
+    match scenario::parse_for(&text, run) {
         Ok(scenario) => Ok(Given {
             replays: read_logs(path, &scenario)?,
             scenario,

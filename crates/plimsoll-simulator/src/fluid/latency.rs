@@ -87,6 +87,11 @@ impl ServiceTime {
             mean: 0.0,
             slots: Vec::new(),
         };
+        if asked.shift >= asked.patience.max(asked.objective) {
+            // Nobody is there any more, and all that is left to say is for how long.
+            profile.mean = asked.shift + asked.mean;
+            return profile;
+        }
         let mut slots = [0.0; SLOTS];
         for &(relative, share) in &self.points {
             let first = asked.shift + relative * asked.mean;

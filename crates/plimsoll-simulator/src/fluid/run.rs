@@ -137,6 +137,11 @@ impl Fluid {
         &self.judgements
     }
 
+    /// The same, when no more is wanted.
+    pub fn into_judgements(self) -> Vec<Judgement> {
+        self.judgements
+    }
+
     fn step(&mut self, second: &mut FluidSecond, bad: &mut [f64]) {
         let lasts = SECOND / self.steps_a_second;
         let step = lasts as f64 / SECOND as f64;

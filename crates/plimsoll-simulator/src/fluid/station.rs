@@ -384,7 +384,9 @@ impl Station {
         // As fine as anybody can see.
         let steps = |time: f64, step: f64| libm::round(time / step) * step;
         let asked = Question {
-            shift: steps(asked.shift, if asked.shift < 1.0 { 1e-3 } else { 1e-2 }),
+            // Beyond everybody's patience it does not matter how much longer it is.
+            shift: steps(asked.shift, if asked.shift < 1.0 { 1e-3 } else { 1e-2 })
+                .min(asked.patience.max(asked.objective) + 1.0),
             mean: steps(asked.mean, 1e-5).max(1e-5),
             ..asked
         };

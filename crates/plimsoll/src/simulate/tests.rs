@@ -3,7 +3,7 @@ use super::*;
 /// A shipped scenario, run with one seed: how it went with Plimsoll, and with everything off.
 fn shipped(name: &str) -> (Scenario, Vec<Ledger>) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios");
-    let given = read_scenario(&path.join(name).with_extension("toml")).unwrap();
+    let given = read_scenario(&path.join(name).with_extension("toml"), Run::ByRequest).unwrap();
     let settings = settings(&given.scenario, &[]).unwrap();
     let runs = run_all(&given.scenario, &[], &settings, 1, 0);
     (given.scenario, runs.into_iter().flatten().collect())
