@@ -6,12 +6,13 @@ use crate::run::{Failure, cargo, output, step};
 use crate::tools;
 
 const HELP: &str = "\
-Side by side with the peers.
+Side by side with the peers, and the simulator by itself.
 
 Usage: cargo xtask bench http [OPTIONS]
        cargo xtask bench overload [OPTIONS]
+       cargo xtask bench simulator [OPTIONS]
 
-All options go to the harness in bench/http or bench/overload:
+All options go to the harness in bench/http, bench/overload or bench/simulator:
 ";
 
 /// A harness.
@@ -19,20 +20,25 @@ All options go to the harness in bench/http or bench/overload:
 struct Bench {
     name: &'static str,
     package: &'static str,
-    /// The option that chooses whom to measure.
-    who: &'static str,
+    /// The option that chooses whom to measure; none where the harness is what is measured.
+    who: Option<&'static str>,
 }
 
-const BENCHES: [Bench; 2] = [
+const BENCHES: [Bench; 3] = [
     Bench {
         name: "http",
         package: "plimsoll-bench-http",
-        who: "--peers",
+        who: Some("--peers"),
     },
     Bench {
         name: "overload",
         package: "plimsoll-bench-overload",
-        who: "--rows",
+        who: Some("--rows"),
+    },
+    Bench {
+        name: "simulator",
+        package: "plimsoll-bench-simulator",
+        who: None,
     },
 ];
 
@@ -40,7 +46,7 @@ const BENCHES: [Bench; 2] = [
 pub(crate) fn bench(arguments: &[String]) -> Result<(), Failure> {
     match arguments.split_first() {
         None => Err(Failure::Usage(
-            "which bench? `cargo xtask bench http` or `cargo xtask bench overload`".to_owned(),
+            "which bench? `cargo xtask bench http`, `overload` or `simulator`".to_owned(),
         )),
         Some((name, _)) if name == "--help" || name == "-h" => BENCHES
             .into_iter()
@@ -48,7 +54,7 @@ pub(crate) fn bench(arguments: &[String]) -> Result<(), Failure> {
         Some((name, options)) => match BENCHES.into_iter().find(|bench| bench.name == name) {
             Some(bench) => run(bench, options),
             None => Err(Failure::Usage(format!(
-                "there is no bench `{name}`; there are `http` and `overload`"
+                "there is no bench `{name}`; there are `http`, `overload` and `simulator`"
             ))),
         },
     }
@@ -73,8 +79,12 @@ fn run(bench: Bench, options: &[String]) -> Result<(), Failure> {
     if help {
         return step("help of the harness", harness.arg("--help"));
     }
+    let Some(who) = bench.who else {
+        let what = format!("bench {}", bench.name);
+        return step(&what, harness.args(options));
+    };
     // A run of some peers only need not wait for the slow link of the measured binary.
-    if !options.iter().any(|option| option == bench.who)
+    if !options.iter().any(|option| option == who)
         || options.iter().any(|option| option.contains("plimsoll"))
     {
         step(

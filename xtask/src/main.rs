@@ -36,6 +36,8 @@ Commands:
   bench http [OPTIONS] nginx, HAProxy and Plimsoll side by side; `cargo xtask bench http --help`
   bench overload [OPTIONS]
                        The same three when not all fits; `cargo xtask bench overload --help`
+  bench simulator [OPTIONS]
+                       How fast the simulator is, and what it keeps in memory
   help                 This text
 
 Exit status:

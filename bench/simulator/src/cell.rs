@@ -24,6 +24,8 @@ enum Work {
     Hold(hold::Queue, u32),
     /// A scenario.
     Fleet(&'static str),
+    /// A scenario with so many gateways.
+    Alone(u32),
     /// A scenario without a limit on what is under way.
     Unlimited(&'static str),
 }
@@ -35,7 +37,7 @@ macro_rules! scenario {
 }
 
 /// All of them, in the order of the table.
-pub(crate) const CELLS: [Cell; 13] = [
+pub(crate) const CELLS: [Cell; 17] = [
     hold("hold-100", hold::Queue::Calendar, 100),
     hold("hold-10k", hold::Queue::Calendar, 10_000),
     hold("hold-1m", hold::Queue::Calendar, 1_000_000),
@@ -57,6 +59,10 @@ pub(crate) const CELLS: [Cell; 13] = [
     under_way("under-way-10k", scenario!("under-way-10000")),
     under_way("under-way-100k", scenario!("under-way-100000")),
     under_way("under-way-1m", scenario!("under-way-1000000")),
+    alone("alone-1", 1),
+    alone("alone-3", 3),
+    alone("alone-10", 10),
+    alone("alone-100", 100),
     Cell {
         name: "large",
         about: "100 gateways, 1,000 endpoints, 100,000/s for 30 s, two faults",
@@ -79,6 +85,15 @@ const fn hold(name: &'static str, queue: hold::Queue, pending: u32) -> Cell {
             hold::Queue::Heap => "the same with a binary heap, for comparison",
         },
         work: Work::Hold(queue, pending),
+        long: false,
+    }
+}
+
+const fn alone(name: &'static str, gateways: u32) -> Cell {
+    Cell {
+        name,
+        about: "so many gateways at 1.5 times the capacity for a minute: at best, 0.667 are good",
+        work: Work::Alone(gateways),
         long: false,
     }
 }
@@ -118,6 +133,10 @@ impl Cell {
         let figures = match self.work {
             Work::Hold(queue, pending) => hold::measure(queue, pending),
             Work::Fleet(scenario) => fleet::measure(scenario, true)?,
+            Work::Alone(gateways) => {
+                let text = scenario!("alone").replace("GATEWAYS", &gateways.to_string());
+                fleet::measure(&text, true)?
+            }
             Work::Unlimited(scenario) => fleet::measure(scenario, false)?,
         };
         print_all(&figures)

@@ -15,7 +15,8 @@ Usage: cargo xtask bench simulator [OPTIONS]
 Options:
   --quick        One round, without the two largest fleets
   --cells A,B    Some of: hold-100, hold-10k, hold-1m, heap-100, heap-10k, heap-1m, shop, overload,
-                 under-way-10k, under-way-100k, under-way-1m, large, vast       [default: all]
+                 under-way-10k, under-way-100k, under-way-1m, alone-1, alone-3, alone-10, alone-100,
+                 large, vast                                                    [default: all]
   --rounds N     Interleaved rounds; medians and ranges are over these          [default: 3, quick: 1]
   --output FILE  Where the Markdown goes too
                  [default: bench/results/simulator.md for a whole run, else only the screen]

@@ -12,11 +12,19 @@ use crate::options::Options;
 use crate::summary::Spread;
 
 /// What is aimed at: which figure of which cell, and at least or at most how much.
-const TARGETS: [(&str, &str, Bound); 6] = [
+const TARGETS: [(&str, &str, Bound); 9] = [
     ("hold-10k", "events_per_second", Bound::AtLeast(10e6)),
     ("shop", "requests_per_minute", Bound::AtLeast(5e6)),
     ("overload", "requests_per_minute", Bound::AtLeast(5e6)),
     ("large", "requests_per_minute", Bound::AtLeast(5e6)),
+    (
+        "large",
+        "steady.pairs_out_of_well_endpoints_max",
+        Bound::AtMost(0.0),
+    ),
+    // Nine tenths of what is possible.
+    ("alone-1", "60s.good", Bound::AtLeast(0.6)),
+    ("alone-10", "60s.good", Bound::AtLeast(0.6)),
     ("vast", "memory_mib", Bound::AtMost(12.0 * 1024.0)),
     ("under-way-1m", "memory_mib", Bound::AtMost(1024.0)),
 ];

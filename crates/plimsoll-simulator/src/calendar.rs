@@ -211,7 +211,7 @@ mod tests {
             Just(0),
             0..1_000_u64,
             (0..2 * slots).prop_map(|slot| slot << SLOT_SHIFT),
-            (0..4 * slots << SLOT_SHIFT),
+            (0..(4 * slots) << SLOT_SHIFT),
             Just(Nanos::MAX),
         ]
     }

@@ -92,6 +92,10 @@ pub(super) struct Watch {
     seeds: Vec<u64>,
     peers: PeerControl,
     /// The views that were ever used, by endpoint.
+    #[expect(
+        clippy::vec_box,
+        reason = "they come in at any place: moves are of pointers, not of kilobytes"
+    )]
     watched: Vec<Box<Watched>>,
     /// When a tick must look at each of these.
     due: Vec<Instant>,
