@@ -12,8 +12,8 @@ mod rules;
 mod write;
 
 pub use model::{
-    Burst, ClassShares, ClientRetry, Fault, FaultKind, FlashCrowd, Phase, PhaseRate, Population,
-    Replay, Scenario, ScenarioService, Shape, Source, TimeSpread, Wave, Work, Workload,
+    Burst, Cache, ClassShares, ClientRetry, Fault, FaultKind, FlashCrowd, Phase, PhaseRate,
+    Population, Replay, Scenario, ScenarioService, Shape, Source, TimeSpread, Wave, Work, Workload,
 };
 pub use write::write;
 

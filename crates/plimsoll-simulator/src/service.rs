@@ -42,6 +42,24 @@ pub struct Dependency {
     pub slow: Option<(f64, f64)>,
 }
 
+/// Answers that are kept: who finds one is through sooner.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cache {
+    /// The share that finds one, once it is warm.
+    pub hit: f64,
+    /// The mean time that it takes longer without, in milliseconds; exponential.
+    pub miss: f64,
+    /// After so many requests, 63 % of what it will hold is there.
+    pub fill: f64,
+}
+
+impl Cache {
+    /// The share that finds no answer, after so many requests since it was empty.
+    pub(crate) fn misses(&self, requests: f64) -> f64 {
+        1.0 - self.hit * (1.0 - libm::exp(-requests / self.fill))
+    }
+}
+
 /// A service in one phase of a scenario.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Service {
@@ -49,6 +67,8 @@ pub struct Service {
     pub server: Server,
     /// What it calls.
     pub dependency: Option<Dependency>,
+    /// What each of its workers looks into first.
+    pub cache: Option<Cache>,
     /// The share of requests that are never answered. They hold no worker.
     pub hanging: f64,
     /// The share of requests that fail after a millisecond, without any work.
@@ -88,6 +108,7 @@ impl Service {
         Self {
             server,
             dependency: None,
+            cache: None,
             hanging: 0.0,
             failing: 0.0,
             stalled: false,
@@ -162,7 +183,10 @@ impl Service {
                     Some(dependency) if dependency.holds_worker => dependency.mean,
                     _ => 0.0,
                 };
-                f64::from(workers) * 1_000.0 / (mean + held)
+                let missed = self
+                    .cache
+                    .map_or(0.0, |cache| cache.misses(f64::INFINITY) * cache.miss);
+                f64::from(workers) * 1_000.0 / (mean + held + missed)
             }
             Server::Shared { mean, alpha, beta } => {
                 // The maximum is at sqrt((1 - alpha) / beta), between two whole numbers of requests.

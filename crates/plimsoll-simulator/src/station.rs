@@ -32,6 +32,8 @@ pub(crate) struct Station {
     work_at: Nanos,
     /// When the next of them is done.
     shared_done: Nanos,
+    /// How many requests its cache has seen since it was empty.
+    cached: f64,
 }
 
 impl Station {
@@ -46,7 +48,13 @@ impl Station {
             work: 0.0,
             work_at: 0,
             shared_done: NEVER,
+            cached: f64::INFINITY,
         }
+    }
+
+    /// Its cache is empty.
+    pub(crate) fn cool(&mut self) {
+        self.cached = 0.0;
     }
 
     /// A request comes. Says whether the service will ever be through with it.
@@ -151,6 +159,7 @@ impl Station {
     /// It is gone, with all that it had: gives those of its requests that no event was noted for.
     pub(crate) fn crash(&mut self, now: Nanos) -> Vec<u32> {
         self.advance(now);
+        self.cool();
         self.busy = 0;
         let sharing = std::mem::take(&mut self.sharing).into_iter();
         let lost = self.waiting.drain(..);
@@ -181,6 +190,13 @@ impl Station {
         };
         self.busy += 1;
         let mut takes = spread.draw(mean * MILLISECOND, &mut self.random);
+        if let Some(cache) = self.service.cache {
+            if self.random.chance(cache.misses(self.cached)) {
+                let miss = cache.miss * MILLISECOND;
+                takes += Spread::Exponential.draw(miss, &mut self.random);
+            }
+            self.cached += 1.0;
+        }
         if self.service.dependency.is_some_and(|it| it.holds_worker) {
             takes += self.dependency_time();
         }
@@ -232,6 +248,7 @@ impl Station {
 mod tests {
     use super::*;
     use crate::agenda::{Event, SECOND};
+    use crate::service::Cache;
 
     /// Keeps `n` requests in a station for a while; gives completions per second.
     fn throughput(service: &Service, n: u32, seconds: u64) -> f64 {
@@ -312,6 +329,34 @@ mod tests {
         }
         assert_eq!(done, [(0, SECOND + 20_000_000), (1, SECOND + 40_000_000)]);
         assert_eq!(station.len(), 0);
+    }
+
+    #[test]
+    fn a_cache_fills_again_after_it_was_emptied() {
+        let mut service = Service::pool(1, 10.0, Spread::Constant);
+        service.cache = Some(Cache {
+            hit: 0.9,
+            miss: 100.0,
+            fill: 500.0,
+        });
+        // Warm: 10 ms and a tenth of 100 ms.
+        assert_eq!(service.capacity(), 50.0);
+        check(&service, 1, 50.0);
+        let mut agenda: Agenda = Agenda::default();
+        let mut station = Station::new(&service, 1);
+        station.cool();
+        let mut ends = Vec::new();
+        for id in 0..3_000 {
+            station.enter(agenda.next().min(NEVER - 1), id, 0, &mut agenda);
+            let at = agenda.next();
+            assert_eq!(agenda.take(), Some(Event::Work(Work::Served(id))));
+            station.served(at, id, &mut agenda);
+            ends.push(at);
+        }
+        let mean =
+            |from: usize, to: usize| (ends[to] - ends[from]) as f64 / (to - from) as f64 / 1e6;
+        assert!(mean(0, 100) > 90.0, "{}", mean(0, 100));
+        assert!(mean(2_500, 2_999) < 30.0, "{}", mean(2_500, 2_999));
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::model::{
-    Burst, ClassShares, ClientRetry, Fault, FaultKind, FlashCrowd, Phase, PhaseRate, Population,
-    Replay, Scenario, ScenarioService, Shape, Source, TimeSpread, Wave, Work, Workload,
+    Burst, Cache, ClassShares, ClientRetry, Fault, FaultKind, FlashCrowd, Phase, PhaseRate,
+    Population, Replay, Scenario, ScenarioService, Shape, Source, TimeSpread, Wave, Work, Workload,
 };
 use super::rules::named_service;
 use crate::node::{Fields, Node, Value};
@@ -62,6 +62,14 @@ fn service(name: &str, fields: &Fields) -> Option<ScenarioService> {
         },
         time: fields.duration("time")?,
         objective: fields.duration("objective")?,
+        cache: match fields.table("cache") {
+            Some(cache) => Some(Cache {
+                hit: cache.percent("hit")?.get(),
+                miss: cache.duration("miss")?,
+                fill: cache.count("fill")?,
+            }),
+            None => None,
+        },
     })
 }
 
@@ -178,6 +186,7 @@ fn fault(fields: &Fields, service: usize, all: usize) -> Option<Fault> {
             "crash" => FaultKind::Crash,
             "freeze" => FaultKind::Freeze,
             "capacity" => FaultKind::Capacity(share()?),
+            "cold" => FaultKind::Cold,
             _ => return None,
         },
     })

@@ -157,6 +157,39 @@ static SERVICE: Table = Table {
             "An answer within this is a good one. Without `--config`, also the latency objective that Plimsoll works for.",
         )
         .default("\"250ms\""),
+        Key::new(
+            "cache",
+            Kind::Table(&CACHE),
+            "With `workers`: answers that each endpoint keeps. Absent: none.",
+        ),
+    ]],
+    main: None,
+};
+
+static CACHE: Table = Table {
+    doc: "Answers that each endpoint keeps. It is warm when the run begins; a crash and the fault `cold` empty it.",
+    groups: &[&[
+        Key::new(
+            "hit",
+            Kind::Percent,
+            "The share of requests that find an answer there, once it is warm.",
+        )
+        .required(),
+        Key::new(
+            "miss",
+            TIME,
+            "The mean time that the others take longer, exponential. A worker is held for it.",
+        )
+        .required(),
+        Key::new(
+            "fill",
+            Kind::Count {
+                min: 1,
+                max: 100_000_000,
+            },
+            "After so many requests, 63 % of what it will hold is there.",
+        )
+        .default("10000"),
     ]],
     main: None,
 };
@@ -363,6 +396,10 @@ static FAULT: Table = Table {
                     Word {
                         word: "capacity",
                         doc: "a `share` of the workers is left",
+                    },
+                    Word {
+                        word: "cold",
+                        doc: "the cache of its service is emptied when it begins; how long it lasts says nothing",
                     },
                 ],
                 other: None,

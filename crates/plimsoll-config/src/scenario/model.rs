@@ -44,6 +44,19 @@ pub struct ScenarioService {
     pub time: Duration,
     /// An answer within this is a good one.
     pub objective: Duration,
+    /// What each of its endpoints keeps of its answers. Only where there are workers.
+    pub cache: Option<Cache>,
+}
+
+/// Answers that an endpoint keeps: who finds one is through sooner.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cache {
+    /// The share of requests that find one, once it is warm.
+    pub hit: f64,
+    /// The mean time that the others take longer, exponential.
+    pub miss: Duration,
+    /// After so many requests, 63 % of what it will hold is there.
+    pub fill: u32,
 }
 
 /// How an endpoint works on requests.
@@ -263,4 +276,6 @@ pub enum FaultKind {
     Freeze,
     /// This share of its workers is left, rounded up.
     Capacity(f64),
+    /// Its cache is emptied when it begins.
+    Cold,
 }

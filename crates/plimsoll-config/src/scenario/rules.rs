@@ -107,6 +107,14 @@ fn check_work(
         ),
         _ => (),
     }
+    if let (Some(cache), None) = (service.field("cache"), service.field("workers")) {
+        let message = format!("service `{name}` has a cache and no `workers`");
+        diagnostics.push(
+            error(&cache.key_span, "contradiction", message)
+                .label("only a worker can be through sooner")
+                .help("write `workers = 16`, or leave `cache` out"),
+        );
+    }
 }
 
 /// The service that it names is there.
@@ -210,6 +218,14 @@ fn check_fault(fault: &Node, services: &Fields, ends: Duration, diagnostics: &mu
                 .label("takes workers away")
                 .related(shared.key_span.clone(), "works on all requests at once")
                 .help("write `kind = \"slow\"`"),
+        );
+    }
+    if kind == "cold" && service.is_some_and(|service| service.field("cache").is_none()) {
+        let message = format!("{subject} is at a service without a cache");
+        diagnostics.push(
+            error(&fault.span, "contradiction", message)
+                .label("empties a cache")
+                .help("write `cache = { hit = \"90%\", miss = \"50ms\" }` at the service"),
         );
     }
     if let (Some(node), Some(at)) = (fields.node("at"), fields.duration("at"))

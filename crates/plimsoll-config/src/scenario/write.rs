@@ -7,8 +7,8 @@ use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
 use super::model::{
-    Burst, ClassShares, ClientRetry, Fault, FaultKind, FlashCrowd, Phase, PhaseRate, Population,
-    Replay, Scenario, ScenarioService, Shape, Source, TimeSpread, Wave, Work, Workload,
+    Burst, Cache, ClassShares, ClientRetry, Fault, FaultKind, FlashCrowd, Phase, PhaseRate,
+    Population, Replay, Scenario, ScenarioService, Shape, Source, TimeSpread, Wave, Work, Workload,
 };
 use crate::unit::show_duration;
 
@@ -65,6 +65,7 @@ impl Text {
             work,
             time,
             objective,
+            cache,
         } = service;
         self.line(format_args!("\n[service.{name}]"));
         self.key("endpoints", endpoints);
@@ -88,6 +89,12 @@ impl Text {
         }
         self.key("time", quoted(&show_duration(*time)));
         self.key("objective", quoted(&show_duration(*objective)));
+        if let Some(Cache { hit, miss, fill }) = cache {
+            let (hit, miss) = (percent(*hit), quoted(&show_duration(*miss)));
+            self.line(format_args!(
+                "cache = {{ hit = {hit}, miss = {miss}, fill = {fill} }}"
+            ));
+        }
     }
 
     fn workload(&mut self, workload: &Workload, services: &[ScenarioService]) {
@@ -172,6 +179,7 @@ impl Text {
             FaultKind::Slow(times) => ("slow", Some(("times", times.to_string()))),
             FaultKind::Errors(share) => ("errors", Some(("share", percent(*share)))),
             FaultKind::Crash => ("crash", None),
+            FaultKind::Cold => ("cold", None),
             FaultKind::Freeze => ("freeze", None),
             FaultKind::Capacity(share) => ("capacity", Some(("share", percent(*share)))),
         };

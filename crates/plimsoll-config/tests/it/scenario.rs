@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use plimsoll_config::render;
 use plimsoll_config::scenario::{
-    Burst, ClassShares, ClientRetry, Fault, FaultKind, FlashCrowd, Phase, PhaseRate, Population,
-    Replay, Run, Scenario, ScenarioService, Shape, Source, TimeSpread, Wave, Work, Workload, parse,
-    parse_for, write,
+    Burst, Cache, ClassShares, ClientRetry, Fault, FaultKind, FlashCrowd, Phase, PhaseRate,
+    Population, Replay, Run, Scenario, ScenarioService, Shape, Source, TimeSpread, Wave, Work,
+    Workload, parse, parse_for, write,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -214,6 +214,41 @@ thoughtless = {}
 }
 
 #[test]
+fn mistakes_about_caches_are_shown_with_their_lines() {
+    let source = r#"
+[service.shared]
+crosstalk = 0.01
+time = "20ms"
+cache = { hit = "90%", miss = "50ms" }
+
+[service.plain]
+workers = 4
+time = "20ms"
+cache = { hit = "190%" }
+
+[service.none]
+workers = 4
+time = "20ms"
+
+[workload.people]
+service = "none"
+rate = "10/s"
+
+[[phase]]
+name = "one"
+lasts = "10s"
+
+[[fault]]
+kind = "cold"
+service = "none"
+at = "1s"
+lasts = "1s"
+"#;
+    let diagnostics = parse(source).unwrap_err();
+    insta::assert_snapshot!(render(&diagnostics, source, "scenario.toml", false));
+}
+
+#[test]
 fn mistakes_in_a_scenario_are_shown_with_their_lines() {
     let source = r#"gateways = 0
 
@@ -366,8 +401,11 @@ fn any_scenario() -> impl Strategy<Value = Scenario> {
                             return false;
                         };
                         fault.endpoints = fault.endpoints.min(service.endpoints);
-                        let works = matches!(service.work, Work::Workers { .. });
-                        works || !matches!(fault.kind, FaultKind::Capacity(_))
+                        match fault.kind {
+                            FaultKind::Capacity(_) => matches!(service.work, Work::Workers { .. }),
+                            FaultKind::Cold => service.cache.is_some(),
+                            _ => true,
+                        }
                     });
                     Scenario {
                         about: about.clone(),
@@ -398,13 +436,23 @@ fn service() -> impl Strategy<Value = ScenarioService> {
         }),
     ];
     let second = Duration::from_secs(1);
-    (1..20_usize, work, time(second), time(second)).prop_map(
-        |(endpoints, work, time, objective)| ScenarioService {
+    let cache = (share(), time(second), 1..1_000_u32);
+    let cache = cache.prop_map(|(hit, miss, fill)| Cache { hit, miss, fill });
+    let parts = (
+        1..20_usize,
+        work,
+        time(second),
+        time(second),
+        proptest::option::of(cache),
+    );
+    parts.prop_map(
+        |(endpoints, work, time, objective, cache)| ScenarioService {
             name: String::new(),
             endpoints,
             work,
             time,
             objective,
+            cache: cache.filter(|_| matches!(work, Work::Workers { .. })),
         },
     )
 }
@@ -505,6 +553,7 @@ fn fault() -> impl Strategy<Value = Fault> {
         share().prop_map(FaultKind::Errors),
         Just(FaultKind::Crash),
         Just(FaultKind::Freeze),
+        Just(FaultKind::Cold),
         share().prop_map(FaultKind::Capacity),
     ];
     // Each phase lasts longer than this.

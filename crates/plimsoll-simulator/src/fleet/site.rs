@@ -5,7 +5,7 @@ use plimsoll_config::scenario::{FaultKind, ScenarioService, TimeSpread, Work};
 use crate::agenda::{Agenda, NEVER, Nanos};
 use crate::fleet::event::Event;
 use crate::random::Spread;
-use crate::service::{Server, Service};
+use crate::service::{Cache, Server, Service};
 use crate::station::Station;
 
 /// An endpoint.
@@ -50,6 +50,10 @@ impl Site {
             FaultKind::Crash => self.station.crash(now),
             FaultKind::Freeze => {
                 self.station.freeze(now, lasts);
+                Vec::new()
+            }
+            FaultKind::Cold => {
+                self.station.cool();
                 Vec::new()
             }
             FaultKind::Slow(_) | FaultKind::Errors(_) | FaultKind::Capacity(_) => Vec::new(),
@@ -101,7 +105,7 @@ impl Site {
                     *workers = libm::ceil(f64::from(*workers) * share) as u32;
                 }
                 (FaultKind::Capacity(_), Server::Shared { .. })
-                | (FaultKind::Crash | FaultKind::Freeze, _) => (),
+                | (FaultKind::Crash | FaultKind::Freeze | FaultKind::Cold, _) => (),
             }
         }
         service
@@ -119,7 +123,15 @@ pub(super) fn healthy(service: &ScenarioService) -> Service {
                 TimeSpread::Lognormal(cv) => Spread::Lognormal(cv),
                 TimeSpread::Bimodal => Spread::Bimodal,
             };
-            Service::pool(workers, mean, spread)
+            let cache = service.cache.map(|cache| Cache {
+                hit: cache.hit,
+                miss: cache.miss.as_secs_f64() * 1e3,
+                fill: f64::from(cache.fill),
+            });
+            Service {
+                cache,
+                ..Service::pool(workers, mean, spread)
+            }
         }
         Work::Shared {
             contention,

@@ -12,6 +12,7 @@ use plimsoll_core::Class;
 
 use super::demand::{Demand, Sent, of_class};
 use super::latency::{Profile, Question, ServiceTime, Wait};
+use crate::service::Cache;
 
 /// While a queue stands, a request waits for its permit between these shares of the objective. Measured in per-request runs:
 /// see the tests of the fluid run.
@@ -31,6 +32,7 @@ pub(super) struct Station {
     service_time: ServiceTime,
     /// Whether a limiter acts.
     guarded: bool,
+    cache: Option<Cache>,
     groups: Vec<Group>,
     profiles: BTreeMap<[u64; 5], Rc<Profile>>,
 }
@@ -43,6 +45,8 @@ struct Group {
     first: usize,
     /// Requests that are there, those that nobody waits for included.
     backlog: f64,
+    /// How many requests its caches have seen since they were empty, for each endpoint.
+    cached: f64,
     faults: Vec<(usize, FaultKind, f64)>,
 }
 
@@ -96,6 +100,7 @@ impl Station {
             size: (end - first) as f64,
             first,
             backlog: 0.0,
+            cached: f64::INFINITY,
             faults: Vec::new(),
         });
         let spread = match service.work {
@@ -109,6 +114,11 @@ impl Station {
             spread,
             service_time: ServiceTime::new(spread),
             guarded,
+            cache: service.cache.map(|cache| Cache {
+                hit: cache.hit,
+                miss: cache.miss.as_secs_f64(),
+                fill: f64::from(cache.fill),
+            }),
             groups: groups.collect(),
             profiles: BTreeMap::new(),
         }
@@ -121,6 +131,9 @@ impl Station {
                 group.faults.push((index, fault.kind, ends));
                 if fault.kind == FaultKind::Crash {
                     group.backlog = 0.0;
+                }
+                if matches!(fault.kind, FaultKind::Crash | FaultKind::Cold) {
+                    group.cached = 0.0;
                 }
             }
         }
@@ -202,6 +215,12 @@ impl Station {
         } else {
             self.wait(workers, busy, mean)
         };
+        let worked = all.min(can) * (1.0 - errors);
+        for (group, able) in self.groups.iter_mut().zip(able) {
+            if !able.gone && able.frozen_until.is_none() && capacity > 0.0 {
+                group.cached += worked * able.capacity / capacity / group.size;
+            }
+        }
         let mean = self.time_at(all.min(can) * (1.0 - errors) / step, capacity, mean);
         let of_workload = |(index, (demand, _)): (usize, &(&Demand, &[Sent]))| {
             let profile = self.profile(Question {
@@ -247,19 +266,17 @@ impl Station {
             .iter()
             .flat_map(|(_, sent)| classes.clone().map(|class| of_class(sent, class)))
             .sum();
-        let weight = |able: &Able| if able.gone { 0.0 } else { able.capacity };
-        let weights: f64 = able.iter().map(weight).sum();
+        let endpoints: f64 = self.groups.iter().map(|group| group.size).sum();
         let mut outcomes: Vec<Outcome> = sent.iter().map(|_| Outcome::default()).collect();
-        if weights <= 0.0 {
-            outcomes
-                .iter_mut()
-                .for_each(|outcome| outcome.connect = 1.0);
-        }
-        for (index, able) in able.iter().enumerate().filter(|(_, it)| !it.gone) {
-            if weights <= 0.0 {
-                break;
+        for (index, able) in able.iter().enumerate() {
+            // Each endpoint in its turn, whatever it does.
+            let share = self.groups.get(index).map_or(0.0, |group| group.size) / endpoints;
+            if able.gone {
+                outcomes
+                    .iter_mut()
+                    .for_each(|outcome| outcome.connect += share);
+                continue;
             }
-            let share = weight(able) / weights;
             let works = all * share * (1.0 - able.errors);
             let backlog = self.groups.get(index).map_or(0.0, |group| group.backlog);
             let size = self.groups.get(index).map_or(1.0, |group| group.size);
@@ -292,7 +309,9 @@ impl Station {
                 }
             };
             if let Some(group) = self.groups.get_mut(index) {
+                let worked = (group.backlog + works).min(done);
                 group.backlog = (group.backlog + works - done).max(0.0);
+                group.cached += worked / group.size;
             }
             for ((demand, _), outcome) in sent.iter().zip(&mut outcomes) {
                 let profile = self.profile(Question {
@@ -327,9 +346,13 @@ impl Station {
                 FaultKind::Crash => gone = true,
                 FaultKind::Freeze => frozen_until = Some(frozen_until.unwrap_or(0.0).max(*ends)),
                 FaultKind::Capacity(share) => left *= share,
+                FaultKind::Cold => (),
             }
         }
-        let mean = self.time * slow;
+        let missed = self
+            .cache
+            .map_or(0.0, |cache| cache.misses(group.cached) * cache.miss);
+        let mean = self.time * slow + missed;
         let (workers, capacity) = match self.work {
             Work::Workers { workers, .. } => {
                 let workers = group.size * libm::ceil(f64::from(workers) * left);

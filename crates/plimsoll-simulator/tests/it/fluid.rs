@@ -76,15 +76,29 @@ fn figures(cell: &Cell) -> [f64; 3] {
 /// attempts. What is more has a reason in `EXCEPTIONS`.
 const GOOD_OFF: f64 = 3.0;
 const ATTEMPTS_OFF: f64 = 0.1;
-/// Scenario, phase, workload, with Plimsoll or without; how far good may be off there.
-const EXCEPTIONS: [(&str, &str, &str, bool, f64); 2] = [
+/// Scenario, phase, workload, with Plimsoll or without; how far good and attempts may be off there.
+type Exception = (&'static str, &'static str, &'static str, bool, f64, f64);
+#[rustfmt::skip]
+const EXCEPTIONS: [Exception; 8] = [
     // The tenants that ask for little are in time, if only just: waits are close to the objective.
-    ("noisy-neighbour", "flood", "tenants", true, 8.0),
+    ("noisy-neighbour", "flood", "tenants", true, 8.0, ATTEMPTS_OFF),
     // A second of ten times the load is over before a new limit is found.
-    ("thundering-herd", "herd", "devices", true, 9.0),
+    ("thundering-herd", "herd", "devices", true, 9.0, ATTEMPTS_OFF),
+    // An endpoint that fails gets fewer turns, also where nothing else is heeded.
+    ("bad-deploy", "deployed", "buyers", false, 5.0, 0.2),
+    ("bad-deploy", "rolled back", "buyers", false, 15.0, 0.2),
+    // A new limit is not found at once.
+    ("regional-failover", "moving over", "away", true, 6.0, ATTEMPTS_OFF),
+    ("regional-failover", "moving over", "away", false, 6.0, ATTEMPTS_OFF),
+    // Three gateways do not find the limit that one would: `docs/concepts/scale.md`.
+    ("regional-failover", "one left", "away", true, 25.0, ATTEMPTS_OFF),
+    ("regional-failover", "one left", "home", true, 25.0, ATTEMPTS_OFF),
 ];
-const SHIPPED: [&str; 5] = [
+const SHIPPED: [&str; 8] = [
+    "bad-deploy",
+    "cold-cache",
     "flash-sale",
+    "regional-failover",
     "retry-storm",
     "noisy-neighbour",
     "slow-dependency",
@@ -106,12 +120,12 @@ fn the_fluid_run_says_what_the_run_by_request_says() {
                         (fluid.cell(p, w).unwrap(), requests.cell(p, w).unwrap());
                     let place = (name, phase.name.as_str(), workload.name.as_str(), with);
                     table.push_str(&row(place, fluid, requests));
-                    let known =
-                        |it: &&(&str, &str, &str, bool, f64)| (it.0, it.1, it.2, it.3) == place;
-                    let may = EXCEPTIONS.iter().find(known).map_or(GOOD_OFF, |it| it.4);
+                    let known = |it: &&Exception| (it.0, it.1, it.2, it.3) == place;
+                    let exception = EXCEPTIONS.iter().find(known);
+                    let may = exception.map_or((GOOD_OFF, ATTEMPTS_OFF), |it| (it.4, it.5));
                     let (fluid, requests) = (figures(fluid), figures(requests));
                     let attempts_off = (fluid[2] - requests[2]).abs();
-                    if (fluid[0] - requests[0]).abs() > may || attempts_off > ATTEMPTS_OFF {
+                    if (fluid[0] - requests[0]).abs() > may.0 || attempts_off > may.1 {
                         wrong.push(format!("{place:?}: {fluid:?}, {requests:?}"));
                     }
                 }

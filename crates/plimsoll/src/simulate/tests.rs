@@ -62,3 +62,41 @@ fn a_herd_does_not_trample_the_service() {
     check(good(&run, "herd", "devices"), 0.6, 0.3);
     check(good(&run, "after", "devices"), 0.95, 0.5);
 }
+
+#[test]
+fn a_service_with_cold_caches_is_warmed_up_by_what_it_can_carry() {
+    let run = shipped("cold-cache");
+    check(good(&run, "cold", "readers"), 0.5, 0.1);
+    check(good(&run, "after", "readers"), 0.9, 0.1);
+}
+
+#[test]
+fn a_bad_deploy_hurts_few() {
+    let run = shipped("bad-deploy");
+    check(good(&run, "deployed", "buyers"), 0.99, 0.95);
+}
+
+#[test]
+fn the_region_that_is_left_goes_on() {
+    let run = shipped("regional-failover");
+    check(good(&run, "one left", "home"), 0.4, 0.05);
+    check(good(&run, "back", "home"), 0.9, 0.6);
+}
+
+#[test]
+fn a_month_has_a_budget_and_a_page() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios/month.toml");
+    let mut given = read_scenario(&path, Run::Fluid).unwrap();
+    // Two days of it.
+    given.scenario.phases.truncate(1);
+    given.scenario.phases[0].lasts = Duration::from_secs(2 * 86_400);
+    given.scenario.faults.truncate(1);
+    let settings = settings(&given.scenario, &[]).unwrap();
+    let objectives = [(Ratio::of(99, 100).unwrap(), PERIOD)];
+    let runs = fluid::run(&given.scenario, &settings, &objectives).unwrap();
+    let text = fluid::budgets(&given.scenario, &runs);
+    assert!(text.contains("shop plimsoll: 9"), "{text}");
+    let budgets = fluid::json(&given.scenario, &runs);
+    let points = budgets["plimsoll"]["shop"]["budget"].as_array().unwrap();
+    assert_eq!(points.len(), 48);
+}

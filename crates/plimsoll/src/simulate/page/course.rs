@@ -201,7 +201,7 @@ mod tests {
                     [[phase]]\nname = \"all\"\nlasts = \"5s\"\n";
         let scenario = parse(text).unwrap();
         let settings = super::super::super::settings(&scenario, &[]).unwrap();
-        let runs = super::super::super::run_all(&scenario, &settings, 1, 1);
+        let runs = super::super::super::run_all(&scenario, &[], &settings, 1, 1);
         let off = runs.last().unwrap();
         // Three points stand for two seconds each, the last for one only.
         let grid = Grid::new(scenario.lasts(), 3);

@@ -138,6 +138,7 @@ fn fault_text(fault: &Fault, endpoints: usize) -> String {
         FaultKind::Slow(times) => format!("slow: {times} times as long"),
         FaultKind::Errors(share) => format!("errors: {}", percent(Some(share), " ")),
         FaultKind::Crash => "crash".to_owned(),
+        FaultKind::Cold => "cold: the cache is emptied".to_owned(),
         FaultKind::Freeze => "freeze: accepts, works on nothing".to_owned(),
         FaultKind::Capacity(share) => {
             format!("capacity: {} of workers left", percent(Some(share), " "))
