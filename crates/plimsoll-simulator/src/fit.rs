@@ -223,7 +223,7 @@ fn service(
     // Of a sample it is not known how many were there at once.
     let capacity = match sampled {
         true => Capacity::unknown(1),
-        false => capacity::fit(&at_work),
+        false => capacity::fit(requests, &at_work),
     };
     let undisturbed = |loaded: &&Loaded| sampled || capacity.undisturbed(loaded.in_flight);
     let times = at_work.iter().filter(undisturbed);

@@ -1,19 +1,23 @@
-//! What an endpoint can carry, from how long requests took that found so many others there.
+//! What an endpoint can carry, from how fast it was done with requests while it had so many at once.
 //!
-//! A pool of workers with one queue: who finds it full waits until a worker is free, on average one service time for
-//! each `workers` requests (L. Kleinrock, *Queueing Systems*, 1975, 3.5). A shared server: the Universal Scalability
-//! Law (N. Gunther, *Guerrilla Capacity Planning*, 2007).
+//! While `n` are there, requests end at the rate `n / T(n)`; of a log with times it is known how many ended then, and
+//! how long there were so many, which is all that the likelihood of a birth-death process depends on (P. Billingsley,
+//! *Statistical Inference for Markov Processes*, 1961). `T(n)` is `T max(1, n / w)` for a pool of `w` workers with one
+//! queue, and `T (1 + alpha (n - 1) + beta n (n - 1))` for a shared server under the Universal Scalability Law
+//! (N. Gunther, *Guerrilla Capacity Planning*, 2007).
 
 use std::collections::BTreeMap;
 
 use super::Logged;
 
-/// A capacity is known if so many requests found more than it...
-const BEYOND_MIN: f64 = 100.0;
-/// ...where they took so many times as long as alone.
-const SLOWER: f64 = 1.3;
+/// What is seen is one thing and not chance if it is so many standard errors away from the other...
+const CERTAIN: f64 = 4.0;
+/// ...and so much more in proportion: beyond a capacity, or of a request that has company.
+const SLOWER: f64 = 1.1;
 /// So many requests found a level, or it was not seen.
 const SEEN_MIN: usize = 20;
+/// So many requests say what one takes.
+const FREE_MIN: f64 = 30.0;
 /// A second parameter must explain so much of what the first one leaves.
 const BETTER: f64 = 0.7;
 /// The least crosstalk that a scenario can have.
@@ -70,17 +74,26 @@ pub(super) struct Loaded {
     pub(super) weight: f64,
 }
 
-/// What endpoints had to do when requests came to them, of those of which it is known how long they took.
-pub(super) fn loaded(requests: &[Logged]) -> Vec<Loaded> {
+/// The requests of each endpoint that were sent there.
+fn by_endpoint(requests: &[Logged]) -> BTreeMap<u16, Vec<&Logged>> {
     let mut by_endpoint: BTreeMap<u16, Vec<&Logged>> = BTreeMap::new();
     for request in requests.iter().filter(|it| it.attempts > 0) {
         if let Some(endpoint) = request.endpoint {
             by_endpoint.entry(endpoint).or_default().push(request);
         }
     }
+    by_endpoint
+}
+
+/// When it was sent to its endpoint.
+fn begins(request: &Logged) -> u64 {
+    request.at + request.waited.min(request.took)
+}
+
+/// What endpoints had to do when requests came to them, of those of which it is known how long they took.
+pub(super) fn loaded(requests: &[Logged]) -> Vec<Loaded> {
     let mut all = Vec::new();
-    for mut requests in by_endpoint.into_values() {
-        let begins = |it: &Logged| it.at + it.waited.min(it.took);
+    for mut requests in by_endpoint(requests).into_values() {
         let mut ends: Vec<u64> = requests.iter().map(|it| it.at + it.took).collect();
         ends.sort_unstable();
         requests.sort_by_key(|it| begins(it));
@@ -102,104 +115,179 @@ pub(super) fn loaded(requests: &[Logged]) -> Vec<Loaded> {
     all
 }
 
-/// Requests that found the same.
+/// What happened while so many were there.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Level {
     pub(super) in_flight: f64,
+    /// How many requests ended then.
     pub(super) count: f64,
-    /// Seconds.
+    /// How long a request takes while there are so many, in seconds.
     pub(super) mean: f64,
 }
 
 /// What the log shows of an endpoint's capacity.
-pub(super) fn fit(requests: &[Loaded]) -> Capacity {
-    let levels = levels(requests);
-    let seen = requests.iter().map(|it| it.in_flight);
-    let mut seen: Vec<u32> = seen.collect();
+pub(super) fn fit(requests: &[Logged], loaded: &[Loaded]) -> Capacity {
+    let mut seen: Vec<u32> = loaded.iter().map(|it| it.in_flight).collect();
     seen.sort_unstable_by(|one, other| other.cmp(one));
     let most = seen.get(SEEN_MIN - 1).or(seen.first()).copied();
-    of_levels(&levels, most.unwrap_or(1))
+    of_levels(&levels(requests), loaded, most.unwrap_or(1))
 }
 
-fn levels(requests: &[Loaded]) -> Vec<Level> {
-    let mut sums: BTreeMap<u32, (f64, f64)> = BTreeMap::new();
-    for request in requests {
-        let (count, sum) = sums.entry(request.in_flight).or_default();
-        *count += 1.0;
-        *sum += request.took as f64 / 1e9;
+fn levels(requests: &[Logged]) -> Vec<Level> {
+    // How many ended while there were so many, and for how long there were.
+    let mut sums: BTreeMap<usize, (f64, f64)> = BTreeMap::new();
+    for requests in by_endpoint(requests).into_values() {
+        let times = requests
+            .iter()
+            .flat_map(|it| [(begins(it), true), (it.at + it.took, false)]);
+        let mut times: Vec<(u64, bool)> = times.collect();
+        times.sort_unstable_by_key(|(at, comes)| (*at, !*comes));
+        let (mut there, mut since) = (0_usize, 0);
+        for (now, comes) in times {
+            let (ended, time) = sums.entry(there).or_default();
+            *time += (now - since) as f64 / 1e9;
+            *ended += f64::from(u8::from(!comes));
+            since = now;
+            there = if comes {
+                there + 1
+            } else {
+                there.saturating_sub(1)
+            };
+        }
     }
-    let level = |(in_flight, (count, sum)): (u32, (f64, f64))| Level {
-        in_flight: f64::from(in_flight),
-        count,
-        mean: sum / count,
+    let level = |(there, (ended, time)): (usize, (f64, f64))| {
+        let in_flight = there as f64;
+        (there > 0 && ended > 0.0 && time > 0.0).then(|| Level {
+            in_flight,
+            count: ended,
+            mean: in_flight * time / ended,
+        })
     };
-    sums.into_iter().map(level).collect()
+    sums.into_iter().filter_map(level).collect()
 }
 
-pub(super) fn of_levels(levels: &[Level], most: u32) -> Capacity {
-    let Some((workers, alone, error)) = pool(levels, most) else {
+pub(super) fn of_levels(levels: &[Level], loaded: &[Loaded], most: u32) -> Capacity {
+    let Some((workers, alone, error)) = pool(levels, loaded, most) else {
         return Capacity::unknown(most);
     };
-    if let Some((law, left)) = shared(levels)
+    if company_slows(loaded, workers)
+        && let Some((law, left)) = shared(levels)
         && left < BETTER * error
-        && slower(levels, law_alone(law, alone), 1.0)
     {
         return law;
     }
-    if slower(levels, alone, f64::from(workers)) {
+    if beyond_is_slower(levels, alone, f64::from(workers)) {
         let known = true;
         return Capacity::Workers { workers, known };
     }
     Capacity::unknown(most)
 }
 
-fn law_alone(law: Capacity, otherwise: f64) -> f64 {
-    match law {
-        Capacity::Shared { alone, .. } => alone,
-        Capacity::Workers { .. } => otherwise,
-    }
-}
-
-/// Whether enough requests that found more than `capacity` took longer for it.
-fn slower(levels: &[Level], alone: f64, capacity: f64) -> bool {
+/// Whether requests are slower while there are more than `capacity`.
+fn beyond_is_slower(levels: &[Level], alone: f64, capacity: f64) -> bool {
     let beyond = levels.iter().filter(|it| it.in_flight > capacity);
     let (count, sum) = beyond.fold((0.0, 0.0), |(count, sum), it| {
         (count + it.count, sum + it.count * it.mean)
     });
-    count >= BEYOND_MIN && sum / count >= SLOWER * alone
+    let times = sum / (count * alone);
+    times >= SLOWER && (times - 1.0) * libm::sqrt(count) >= CERTAIN
 }
 
-/// The sum of squares of relative errors of `model`.
+/// Whether of requests that found a worker free, if there are `workers`, those with more company were slower: in a
+/// pool they are not.
+fn company_slows(loaded: &[Loaded], workers: u32) -> bool {
+    let mut free: Vec<&Loaded> = loaded.iter().filter(|it| it.in_flight <= workers).collect();
+    free.sort_by_key(|it| it.in_flight);
+    let middle = free.get(free.len() / 2).map_or(0, |it| it.in_flight);
+    let (fewer, more) = free.split_at(free.partition_point(|it| it.in_flight <= middle));
+    if (fewer.len().min(more.len()) as f64) < FREE_MIN {
+        return false;
+    }
+    let moments = |half: &[&Loaded]| {
+        let count = half.len() as f64;
+        let mean = half.iter().map(|it| it.took as f64).sum::<f64>() / count;
+        let of = |it: &&Loaded| (it.took as f64 - mean) * (it.took as f64 - mean);
+        let variance = half.iter().map(of).sum::<f64>() / count;
+        (mean, variance / count)
+    };
+    let ((fewer, one), (more, other)) = (moments(fewer), moments(more));
+    more >= SLOWER * fewer && more - fewer >= CERTAIN * libm::sqrt(one + other)
+}
+
+/// How unlike what happened is to `model`: half the deviance of the numbers that ended, which are Poisson.
 fn error(levels: &[Level], model: impl Fn(f64) -> f64) -> f64 {
     let of = |it: &Level| {
-        let relative = it.mean / model(it.in_flight) - 1.0;
-        it.count * relative * relative
+        let ratio = it.mean / model(it.in_flight);
+        it.count * (ratio - 1.0 - libm::log(ratio))
     };
     levels.iter().map(of).sum()
 }
 
 /// Workers, seconds of a request, and what is left unexplained.
-fn pool(levels: &[Level], most: u32) -> Option<(u32, f64, f64)> {
-    let mut best: Option<(u32, f64, f64)> = None;
+///
+/// With `w` workers, as much work is done as `min(n, w)` of them do over time, whatever the law of service times: so
+/// much a request takes. As much it takes by the clock if it found a worker free. The smallest `w` for which these
+/// are the same is the number of workers; with fewer, there is too little time for the work that was done.
+fn pool(levels: &[Level], loaded: &[Loaded], most: u32) -> Option<(u32, f64, f64)> {
+    let mut free = Free::new(loaded);
+    let mut before: Option<(u32, f64, f64)> = None;
     let mut workers = 1;
-    while workers <= most.max(1) {
+    loop {
         let times = |in_flight: f64| (in_flight / f64::from(workers)).max(1.0);
-        // As if each request had found the pool free.
         let (count, sum) = levels.iter().fold((0.0, 0.0), |(count, sum), it| {
             (
                 count + it.count,
                 sum + it.count * it.mean / times(it.in_flight),
             )
         });
-        let alone = sum / count;
-        let left = error(levels, |in_flight| alone * times(in_flight));
-        if alone > 0.0 && best.is_none_or(|(_, _, least)| left < least) {
-            best = Some((workers, alone, left));
+        let by_work = sum / count;
+        let by_clock = free.mean(workers);
+        let lacks = by_clock.map_or(1.0, |by_clock| 1.0 - by_work / by_clock);
+        let enough = lacks <= 0.0 || workers >= most;
+        if enough {
+            let nearer = before.filter(|(_, _, lacked)| *lacked < -lacks);
+            let (workers, alone) = match nearer {
+                Some((workers, alone, _)) => (workers, alone),
+                None => (workers, by_clock.unwrap_or(by_work)),
+            };
+            let times = |in_flight: f64| (in_flight / f64::from(workers)).max(1.0);
+            let left = error(levels, |in_flight| alone * times(in_flight));
+            return (alone > 0.0).then_some((workers, alone, left));
         }
+        before = by_clock.map(|by_clock| (workers, by_clock, lacks));
         // To a hundredth, for large ones.
         workers += 1 + workers / 100;
     }
-    best
+}
+
+/// How long requests took that found few others.
+struct Free<'a> {
+    /// In the order of how many they found.
+    rest: std::iter::Peekable<std::vec::IntoIter<&'a Loaded>>,
+    count: f64,
+    sum: f64,
+}
+
+impl<'a> Free<'a> {
+    fn new(loaded: &'a [Loaded]) -> Self {
+        let mut sorted: Vec<&Loaded> = loaded.iter().collect();
+        sorted.sort_by_key(|it| it.in_flight);
+        Self {
+            rest: sorted.into_iter().peekable(),
+            count: 0.0,
+            sum: 0.0,
+        }
+    }
+
+    /// The mean in seconds of those that found no more than `workers`, themselves included, which grows from call to
+    /// call. `None` of too few.
+    fn mean(&mut self, workers: u32) -> Option<f64> {
+        while let Some(next) = self.rest.next_if(|it| it.in_flight <= workers) {
+            self.count += 1.0;
+            self.sum += next.took as f64 / 1e9;
+        }
+        (self.count >= FREE_MIN).then(|| self.sum / self.count)
+    }
 }
 
 /// The Universal Scalability Law: `T(n) = T (1 + alpha (n - 1) + beta n (n - 1))`, and what it leaves unexplained.

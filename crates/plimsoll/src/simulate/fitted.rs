@@ -284,7 +284,7 @@ fn capacity(fitted: &Fitted, endpoints: usize) -> String {
             workers,
             known: false,
         } => format!(
-            "unknown: up to {workers} at once {of}, and it was not slower for it; so many workers are in the scenario, a lower bound"
+            "unknown: up to {workers} at once {of}, and that was hardly slower; so many workers are in the scenario, a lower bound"
         ),
         Capacity::Shared {
             contention,
