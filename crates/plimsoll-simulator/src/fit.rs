@@ -17,7 +17,7 @@ use plimsoll_config::scenario::{
 use plimsoll_core::Class;
 
 pub use capacity::Capacity;
-use capacity::{Loaded, loaded};
+use capacity::{Loaded, loaded, most_at_once};
 pub use law::Match;
 use law::Sample;
 
@@ -33,6 +33,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const HOUR: Duration = Duration::from_secs(3_600);
 /// What nothing in a log says: as in a scenario that does not say it.
 const OBJECTIVE: Duration = Duration::from_millis(250);
+/// Times of a log are to the millisecond, in seconds: how many were there at once is known only of requests that take
+/// several of them.
+pub const SHORT: f64 = 0.005;
 /// A share of one with fewer requests behind it than this is not to be relied on.
 pub const FEW: f64 = 100.0;
 
@@ -229,6 +232,11 @@ fn service(
     let times = at_work.iter().filter(undisturbed);
     let times = Sample::new(times.map(|it| (it.took as f64 / 1e9, it.weight)).collect());
     let (mean, cv) = times.mean_and_cv().unwrap_or((0.02, 1.0));
+    let capacity = match capacity {
+        Capacity::Workers { workers, .. } if mean < SHORT => Capacity::unknown(workers),
+        Capacity::Shared { .. } if mean < SHORT => Capacity::unknown(most_at_once(&at_work)),
+        capacity => capacity,
+    };
     let (spread, time_match) = times.law(mean, cv);
     let answered = requests.iter().filter(|it| it.end == End::Answered);
     let answered = answered.map(|it| (it.took as f64 / 1e9, it.weight()));

@@ -117,20 +117,25 @@ pub(super) fn loaded(requests: &[Logged]) -> Vec<Loaded> {
 
 /// What happened while so many were there.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Level {
-    pub(super) in_flight: f64,
+struct Level {
+    in_flight: f64,
     /// How many requests ended then.
-    pub(super) count: f64,
+    count: f64,
     /// How long a request takes while there are so many, in seconds.
-    pub(super) mean: f64,
+    mean: f64,
+}
+
+/// How many were seen at an endpoint at once, not only now and then.
+pub(super) fn most_at_once(loaded: &[Loaded]) -> u32 {
+    let mut seen: Vec<u32> = loaded.iter().map(|it| it.in_flight).collect();
+    seen.sort_unstable_by(|one, other| other.cmp(one));
+    let most = seen.get(SEEN_MIN - 1).or(seen.first());
+    most.copied().unwrap_or(1)
 }
 
 /// What the log shows of an endpoint's capacity.
 pub(super) fn fit(requests: &[Logged], loaded: &[Loaded]) -> Capacity {
-    let mut seen: Vec<u32> = loaded.iter().map(|it| it.in_flight).collect();
-    seen.sort_unstable_by(|one, other| other.cmp(one));
-    let most = seen.get(SEEN_MIN - 1).or(seen.first()).copied();
-    of_levels(&levels(requests), loaded, most.unwrap_or(1))
+    of_levels(&levels(requests), loaded, most_at_once(loaded))
 }
 
 fn levels(requests: &[Logged]) -> Vec<Level> {
@@ -166,7 +171,7 @@ fn levels(requests: &[Logged]) -> Vec<Level> {
     sums.into_iter().filter_map(level).collect()
 }
 
-pub(super) fn of_levels(levels: &[Level], loaded: &[Loaded], most: u32) -> Capacity {
+fn of_levels(levels: &[Level], loaded: &[Loaded], most: u32) -> Capacity {
     let Some((workers, alone, error)) = pool(levels, loaded, most) else {
         return Capacity::unknown(most);
     };

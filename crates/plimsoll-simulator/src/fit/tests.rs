@@ -142,6 +142,21 @@ fn what_an_idle_service_could_carry_is_unknown() {
     near(service.time.unwrap().0, 0.020, 0.03);
 }
 
+#[test]
+fn what_carries_requests_that_are_too_short_for_the_clock_is_unknown() {
+    let made = Made {
+        rate: 3_600.0,
+        time: 2.0,
+        seconds: 10.0,
+        ..SHOP
+    };
+    let (_, service) = fitted(&made.log());
+    assert!(matches!(
+        service.capacity,
+        Capacity::Workers { known: false, .. }
+    ));
+}
+
 /// Requests by chance to one server that works on all at once, at most 60; each has exponential work of 20 ms.
 fn shared_log(rate: f64, contention: f64, crosstalk: f64) -> Vec<Logged> {
     let mut random = Stream::new(1, "a shared log");

@@ -6,7 +6,7 @@ use std::path::Path;
 use plimsoll_config::scenario::{self, Scenario, TimeSpread, Work};
 use plimsoll_config::{Config, render};
 use plimsoll_measure::figure::{count, duration, latency, percent, rate};
-use plimsoll_simulator::fit::{Capacity, FEW, Fit, Fitted, Match, fit};
+use plimsoll_simulator::fit::{Capacity, FEW, Fit, Fitted, Match, SHORT, fit};
 
 use super::access_log::AccessLog;
 use super::{Arm, Setting, protections, run_all};
@@ -274,6 +274,12 @@ fn capacity(fitted: &Fitted, endpoints: usize) -> String {
             workers,
             known: true,
         } => format!("{workers} workers {of}"),
+        Capacity::Workers {
+            workers,
+            known: false,
+        } if fitted.time.is_some_and(|(mean, _)| mean < SHORT) => format!(
+            "unknown: requests are too short for the log's clock, which is to the millisecond; {workers} workers {of} are in the scenario: put in what you know"
+        ),
         Capacity::Workers {
             workers,
             known: false,
