@@ -116,26 +116,33 @@ impl Seen {
         let well = out.get(ill.unwrap_or(0)..).unwrap_or_default();
         self.out_wrongly = self.out_wrongly.max(count(well));
         let levels = simulation.levels();
-        let limits = levels.iter().flatten().filter_map(|level| level.limit);
-        self.limits.push(limits.sum::<u64>() as f64);
+        let limits = levels.iter().flatten().map(|level| level.limit);
+        // Without a limiter there is no sum.
+        let sum: Option<u64> = limits.sum();
+        self.limits.extend(sum.map(|sum| sum as f64));
     }
 
-    fn figures(&self) -> [(&'static str, f64); 7] {
+    fn figures(&self) -> Vec<(&'static str, f64)> {
         let (least, most) = self
             .limits
             .iter()
             .fold((f64::MAX, 0.0_f64), |(least, most), it| {
                 (least.min(*it), most.max(*it))
             });
-        [
+        let mut figures = vec![
             ("under_way_max", self.under_way_max as f64),
             ("load_max_to_mean", self.uneven / self.looks.max(1.0)),
             ("pairs_out_max", self.out as f64),
             ("pairs_out_of_well_endpoints_max", self.out_wrongly as f64),
-            ("limits_min", least),
-            ("limits_max", most),
-            ("limits_last", self.limits.last().copied().unwrap_or(0.0)),
-        ]
+        ];
+        if let Some(last) = self.limits.last() {
+            figures.extend([
+                ("limits_min", least),
+                ("limits_max", most),
+                ("limits_last", *last),
+            ]);
+        }
+        figures
     }
 }
 

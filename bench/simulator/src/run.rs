@@ -128,6 +128,6 @@ fn markdown(
 }
 
 fn show(spread: Spread) -> String {
-    let digits = if spread.median >= 100.0 { 0 } else { 3 };
+    let digits = if spread.median >= 100.0 { 0 } else { 4 };
     spread.show(digits)
 }

@@ -157,7 +157,7 @@ fn what_a_hundred_gateways_decide_alone_adds_up() {
 }
 
 #[test]
-#[ignore = "half a minute: for the soak"]
+#[ignore = "a minute of CPU time: for the soak"]
 fn what_a_hundred_gateways_decide_alone_adds_up_for_long() {
     check(10);
 }
