@@ -7,7 +7,7 @@ use super::checks::Checks;
 use super::connect::Connect;
 use super::ejection::Ejection;
 use super::reason::Reason;
-use super::record::Record;
+use super::record::{Record, WINDOW};
 use super::{DownCause, EndpointParameters, EndpointShared, SLOW_START, Verdict};
 
 /// The verdict changed, or would have.
@@ -42,6 +42,8 @@ pub struct EndpointControl {
     breaker: Breaker,
     ejection: Ejection,
     slow_start: Option<Instant>,
+    /// Until then its window holds calls of a time in which it had less to do than its peers.
+    spared_until: Option<Instant>,
     published: Verdict,
     /// Why judgement took it out last.
     out_reason: Option<Reason>,
@@ -65,6 +67,7 @@ impl EndpointControl {
             breaker: Breaker::new(now, seed),
             ejection: Ejection::new(now),
             slow_start: slow_start.then_some(now),
+            spared_until: slow_start.then_some(now + SLOW_START + WINDOW),
             published: Verdict::Up { slow_start: None },
             out_reason: None,
             in_reason: None,
@@ -182,6 +185,11 @@ impl EndpointControl {
 
     pub(super) fn record(&self) -> &Record {
         &self.record
+    }
+
+    /// Whether its answers took as long as they do under its whole share of the load.
+    pub(super) fn is_loaded(&self, now: Instant) -> bool {
+        self.spared_until.is_none_or(|until| until <= now)
     }
 
     /// The first half of a tick: merges what was counted, and lets time act.
@@ -418,6 +426,7 @@ impl EndpointControl {
     /// The later of two slow starts counts.
     fn begin_slow_start(&mut self, start: Instant) {
         self.slow_start = self.slow_start.max(Some(start));
+        self.spared_until = self.spared_until.max(Some(start + SLOW_START + WINDOW));
     }
 }
 

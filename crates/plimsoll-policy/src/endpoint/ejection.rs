@@ -105,11 +105,14 @@ pub(super) struct Figures {
     pub(super) index: usize,
     failure_share: f64,
     median: Option<Duration>,
+    /// Whether it has its whole share of the load. One that starts slowly is faster than it will be, and those that
+    /// carry its part meanwhile are slower: compared with it they would go out, come back, and so on for ever.
+    loaded: bool,
 }
 
 impl Figures {
     /// `None` if there are too few calls to compare.
-    pub(super) fn of(index: usize, record: &Record) -> Option<Self> {
+    pub(super) fn of(index: usize, record: &Record, loaded: bool) -> Option<Self> {
         let window = record.window();
         (window.calls() >= CALLS_MIN).then(|| Self {
             index,
@@ -117,6 +120,7 @@ impl Figures {
             median: (window.answered() >= CALLS_MIN)
                 .then(|| record.window_median())
                 .flatten(),
+            loaded,
         })
     }
 }
@@ -128,6 +132,7 @@ pub(super) fn outliers(figures: &[Figures]) -> Vec<(usize, Reason)> {
         let peers = || figures.iter().filter(|peer| peer.index != own.index);
         let shares = peers().map(|peer| peer.failure_share).collect();
         let medians = peers()
+            .filter(|peer| peer.loaded)
             .filter_map(|peer| Some(peer.median?.as_secs_f64()))
             .collect();
         // By how many times what is allowed it is above: comparable between shares and latencies.
@@ -269,6 +274,7 @@ mod tests {
                 index,
                 failure_share,
                 median: Some(Duration::from_millis(millis)),
+                loaded: true,
             })
             .collect::<Vec<_>>();
         let found = outliers(&figures)

@@ -382,7 +382,7 @@ fn eject<P: Peer>(
         .filter_map(|index| {
             let (control, _) = peers.get_mut(index)?.parts();
             (control.is_able() && !control.is_judged(false))
-                .then(|| Figures::of(index, control.record()))
+                .then(|| Figures::of(index, control.record(), control.is_loaded(now)))
                 .flatten()
         })
         .collect::<Vec<_>>();

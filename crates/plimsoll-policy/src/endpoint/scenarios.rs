@@ -129,6 +129,23 @@ fn one_ten_times_as_slow_as_its_peers_is_ejected_and_comes_back_slowly() {
 }
 
 #[test]
+fn one_that_carries_the_part_of_another_that_starts_slowly_is_not_ejected_for_it() {
+    let mut world = World::new(2, 1);
+    world.run(20);
+    world.act(0, Act::Answer { millis: 400 });
+    world.run(12);
+    assert_eq!(world.verdict(0), Verdict::Down(DownCause::Ejection));
+    world.act(0, HEALTHY);
+    world.act(1, Act::Answer { millis: 400 });
+    world.is_up_within(0, Duration::from_secs(10));
+    world.run(15);
+    assert!(world.verdict(1).is_up());
+    // Slow even where the other carries its own part: that is its own doing.
+    world.run(10);
+    assert_eq!(world.verdict(1), Verdict::Down(DownCause::Ejection));
+}
+
+#[test]
 fn one_that_fails_a_third_is_ejected_where_its_peers_do_not() {
     let mut world = World::new(4, 1);
     world.act(1, Act::Fail { share: 0.33 });
