@@ -38,6 +38,13 @@ const PROOF_ERRORS: f64 = 1.5;
 const SLOPE_MAX: f64 = 1.5;
 /// Proof needs at least this much excitation: less was a ratchet.
 const PROOF_EVIDENCE_MIN: f64 = 2.0;
+/// Where throughput is retrograde it goes at most like one over concurrency (N. Gunther's Universal Scalability Law).
+/// A steeper slope is the world that changed, too...
+const SLOPE_MIN: f64 = -1.0;
+/// ... by this many standard errors.
+const SLOPE_ERRORS: f64 = 3.0;
+/// That more is surely of no use takes more than the one comparison over a fault's end: ten answers before and after.
+const HOPELESS_EVIDENCE_MIN: f64 = 8.0;
 /// Completions that close a window.
 const WINDOW_COMPLETIONS: u64 = 150;
 /// While permits are left, no cut goes below this: what a service starts with.
@@ -190,6 +197,8 @@ pub(crate) struct LimiterControl {
     sxy: f64,
     sxx: f64,
     last: Option<Closed>,
+    /// The window before, whatever was compared.
+    previous: Option<Closed>,
     slow_start: bool,
     base: f64,
     base_until: Option<Instant>,
@@ -235,6 +244,7 @@ impl LimiterControl {
             latency: 0.0,
             ok_seen: 0,
             ok_at: None,
+            previous: None,
             reason: Reason::Start,
         }
     }
@@ -271,7 +281,7 @@ impl LimiterControl {
     /// Other routes are counted from now on: what the open window began with is no base any more.
     pub(crate) fn begin_anew(&mut self) {
         self.window = None;
-        self.last = None;
+        (self.last, self.previous) = (None, None);
     }
 
     /// Takes over another upper bound, as after a reload.
@@ -400,6 +410,12 @@ impl LimiterControl {
             good: counted.good,
             ok: counted.ok,
         };
+        let before = self.previous.replace(closed);
+        if comfortable && before.is_some_and(|before| is_faster(&before, &closed)) {
+            // A fault has ended. What was learnt under it would be taken for proof that more in flight is worse.
+            (self.sxy, self.sxx, self.last, self.before_cut) = (0.0, 0.0, None, None);
+            self.slow_start = true;
+        }
         self.learn(&closed, bind);
         let elasticity = self.elasticity((line - answer) / (0.6 * headroom));
         let (evidence, error) = self.evidence();
@@ -410,7 +426,7 @@ impl LimiterControl {
             && evidence - PROOF_ERRORS * error > PROOF_MARGIN;
         let hopeless = evidence + error < 0.5;
         let surely_hopeless =
-            self.sxx >= PROOF_EVIDENCE_MIN && evidence + PROOF_ERRORS * error < 0.5;
+            self.sxx >= HOPELESS_EVIDENCE_MIN && evidence + PROOF_ERRORS * error < 0.5;
         let in_time = counted.good as f64 >= IN_TIME * counted.completions as f64;
         let mut drain = false;
         let mut cut_from = None;
@@ -647,6 +663,15 @@ impl LimiterControl {
             drained_by: drain.then(|| now + Duration::from_secs_f64(2.0 * theta)),
         });
     }
+}
+
+/// Whether the service answered so much more with less in flight that it is another than it was.
+fn is_faster(before: &Closed, now: &Closed) -> bool {
+    let concurrency = libm::log(now.in_flight / before.in_flight);
+    let counts = (before.ok.max(1) as f64, now.ok.max(1) as f64);
+    let throughput = libm::log((counts.1 / now.seconds) / (counts.0 / before.seconds));
+    let error = (1.0 / counts.0 + 1.0 / counts.1).sqrt();
+    concurrency < 0.0 && throughput > SLOPE_MIN * concurrency + SLOPE_ERRORS * error
 }
 
 #[cfg(test)]
