@@ -27,4 +27,5 @@ pub use clients::Recorded;
 pub use gateway::Protection;
 pub use ledger::{Cell, Ledger};
 pub use simulation::Simulation;
+pub(crate) use site::healthy;
 pub use timeline::{Level, Second, Timeline};

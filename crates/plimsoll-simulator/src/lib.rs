@@ -20,6 +20,7 @@ mod record;
 mod scenario;
 pub mod scenarios;
 mod score;
+pub mod search;
 mod service;
 mod simulation;
 mod station;

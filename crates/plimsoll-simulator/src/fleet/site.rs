@@ -113,7 +113,7 @@ impl Site {
 }
 
 /// What an endpoint of a service is like while nothing goes wrong.
-pub(super) fn healthy(service: &ScenarioService) -> Service {
+pub(crate) fn healthy(service: &ScenarioService) -> Service {
     let mean = service.time.as_secs_f64() * 1e3;
     match service.work {
         Work::Workers { workers, spread } => {

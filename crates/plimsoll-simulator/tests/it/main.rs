@@ -15,5 +15,6 @@ mod loads;
 mod oracles;
 mod parallel;
 mod scale;
+mod search;
 mod soak;
 mod suite;

@@ -15,7 +15,7 @@ const SEEDS: [u64; 3] = [1, 2, 3];
 /// What sixteen threads may lose against one.
 const THREADS_LOSS_MAX: f64 = 0.02;
 
-fn fresh_seed() -> u64 {
+pub(crate) fn fresh_seed() -> u64 {
     let given = std::env::var("PLIMSOLL_SEED").ok();
     given.map_or_else(
         || RandomState::new().hash_one("a fresh seed"),
