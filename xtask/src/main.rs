@@ -8,6 +8,7 @@ mod bench;
 mod docs;
 mod lint;
 mod loom;
+mod mutations;
 mod purity;
 mod run;
 mod soak;
@@ -32,7 +33,8 @@ Commands:
                        loom (where there is no FILTER, or it is `loom`)
   soak [NAME]          Long: the property tests with many cases, and the tests that are ignored for
                        their length; NAME is a package or a part of a test's name, `limiter` (the
-                       suite of scenarios), or `loom` (with more orders between threads)
+                       suite of scenarios), `loom` (with more orders between threads), `search` (10,000 random
+                       scenarios), or `mutations` (whether that search finds broken policies)
   bench http [OPTIONS] nginx, HAProxy and Plimsoll side by side; `cargo xtask bench http --help`
   bench overload [OPTIONS]
                        The same three when not all fits; `cargo xtask bench overload --help`

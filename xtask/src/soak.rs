@@ -8,15 +8,19 @@ const CASES: &str = "20000";
 
 /// Runs the property tests with many cases, and the tests that are ignored for their length.
 ///
-/// `name` is a package of the workspace, a part of a test's name, `limiter`: the suite of scenarios, or `loom`:
-/// more orders between threads.
+/// `name` is a package of the workspace, a part of a test's name, `limiter`: the suite of scenarios, `loom`: more
+/// orders between threads, `search`: many random scenarios, or `mutations`: whether these find broken policies.
 pub(crate) fn soak(name: Option<&str>) -> Result<(), Failure> {
-    tools::ensure(tools::FOR_TESTS)?;
-    if name == Some("limiter") {
-        return limiter();
+    match name {
+        Some("search") => return search(),
+        Some("mutations") => return crate::mutations::soak(),
+        _ => tools::ensure(tools::FOR_TESTS)?,
     }
     if name == Some("loom") {
         return crate::loom::soak();
+    }
+    if name == Some("limiter") {
+        return limiter();
     }
     let package = name.filter(|name| crate::run::root().join("crates").join(name).is_dir());
     let mut command = cargo(&["test", "--no-fail-fast", "--locked"]);
@@ -46,4 +50,21 @@ fn limiter() -> Result<(), Failure> {
     let mut command = cargo(&arguments);
     command.args(["--ignored", "--nocapture", "--test-threads", "1", "soak::"]);
     step("soak limiter", &mut command)
+}
+
+/// Random scenarios with the seeds that nobody has looked at in the everyday run, too.
+fn search() -> Result<(), Failure> {
+    let arguments = [
+        "run",
+        "--release",
+        "--locked",
+        "--package",
+        "plimsoll-simulator",
+        "--example",
+        "search",
+        "--",
+        "--runs",
+        "10000",
+    ];
+    step("soak search", &mut cargo(&arguments))
 }

@@ -10,6 +10,7 @@ mod fluid;
 mod page;
 mod progress;
 mod report;
+mod search;
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -54,18 +55,30 @@ Examples:
   plimsoll simulate scenarios/noisy-neighbour.toml --json
   plimsoll simulate --from access.log --out yesterday.toml
   plimsoll simulate scenarios/month.toml --fluid
+  plimsoll simulate --search --runs 1000
 
 The same scenario, configuration and seeds give the same output, to the byte.
-Exit codes: 0 it ran, 1 errors in the scenario, the configuration or the log, 2 a file can't be read or written.")]
+Exit codes: 0 it ran, 1 errors in the scenario, the configuration or the log, or a search has found something, 2 a file
+can't be read or written.")]
 pub(crate) struct Simulate {
     /// The scenario.
-    #[arg(required_unless_present = "from")]
+    #[arg(required_unless_present_any = ["from", "search"])]
     scenario: Option<PathBuf>,
     /// Makes a scenario that is like this access log of Plimsoll, and says how much it is.
     #[arg(long, value_name = "LOG", conflicts_with_all = ["scenario", "seeds", "json"])]
     from: Option<PathBuf>,
-    /// Where that scenario goes. By default standard output.
-    #[arg(long, value_name = "FILE", requires = "from")]
+    /// In place of a scenario: runs many, drawn at random, and looks whether what must always hold does.
+    #[arg(long, conflicts_with_all = ["scenario", "config", "seeds", "from", "fluid", "html"])]
+    search: bool,
+    /// How many scenarios are searched.
+    #[arg(long, value_name = "N", default_value_t = 100, requires = "search", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    runs: u64,
+    /// The seed of the first; the others have those after it.
+    #[arg(long, value_name = "SEED", default_value_t = 1, requires = "search")]
+    seed: u64,
+    /// Where the scenario goes that was made of a log (by default standard output), or the smallest that a search has
+    /// found.
+    #[arg(long, value_name = "FILE", conflicts_with = "scenario")]
     out: Option<PathBuf>,
     /// The configuration to try. It has each service of the scenario, by its name. By default Plimsoll's defaults,
     /// with the scenario's objectives. Given twice, the two are compared: A, then B.
@@ -134,6 +147,14 @@ struct Setting {
 
 /// Runs the command.
 pub(crate) fn simulate(options: &Simulate) -> Exit {
+    if options.search {
+        return search::search(
+            options.seed,
+            options.runs,
+            options.json,
+            options.out.as_deref(),
+        );
+    }
     let mut loaded = Vec::new();
     for path in &options.config {
         match configuration::from_file(path) {
