@@ -1,13 +1,14 @@
 //! Searches for bad days, and says which invariants were violated, how often.
 //!
 //! ```text
-//! cargo run --release -p plimsoll-simulator --example search -- [--runs N] [--seed S] [--until-found] [--shrink] [--trace]
+//! cargo run --release -p plimsoll-simulator --example search -- [--runs N] [--seed S] [--skip SEED]...
+//!     [--until-found] [--shrink] [--trace]
 //! ```
 //!
 //! The cases are those with seeds S to S + N - 1. `--until-found` stops at the first that fails. `plimsoll simulate
 //! --search` is the same for users.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +20,7 @@ use plimsoll_simulator::search::{Verdict, run};
 fn main() -> ExitCode {
     let (mut runs, mut seed) = (100, 1);
     let (mut until_found, mut shrink, mut trace) = (false, false, false);
+    let mut skipped = BTreeSet::new();
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut number = |into: &mut u64| {
@@ -32,6 +34,12 @@ fn main() -> ExitCode {
         let known = match argument.as_str() {
             "--runs" => number(&mut runs),
             "--seed" => number(&mut seed),
+            "--skip" => {
+                let mut skip = 0;
+                let known = number(&mut skip);
+                skipped.insert(skip);
+                known
+            }
             "--until-found" => flag(&mut until_found),
             "--trace" => flag(&mut trace),
             "--shrink" => flag(&mut shrink),
@@ -43,7 +51,7 @@ fn main() -> ExitCode {
         }
     }
     std::panic::set_hook(Box::new(|_| ()));
-    let failed = search(seed, runs, until_found);
+    let failed = search(seed, runs, &skipped, until_found);
     let mut counts: BTreeMap<_, u64> = BTreeMap::new();
     for verdict in &failed {
         println!("seed {}: run {}", verdict.seed, verdict.seed - seed + 1);
@@ -78,7 +86,7 @@ fn main() -> ExitCode {
 }
 
 /// The cases that failed, in the order of their seeds; with `until_found`, the first of them.
-fn search(seed: u64, runs: u64, until_found: bool) -> Vec<Verdict> {
+fn search(seed: u64, runs: u64, skipped: &BTreeSet<u64>, until_found: bool) -> Vec<Verdict> {
     let (next, found) = (AtomicU64::new(0), AtomicU64::new(u64::MAX));
     let failed = Mutex::new(Vec::new());
     let work = || {
@@ -86,6 +94,9 @@ fn search(seed: u64, runs: u64, until_found: bool) -> Vec<Verdict> {
             let run = next.fetch_add(1, Ordering::Relaxed);
             if run >= runs || (until_found && run > found.load(Ordering::Relaxed)) {
                 return;
+            }
+            if skipped.contains(&(seed + run)) {
+                continue;
             }
             let verdict = Verdict::of(seed + run);
             if !verdict.violations.is_empty() {
