@@ -79,22 +79,22 @@ fn what_is_shrunk_still_fails_and_is_small() {
     assert!(runs <= 300);
 }
 
-/// Scenarios that a search has found, and what was mended.
-const FOUND: [(&str, &str); 3] = [
+/// Scenarios that a search has found, what was mended, and a seed with which they failed before.
+const FOUND: [(&str, &str, u64); 3] = [
     // Ejection by latency: an endpoint that starts slowly put those out that carried its part, for ever.
-    ("see-saw", include_str!("found/see-saw.toml")),
+    ("see-saw", include_str!("found/see-saw.toml"), 1),
     // The limiter: what it learnt under a slow service outlasted that by 20 s.
-    ("memory", include_str!("found/memory.toml")),
+    ("memory", include_str!("found/memory.toml"), 147),
     // The limiter: after a stall, a comparison of ten answers kept it at its floor.
-    ("floor", include_str!("found/floor.toml")),
+    ("floor", include_str!("found/floor.toml"), 563),
 ];
 
 #[test]
 fn what_was_found_once_stays_mended() {
-    for (name, text) in FOUND {
+    for (name, text, first) in FOUND {
         let scenario = parse(text).unwrap();
         for retries in [false, true] {
-            for seed in 1..=3 {
+            for seed in first..first + 3 {
                 let violations = check(&scenario, Setting { retries }, seed);
                 assert!(
                     violations.is_empty(),
