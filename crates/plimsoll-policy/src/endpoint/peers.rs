@@ -155,7 +155,7 @@ impl PeerControl {
         let record = control.record();
         match record.window_changes() {
             None => Look::OnNews,
-            Some(at) if Figures::of(0, record).is_some() => Look::At(at.min(self.compare_at)),
+            Some(at) if Figures::of(0, record, true).is_some() => Look::At(at.min(self.compare_at)),
             Some(at) => Look::At(at),
         }
     }
