@@ -333,22 +333,25 @@ mod tests {
 
     #[test]
     fn a_cache_fills_again_after_it_was_emptied() {
-        let mut service = Service::pool(1, 10.0, Spread::Constant);
-        service.cache = Some(Cache {
-            hit: 0.9,
-            miss: 100.0,
-            fill: 500.0,
-        });
+        let cached = |workers| Service {
+            cache: Some(Cache {
+                hit: 0.9,
+                miss: 100.0,
+                fill: 500.0,
+            }),
+            ..Service::pool(workers, 10.0, Spread::Constant)
+        };
         // Warm: 10 ms and a tenth of 100 ms.
-        assert_eq!(service.capacity(), 50.0);
-        check(&service, 1, 50.0);
+        assert_eq!(cached(32).capacity(), 1_600.0);
+        check(&cached(32), 32, 1_600.0);
+        let service = cached(1);
         let mut agenda: Agenda = Agenda::default();
         let mut station = Station::new(&service, 1);
         station.cool();
-        let mut ends = Vec::new();
+        let (mut at, mut ends) = (0, Vec::new());
         for id in 0..3_000 {
-            station.enter(agenda.next().min(NEVER - 1), id, 0, &mut agenda);
-            let at = agenda.next();
+            station.enter(at, id, 0, &mut agenda);
+            at = agenda.next();
             assert_eq!(agenda.take(), Some(Event::Work(Work::Served(id))));
             station.served(at, id, &mut agenda);
             ends.push(at);
