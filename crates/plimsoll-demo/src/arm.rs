@@ -13,6 +13,7 @@ use crate::proxy::{Addresses, ProxyKind, prepare};
 /// A shop and its proxy.
 pub(crate) struct Arm {
     pub(crate) kind: ProxyKind,
+    /// Nowhere until its proxy is started.
     pub(crate) addresses: Addresses,
     /// By service and endpoint; empty until the shop is ready.
     pub(crate) ports: Vec<Vec<u16>>,
@@ -43,7 +44,7 @@ impl Arm {
         );
         Ok(Self {
             kind,
-            addresses: Addresses::free().map_err(|error| format!("finding free ports: {error}"))?,
+            addresses: Addresses::NONE,
             ports: Vec::new(),
             state: ShopState::default(),
             name,

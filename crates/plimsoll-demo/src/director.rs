@@ -23,7 +23,7 @@ use crate::message::{
 use crate::options::DemoOptions;
 use crate::plain::Plain;
 use crate::plan::{PhaseKind, Plan};
-use crate::proxy::ProxyKind;
+use crate::proxy::{Addresses, ProxyKind};
 use crate::report::Report;
 use crate::screen::{Key, Screen, Seen};
 use crate::table::Style;
@@ -224,7 +224,11 @@ impl<'a> Director<'a> {
                 std::env::current_exe().map_err(|error| format!("finding this program: {error}"))?
             }
         };
-        for arm in &mut self.arms {
+        // Not before: the shops take any port that is free.
+        let addresses =
+            Addresses::free().map_err(|error| format!("finding free ports: {error}"))?;
+        for (arm, addresses) in self.arms.iter_mut().zip(addresses) {
+            arm.addresses = addresses;
             arm.start_proxy(&program, self.folder.path())?;
         }
         for index in 0..self.arms.len() {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use plimsoll_core::Class;
@@ -59,16 +59,34 @@ pub(crate) struct Addresses {
 }
 
 impl Addresses {
-    /// Three that are free now.
-    pub(crate) fn free() -> io::Result<Self> {
+    /// Nowhere yet.
+    pub(crate) const NONE: Self = {
+        let none = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+        Self {
+            front: none,
+            console: none,
+            ops: none,
+        }
+    };
+
+    /// For two proxies, ports that are free now. To be asked for when all else listens that takes any port, or it
+    /// takes one of these.
+    pub(crate) fn free() -> io::Result<[Self; 2]> {
         // All are held until all are known, so that they differ.
         let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-        let (front, console, ops) = (listen()?, listen()?, listen()?);
-        Ok(Self {
-            front: front.local_addr()?,
-            console: console.local_addr()?,
-            ops: ops.local_addr()?,
-        })
+        let held = [
+            [listen()?, listen()?, listen()?],
+            [listen()?, listen()?, listen()?],
+        ];
+        let addresses = |[front, console, ops]: &[TcpListener; 3]| {
+            io::Result::Ok(Self {
+                front: front.local_addr()?,
+                console: console.local_addr()?,
+                ops: ops.local_addr()?,
+            })
+        };
+        let [one, other] = &held;
+        Ok([addresses(one)?, addresses(other)?])
     }
 }
 
