@@ -264,6 +264,7 @@ fn service(
         work,
         time: Duration::from_nanos(rounded(mean * 1e9, 4).max(10_000.0) as u64).min(HOUR),
         objective: OBJECTIVE,
+        cancels: false,
         cache: None,
     };
     let workload = Workload {

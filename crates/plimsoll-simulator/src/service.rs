@@ -67,6 +67,8 @@ pub struct Service {
     pub server: Server,
     /// What it calls.
     pub dependency: Option<Dependency>,
+    /// What waits there for nobody any more is dropped.
+    pub cancels: bool,
     /// What each of its workers looks into first.
     pub cache: Option<Cache>,
     /// The share of requests that are never answered. They hold no worker.
@@ -108,6 +110,7 @@ impl Service {
         Self {
             server,
             dependency: None,
+            cancels: false,
             cache: None,
             hanging: 0.0,
             failing: 0.0,

@@ -1,6 +1,7 @@
 //! The service in the simulation: takes requests, holds them, answers some.
 //!
-//! What the gateway has given up stays here and takes its share: the harsh case. Units: nanoseconds.
+//! What the gateway has given up stays here and takes its share, the harsh case, unless the service drops what waits
+//! for nobody. Units: nanoseconds.
 //! Invariant: no more workers work than there are, except those that go on after some were taken away.
 
 use std::cmp::Reverse;
@@ -95,6 +96,15 @@ impl Station {
             }
         }
         true
+    }
+
+    /// Nobody waits for a request any more. Says whether it is dropped; of one that is not, an event will come.
+    pub(crate) fn cancel(&mut self, id: u32) -> bool {
+        if !self.service.cancels {
+            return false;
+        }
+        let waits = self.waiting.iter().position(|waiting| *waiting == id);
+        waits.and_then(|at| self.waiting.remove(at)).is_some()
     }
 
     /// A worker is through with a request. Says whether it is answered now; else it will be.
@@ -329,6 +339,26 @@ mod tests {
         }
         assert_eq!(done, [(0, SECOND + 20_000_000), (1, SECOND + 40_000_000)]);
         assert_eq!(station.len(), 0);
+    }
+
+    #[test]
+    fn what_waits_for_nobody_is_dropped_and_what_is_worked_on_is_not() {
+        let mut service = Service::pool(1, 20.0, Spread::Constant);
+        for cancels in [false, true] {
+            service.cancels = cancels;
+            let mut agenda: Agenda = Agenda::default();
+            let mut station = Station::new(&service, 1);
+            for id in 0..3 {
+                station.enter(0, id, 0, &mut agenda);
+            }
+            assert_eq!([0, 1].map(|id| station.cancel(id)), [false, cancels]);
+            let mut done = Vec::new();
+            while let (now, Some(Event::Work(Work::Served(id)))) = (agenda.next(), agenda.take()) {
+                station.served(now, id, &mut agenda);
+                done.push(id);
+            }
+            assert_eq!(done, if cancels { vec![0, 2] } else { vec![0, 1, 2] });
+        }
     }
 
     #[test]

@@ -62,6 +62,7 @@ fn service(name: &str, fields: &Fields) -> Option<ScenarioService> {
         },
         time: fields.duration("time")?,
         objective: fields.duration("objective")?,
+        cancels: fields.boolean("cancels")?,
         cache: match fields.table("cache") {
             Some(cache) => Some(Cache {
                 hit: cache.percent("hit")?.get(),

@@ -158,6 +158,12 @@ static SERVICE: Table = Table {
         )
         .default("\"250ms\""),
         Key::new(
+            "cancels",
+            Kind::Bool,
+            "With `workers`: whether endpoints drop what waits there and whose client has gone. Most work on it all the same.",
+        )
+        .default("false"),
+        Key::new(
             "cache",
             Kind::Table(&CACHE),
             "With `workers`: answers that each endpoint keeps. Absent: none.",

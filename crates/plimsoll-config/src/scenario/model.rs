@@ -44,6 +44,8 @@ pub struct ScenarioService {
     pub time: Duration,
     /// An answer within this is a good one.
     pub objective: Duration,
+    /// Whether its endpoints drop what waits there and whose client has gone.
+    pub cancels: bool,
     /// What each of its endpoints keeps of its answers. Only where there are workers.
     pub cache: Option<Cache>,
 }

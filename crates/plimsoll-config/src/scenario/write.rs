@@ -65,6 +65,7 @@ impl Text {
             work,
             time,
             objective,
+            cancels,
             cache,
         } = service;
         self.line(format_args!("\n[service.{name}]"));
@@ -89,6 +90,7 @@ impl Text {
         }
         self.key("time", quoted(&show_duration(*time)));
         self.key("objective", quoted(&show_duration(*objective)));
+        self.key("cancels", cancels);
         if let Some(Cache { hit, miss, fill }) = cache {
             let (hit, miss) = (percent(*hit), quoted(&show_duration(*miss)));
             self.line(format_args!(

@@ -444,14 +444,16 @@ fn service() -> impl Strategy<Value = ScenarioService> {
         time(second),
         time(second),
         proptest::option::of(cache),
+        any::<bool>(),
     );
     parts.prop_map(
-        |(endpoints, work, time, objective, cache)| ScenarioService {
+        |(endpoints, work, time, objective, cache, cancels)| ScenarioService {
             name: String::new(),
             endpoints,
             work,
             time,
             objective,
+            cancels,
             cache: cache.filter(|_| matches!(work, Work::Workers { .. })),
         },
     )

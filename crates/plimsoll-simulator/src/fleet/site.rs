@@ -129,6 +129,7 @@ pub(crate) fn healthy(service: &ScenarioService) -> Service {
                 fill: f64::from(cache.fill),
             });
             Service {
+                cancels: service.cancels,
                 cache,
                 ..Service::pool(workers, mean, spread)
             }

@@ -32,6 +32,7 @@ pub(super) struct Station {
     service_time: ServiceTime,
     /// Whether a limiter acts.
     guarded: bool,
+    cancels: bool,
     cache: Option<Cache>,
     groups: Vec<Group>,
     profiles: BTreeMap<[u64; 5], Rc<Profile>>,
@@ -114,6 +115,7 @@ impl Station {
             spread,
             service_time: ServiceTime::new(spread),
             guarded,
+            cancels: service.cancels,
             cache: service.cache.map(|cache| Cache {
                 hit: cache.hit,
                 miss: cache.miss.as_secs_f64(),
@@ -267,6 +269,8 @@ impl Station {
             .flat_map(|(_, sent)| classes.clone().map(|class| of_class(sent, class)))
             .sum();
         let endpoints: f64 = self.groups.iter().map(|group| group.size).sum();
+        let patience = sent.iter().map(|(demand, _)| demand.patience);
+        let patience = patience.fold(0.0, f64::max);
         let mut outcomes: Vec<Outcome> = sent.iter().map(|_| Outcome::default()).collect();
         for (index, able) in able.iter().enumerate() {
             // Each endpoint in its turn, whatever it does.
@@ -311,6 +315,10 @@ impl Station {
             if let Some(group) = self.groups.get_mut(index) {
                 let worked = (group.backlog + works).min(done);
                 group.backlog = (group.backlog + works - done).max(0.0);
+                if self.cancels {
+                    // What waits for longer than anybody does is not there any more.
+                    group.backlog = group.backlog.min(able.capacity * patience);
+                }
                 group.cached += worked / group.size;
             }
             for ((demand, _), outcome) in sent.iter().zip(&mut outcomes) {

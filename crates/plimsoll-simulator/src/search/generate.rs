@@ -122,6 +122,7 @@ fn service(draw: &mut Draw, ranges: &Ranges, index: u32, gateways: usize) -> Sce
         work,
         time: millis(time),
         objective: millis(objective),
+        cancels: false,
         cache: None,
     }
 }

@@ -205,6 +205,7 @@ mod tests {
             },
             time: Duration::from_millis(20),
             objective: Duration::from_millis(400),
+            cancels: false,
             cache: None,
         }
     }

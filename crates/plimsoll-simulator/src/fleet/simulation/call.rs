@@ -185,12 +185,25 @@ impl Simulation {
         waits.then(|| self.home(attempt.request)).flatten()
     }
 
+    /// Nobody waits for an attempt any more.
+    fn give_up(&mut self, attempt: Option<u32>) {
+        let sent = attempt.and_then(|id| Some((id, self.attempts.get_mut(id)?)));
+        if let Some((id, attempt)) = sent
+            && attempt.state == TryState::Sent
+        {
+            let site = attempt.site as usize;
+            if self.sites[site].station.cancel(id) {
+                self.attempts.remove(id);
+            }
+        }
+    }
+
     /// The attempt in flight fails without an answer.
     pub(super) fn fail(&mut self, now: Nanos, place: u32, cause: Cause, failure: Failure) {
         let Some(request) = self.requests.get_mut(place) else {
             return;
         };
-        request.attempt = None;
+        let attempt = request.attempt.take();
         let at = request.call.effects().thread.now();
         request.call.on_failed(at, cause);
         let again = request.again();
@@ -199,6 +212,7 @@ impl Simulation {
             place,
             generation: request.generation,
         };
+        self.give_up(attempt);
         self.follow(now, id, verdict);
     }
 
@@ -217,8 +231,9 @@ impl Simulation {
             return;
         };
         request.call.settle(Instant::from_nanos(now), cause);
-        let user = request.user;
+        let (user, attempt) = (request.user, request.attempt);
         self.requests.clear(place);
+        self.give_up(attempt);
         if cause != Cause::Answered
             && let Some((user, pause)) = self.crowds[usize::from(user.workload)].returns(&user)
         {
