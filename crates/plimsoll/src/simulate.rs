@@ -562,4 +562,6 @@ fn run_all(
 }
 
 #[cfg(test)]
+mod calibration;
+#[cfg(test)]
 mod tests;
