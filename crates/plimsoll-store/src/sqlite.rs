@@ -1,0 +1,400 @@
+//! The store on a disk: SQLite, one file, with a write-ahead log that is synced at each commit.
+//!
+//! A file that is damaged is moved aside and kept, and a new one is begun: see [`Damage`].
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use plimsoll_core::Timestamp;
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Row, ToSql, TransactionBehavior};
+
+use crate::identity::Head;
+use crate::record::{BODY_BYTES_MAX, Entry, Hash, Record};
+use crate::store::{Bucket, Filter, Kept, Store, StoreError};
+
+/// The form of the tables.
+const FORM: i64 = 1;
+/// How long another process may hold the file.
+const BUSY: Duration = Duration::from_secs(2);
+const TABLES: &str = "
+CREATE TABLE journal (
+    writer TEXT NOT NULL, sequence INTEGER NOT NULL, at INTEGER NOT NULL, kind TEXT NOT NULL, subject TEXT NOT NULL,
+    cites INTEGER, body BLOB NOT NULL, previous BLOB NOT NULL, hash BLOB NOT NULL,
+    PRIMARY KEY (writer, sequence)
+) WITHOUT ROWID;
+CREATE INDEX journal_at ON journal (at);
+CREATE TABLE checkpoint (writer TEXT PRIMARY KEY, head TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE state (key TEXT PRIMARY KEY, version INTEGER NOT NULL, value BLOB) WITHOUT ROWID;
+CREATE TABLE series (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE history (
+    resolution INTEGER NOT NULL, series INTEGER NOT NULL, start INTEGER NOT NULL, good INTEGER NOT NULL,
+    bad INTEGER NOT NULL, p50 INTEGER, p99 INTEGER,
+    PRIMARY KEY (resolution, series, start)
+) WITHOUT ROWID;
+";
+const COLUMNS: &str = "writer, sequence, at, kind, subject, cites, body, previous, hash";
+
+/// See the module's docs.
+#[derive(Debug)]
+pub struct SqliteStore {
+    connection: Connection,
+    writer: String,
+}
+
+/// A store was damaged. What could be read of it is in the file that was kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// Where the damaged file is now.
+    pub kept: PathBuf,
+    /// What was found.
+    pub reason: String,
+}
+
+impl SqliteStore {
+    /// Opens a file, or makes it. `now` names what is moved aside.
+    pub fn open(
+        path: &Path,
+        writer: &str,
+        now: Timestamp,
+    ) -> Result<(Self, Option<Damage>), StoreError> {
+        match Self::open_whole(path, writer) {
+            Ok(store) => Ok((store, None)),
+            Err(StoreError::Database(error)) if is_damage(&error) => {
+                let kept = move_aside(path, now)?;
+                let reason = error.to_string();
+                let store = Self::open_whole(path, writer)?;
+                Ok((store, Some(Damage { kept, reason })))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Opens a file for reading only, whoever writes it.
+    pub fn open_to_read(path: &Path) -> Result<Self, StoreError> {
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(BUSY)?;
+        let writer = String::new();
+        Ok(Self { connection, writer })
+    }
+
+    fn open_whole(path: &Path, writer: &str) -> Result<Self, StoreError> {
+        let connection = Connection::open(path)?;
+        connection.busy_timeout(BUSY)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        let form: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if form > FORM {
+            return Err(StoreError::Newer {
+                path: path.display().to_string(),
+                found: form,
+                known: FORM,
+            });
+        }
+        let found: String = connection.pragma_query_value(None, "quick_check", |row| row.get(0))?;
+        if found != "ok" {
+            let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+            return Err(rusqlite::Error::SqliteFailure(code, Some(found)).into());
+        }
+        if form == 0 {
+            let begun = format!("BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {FORM}; COMMIT;");
+            connection.execute_batch(&begun)?;
+        }
+        let writer = writer.to_owned();
+        Ok(Self { connection, writer })
+    }
+
+    fn records(&self, rest: &str, values: &[&dyn ToSql]) -> Result<Vec<Record>, StoreError> {
+        let text = format!("SELECT {COLUMNS} FROM journal {rest}");
+        let mut statement = self.connection.prepare_cached(&text)?;
+        let records = statement.query_map(values, record)?;
+        Ok(records.collect::<Result<_, _>>()?)
+    }
+}
+
+impl Store for SqliteStore {
+    fn append(&mut self, entries: &[Entry]) -> Result<Vec<Record>, StoreError> {
+        if let Some(entry) = entries.iter().find(|it| it.body.len() > BODY_BYTES_MAX) {
+            let (bytes, kind) = (entry.body.len(), &entry.kind);
+            let text = format!("a {kind} of {bytes} bytes; at most {BODY_BYTES_MAX} fit");
+            return Err(StoreError::Invalid(text));
+        }
+        let last = self.last()?;
+        let (mut sequence, mut previous) = match &last {
+            Some(record) => (record.sequence, record.hash),
+            None => (0, Hash::ZERO),
+        };
+        let mut records = Vec::with_capacity(entries.len());
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for entry in entries {
+            sequence += 1;
+            let record = Record::following(&self.writer, sequence, previous, entry.clone());
+            previous = record.hash;
+            let text = format!("INSERT INTO journal ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)");
+            transaction.prepare_cached(&text)?.execute((
+                &record.writer,
+                whole(sequence),
+                whole(entry.at.as_nanos()),
+                &entry.kind,
+                &entry.subject,
+                entry.cites.map(whole),
+                &entry.body,
+                &record.previous.as_bytes()[..],
+                &record.hash.as_bytes()[..],
+            ))?;
+            records.push(record);
+        }
+        transaction.commit()?;
+        Ok(records)
+    }
+
+    fn last(&mut self) -> Result<Option<Record>, StoreError> {
+        let rest = "WHERE writer = ? ORDER BY sequence DESC LIMIT 1";
+        Ok(self.records(rest, &[&self.writer])?.pop())
+    }
+
+    fn writers(&mut self) -> Result<Vec<String>, StoreError> {
+        let text = "SELECT DISTINCT writer FROM journal ORDER BY writer";
+        let mut statement = self.connection.prepare_cached(text)?;
+        let writers = statement.query_map((), |row| row.get(0))?;
+        Ok(writers.collect::<Result<_, _>>()?)
+    }
+
+    fn chain(&mut self, writer: &str, after: u64, count: usize) -> Result<Vec<Record>, StoreError> {
+        let rest = "WHERE writer = ? AND sequence > ? ORDER BY sequence LIMIT ?";
+        self.records(rest, &[&writer, &whole(after), &whole(count as u64)])
+    }
+
+    fn list(&mut self, filter: &Filter) -> Result<Vec<Record>, StoreError> {
+        let part = filter.subject.as_ref().map(|subject| format!("{subject}/"));
+        let rest = "WHERE at >= ?1 AND at <= ?2 AND (?3 IS NULL OR kind = ?3)
+            AND (?4 IS NULL OR subject = ?4 OR substr(subject, 1, length(?5)) = ?5)
+            ORDER BY at DESC, writer DESC, sequence DESC LIMIT ?6";
+        let mut records = self.records(
+            rest,
+            &[
+                &filter.since.map_or(0, |at| whole(at.as_nanos())),
+                &filter.until.map_or(i64::MAX, |at| whole(at.as_nanos())),
+                &filter.kind,
+                &filter.subject,
+                &part,
+                &whole(filter.count as u64),
+            ],
+        )?;
+        records.reverse();
+        Ok(records)
+    }
+
+    fn forget(
+        &mut self,
+        before: Timestamp,
+        sign: &dyn Fn(&Record) -> Head,
+    ) -> Result<u64, StoreError> {
+        let Some(last) = self.last()? else {
+            return Ok(0);
+        };
+        // Where the clock was set back, what is older may come later: only what is at the beginning goes.
+        let rest = "WHERE writer = ? AND sequence < (
+            SELECT min(sequence) FROM journal WHERE writer = ? AND (at >= ? OR sequence = ?)
+        ) ORDER BY sequence DESC LIMIT 1";
+        let known = [&self.writer, &self.writer];
+        let (before, end) = (whole(before.as_nanos()), whole(last.sequence));
+        let Some(oldest) = self
+            .records(rest, &[known[0], known[1], &before, &end])?
+            .pop()
+        else {
+            return Ok(0);
+        };
+        let head = serde_json::to_string(&sign(&oldest))
+            .map_err(|error| StoreError::Invalid(error.to_string()))?;
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let kept = "INSERT INTO checkpoint (writer, head) VALUES (?, ?)
+            ON CONFLICT (writer) DO UPDATE SET head = excluded.head";
+        transaction.execute(kept, (&self.writer, head))?;
+        let gone = "DELETE FROM journal WHERE writer = ? AND sequence <= ?";
+        let gone = transaction.execute(gone, (&self.writer, whole(oldest.sequence)))?;
+        transaction.commit()?;
+        Ok(gone as u64)
+    }
+
+    fn checkpoint(&mut self, writer: &str) -> Result<Option<Head>, StoreError> {
+        let text = "SELECT head FROM checkpoint WHERE writer = ?";
+        let head: Option<String> = self
+            .connection
+            .query_row(text, [writer], |row| row.get(0))
+            .optional()?;
+        head.map(|head| serde_json::from_str(&head))
+            .transpose()
+            .map_err(|error| StoreError::Invalid(format!("the checkpoint of {writer}: {error}")))
+    }
+
+    fn value(&mut self, key: &str) -> Result<Option<Kept>, StoreError> {
+        let text = "SELECT version, value FROM state WHERE key = ? AND value IS NOT NULL";
+        let kept = self.connection.query_row(text, [key], |row| {
+            Ok(Kept {
+                version: natural(row, 0)?,
+                value: row.get(1)?,
+            })
+        });
+        Ok(kept.optional()?)
+    }
+
+    fn values(&mut self, prefix: &str) -> Result<Vec<(String, Kept)>, StoreError> {
+        let text = "SELECT key, version, value FROM state
+            WHERE substr(key, 1, length(?1)) = ?1 AND value IS NOT NULL ORDER BY key";
+        let mut statement = self.connection.prepare_cached(text)?;
+        let values = statement.query_map([prefix], |row| {
+            let version = natural(row, 1)?;
+            let value = row.get(2)?;
+            Ok((row.get(0)?, Kept { version, value }))
+        })?;
+        Ok(values.collect::<Result<_, _>>()?)
+    }
+
+    fn compare_and_set(
+        &mut self,
+        key: &str,
+        expected: u64,
+        value: Option<&[u8]>,
+    ) -> Result<Option<u64>, StoreError> {
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let text = "SELECT version, value IS NOT NULL FROM state WHERE key = ?";
+        let there: Option<(u64, bool)> = transaction
+            .query_row(text, [key], |row| Ok((natural(row, 0)?, row.get(1)?)))
+            .optional()?;
+        let (version, is_there) = there.unwrap_or((0, false));
+        // Of one that was deleted, the version is known to nobody who did not see it.
+        let fits = expected == version || (expected == 0 && !is_there);
+        if !fits {
+            return Ok(None);
+        }
+        let next = version + 1;
+        let text = "INSERT INTO state (key, version, value) VALUES (?, ?, ?)
+            ON CONFLICT (key) DO UPDATE SET version = excluded.version, value = excluded.value";
+        transaction.execute(text, (key, whole(next), value))?;
+        transaction.commit()?;
+        Ok(Some(next))
+    }
+
+    fn write_history(&mut self, series: &str, buckets: &[Bucket]) -> Result<(), StoreError> {
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction
+            .prepare_cached("INSERT INTO series (name) VALUES (?) ON CONFLICT DO NOTHING")?
+            .execute([series])?;
+        for bucket in buckets {
+            let text =
+                "INSERT OR REPLACE INTO history (resolution, series, start, good, bad, p50, p99)
+                SELECT ?, id, ?, ?, ?, ?, ? FROM series WHERE name = ?";
+            transaction.prepare_cached(text)?.execute((
+                bucket.resolution,
+                whole(bucket.start),
+                whole(bucket.good),
+                whole(bucket.bad),
+                bucket.p50,
+                bucket.p99,
+                series,
+            ))?;
+        }
+        Ok(transaction.commit()?)
+    }
+
+    fn history(
+        &mut self,
+        series: &str,
+        resolution: u32,
+        from: u64,
+        until: u64,
+    ) -> Result<Vec<Bucket>, StoreError> {
+        let text = "SELECT start, good, bad, p50, p99 FROM history
+            WHERE resolution = ? AND series = (SELECT id FROM series WHERE name = ?) AND start >= ? AND start < ?
+            ORDER BY start";
+        let mut statement = self.connection.prepare_cached(text)?;
+        let values = (resolution, series, whole(from), whole(until));
+        let buckets = statement.query_map(values, |row| {
+            Ok(Bucket {
+                resolution,
+                start: natural(row, 0)?,
+                good: natural(row, 1)?,
+                bad: natural(row, 2)?,
+                p50: row.get(3)?,
+                p99: row.get(4)?,
+            })
+        })?;
+        Ok(buckets.collect::<Result<_, _>>()?)
+    }
+
+    fn forget_history(&mut self, resolution: u32, before: u64) -> Result<u64, StoreError> {
+        let text = "DELETE FROM history WHERE resolution = ? AND start < ?";
+        let gone = self.connection.execute(text, (resolution, whole(before)))?;
+        Ok(gone as u64)
+    }
+}
+
+/// SQLite's whole numbers have a sign; none of ours comes near the end.
+fn whole(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn natural(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let number: i64 = row.get(column)?;
+    u64::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
+}
+
+fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
+    let hash = |column: usize| {
+        let bytes: Vec<u8> = row.get(column)?;
+        // One of another length is no hash, and verifying says so.
+        Ok::<_, rusqlite::Error>(Hash::try_from(bytes.as_slice()).unwrap_or(Hash::ZERO))
+    };
+    let cites: Option<i64> = row.get(5)?;
+    Ok(Record {
+        writer: row.get(0)?,
+        sequence: natural(row, 1)?,
+        previous: hash(7)?,
+        hash: hash(8)?,
+        entry: Entry {
+            at: Timestamp::from_nanos(natural(row, 2)?),
+            kind: row.get(3)?,
+            subject: row.get(4)?,
+            cites: cites.and_then(|cites| u64::try_from(cites).ok()),
+            body: row.get(6)?,
+        },
+    })
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+    )
+}
+
+/// Moves the file, and the log beside it, to a name with the time.
+fn move_aside(path: &Path, now: Timestamp) -> Result<PathBuf, StoreError> {
+    let suffixed = |path: &Path, suffix: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    let kept = suffixed(path, &format!(".damaged-{}", now.as_seconds()));
+    for suffix in ["", "-wal", "-shm"] {
+        let (from, to) = (suffixed(path, suffix), suffixed(&kept, suffix));
+        match fs::rename(&from, &to) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                let path = from.display().to_string();
+                return Err(StoreError::Io { path, source });
+            }
+            _ => (),
+        }
+    }
+    Ok(kept)
+}

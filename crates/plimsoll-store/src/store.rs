@@ -1,0 +1,141 @@
+//! What any store does. One suite of tests for all of them: `tests/it/suite.rs`.
+
+use std::io;
+
+use plimsoll_core::Timestamp;
+
+use crate::identity::Head;
+use crate::record::{Entry, Record};
+
+/// A store: the journal, the state, the history.
+///
+/// What is said to be written survives the process and the machine's power; what an error is given for is not there.
+pub trait Store: Send {
+    /// Writes entries at the end of this writer's chain, all or none.
+    fn append(&mut self, entries: &[Entry]) -> Result<Vec<Record>, StoreError>;
+
+    /// The last record of this writer.
+    fn last(&mut self) -> Result<Option<Record>, StoreError>;
+
+    /// The writers that there are.
+    fn writers(&mut self) -> Result<Vec<String>, StoreError>;
+
+    /// The records of a writer after a place, in order; at most `count`.
+    fn chain(&mut self, writer: &str, after: u64, count: usize) -> Result<Vec<Record>, StoreError>;
+
+    /// The latest records of all writers that pass, oldest first.
+    fn list(&mut self, filter: &Filter) -> Result<Vec<Record>, StoreError>;
+
+    /// Forgets what this writer wrote before `before`, but never the last record. `sign` is given the last of what is
+    /// forgotten; what it signs is kept in its place. Says how many were forgotten.
+    fn forget(
+        &mut self,
+        before: Timestamp,
+        sign: &dyn Fn(&Record) -> Head,
+    ) -> Result<u64, StoreError>;
+
+    /// What was signed in the place of records of a writer that were forgotten.
+    fn checkpoint(&mut self, writer: &str) -> Result<Option<Head>, StoreError>;
+
+    /// A value of the state, with its version.
+    fn value(&mut self, key: &str) -> Result<Option<Kept>, StoreError>;
+
+    /// All values whose key begins with `prefix`, by key.
+    fn values(&mut self, prefix: &str) -> Result<Vec<(String, Kept)>, StoreError>;
+
+    /// Writes a value if its version is still `expected` (0: there is none yet). Gives the new version, or `None` if
+    /// somebody else was first. `None` as value deletes it, and its next version goes on from there.
+    fn compare_and_set(
+        &mut self,
+        key: &str,
+        expected: u64,
+        value: Option<&[u8]>,
+    ) -> Result<Option<u64>, StoreError>;
+
+    /// Writes buckets of the history of a series, over those with the same resolution and beginning.
+    fn write_history(&mut self, series: &str, buckets: &[Bucket]) -> Result<(), StoreError>;
+
+    /// The buckets of a series with a resolution that begin in `from..until`, in seconds since the epoch.
+    fn history(
+        &mut self,
+        series: &str,
+        resolution: u32,
+        from: u64,
+        until: u64,
+    ) -> Result<Vec<Bucket>, StoreError>;
+
+    /// Forgets all buckets with a resolution that begin before `before`, in seconds since the epoch.
+    fn forget_history(&mut self, resolution: u32, before: u64) -> Result<u64, StoreError>;
+}
+
+/// Which records are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Of this kind.
+    pub kind: Option<String>,
+    /// About this, or a part of it: `service/a` is about `service/a/endpoint/b` too.
+    pub subject: Option<String>,
+    /// Not before.
+    pub since: Option<Timestamp>,
+    /// Not after.
+    pub until: Option<Timestamp>,
+    /// At most so many; the latest.
+    pub count: usize,
+}
+
+/// A value of the state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Grows by one with each write, from 1.
+    pub version: u64,
+    /// The value.
+    pub value: Vec<u8>,
+}
+
+/// What happened to one objective in one stretch of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    /// How long it is, in seconds.
+    pub resolution: u32,
+    /// When it begins, in seconds since the epoch; a multiple of the resolution.
+    pub start: u64,
+    /// Good requests.
+    pub good: u64,
+    /// Bad ones.
+    pub bad: u64,
+    /// The median latency, in microseconds.
+    pub p50: Option<u32>,
+    /// The 99th percentile, in microseconds.
+    pub p99: Option<u32>,
+}
+
+/// A store can't do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file can't be made or used.
+    #[error("using the store {path}")]
+    Io {
+        /// The file.
+        path: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The database says no: a full disk, a file that may not be written, damage. What was asked for is not done;
+    /// trying later may help.
+    #[error("writing to or reading from the store")]
+    Database(#[from] rusqlite::Error),
+    /// The file was made by a newer version.
+    #[error("the store {path} has the form {found}; this version knows {known} and older")]
+    Newer {
+        /// The file.
+        path: String,
+        /// The form that was found.
+        found: i64,
+        /// The newest that is known.
+        known: i64,
+    },
+    /// An entry is too large, or what is stored is not what could have been written.
+    #[error("{0}")]
+    Invalid(String),
+}

@@ -1,0 +1,135 @@
+//! Goal: whoever writes never waits, nothing that was said to be durable is lost, and a loss leaves a gap.
+//!
+//! Method: a real store that is locked by another connection, as a full disk would refuse it.
+
+use std::cell::Cell;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use plimsoll_core::Timestamp;
+use plimsoll_store::{Keeper, Store};
+
+use crate::{NOW, entry, open};
+
+const LONG: Duration = Duration::from_secs(20);
+
+fn keeper(path: &Path) -> Keeper {
+    Keeper::new(Box::new(open(path, "a")), || NOW).unwrap()
+}
+
+/// Holds the file, so that nobody else can write.
+fn hold(path: &Path) -> rusqlite::Connection {
+    let connection = rusqlite::Connection::open(path).unwrap();
+    connection.busy_timeout(LONG).unwrap();
+    connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+    connection
+}
+
+fn until(what: &str, holds: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < LONG, "{what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn what_was_said_to_be_durable_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let keeper = keeper(&path);
+    keeper.append(entry(1, "decision", "x"));
+    let record = keeper
+        .append_and_tell(entry(2, "change", "x"))
+        .wait(LONG)
+        .unwrap();
+    assert_eq!(record.sequence, 2);
+    assert_eq!(open(&path, "b").chain("a", 0, 9).unwrap().len(), 2);
+    assert_eq!(keeper.view().last, Some((2, record.hash.to_string())));
+    // Other work comes after what was asked for before it.
+    let (send, receive) = std::sync::mpsc::channel();
+    keeper.append(entry(3, "decision", "x"));
+    assert!(keeper.ask(move |store| {
+        let last = store.last()?;
+        send.send(last.map(|it| it.sequence)).unwrap();
+        Ok(())
+    }));
+    assert_eq!(receive.recv_timeout(LONG).unwrap(), Some(3));
+}
+
+#[test]
+fn while_the_store_fails_records_wait_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let keeper = keeper(&path);
+    let held = hold(&path);
+    let told = keeper.append_and_tell(entry(1, "decision", "x"));
+    keeper.append(entry(2, "decision", "x"));
+    let error = told.wait(LONG).unwrap_err();
+    assert!(error.contains("waits in memory"), "{error}");
+    until("it says that the store fails", || {
+        let view = keeper.view();
+        view.failing.is_some() && view.waiting == 2
+    });
+    drop(held);
+    until("it writes what waited", || keeper.view().waiting == 0);
+    let records = open(&path, "b").chain("a", 0, 9).unwrap();
+    let at: Vec<u64> = records.iter().map(|it| it.entry.at.as_seconds()).collect();
+    assert_eq!(at, [1, 2]);
+    assert_eq!((keeper.view().failing, keeper.view().lost), (None, 0));
+}
+
+#[test]
+fn what_does_not_fit_is_lost_counted_and_leaves_a_gap() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let keeper = keeper(&path);
+    let held = hold(&path);
+    let begun = Instant::now();
+    for at in 0..20_000 {
+        keeper.append(entry(at, "decision", "x"));
+    }
+    // None of them waited for the store, which waits two seconds for the lock.
+    assert!(begun.elapsed() < Duration::from_secs(2));
+    drop(held);
+    let more = Cell::new(0);
+    until("it writes what waited", || {
+        keeper.append(entry(50_000, "decision", "x"));
+        more.set(more.get() + 1);
+        let view = keeper.view();
+        view.waiting == 0 && view.last.is_some()
+    });
+    drop(keeper);
+    let mut store = open(&path, "b");
+    let records = store.chain("a", 0, 100_000).unwrap();
+    let lost = |it: &plimsoll_store::Record| -> u64 {
+        let body: serde_json::Value = serde_json::from_slice(&it.entry.body).unwrap();
+        body["lost"].as_u64().unwrap()
+    };
+    let gaps: u64 = records
+        .iter()
+        .filter(|it| it.entry.kind == "gap")
+        .map(lost)
+        .sum();
+    let kept = records.iter().filter(|it| it.entry.subject == "x").count() as u64;
+    assert!(gaps > 10_000, "{gaps}");
+    assert_eq!(gaps + kept, 20_000 + more.get());
+    assert_eq!(plimsoll_store::verify(&mut store, &[]).unwrap().breaks, []);
+}
+
+#[test]
+fn an_entry_that_is_too_large_stops_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let keeper = keeper(&path);
+    let mut large = entry(1, "decision", "x");
+    large.body = vec![b' '; 70_000];
+    let error = keeper.append_and_tell(large).wait(LONG).unwrap_err();
+    assert!(error.contains("lost"), "{error}");
+    let record = keeper
+        .append_and_tell(entry(2, "decision", "x"))
+        .wait(LONG)
+        .unwrap();
+    assert_eq!(record.entry.at, Timestamp::from_seconds(2));
+    assert_eq!(keeper.view().lost, 1);
+}

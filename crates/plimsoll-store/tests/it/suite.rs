@@ -1,0 +1,195 @@
+//! Goal: what any store must do. Written against the trait, so that another store runs the same tests.
+//!
+//! Method: a function for each promise, which is given two stores of two writers on the same place.
+
+use plimsoll_core::Timestamp;
+use plimsoll_store::{BODY_BYTES_MAX, Bucket, Filter, Hash, Identity, Store};
+
+use crate::{entry, open};
+
+#[test]
+fn sqlite_keeps_all_promises() {
+    let promises: [fn(&mut dyn Store, &mut dyn Store); 7] = [
+        chains_are_apart,
+        what_is_too_large_is_refused_with_all_that_came_with_it,
+        lists_are_filtered,
+        forgetting_leaves_a_checkpoint,
+        a_value_is_written_by_who_saw_the_last,
+        a_deleted_value_is_not_written_by_who_saw_it_before,
+        history_is_by_series_and_resolution,
+    ];
+    for promise in promises {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        let mut first = open(&path, "a");
+        let mut second = open(&path, "b");
+        promise(&mut first, &mut second);
+    }
+}
+
+fn chains_are_apart(a: &mut dyn Store, b: &mut dyn Store) {
+    assert_eq!(a.last().unwrap(), None);
+    let first = a.append(&[entry(1, "decision", "x"), entry(2, "outcome", "x")]);
+    let first = first.unwrap();
+    let other = b.append(&[entry(3, "decision", "x")]).unwrap();
+    let second = a.append(&[entry(4, "decision", "x")]).unwrap();
+    assert_eq!((first[0].sequence, first[0].previous), (1, Hash::ZERO));
+    assert_eq!((first[1].sequence, first[1].previous), (2, first[0].hash));
+    assert_eq!((other[0].sequence, other[0].previous), (1, Hash::ZERO));
+    assert_eq!((second[0].sequence, second[0].previous), (3, first[1].hash));
+    assert_eq!(a.last().unwrap(), Some(second[0].clone()));
+    assert_eq!(a.writers().unwrap(), ["a", "b"]);
+    assert_eq!(
+        b.chain("a", 1, 10).unwrap(),
+        [first[1].clone(), second[0].clone()]
+    );
+    assert_eq!(b.chain("a", 0, 1).unwrap(), [first[0].clone()]);
+}
+
+fn what_is_too_large_is_refused_with_all_that_came_with_it(a: &mut dyn Store, _: &mut dyn Store) {
+    let mut large = entry(1, "decision", "x");
+    large.body = vec![b' '; BODY_BYTES_MAX + 1];
+    let error = a.append(&[entry(1, "decision", "x"), large]).unwrap_err();
+    assert!(error.to_string().contains("65537 bytes"), "{error}");
+    assert_eq!(a.last().unwrap(), None);
+}
+
+fn lists_are_filtered(a: &mut dyn Store, b: &mut dyn Store) {
+    a.append(&[
+        entry(10, "decision", "service/shop"),
+        entry(20, "change", "service/shop/endpoint/1"),
+        entry(30, "decision", "service/shopping"),
+    ])
+    .unwrap();
+    b.append(&[entry(25, "decision", "service/shop")]).unwrap();
+    let seconds = |store: &mut dyn Store, filter: Filter| -> Vec<u64> {
+        let records = store.list(&filter).unwrap();
+        records.iter().map(|it| it.entry.at.as_seconds()).collect()
+    };
+    let all = Filter {
+        count: 100,
+        ..Filter::default()
+    };
+    assert_eq!(seconds(a, all.clone()), [10, 20, 25, 30]);
+    let latest = Filter {
+        count: 2,
+        ..all.clone()
+    };
+    assert_eq!(seconds(a, latest), [25, 30]);
+    let subject = Some("service/shop".to_owned());
+    let about = Filter {
+        subject,
+        ..all.clone()
+    };
+    assert_eq!(seconds(a, about.clone()), [10, 20, 25]);
+    let kind = Some("decision".to_owned());
+    assert_eq!(seconds(a, Filter { kind, ..about }), [10, 25]);
+    let since = Some(Timestamp::from_seconds(20));
+    let until = Some(Timestamp::from_seconds(25));
+    assert_eq!(
+        seconds(
+            a,
+            Filter {
+                since,
+                until,
+                ..all
+            }
+        ),
+        [20, 25]
+    );
+}
+
+fn forgetting_leaves_a_checkpoint(a: &mut dyn Store, _: &mut dyn Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let identity = Identity::at(&folder.path().join("key")).unwrap();
+    let sign = |record: &plimsoll_store::Record| {
+        identity.sign(record.sequence, record.hash, record.entry.at)
+    };
+    let before = Timestamp::from_seconds(35);
+    assert_eq!(a.forget(before, &sign).unwrap(), 0);
+    // The clock was set back before the third.
+    let entries = [10, 20, 40, 30, 50].map(|at| entry(at, "decision", "x"));
+    let records = a.append(&entries).unwrap();
+    assert_eq!(a.forget(before, &sign).unwrap(), 2);
+    assert_eq!(a.chain("a", 0, 10).unwrap(), records[2..]);
+    let checkpoint = a.checkpoint("a").unwrap().unwrap();
+    assert_eq!(
+        (checkpoint.sequence, checkpoint.check()),
+        (2, Ok(records[1].hash))
+    );
+    // The last is never forgotten, so that the chain goes on from it.
+    assert_eq!(a.forget(Timestamp::from_seconds(1_000), &sign).unwrap(), 2);
+    let next = a.append(&[entry(60, "decision", "x")]).unwrap();
+    assert_eq!((next[0].sequence, next[0].previous), (6, records[4].hash));
+}
+
+fn a_value_is_written_by_who_saw_the_last(a: &mut dyn Store, b: &mut dyn Store) {
+    assert_eq!(a.value("overlay/x").unwrap(), None);
+    assert_eq!(
+        a.compare_and_set("overlay/x", 0, Some(b"one")).unwrap(),
+        Some(1)
+    );
+    assert_eq!(
+        b.compare_and_set("overlay/x", 0, Some(b"two")).unwrap(),
+        None
+    );
+    assert_eq!(
+        b.compare_and_set("overlay/x", 1, Some(b"two")).unwrap(),
+        Some(2)
+    );
+    assert_eq!(
+        a.compare_and_set("overlay/x", 1, Some(b"three")).unwrap(),
+        None
+    );
+    let kept = a.value("overlay/x").unwrap().unwrap();
+    assert_eq!((kept.version, kept.value.as_slice()), (2, &b"two"[..]));
+    a.compare_and_set("other", 0, Some(b"")).unwrap();
+    let overlay = a.values("overlay/").unwrap();
+    assert_eq!(overlay, [("overlay/x".to_owned(), kept)]);
+}
+
+fn a_deleted_value_is_not_written_by_who_saw_it_before(a: &mut dyn Store, b: &mut dyn Store) {
+    a.compare_and_set("x", 0, Some(b"one")).unwrap();
+    assert_eq!(a.compare_and_set("x", 1, None).unwrap(), Some(2));
+    assert_eq!(b.value("x").unwrap(), None);
+    assert_eq!(b.values("").unwrap(), []);
+    assert_eq!(b.compare_and_set("x", 1, Some(b"stale")).unwrap(), None);
+    assert_eq!(b.compare_and_set("x", 0, Some(b"new")).unwrap(), Some(3));
+}
+
+fn history_is_by_series_and_resolution(a: &mut dyn Store, b: &mut dyn Store) {
+    let bucket = |resolution, start, good| Bucket {
+        resolution,
+        start,
+        good,
+        bad: 1,
+        p50: Some(20_000),
+        p99: None,
+    };
+    a.write_history(
+        "shop/latency",
+        &[bucket(60, 0, 1), bucket(60, 60, 2), bucket(3_600, 0, 3)],
+    )
+    .unwrap();
+    a.write_history("shop/availability", &[bucket(60, 0, 9)])
+        .unwrap();
+    // A bucket that is written again takes the place of the first.
+    b.write_history("shop/latency", &[bucket(60, 60, 4)])
+        .unwrap();
+    let minutes = b.history("shop/latency", 60, 0, 120).unwrap();
+    assert_eq!(minutes, [bucket(60, 0, 1), bucket(60, 60, 4)]);
+    assert_eq!(
+        b.history("shop/latency", 60, 0, 60).unwrap(),
+        [bucket(60, 0, 1)]
+    );
+    assert_eq!(a.forget_history(60, 60).unwrap(), 2);
+    assert_eq!(
+        a.history("shop/latency", 60, 0, 120).unwrap(),
+        [bucket(60, 60, 4)]
+    );
+    assert_eq!(
+        a.history("shop/latency", 3_600, 0, 9).unwrap(),
+        [bucket(3_600, 0, 3)]
+    );
+    assert_eq!(a.history("unknown", 60, 0, 9).unwrap(), []);
+}
