@@ -176,9 +176,13 @@ fn phase_rate(fields: &Fields) -> Option<PhaseRate> {
 
 fn fault(fields: &Fields, service: usize, all: usize) -> Option<Fault> {
     let share = || Some(fields.percent("share")?.get());
+    let after = fields.count("after")?;
     Some(Fault {
         service,
-        endpoints: fields.count("endpoints").unwrap_or(all),
+        after,
+        endpoints: fields
+            .count("endpoints")
+            .unwrap_or(all.saturating_sub(after)),
         at: fields.duration("at")?,
         lasts: fields.duration("lasts")?,
         kind: match fields.word("kind")? {

@@ -427,6 +427,12 @@ static FAULT: Table = Table {
             "At how many of its endpoints. Absent: at all.",
         ),
         Key::new(
+            "after",
+            Kind::Count { min: 0, max: 9_999 },
+            "How many endpoints come before those: which ones they are.",
+        )
+        .default("0"),
+        Key::new(
             "at",
             Kind::DURATION,
             "When it begins, since the beginning of the run.",

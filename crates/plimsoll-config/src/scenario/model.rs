@@ -255,7 +255,9 @@ pub struct Burst {
 pub struct Fault {
     /// The service, by its position.
     pub service: usize,
-    /// The first so many of its endpoints.
+    /// How many of its endpoints come before those that it is at.
+    pub after: usize,
+    /// At how many.
     pub endpoints: usize,
     /// Since the run's beginning.
     pub at: Duration,

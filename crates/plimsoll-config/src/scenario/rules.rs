@@ -201,14 +201,20 @@ fn check_fault(fault: &Node, services: &Fields, ends: Duration, diagnostics: &mu
         }
     }
     let service = named_service(fields, services).and_then(|name| services.table(name));
-    if let (Some(node), Some(count), Some(all)) = (
-        fields.node("endpoints"),
-        fields.count::<u64>("endpoints"),
+    let after = fields.count::<u64>("after").unwrap_or(0);
+    // Of all that are left, there is one at least.
+    let count = fields.count::<u64>("endpoints").unwrap_or(1);
+    if let (Some(node), Some(all)) = (
+        fields.node("endpoints").or_else(|| fields.node("after")),
         service.and_then(|service| service.count::<u64>("endpoints")),
-    ) && count > all
+    ) && after + count > all
     {
         let message = format!("{subject} is at more endpoints than its service has");
-        let label = format!("at most {all} was expected");
+        let label = match all.saturating_sub(after) {
+            _ if after == 0 => format!("at most {all} was expected"),
+            0 => format!("after {after} of {all} there is none"),
+            left => format!("after {after} of {all}, at most {left} was expected"),
+        };
         diagnostics.push(error(&node.span, "out-of-range", message).label(label));
     }
     if let (Some(shared), "capacity") = (service.and_then(|it| it.field("crosstalk")), kind) {

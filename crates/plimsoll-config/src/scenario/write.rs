@@ -171,6 +171,7 @@ impl Text {
     fn fault(&mut self, fault: &Fault, services: &[ScenarioService]) {
         let Fault {
             service,
+            after,
             endpoints,
             at,
             lasts,
@@ -190,6 +191,7 @@ impl Text {
             self.key(key, value);
         }
         self.of_service(*service, services);
+        self.key("after", after);
         self.key("endpoints", endpoints);
         self.key("at", quoted(&show_duration(*at)));
         self.key("lasts", quoted(&show_duration(*lasts)));

@@ -400,6 +400,9 @@ fn any_scenario() -> impl Strategy<Value = Scenario> {
                         let Some(service) = services.get(fault.service) else {
                             return false;
                         };
+                        // Now and then the last ones.
+                        let spare = service.endpoints.saturating_sub(fault.endpoints);
+                        fault.after = spare * (fault.endpoints % 2);
                         fault.endpoints = fault.endpoints.min(service.endpoints);
                         match fault.kind {
                             FaultKind::Capacity(_) => matches!(service.work, Work::Workers { .. }),
@@ -569,6 +572,7 @@ fn fault() -> impl Strategy<Value = Fault> {
     )
         .prop_map(|(service, endpoints, at, lasts, kind)| Fault {
             service,
+            after: 0,
             endpoints,
             at,
             lasts,

@@ -91,7 +91,7 @@ impl Station {
         let mut edges: Vec<usize> = faults
             .iter()
             .filter(|fault| fault.service == position)
-            .map(|fault| fault.endpoints)
+            .flat_map(|fault| [fault.after, fault.after + fault.endpoints])
             .chain([0, service.endpoints])
             .collect();
         edges.sort_unstable();
@@ -129,7 +129,7 @@ impl Station {
     pub(super) fn begin_fault(&mut self, index: usize, fault: &Fault) {
         let ends = (fault.at + fault.lasts).as_secs_f64();
         for group in &mut self.groups {
-            if group.first < fault.endpoints {
+            if (fault.after..fault.after + fault.endpoints).contains(&group.first) {
                 group.faults.push((index, fault.kind, ends));
                 if fault.kind == FaultKind::Crash {
                     group.backlog = 0.0;

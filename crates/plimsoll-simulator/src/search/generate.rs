@@ -224,6 +224,7 @@ fn fault(
         _ => 1 + draw.0.below(all as u32) as usize,
     };
     Fault {
+        after: 0,
         service,
         endpoints,
         at: seconds(before + late),

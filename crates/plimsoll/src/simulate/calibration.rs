@@ -22,14 +22,10 @@ is of what was answered or given up, which the clients do after 2 s.
 |---|---|---|---|---|---|
 ";
 const CONCLUSION: &str = "
-The share of good answers is within a tenth of what was measured, or within two points where little is good, in all rows but one; a
-test keeps it so.
+The share of good answers is within a tenth of what was measured, or within two points where little is good; a test keeps it so.
 
 What is not the same:
 
-- Failing endpoint without policies, the one that is off by more: the demo measured 2.9 % failed and 12.7 % late, the simulation
-  3.7 % failed. What is late still waits at the endpoint that was slow in the phase before. A scenario's faults are all at the first
-  endpoint, so there it is the one that fails, and what waited is gone with it.
 - In the slow dependency, all requests of the catalogue take as long as they do on average; in the demo a third of them waits.
 - The plain proxy's `refused` is left out: without policies it can only refuse what it has no room for itself.
 - The CPU of gateway and shop is not simulated. In a debug build the same demo cannot carry its flash sale at all.
@@ -67,9 +63,6 @@ const MEASURED: [(&str, [Figures; 2]); 10] = [
 /// How far the share of good answers may be off: a tenth, or so much of what is offered.
 const OFF_RELATIVE: f64 = 0.1;
 const OFF_OF_OFFERED: f64 = 0.02;
-/// What is late there comes from the endpoint that was slow in the phase before; in the scenario it is the one that
-/// fails now, and what waited there is gone.
-const NOT_THE_SAME: (&str, &str) = ("failing endpoint", "none");
 /// When clients of the demo give up.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -101,8 +94,7 @@ fn the_demo_is_simulated_as_it_was_measured() {
                 measured.p99,
                 simulated.p99,
             );
-            let same = (phase, name) != NOT_THE_SAME;
-            if same && off > OFF_OF_OFFERED.max(OFF_RELATIVE * measured.good) {
+            if off > OFF_OF_OFFERED.max(OFF_RELATIVE * measured.good) {
                 wrong.push(format!("{phase}, {name}: {measured:?}, {simulated:?}"));
             }
         }

@@ -71,6 +71,7 @@ impl Simulation {
 
     pub(super) fn sites_of(&self, fault: &Fault) -> Range<u32> {
         let first = self.services[fault.service].first as u32;
+        let first = first + fault.after as u32;
         first..first + fault.endpoints as u32
     }
 
