@@ -14,7 +14,7 @@ use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublic
 use plimsoll_core::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::record::Hash;
+use crate::record::{Hash, bytes_of_hex};
 
 /// A writer.
 #[derive(Debug)]
@@ -134,8 +134,8 @@ impl Head {
     /// Checks the signature. Gives the hash.
     pub fn check(&self) -> Result<Hash, HeadError> {
         let hash = Hash::from_hex(&self.hash).ok_or(HeadError::Form)?;
-        let key = bytes(&self.key).ok_or(HeadError::Form)?;
-        let signature = bytes(&self.signature).ok_or(HeadError::Form)?;
+        let key = bytes_of_hex(&self.key).ok_or(HeadError::Form)?;
+        let signature = bytes_of_hex(&self.signature).ok_or(HeadError::Form)?;
         if writer_of(&key) != self.writer {
             return Err(HeadError::Writer);
         }
@@ -162,17 +162,6 @@ fn writer_of(key: &[u8]) -> String {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn bytes(hex: &str) -> Option<Vec<u8>> {
-    let digit = |byte: &u8| char::from(*byte).to_digit(16);
-    let digits: Vec<u32> = hex.as_bytes().iter().map(digit).collect::<Option<_>>()?;
-    let pairs = digits.chunks(2);
-    pairs
-        .map(|pair| {
-            (pair.len() == 2).then(|| pair.iter().fold(0, |byte, it| byte << 4 | *it as u8))
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -58,16 +58,21 @@ impl Hash {
 
     /// From 64 hex digits.
     pub fn from_hex(text: &str) -> Option<Self> {
-        let digit = |byte: &u8| char::from(*byte).to_digit(16);
-        let digits: Vec<u32> = text.as_bytes().iter().map(digit).collect::<Option<_>>()?;
-        let pairs = digits.chunks_exact(2);
-        let bytes: Vec<u8> = pairs
-            .map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | *digit as u8))
-            .collect();
-        (digits.len() == 64)
-            .then(|| bytes.try_into().ok().map(Self))
-            .flatten()
+        let bytes = bytes_of_hex(text)?;
+        bytes.try_into().ok().map(Self)
     }
+}
+
+/// The bytes that two hex digits each stand for.
+pub(crate) fn bytes_of_hex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: &u8| char::from(*byte).to_digit(16);
+    let digits: Vec<u32> = text.as_bytes().iter().map(digit).collect::<Option<_>>()?;
+    let pairs = digits.chunks(2);
+    pairs
+        .map(|pair| {
+            (pair.len() == 2).then(|| pair.iter().fold(0, |byte, it| byte << 4 | *it as u8))
+        })
+        .collect()
 }
 
 impl TryFrom<&[u8]> for Hash {

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_config::scenario::{Scenario, parse};
-use plimsoll_lifecycle::{Bounds, GuardParameters};
+use plimsoll_lifecycle::GuardParameters;
 use plimsoll_policy::retry::RetryOn;
-use plimsoll_policy::{EndpointParameters, Method};
 use plimsoll_simulator::fleet::{Cell, Protection, Simulation};
+
+use crate::fleet::protected;
 
 /// How much of virtual time passes between two looks at the fleet.
 const LOOK_EACH: Duration = Duration::from_millis(250);
@@ -54,22 +55,13 @@ fn large(seconds: u32) -> Scenario {
 
 /// Plimsoll's defaults, and retries, so that there is a budget to keep.
 fn protection() -> Protection {
-    let mut guard = GuardParameters::default();
-    guard.admission.objective = Some(Duration::from_millis(250));
+    let mut protection = protected();
+    let mut guard = GuardParameters::clone(&protection.guard);
     let on = [RetryOn::Connect, RetryOn::Reset, RetryOn::Status(500)];
     guard.retried = on.into_iter().collect();
-    Protection {
-        guard: Arc::new(guard),
-        endpoint: EndpointParameters::default(),
-        method: Method::LeastLoaded,
-        heeds_health: true,
-        bounds: Bounds {
-            head: Duration::from_secs(30),
-            idle: Duration::from_secs(60),
-            total: None,
-            attempts_max: 3,
-        },
-    }
+    protection.guard = Arc::new(guard);
+    protection.bounds.attempts_max = 3;
+    protection
 }
 
 /// What was seen at one moment.
