@@ -1,0 +1,456 @@
+//! The governor over all services.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use plimsoll_core::{Instant, Mode, Ratio, never};
+use serde::{Deserialize, Serialize};
+
+use crate::actuator::Actuator;
+use crate::condition::{Burn, Condition};
+use crate::decision::Decision;
+use crate::service::{ServiceState, decision};
+use crate::signals::{ServiceSignals, Signals};
+
+/// What the governor is set to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Parameters {
+    /// By name.
+    pub services: BTreeMap<String, ServiceParameters>,
+    /// What may be moved. None: each actuator from the burn on that it is made for.
+    pub rules: Vec<Rule>,
+}
+
+/// What it knows of a service beforehand.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ServiceParameters {
+    /// 1 is the most important.
+    pub tier: u8,
+    /// Whether decisions are acted on.
+    pub mode: Mode,
+    /// Names and targets.
+    pub objectives: Vec<(String, Ratio)>,
+    /// Names of services that it can't do without.
+    pub depends_on: Vec<String>,
+}
+
+/// What may be moved, and when.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rule {
+    /// Its name.
+    pub name: String,
+    /// From this condition on.
+    pub condition: Condition,
+    /// For services of this tier; `None`: of all.
+    pub tier: Option<u8>,
+    /// What may be moved.
+    pub may: Vec<Actuator>,
+}
+
+impl Parameters {
+    /// Whether an actuator may be moved for a service that burns so fast and stands so.
+    pub(crate) fn may(
+        &self,
+        actuator: Actuator,
+        service: &ServiceParameters,
+        burn: Burn,
+        condition: Condition,
+    ) -> bool {
+        if service.mode == Mode::Off {
+            return false;
+        }
+        if self.rules.is_empty() {
+            return burn >= actuator.from();
+        }
+        // That a budget is used up says nothing of now: it must burn as well, and by what the service does.
+        let stands = match burn {
+            Burn::No => return false,
+            _ if condition == Condition::Exhausted => condition,
+            _ => burn.condition(),
+        };
+        self.rules.iter().any(|rule| {
+            rule.may.contains(&actuator) && rule.applies_to(service) && stands >= rule.condition
+        })
+    }
+
+    /// Whether an actuator may be moved for a service at all.
+    pub(crate) fn may_ever(&self, actuator: Actuator, service: &ServiceParameters) -> bool {
+        let named = |rule: &Rule| rule.may.contains(&actuator) && rule.applies_to(service);
+        service.mode != Mode::Off && (self.rules.is_empty() || self.rules.iter().any(named))
+    }
+}
+
+impl Rule {
+    fn applies_to(&self, service: &ServiceParameters) -> bool {
+        self.tier.is_none_or(|tier| tier == service.tier)
+    }
+}
+
+/// See the crate's docs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Governor {
+    parameters: Parameters,
+    services: BTreeMap<String, ServiceState>,
+}
+
+impl Governor {
+    /// Knows nothing yet, and has moved nothing.
+    pub fn new(parameters: Parameters) -> Self {
+        Self {
+            parameters,
+            services: BTreeMap::new(),
+        }
+    }
+
+    /// Takes over other parameters. What is known stays with the names; what may not be moved any more is taken back
+    /// with the next tick, and so is what was moved under another mode.
+    pub fn set_parameters(&mut self, parameters: Parameters) {
+        let before = std::mem::replace(&mut self.parameters, parameters);
+        let now = &self.parameters.services;
+        self.services.retain(|name, _| now.contains_key(name));
+        for (name, state) in &mut self.services {
+            let (Some(was), Some(is)) = (before.services.get(name), now.get(name)) else {
+                continue;
+            };
+            let place = |place: usize| {
+                let wanted = is.objectives.get(place)?;
+                was.objectives.iter().position(|it| it == wanted)
+            };
+            state.keep_objectives(place, is.objectives.len());
+            if was.mode != is.mode {
+                state.forget_moves();
+            }
+        }
+    }
+
+    /// A second is over: at `now`, with what it brought. Decisions are in the order of the services' names.
+    pub fn on_tick(&mut self, now: Instant, signals: &Signals) -> Vec<Decision> {
+        let second = now.as_nanos() / 1_000_000_000;
+        let mut decisions = Vec::new();
+        let by_name: BTreeMap<&str, &ServiceSignals> = signals
+            .services
+            .iter()
+            .map(|service| (service.name.as_str(), service))
+            .collect();
+        never!(by_name.len() != signals.services.len());
+        let parameters = &self.parameters;
+        for (name, service) in &parameters.services {
+            let state = self.services.entry(name.clone()).or_default();
+            if let Some(signals) = by_name.get(name.as_str()) {
+                state.on_signals(second, service, signals, &mut |what, evidence| {
+                    decisions.push(decision(name, service.mode, what, evidence));
+                });
+            }
+        }
+        let burning: BTreeSet<String> = self
+            .services
+            .iter()
+            .filter(|(_, state)| state.burn() > Burn::No)
+            .map(|(name, _)| name.clone())
+            .collect();
+        for (name, service) in &parameters.services {
+            let because_of = burning
+                .contains(name)
+                .then(|| parameters.root_of(name, &burning))
+                .flatten();
+            if let Some(state) = self.services.get_mut(name) {
+                state.act(
+                    second,
+                    parameters,
+                    service,
+                    because_of,
+                    &mut |what, evidence| {
+                        decisions.push(decision(name, service.mode, what, evidence));
+                    },
+                );
+            }
+        }
+        decisions.sort_by(|a, b| a.service.cmp(&b.service));
+        decisions
+    }
+
+    /// What is known of a service.
+    pub fn service(&self, name: &str) -> Option<&ServiceState> {
+        self.services.get(name)
+    }
+
+    /// What it is set to.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+}
+
+impl Parameters {
+    /// The service at the end of a chain of dependencies that all burn, if there is one. Services that depend on each
+    /// other in a circle have none.
+    fn root_of<'a>(&'a self, name: &'a str, burning: &BTreeSet<String>) -> Option<&'a str> {
+        let mut seen = BTreeSet::from([name]);
+        let mut at = name;
+        loop {
+            let service = self.services.get(at)?;
+            let next = service.depends_on.iter().find(|it| burning.contains(*it));
+            match next {
+                Some(next) if seen.insert(next) => at = next,
+                Some(_) => return None,
+                None => return (at != name).then_some(at),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::What;
+    use crate::signals::{Counts, Demand, ObjectiveSignals};
+
+    struct World {
+        governor: Governor,
+        second: u64,
+        said: Vec<(u64, Decision)>,
+    }
+
+    /// What a second brings to a service: good, bad by itself, refused.
+    type Brought = (u64, u64, u64);
+
+    impl World {
+        fn new(services: &[(&str, &[&str])]) -> Self {
+            let services = services.iter().map(|(name, depends_on)| {
+                let service = ServiceParameters {
+                    tier: 1,
+                    mode: Mode::Enforce,
+                    objectives: vec![("availability".to_owned(), Ratio::try_from(0.99).unwrap())],
+                    depends_on: depends_on.iter().map(|it| (*it).to_owned()).collect(),
+                };
+                ((*name).to_owned(), service)
+            });
+            let parameters = Parameters {
+                services: services.collect(),
+                rules: Vec::new(),
+            };
+            Self {
+                governor: Governor::new(parameters),
+                second: 0,
+                said: Vec::new(),
+            }
+        }
+
+        fn seconds(&mut self, seconds: u64, brought: impl Fn(&Self, &str) -> Brought) {
+            for _ in 0..seconds {
+                self.second += 1;
+                let signals = self.signals(&brought);
+                let now = Instant::from_nanos(self.second * 1_000_000_000);
+                let decisions = self.governor.on_tick(now, &signals);
+                self.said
+                    .extend(decisions.into_iter().map(|it| (self.second, it)));
+            }
+        }
+
+        fn signals(&self, brought: &impl Fn(&Self, &str) -> Brought) -> Signals {
+            let names = self.governor.parameters.services.keys();
+            let services = names.map(|name| {
+                let (good, bad, refused) = brought(self, name);
+                ServiceSignals {
+                    name: name.clone(),
+                    objectives: vec![ObjectiveSignals {
+                        counts: Counts {
+                            good,
+                            bad: bad + refused,
+                            bad_service: bad,
+                        },
+                        budget_left: Some(0.5),
+                    }],
+                    demand: Demand {
+                        requests: good + bad + refused,
+                        retries: bad,
+                        refused,
+                        at_limit: refused > 0,
+                        ..Demand::default()
+                    },
+                }
+            });
+            Signals {
+                services: services.collect(),
+            }
+        }
+
+        fn step(&self, name: &str, actuator: Actuator) -> u8 {
+            self.governor
+                .service(name)
+                .map_or(0, |state| state.step(actuator))
+        }
+
+        fn moves(&self, name: &str) -> usize {
+            let is_move = |what: &What| matches!(what, What::Move { .. });
+            let said = self.said.iter();
+            said.filter(|(_, it)| it.service == name && is_move(&it.what))
+                .count()
+        }
+    }
+
+    #[test]
+    fn what_plimsoll_refuses_never_moves_what_refuses_more() {
+        let mut world = World::new(&[("a", &[])]);
+        world.seconds(60, |_, _| (100, 0, 0));
+        world.seconds(3_600, |_, _| (100, 0, 100));
+        assert_eq!(world.moves("a"), 0, "{:?}", world.said);
+        let state = world.governor.service("a").unwrap();
+        assert_eq!(state.condition(), Condition::Severe, "yet it is said");
+        assert!(state.is_paged(0), "and somebody is called");
+    }
+
+    #[test]
+    fn at_capacity_for_ever_the_shed_level_converges() {
+        let mut world = World::new(&[("a", &[])]);
+        // 200 are offered and 120 can be served; what is let in beyond that fails. Half are sheddable, half of the
+        // rest standard.
+        let offered = 200.0;
+        let at_capacity = |world: &World, _: &str| {
+            let refused = match world.step("a", Actuator::Shed) {
+                0 => 0.0,
+                1 => 0.25,
+                2 => 0.5,
+                3 => 0.625,
+                _ => 0.75,
+            } * offered;
+            let let_in: f64 = offered - refused;
+            let bad = (let_in - 120.0).max(0.0) + if let_in > 120.0 { 30.0 } else { 0.0 };
+            ((let_in - bad) as u64, bad as u64, refused as u64)
+        };
+        world.seconds(4 * 3_600, at_capacity);
+        let before = world.moves("a");
+        world.seconds(4 * 3_600, at_capacity);
+        let later = world.moves("a") - before;
+        assert!(before <= 60, "{before} moves in four hours");
+        assert!(later <= 20, "{later} in the next four");
+    }
+
+    #[test]
+    fn a_dependency_that_burns_is_where_it_is_decided() {
+        let services: [(&str, &[&str]); 3] = [
+            ("shop", &["orders"]),
+            ("orders", &["stock"]),
+            ("stock", &[]),
+        ];
+        let mut world = World::new(&services);
+        world.seconds(60, |_, _| (100, 0, 0));
+        world.seconds(60, |_, _| (60, 40, 5));
+        assert!(world.moves("stock") > 0);
+        assert_eq!(world.moves("shop") + world.moves("orders"), 0);
+        for name in ["shop", "orders"] {
+            let defers: Vec<_> = world
+                .said
+                .iter()
+                .filter(|(_, it)| it.service == name && it.what.name() == "defer")
+                .collect();
+            assert_eq!(defers.len(), 1, "{defers:?}");
+            assert!(
+                defers
+                    .iter()
+                    .all(|(_, it)| it.to_string().contains("stock"))
+            );
+        }
+        // In a circle nobody is behind it.
+        let circle: [(&str, &[&str]); 2] = [("a", &["b"]), ("b", &["a"])];
+        let mut world = World::new(&circle);
+        world.seconds(60, |_, _| (60, 40, 5));
+        assert!(world.moves("a") > 0 && world.moves("b") > 0);
+    }
+
+    #[test]
+    fn a_decision_can_be_made_again_from_the_state_before_and_the_signals() {
+        let mut world = World::new(&[("a", &[])]);
+        world.seconds(60, |_, _| (100, 0, 0));
+        let burns = |_: &World, _: &str| (50, 50, 5);
+        for _ in 0..90 {
+            let before = serde_json::to_string(&world.governor).unwrap();
+            let signals = world.signals(&burns);
+            let said = world.said.len();
+            world.seconds(1, burns);
+            let mut again: Governor = serde_json::from_str(&before).unwrap();
+            let now = Instant::from_nanos(world.second * 1_000_000_000);
+            let decisions = again.on_tick(now, &signals);
+            let made: Vec<_> = world.said[said..]
+                .iter()
+                .map(|(_, it)| it.clone())
+                .collect();
+            assert_eq!(decisions, made);
+            assert_eq!(again, world.governor);
+        }
+        let before = serde_json::to_string(&world.governor).unwrap();
+        assert!(before.len() < 16_384, "{} bytes", before.len());
+    }
+
+    #[test]
+    fn rules_say_what_may_be_moved_and_other_parameters_take_it_back() {
+        let mut world = World::new(&[("a", &[]), ("b", &[])]);
+        let mut parameters = world.governor.parameters.clone();
+        parameters.services.get_mut("b").unwrap().tier = 3;
+        parameters.rules = vec![Rule {
+            name: "shed-tier-3".to_owned(),
+            condition: Condition::Severe,
+            tier: Some(3),
+            may: vec![Actuator::Shed],
+        }];
+        world.governor.set_parameters(parameters.clone());
+        world.seconds(60, |_, _| (100, 0, 0));
+        let burns = |_: &World, _: &str| (50, 50, 5);
+        world.seconds(20, burns);
+        assert_eq!(world.moves("a"), 0);
+        assert_eq!(world.step("b", Actuator::Shed), 1);
+        parameters.rules.clear();
+        parameters.rules.push(Rule {
+            name: "nothing".to_owned(),
+            condition: Condition::Burning,
+            tier: None,
+            may: Vec::new(),
+        });
+        world.governor.set_parameters(parameters);
+        world.seconds(1, burns);
+        assert_eq!(world.step("b", Actuator::Shed), 0);
+    }
+
+    #[test]
+    fn conditions_follow_what_comes_and_each_change_is_said_with_its_evidence() {
+        let mut world = World::new(&[("a", &[])]);
+        world.seconds(30, |_, _| (0, 0, 0));
+        world.seconds(60, |_, _| (100, 0, 0));
+        world.seconds(100, |_, _| (0, 100, 0));
+        world.seconds(2 * 3_600, |_, _| (100, 0, 0));
+        let changes: Vec<_> = world
+            .said
+            .iter()
+            .filter_map(|(_, it)| match &it.what {
+                What::Condition { to, .. } => {
+                    let evidence = it.evidence.as_ref().unwrap();
+                    assert_eq!(evidence.spans.len(), 3);
+                    Some(*to)
+                }
+                _ => None,
+            })
+            .collect();
+        use Condition::{Burning, Healthy, Severe};
+        assert_eq!(changes, [Healthy, Burning, Severe, Burning, Healthy]);
+        let (_, severe) = world
+            .said
+            .iter()
+            .find(|(_, it)| it.to_string().starts_with("severe"))
+            .unwrap();
+        assert_eq!(
+            severe.to_string(),
+            "severe, was burning (availability, 90.0x over 10 s, 30.0x over 30 s, 15.0x over 60 s, 50 % of the budget left)"
+        );
+    }
+
+    #[test]
+    fn a_thousand_services_are_judged_in_memory_that_is_bounded() {
+        let names: Vec<String> = (0..1_000).map(|it| format!("service-{it}")).collect();
+        let services: Vec<(&str, &[&str])> = names
+            .iter()
+            .map(|it| (it.as_str(), &[] as &[&str]))
+            .collect();
+        let mut world = World::new(&services);
+        world.seconds(90, |_, _| (100, 1, 0));
+        let bytes = serde_json::to_string(&world.governor).unwrap().len();
+        assert!(bytes < 8_000_000, "{bytes}");
+    }
+}

@@ -1,0 +1,23 @@
+//! The governor: judges each service against its objectives, moves the least harmful actuator that may stop the burn,
+//! and steps back once it has stopped.
+//!
+//! Pure: [`Governor::on_tick`] is told the time and what a second brought, and says what was decided. It keeps no
+//! clock, and its state serialises, so that each decision can be made again from what it was made of.
+
+mod actuator;
+mod condition;
+mod decision;
+mod governor;
+mod ladder;
+mod pager;
+mod recent;
+mod service;
+mod signals;
+
+pub use actuator::Actuator;
+pub use condition::{Burn, Condition};
+pub use decision::{Because, Decision, Evidence, Span, What};
+pub use governor::{Governor, Parameters, Rule, ServiceParameters};
+pub use pager::{Absence, Page};
+pub use service::ServiceState;
+pub use signals::{Counts, Demand, ObjectiveSignals, ServiceSignals, Signals};

@@ -1,0 +1,334 @@
+//! What calls a person: a burn that can't be chance, and traffic that stays away.
+//!
+//! A page is the alarm of [`BurnDetector`]; the bar is the number of its batches in a year, projected from what was seen
+//! so far, so that at a burn of 1.0 there is at most one a year. It has ended when an hour, or thirty requests if an
+//! hour has fewer, burnt at less than 1.0.
+//! Traffic is absent when at the rate of the last hour so many should have come that their absence is no chance.
+//! Units: seconds; requests.
+
+use std::collections::VecDeque;
+
+use plimsoll_core::Ratio;
+use plimsoll_measure::{Alarm, BurnDetector, Tally, Urgency};
+use serde::{Deserialize, Serialize};
+
+const YEAR: f64 = 365.0 * 86_400.0;
+const MINUTE: u64 = 60;
+const HOUR: u64 = 3_600;
+/// What an alarm's end is judged by, if an hour brings fewer.
+const ENDED_REQUESTS: u64 = 30;
+/// So many were expected and none came: a chance of one in 480 million, if they came at random.
+const ABSENT_EXPECTED: f64 = 20.0;
+/// But a client that makes all the traffic may restart.
+const ABSENT_SECONDS: u64 = 60;
+/// The rate is not known before.
+const RATE_SECONDS: u64 = 600;
+
+/// Somebody is to look.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Page {
+    /// How soon.
+    pub urgency: Urgency,
+    /// The burn rate, of those that are looked for, that explains it best.
+    pub burn: f64,
+    /// How much likelier that makes what was seen than a burn of 1.0 does.
+    pub evidence: f64,
+    /// What the evidence had to reach: the number of batches in a year.
+    pub bar: f64,
+}
+
+/// Requests stay away.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Absence {
+    /// For so long.
+    pub seconds: u64,
+    /// So many were to be expected in that time.
+    pub expected: f64,
+}
+
+/// What there is to say about an objective.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Call {
+    Page(Page),
+    Resolved,
+    Absent(Absence),
+    Returned,
+}
+
+/// Watches one objective.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Pager {
+    /// `None`: the target is so low that no burn can be told from another.
+    detector: Option<BurnDetector>,
+    /// For how many seconds it has watched.
+    watched: u64,
+    /// Minutes with requests, the newest at the back: their number, good, bad.
+    minutes: VecDeque<(u64, u64, u64)>,
+    open: Option<Page>,
+    /// Requests a second over the last hour, as of the last request.
+    rate: f64,
+    average: f64,
+    silent: u64,
+    absent: bool,
+}
+
+impl Pager {
+    pub(crate) fn new(target: Ratio) -> Self {
+        Self {
+            detector: BurnDetector::new(target).ok(),
+            watched: 0,
+            minutes: VecDeque::new(),
+            open: None,
+            rate: 0.0,
+            average: 0.0,
+            silent: 0,
+            absent: false,
+        }
+    }
+
+    /// The page that has not ended.
+    pub(crate) fn open(&self) -> Option<&Page> {
+        self.open.as_ref()
+    }
+
+    /// Whether anything came within the last hour.
+    pub(crate) fn knows(&self, second: u64) -> bool {
+        let hour = HOUR / MINUTE;
+        self.minutes
+            .back()
+            .is_some_and(|(minute, ..)| second / MINUTE <= minute + hour)
+    }
+
+    /// How long a burn at `burn` lasts before there is a page, in seconds, at the rate of the last hour. `None`: there
+    /// is none, or nothing is known.
+    pub(crate) fn delay(&self, burn: f64) -> Option<f64> {
+        let detector = self.detector.as_ref()?;
+        (self.rate > 0.0)
+            .then(|| detector.delay(burn, self.rate, self.bar(detector)))
+            .flatten()
+    }
+
+    /// A second is over. At most one thing of each kind is said.
+    pub(crate) fn on_second(
+        &mut self,
+        second: u64,
+        target: Ratio,
+        tally: Tally,
+    ) -> [Option<Call>; 2] {
+        self.watched += 1;
+        let absence = self.on_rate(tally.total());
+        self.count(second, tally);
+        let Some(detector) = &mut self.detector else {
+            return [absence, None];
+        };
+        detector.on_second(second, tally);
+        let bar = bar(detector, self.watched);
+        let page = detector.take_alarm(bar).and_then(|alarm| {
+            let page = page(alarm, bar);
+            let louder = self.open.is_none_or(|open| open.urgency < page.urgency);
+            louder.then(|| {
+                self.open = Some(page);
+                Call::Page(page)
+            })
+        });
+        let page = page.or_else(|| {
+            let ended = self.open.is_some() && self.has_ended(target);
+            ended.then(|| {
+                self.open = None;
+                Call::Resolved
+            })
+        });
+        [absence, page]
+    }
+
+    fn bar(&self, detector: &BurnDetector) -> f64 {
+        bar(detector, self.watched)
+    }
+
+    fn on_rate(&mut self, requests: u64) -> Option<Call> {
+        let span = self.watched.min(HOUR) as f64;
+        self.average += (requests as f64 - self.average) / span;
+        if requests > 0 {
+            self.rate = self.average;
+            self.silent = 0;
+            return std::mem::take(&mut self.absent).then_some(Call::Returned);
+        }
+        self.silent += 1;
+        let expected = self.rate * self.silent as f64;
+        let absent = !self.absent
+            && self.silent >= ABSENT_SECONDS
+            && self.watched - self.silent >= RATE_SECONDS
+            && expected >= ABSENT_EXPECTED;
+        absent.then(|| {
+            self.absent = true;
+            Call::Absent(Absence {
+                seconds: self.silent,
+                expected,
+            })
+        })
+    }
+
+    /// Keeps an hour, or thirty requests.
+    fn count(&mut self, second: u64, tally: Tally) {
+        let minute = second / MINUTE;
+        if tally.total() > 0 {
+            match self.minutes.back_mut() {
+                Some((newest, good, bad)) if *newest >= minute => {
+                    *good += tally.good;
+                    *bad += tally.bad;
+                }
+                _ => self.minutes.push_back((minute, tally.good, tally.bad)),
+            }
+        }
+        // The hour that is kept is that before the oldest one that is still needed.
+        while let Some(&(oldest, good, bad)) = self.minutes.front() {
+            let old = oldest + HOUR / MINUTE < minute;
+            let rest: u64 = self.minutes.iter().map(|(_, good, bad)| good + bad).sum();
+            if !old || rest - (good + bad) < ENDED_REQUESTS {
+                break;
+            }
+            self.minutes.pop_front();
+        }
+    }
+
+    fn has_ended(&self, target: Ratio) -> bool {
+        let mut lately = Tally::default();
+        for &(_, good, bad) in &self.minutes {
+            lately += Tally { good, bad };
+        }
+        lately.total() >= ENDED_REQUESTS && lately.burn_rate(target).is_some_and(|burn| burn < 1.0)
+    }
+}
+
+fn bar(detector: &BurnDetector, watched: u64) -> f64 {
+    detector.batches() as f64 * YEAR / watched.max(1) as f64
+}
+
+fn page(alarm: Alarm, bar: f64) -> Page {
+    Page {
+        urgency: alarm.urgency,
+        burn: alarm.burn,
+        evidence: alarm.evidence,
+        bar,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct World {
+        pager: Pager,
+        second: u64,
+    }
+
+    impl World {
+        fn new() -> Self {
+            Self {
+                pager: Pager::new(target()),
+                second: 0,
+            }
+        }
+
+        fn seconds(&mut self, seconds: u64, good: u64, bad: u64) -> Vec<(u64, Call)> {
+            let mut calls = Vec::new();
+            for _ in 0..seconds {
+                self.second += 1;
+                let said = self
+                    .pager
+                    .on_second(self.second, target(), Tally { good, bad });
+                calls.extend(said.into_iter().flatten().map(|call| (self.second, call)));
+            }
+            calls
+        }
+    }
+
+    fn target() -> Ratio {
+        Ratio::try_from(0.999).unwrap()
+    }
+
+    #[test]
+    fn an_outage_pages_once_within_a_minute_and_ends_an_hour_after_it() {
+        let mut world = World::new();
+        assert_eq!(world.seconds(3_600, 100, 0), []);
+        let calls = world.seconds(600, 0, 100);
+        let [(at, Call::Page(page))] = calls.as_slice() else {
+            panic!("{calls:?}");
+        };
+        assert!(*at < 3_660, "{at}");
+        assert_eq!(page.urgency, Urgency::Page);
+        assert!(page.evidence >= page.bar && page.bar > 1e6, "{page:?}");
+        let calls = world.seconds(3_600 + 120, 100, 0);
+        let [(at, Call::Resolved)] = calls.as_slice() else {
+            panic!("{calls:?}");
+        };
+        assert!((7_740..=7_920).contains(at), "{at}");
+        assert!(world.pager.minutes.len() <= 62);
+    }
+
+    #[test]
+    fn five_requests_an_hour_are_watched_too() {
+        let mut world = World::new();
+        for _ in 0..48 {
+            assert_eq!(world.seconds(719, 0, 0), []);
+            assert_eq!(world.seconds(1, 1, 0), []);
+        }
+        let mut paged = None;
+        for request in 1..20 {
+            world.seconds(1, 0, 1);
+            // The batch is closed after a minute.
+            if let [(_, Call::Page(_))] = world.seconds(719, 0, 0).as_slice() {
+                paged = paged.or(Some(request));
+            }
+        }
+        let paged = paged.unwrap();
+        assert!((2..=3).contains(&paged), "after {paged} failures in a row");
+        assert!(world.pager.minutes.len() <= 40);
+        let mut good = 0;
+        while world.pager.open().is_some() {
+            world.seconds(719, 0, 0);
+            world.seconds(1, 1, 0);
+            good += 1;
+            assert!(good < 60);
+        }
+        assert!(good >= 30, "{good}");
+    }
+
+    #[test]
+    fn traffic_that_stays_away_is_said_once_and_so_is_its_return() {
+        let mut world = World::new();
+        assert_eq!(world.seconds(1_000, 10, 0), []);
+        let calls = world.seconds(600, 0, 0);
+        assert!(
+            matches!(calls.as_slice(), [(1_060, Call::Absent(_))]),
+            "{calls:?}"
+        );
+        assert_eq!(world.seconds(1, 1, 0), [(1_601, Call::Returned)]);
+        // One that fades away is not absent.
+        let mut fading = World::new();
+        for rate in (1..=20).rev() {
+            assert_eq!(fading.seconds(1_800, rate, 0), []);
+        }
+    }
+
+    #[test]
+    fn a_service_that_never_had_traffic_is_not_absent_and_nothing_is_known_of_it() {
+        let mut world = World::new();
+        assert_eq!(world.seconds(10_000, 0, 0), []);
+        assert!(!world.pager.knows(world.second));
+        assert_eq!(world.pager.delay(2.0), None);
+        world.seconds(1, 1, 0);
+        assert!(world.pager.knows(world.second));
+        world.seconds(3_700, 0, 0);
+        assert!(!world.pager.knows(world.second));
+    }
+
+    #[test]
+    fn a_delay_can_be_stated_before_anything_happens() {
+        let mut world = World::new();
+        world.seconds(7_200, 100, 0);
+        let delay = world.pager.delay(14.4).unwrap();
+        assert!((60.0..3_600.0).contains(&delay), "{delay}");
+        assert_eq!(world.pager.delay(1.0), None);
+    }
+}

@@ -1,0 +1,318 @@
+//! What the governor knows of one service.
+
+use std::collections::VecDeque;
+
+use plimsoll_core::{Mode, Ratio};
+use serde::{Deserialize, Serialize};
+
+use crate::actuator::Actuator;
+use crate::condition::{Burn, Condition, Watch, share};
+use crate::decision::{Decision, Evidence, Span, What};
+use crate::governor::{Parameters, ServiceParameters};
+use crate::ladder::{Ladder, NOW, Situation, Step};
+use crate::pager::{Call, Pager};
+use crate::recent::Recent;
+use crate::signals::{Counts, Demand, ObjectiveSignals, ServiceSignals};
+
+/// The spans that evidence is given over, in seconds.
+const SPANS: [usize; 3] = [10, 30, 60];
+/// Over so many seconds it is looked at what is asked for.
+const DEMAND_SECONDS: usize = 10;
+/// A budget that was exhausted is not any more once so much of it is back.
+const RECOVERED: f64 = 0.01;
+
+/// The state of one service.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ServiceState {
+    condition: Condition,
+    /// The second in which it became so.
+    since: u64,
+    objectives: Vec<Objective>,
+    demands: VecDeque<Demand>,
+    ladder: Ladder,
+    /// The service that it burns because of, while it does.
+    deferred: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Objective {
+    recent: Recent,
+    /// Of all that the budget counts.
+    all: Watch,
+    /// Of what the service did.
+    service: Watch,
+    pager: Pager,
+    exhausted: bool,
+    budget_left: Option<f64>,
+}
+
+impl ServiceState {
+    /// How the service stands.
+    pub fn condition(&self) -> Condition {
+        self.condition
+    }
+
+    /// The second of the governor's clock since which it stands so.
+    pub fn since(&self) -> u64 {
+        self.since
+    }
+
+    /// How far an actuator is moved, in steps.
+    pub fn step(&self, actuator: Actuator) -> u8 {
+        self.ladder.step(actuator)
+    }
+
+    /// How long a burn at `burn` lasts before somebody is called, in seconds, for the objective at a place. `None`: it
+    /// is not known, or nobody is.
+    pub fn page_delay(&self, objective: usize, burn: f64) -> Option<f64> {
+        self.objectives.get(objective)?.pager.delay(burn)
+    }
+
+    /// Whether somebody was called for the objective at a place, and it has not ended.
+    pub fn is_paged(&self, objective: usize) -> bool {
+        let objective = self.objectives.get(objective);
+        objective.is_some_and(|objective| objective.pager.open().is_some())
+    }
+
+    /// The service that this one burns because of.
+    pub fn deferred(&self) -> Option<&str> {
+        self.deferred.as_deref()
+    }
+
+    /// How fast the service's own failures burn a budget.
+    pub(crate) fn burn(&self) -> Burn {
+        let burns = self.objectives.iter().map(|it| it.service.burn());
+        burns.max().unwrap_or_default()
+    }
+
+    /// Judges what a second brought.
+    pub(crate) fn on_signals(
+        &mut self,
+        second: u64,
+        parameters: &ServiceParameters,
+        signals: &ServiceSignals,
+        decide: &mut impl FnMut(What, Option<Evidence>),
+    ) {
+        let targets = &parameters.objectives;
+        self.objectives.truncate(targets.len());
+        for (_, target) in targets.iter().skip(self.objectives.len()) {
+            self.objectives.push(Objective {
+                recent: Recent::default(),
+                all: Watch::default(),
+                service: Watch::default(),
+                pager: Pager::new(*target),
+                exhausted: false,
+                budget_left: None,
+            });
+        }
+        if self.demands.len() == DEMAND_SECONDS {
+            self.demands.pop_front();
+        }
+        self.demands.push_back(signals.demand);
+        let each = self.objectives.iter_mut().zip(targets);
+        for ((objective, (name, target)), signals) in each.zip(&signals.objectives) {
+            for call in objective
+                .on_second(second, *target, signals)
+                .into_iter()
+                .flatten()
+            {
+                let what = match call {
+                    Call::Page(page) => What::Page(page),
+                    Call::Resolved => What::Resolved,
+                    Call::Absent(absence) => What::Absent(absence),
+                    Call::Returned => What::Returned,
+                };
+                decide(what, Some(objective.evidence(name, *target)));
+            }
+        }
+        let conditions = self.objectives.iter().map(|it| it.condition(second));
+        let to = conditions.max().unwrap_or_default();
+        if to != self.condition {
+            let from = std::mem::replace(&mut self.condition, to);
+            self.since = second;
+            decide(What::Condition { from, to }, self.evidence(second, targets));
+        }
+    }
+
+    /// Moves what is to be moved. `because_of` burns too, and this service depends on it.
+    pub(crate) fn act(
+        &mut self,
+        second: u64,
+        parameters: &Parameters,
+        service: &ServiceParameters,
+        because_of: Option<&str>,
+        decide: &mut impl FnMut(What, Option<Evidence>),
+    ) {
+        let burn = self.burn();
+        let deferred = because_of.filter(|_| burn > Burn::No);
+        if deferred != self.deferred.as_deref() {
+            self.deferred = deferred.map(str::to_owned);
+            if let Some(to) = deferred {
+                let what = What::Defer { to: to.to_owned() };
+                decide(what, self.evidence(second, &service.objectives));
+            }
+        }
+        // What burns worst by the service's doing is what is worked on.
+        let worst = self.objectives.iter().zip(&service.objectives);
+        let Some((objective, (_, target))) = worst.max_by(|(a, (_, of_a)), (b, (_, of_b))| {
+            let rate = |objective: &Objective, target: Ratio| {
+                let lately = objective.recent.over(DEMAND_SECONDS).service();
+                lately.burn_rate(target).unwrap_or(0.0)
+            };
+            let of =
+                |objective: &Objective, target| (objective.service.burn(), rate(objective, target));
+            let (a, b) = (of(a, *of_a), of(b, *of_b));
+            a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
+        }) else {
+            return;
+        };
+        let now = objective.recent.over(NOW).service();
+        let situation = Situation {
+            second,
+            burn,
+            bad_share: share(now),
+            requests: now.total(),
+            threshold: Burn::Burning.threshold(*target),
+            demand: self.demand(),
+            deferred: deferred.is_some(),
+            observes: service.mode != Mode::Enforce,
+        };
+        let condition = self.condition;
+        let may = |actuator| parameters.may(actuator, service, burn, condition);
+        let moved = |actuator: Actuator| self.ladder.step(actuator) > 0;
+        // What is moved stays until the burn has stopped, though the condition that allowed it is over.
+        let stays = Actuator::ALL.map(moved);
+        let ever = |actuator| parameters.may_ever(actuator, service);
+        let step = self.ladder.on_second(&situation, |actuator| {
+            let stays = stays.get(actuator as usize).copied().unwrap_or(false);
+            may(actuator) || (stays && ever(actuator))
+        });
+        match step {
+            Some(Step::Move {
+                actuator,
+                from,
+                to,
+                because,
+            }) => {
+                let what = What::Move {
+                    actuator,
+                    from,
+                    to,
+                    because,
+                };
+                decide(what, self.evidence(second, &service.objectives));
+            }
+            Some(Step::Helpless) => {
+                decide(What::Helpless, self.evidence(second, &service.objectives));
+            }
+            None => (),
+        }
+    }
+
+    /// The parameters are others: what is known of objectives that are not the same is forgotten.
+    pub(crate) fn keep_objectives(&mut self, kept: impl Fn(usize) -> Option<usize>, count: usize) {
+        let mut before: Vec<Option<Objective>> = std::mem::take(&mut self.objectives)
+            .into_iter()
+            .map(Some)
+            .collect();
+        // The rest is made when the next second is judged; so a gap would shift what comes after it.
+        for place in 0..count {
+            let objective = kept(place).and_then(|place| before.get_mut(place)?.take());
+            let Some(objective) = objective else {
+                break;
+            };
+            self.objectives.push(objective);
+        }
+    }
+
+    /// What was moved is as if it had not been: the mode is another.
+    pub(crate) fn forget_moves(&mut self) {
+        self.ladder = Ladder::default();
+        self.deferred = None;
+    }
+
+    fn demand(&self) -> Demand {
+        let mut sum = Demand::default();
+        for demand in &self.demands {
+            sum.requests += demand.requests;
+            sum.retries += demand.retries;
+            sum.hedges += demand.hedges;
+            sum.refused += demand.refused;
+        }
+        // In most of the seconds: one moment says nothing.
+        let most = |is: fn(&Demand) -> bool| {
+            2 * self.demands.iter().filter(|it| is(it)).count() > self.demands.len()
+        };
+        sum.at_limit = most(|demand| demand.at_limit);
+        sum.waiting = u64::from(most(|demand| demand.waiting > 0));
+        sum
+    }
+
+    fn evidence(&self, second: u64, targets: &[(String, Ratio)]) -> Option<Evidence> {
+        let all = self.objectives.iter().zip(targets);
+        let (objective, (name, target)) =
+            all.max_by_key(|(objective, _)| (objective.condition(second), objective.all.burn()))?;
+        Some(objective.evidence(name, *target))
+    }
+}
+
+impl Objective {
+    fn on_second(
+        &mut self,
+        second: u64,
+        target: Ratio,
+        signals: &ObjectiveSignals,
+    ) -> [Option<Call>; 2] {
+        self.recent.add(second, signals.counts);
+        self.all.on_second(target, &self.recent, Counts::budget);
+        self.service
+            .on_second(target, &self.recent, Counts::service);
+        self.budget_left = signals.budget_left;
+        self.exhausted = match signals.budget_left {
+            Some(left) if self.exhausted => left < RECOVERED,
+            Some(left) => left <= 0.0,
+            None => false,
+        };
+        self.pager
+            .on_second(second, target, signals.counts.budget())
+    }
+
+    fn condition(&self, second: u64) -> Condition {
+        let paged = self.pager.open().map(|_| Condition::Burning);
+        if self.exhausted {
+            return Condition::Exhausted;
+        }
+        if !self.pager.knows(second) {
+            return Condition::Unknown;
+        }
+        paged.unwrap_or_default().max(self.all.burn().condition())
+    }
+
+    fn evidence(&self, name: &str, target: Ratio) -> Evidence {
+        let span = |seconds: usize| Span {
+            seconds: seconds as u64,
+            counts: self.recent.over(seconds),
+        };
+        Evidence {
+            objective: name.to_owned(),
+            target,
+            budget_left: self.budget_left,
+            spans: SPANS.map(span).to_vec(),
+        }
+    }
+}
+
+/// Makes a decision about a service.
+pub(crate) fn decision(
+    service: &str,
+    mode: Mode,
+    what: What,
+    evidence: Option<Evidence>,
+) -> Decision {
+    Decision {
+        service: service.to_owned(),
+        mode,
+        what,
+        evidence,
+    }
+}
