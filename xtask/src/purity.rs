@@ -7,6 +7,7 @@ const PURE: &[&str] = &[
     "plimsoll-core",
     "plimsoll-measure",
     "plimsoll-policy",
+    "plimsoll-governor",
     "plimsoll-lifecycle",
     "plimsoll-http1",
     "plimsoll-simulator",

@@ -3,6 +3,7 @@
 //! Everything returns `None` where a value is missing or was wrong, which has been reported before: a
 //! whole [`Config`] comes out only where nothing was.
 
+mod governor;
 mod protect;
 mod tenant;
 
@@ -14,6 +15,7 @@ use crate::model::*;
 use crate::node::{Fields, Node, Value};
 use crate::pattern::{HostPattern, PathPattern};
 
+pub(crate) use governor::dependency;
 pub(crate) use protect::{hedge_mode, is_tried_again};
 pub(crate) use tenant::{rate_burst, rate_name};
 
@@ -44,6 +46,7 @@ pub(crate) fn config(file: &Fields) -> Option<Config> {
         },
         ops_listen: file.table("ops")?.address("listen")?,
         console_listen: file.table("console")?.address("listen")?,
+        governor: governor::governor(file.table("governor")?)?,
         services: services
             .map(|(name, field)| Some((name.to_owned(), service(field.node.as_table()?)?)))
             .collect::<Option<_>>()?,
@@ -165,6 +168,11 @@ fn service(fields: &Fields) -> Option<Service> {
         objectives: objectives
             .map(|(name, field)| Some((name.to_owned(), objective(name, field.node.as_table()?)?)))
             .collect::<Option<_>>()?,
+        depends_on: fields
+            .list("depends_on")
+            .iter()
+            .map(|node| dependency(node).map(str::to_owned))
+            .collect::<Option<_>>()?,
         protect: protect::protect(fields.table("protect")?)?,
     })
 }
@@ -231,6 +239,12 @@ fn objective(name: &str, fields: &Fields) -> Option<Objective> {
         },
         target: fields.percent("target")?,
         period: fields.duration("period")?,
+        routes: texts(fields.list("routes"))?,
+        classes: fields
+            .list("classes")
+            .iter()
+            .map(governor::class)
+            .collect::<Option<_>>()?,
     })
 }
 

@@ -29,6 +29,8 @@ pub struct Config {
     pub ops_listen: SocketAddr,
     /// Where people and the control API are served.
     pub console_listen: SocketAddr,
+    /// What watches the objectives.
+    pub governor: Governor,
     /// Services by name.
     pub services: BTreeMap<String, Service>,
     /// Tenants by name.
@@ -175,6 +177,8 @@ pub struct Service {
     pub health: Option<Health>,
     /// Availability and latency objectives by name.
     pub objectives: BTreeMap<String, Objective>,
+    /// Names of services that it can't do without.
+    pub depends_on: Vec<String>,
     /// Protections.
     pub protect: Protect,
 }
@@ -279,6 +283,15 @@ pub enum HealthCheck {
     },
 }
 
+/// `[governor]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Governor {
+    /// Whether it moves what it decides to.
+    pub mode: Mode,
+    /// What may be moved; none: each actuator from the burn on that it is made for.
+    pub rules: Vec<plimsoll_governor::Rule>,
+}
+
 /// `[service.NAME.objective.OBJECTIVE]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Objective {
@@ -288,6 +301,10 @@ pub struct Objective {
     pub target: Ratio,
     /// The rolling period the budget is for.
     pub period: Duration,
+    /// Only requests of these routes; empty = all.
+    pub routes: Vec<String>,
+    /// Only requests of these classes; empty = all.
+    pub classes: Vec<Class>,
 }
 
 /// What an objective counts as good.

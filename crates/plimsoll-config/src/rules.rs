@@ -1,8 +1,9 @@
 //! What must hold between values: names that refer to something, keys that do not contradict.
 //!
 //! Elsewhere: what a single value must look like (`scalar`); rules about routes (`rules/routes.rs`),
-//! about protections (`rules/protect.rs`), about tenants and rates (`rules/tenants.rs`).
+//! about protections (`rules/protect.rs`), about what the governor knows (`rules/governor.rs`), about tenants and rates (`rules/tenants.rs`).
 
+mod governor;
 mod protect;
 mod routes;
 mod tenants;
@@ -56,6 +57,7 @@ pub(crate) fn check(file: &Fields, diagnostics: &mut Vec<Diagnostic>) {
             );
         }
     }
+    governor::check(file, services, diagnostics);
     routes::check(file, services, diagnostics);
     tenants::check(file, diagnostics);
 }

@@ -540,6 +540,7 @@ mod tests {
             mode: Mode::Enforce,
             in_flight: None,
             serving_to_all: false,
+            governed: None,
             protection: None,
             traffic: TrafficView::default(),
             objectives: Vec::new(),

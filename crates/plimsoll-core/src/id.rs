@@ -76,3 +76,14 @@ pub enum Mode {
     /// Does nothing.
     Off,
 }
+
+impl Mode {
+    /// The word in config, metrics and pages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Observe => "observe",
+            Self::Off => "off",
+        }
+    }
+}

@@ -11,7 +11,7 @@ use plimsoll_core::never;
 use plimsoll_core::{Class, Mode, RouteId, ServiceId};
 use plimsoll_http1::HeadLimits;
 use plimsoll_lifecycle::{Bounds, GuardParameters, GuardShared};
-use plimsoll_measure::{ObjectiveSpec, Registry, Series, Sli};
+use plimsoll_measure::{OBJECTIVES_MAX, ObjectiveSpec, Registry, Series, Sli};
 use plimsoll_policy::{
     AdmissionParameters, BulkheadParameters, ConfiguredTenant, GROUPS, HedgeAfter, HedgeParameters,
     LimiterKind, QueueWait, RateLimit, RetryOn, RetryParameters, Salt, Weight,
@@ -78,6 +78,8 @@ pub struct RoutePlan {
     pub class: Class,
     /// The header that names the tenant.
     pub tenant_header: Option<String>,
+    /// Which objectives of its service it is in, a bit each; see [`plimsoll_measure::Record`].
+    pub objectives: u32,
     /// Its group among the routes of its service: the latencies of groups are kept apart.
     pub group: u8,
     /// Bounds of its calls.
@@ -136,6 +138,8 @@ pub fn objective_specs(service: &Service) -> Vec<ObjectiveSpec> {
         },
         target: objective.target,
         period: objective.period,
+        classes: objective.classes.clone(),
+        routes: objective.routes.clone(),
     };
     service.objectives.iter().map(spec).collect()
 }
@@ -378,11 +382,23 @@ fn route_plan(
         redirect,
         class: route.class,
         tenant_header: route.tenant_header.clone(),
+        objectives: objectives_of(route, configured),
         group: 0,
         bounds,
         rewrite: (route.rewrite != Rewrite::default()).then(|| Box::new(route.rewrite.clone())),
         rates: rates(config, route, configured),
     }
+}
+
+/// A bit for each objective of the service that the route is in, in the order of [`objective_specs`].
+fn objectives_of(route: &Route, service: Option<&Service>) -> u32 {
+    let objectives = service.into_iter().flat_map(|it| it.objectives.values());
+    let is_in =
+        |it: &plimsoll_config::Objective| it.routes.is_empty() || it.routes.contains(&route.name);
+    objectives
+        .zip(0..OBJECTIVES_MAX)
+        .filter(|(objective, _)| is_in(objective))
+        .fold(0, |bits, (_, place)| bits | 1 << place)
 }
 
 fn rates(config: &Config, route: &Route, service: Option<&Service>) -> Vec<RatePlan> {

@@ -515,15 +515,17 @@ impl Effects for ThreadEffects {
     }
 
     fn settle(&self, settlement: &Settlement) {
+        let (plan, thread) = (&self.plan.plan, self.thread.index);
+        let route = settlement.route.and_then(|route| plan.route(route));
         let record = Record {
             class: settlement.class,
             cause: settlement.cause,
             latency: settlement.latency(),
             bytes_in: self.bytes.up.get(),
             bytes_out: self.bytes.down.get(),
+            objectives: route.map_or(Record::ALL, |route| route.objectives),
         };
-        let (plan, thread) = (&self.plan.plan, self.thread.index);
-        match settlement.route.and_then(|route| plan.route(route)) {
+        match route {
             Some(route) => route.series.record(thread, &record),
             None => plan.unrouted.record(thread, &record),
         }

@@ -8,11 +8,10 @@
 //! Units: burn rates are budgets spent per budget granted; seconds.
 
 use plimsoll_core::Ratio;
-use plimsoll_measure::Tally;
+use plimsoll_measure::{Condition, Counts, Tally};
 use serde::{Deserialize, Serialize};
 
 use crate::recent::Recent;
-use crate::signals::Counts;
 
 /// At this rate a month's budget is gone in ten days.
 const BURNING: f64 = 3.0;
@@ -33,38 +32,6 @@ const ENDED_BELOW: f64 = 0.5;
 const ENDED_SPAN: usize = 30;
 /// for so many in a row.
 const ENDED_FOR: u32 = 30;
-
-/// How a service stands. The worse is the greater.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum Condition {
-    /// Nothing came for an hour, or never: nothing can be said.
-    #[default]
-    Unknown,
-    /// Within its budget.
-    Healthy,
-    /// At this rate the budget is gone long before the period's end.
-    Burning,
-    /// At this rate it is gone within two days.
-    Severe,
-    /// Nothing is left of a budget.
-    Exhausted,
-}
-
-impl Condition {
-    /// The word in metrics, pages and the journal.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-            Self::Healthy => "healthy",
-            Self::Burning => "burning",
-            Self::Severe => "severe",
-            Self::Exhausted => "exhausted",
-        }
-    }
-}
 
 /// How fast a budget burns now.
 #[derive(

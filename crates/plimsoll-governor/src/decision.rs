@@ -1,12 +1,11 @@
 //! What was decided, and on which evidence.
 
 use plimsoll_core::{Mode, Ratio};
+use plimsoll_measure::{Condition, Counts, Urgency};
 use serde::{Deserialize, Serialize};
 
 use crate::actuator::Actuator;
-use crate::condition::Condition;
 use crate::pager::{Absence, Page};
-use crate::signals::Counts;
 
 /// A decision about one service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -168,8 +167,8 @@ impl std::fmt::Display for Decision {
                 f,
                 "{would}{}: a burn of {} or more",
                 match page.urgency {
-                    plimsoll_measure::Urgency::Page => "page",
-                    plimsoll_measure::Urgency::Ticket => "ticket",
+                    Urgency::Page => "page",
+                    Urgency::Ticket => "ticket",
                 },
                 page.burn
             )?,

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use plimsoll_core::{Instant, Mode, Ratio, never};
+use plimsoll_measure::Condition;
 use serde::{Deserialize, Serialize};
 
 use crate::actuator::Actuator;
-use crate::condition::{Burn, Condition};
+use crate::basis::{Basis, Decided};
+use crate::condition::Burn;
 use crate::decision::Decision;
-use crate::service::{ServiceState, decision};
+use crate::service::ServiceState;
 use crate::signals::{ServiceSignals, Signals};
 
 /// What the governor is set to.
@@ -46,37 +48,35 @@ pub struct Rule {
     pub may: Vec<Actuator>,
 }
 
-impl Parameters {
-    /// Whether an actuator may be moved for a service that burns so fast and stands so.
-    pub(crate) fn may(
-        &self,
-        actuator: Actuator,
-        service: &ServiceParameters,
-        burn: Burn,
-        condition: Condition,
-    ) -> bool {
-        if service.mode == Mode::Off {
-            return false;
-        }
-        if self.rules.is_empty() {
-            return burn >= actuator.from();
-        }
-        // That a budget is used up says nothing of now: it must burn as well, and by what the service does.
-        let stands = match burn {
-            Burn::No => return false,
-            _ if condition == Condition::Exhausted => condition,
-            _ => burn.condition(),
-        };
-        self.rules.iter().any(|rule| {
-            rule.may.contains(&actuator) && rule.applies_to(service) && stands >= rule.condition
-        })
+/// Whether an actuator may be moved for a service that burns so fast and stands so.
+pub(crate) fn may(
+    rules: &[Rule],
+    actuator: Actuator,
+    service: &ServiceParameters,
+    burn: Burn,
+    condition: Condition,
+) -> bool {
+    if service.mode == Mode::Off {
+        return false;
     }
+    if rules.is_empty() {
+        return burn >= actuator.from();
+    }
+    // That a budget is used up says nothing of now: it must burn as well, and by what the service does.
+    let stands = match burn {
+        Burn::No => return false,
+        _ if condition == Condition::Exhausted => condition,
+        _ => burn.condition(),
+    };
+    rules.iter().any(|rule| {
+        rule.may.contains(&actuator) && rule.applies_to(service) && stands >= rule.condition
+    })
+}
 
-    /// Whether an actuator may be moved for a service at all.
-    pub(crate) fn may_ever(&self, actuator: Actuator, service: &ServiceParameters) -> bool {
-        let named = |rule: &Rule| rule.may.contains(&actuator) && rule.applies_to(service);
-        service.mode != Mode::Off && (self.rules.is_empty() || self.rules.iter().any(named))
-    }
+/// Whether an actuator may be moved for a service at all.
+pub(crate) fn may_ever(rules: &[Rule], actuator: Actuator, service: &ServiceParameters) -> bool {
+    let named = |rule: &Rule| rule.may.contains(&actuator) && rule.applies_to(service);
+    service.mode != Mode::Off && (rules.is_empty() || rules.iter().any(named))
 }
 
 impl Rule {
@@ -122,10 +122,9 @@ impl Governor {
         }
     }
 
-    /// A second is over: at `now`, with what it brought. Decisions are in the order of the services' names.
-    pub fn on_tick(&mut self, now: Instant, signals: &Signals) -> Vec<Decision> {
+    /// A second is over: at `now`, with what it brought. What was decided is in the order of the services' names.
+    pub fn on_tick(&mut self, now: Instant, signals: &Signals) -> Vec<Decided> {
         let second = now.as_nanos() / 1_000_000_000;
-        let mut decisions = Vec::new();
         let by_name: BTreeMap<&str, &ServiceSignals> = signals
             .services
             .iter()
@@ -133,13 +132,18 @@ impl Governor {
             .collect();
         never!(by_name.len() != signals.services.len());
         let parameters = &self.parameters;
+        let mut ticks = Vec::with_capacity(parameters.services.len());
         for (name, service) in &parameters.services {
             let state = self.services.entry(name.clone()).or_default();
-            if let Some(signals) = by_name.get(name.as_str()) {
+            let before = state.clone();
+            let signals = by_name.get(name.as_str()).copied();
+            let mut made = Vec::new();
+            if let Some(signals) = signals {
                 state.on_signals(second, service, signals, &mut |what, evidence| {
-                    decisions.push(decision(name, service.mode, what, evidence));
+                    made.push((what, evidence));
                 });
             }
+            ticks.push((name, service, before, signals, made));
         }
         let burning: BTreeSet<String> = self
             .services
@@ -147,25 +151,42 @@ impl Governor {
             .filter(|(_, state)| state.burn() > Burn::No)
             .map(|(name, _)| name.clone())
             .collect();
-        for (name, service) in &parameters.services {
+        let mut decided = Vec::new();
+        for (name, service, before, signals, mut made) in ticks {
             let because_of = burning
                 .contains(name)
                 .then(|| parameters.root_of(name, &burning))
                 .flatten();
-            if let Some(state) = self.services.get_mut(name) {
-                state.act(
-                    second,
-                    parameters,
-                    service,
-                    because_of,
-                    &mut |what, evidence| {
-                        decisions.push(decision(name, service.mode, what, evidence));
-                    },
-                );
+            let Some(state) = self.services.get_mut(name) else {
+                continue;
+            };
+            let rules = &parameters.rules;
+            state.act(second, service, rules, because_of, &mut |what, evidence| {
+                made.push((what, evidence));
+            });
+            if made.is_empty() {
+                continue;
             }
+            let decision = |(what, evidence)| Decision {
+                service: name.clone(),
+                mode: service.mode,
+                what,
+                evidence,
+            };
+            decided.push(Decided {
+                decisions: made.into_iter().map(decision).collect(),
+                basis: Basis {
+                    now_nanos: now.as_nanos(),
+                    service: name.clone(),
+                    parameters: service.clone(),
+                    rules: rules.clone(),
+                    state: before,
+                    signals: signals.cloned(),
+                    because_of: because_of.map(str::to_owned),
+                },
+            });
         }
-        decisions.sort_by(|a, b| a.service.cmp(&b.service));
-        decisions
+        decided
     }
 
     /// What is known of a service.
@@ -199,9 +220,11 @@ impl Parameters {
 
 #[cfg(test)]
 mod tests {
+    use plimsoll_measure::Counts;
+
     use super::*;
     use crate::decision::What;
-    use crate::signals::{Counts, Demand, ObjectiveSignals};
+    use crate::signals::{Demand, ObjectiveSignals};
 
     struct World {
         governor: Governor,
@@ -239,9 +262,14 @@ mod tests {
                 self.second += 1;
                 let signals = self.signals(&brought);
                 let now = Instant::from_nanos(self.second * 1_000_000_000);
-                let decisions = self.governor.on_tick(now, &signals);
-                self.said
-                    .extend(decisions.into_iter().map(|it| (self.second, it)));
+                for decided in self.governor.on_tick(now, &signals) {
+                    let again = serde_json::to_string(&decided.basis).unwrap();
+                    assert!(again.len() < 16_384, "{} bytes", again.len());
+                    let again: Basis = serde_json::from_str(&again).unwrap();
+                    assert_eq!(again.decide(), decided.decisions);
+                    let decisions = decided.decisions.into_iter();
+                    self.said.extend(decisions.map(|it| (self.second, it)));
+                }
             }
         }
 
@@ -357,27 +385,19 @@ mod tests {
     }
 
     #[test]
-    fn a_decision_can_be_made_again_from_the_state_before_and_the_signals() {
+    fn a_governor_goes_on_where_one_that_was_kept_left_off() {
         let mut world = World::new(&[("a", &[])]);
         world.seconds(60, |_, _| (100, 0, 0));
         let burns = |_: &World, _: &str| (50, 50, 5);
         for _ in 0..90 {
             let before = serde_json::to_string(&world.governor).unwrap();
             let signals = world.signals(&burns);
-            let said = world.said.len();
             world.seconds(1, burns);
             let mut again: Governor = serde_json::from_str(&before).unwrap();
             let now = Instant::from_nanos(world.second * 1_000_000_000);
-            let decisions = again.on_tick(now, &signals);
-            let made: Vec<_> = world.said[said..]
-                .iter()
-                .map(|(_, it)| it.clone())
-                .collect();
-            assert_eq!(decisions, made);
+            let _decided = again.on_tick(now, &signals);
             assert_eq!(again, world.governor);
         }
-        let before = serde_json::to_string(&world.governor).unwrap();
-        assert!(before.len() < 16_384, "{} bytes", before.len());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! clock, and its state serialises, so that each decision can be made again from what it was made of.
 
 mod actuator;
+mod basis;
 mod condition;
 mod decision;
 mod governor;
@@ -15,9 +16,11 @@ mod service;
 mod signals;
 
 pub use actuator::Actuator;
-pub use condition::{Burn, Condition};
+pub use basis::{Basis, Decided};
+pub use condition::Burn;
 pub use decision::{Because, Decision, Evidence, Span, What};
 pub use governor::{Governor, Parameters, Rule, ServiceParameters};
 pub use pager::{Absence, Page};
+pub use plimsoll_measure::Condition;
 pub use service::ServiceState;
-pub use signals::{Counts, Demand, ObjectiveSignals, ServiceSignals, Signals};
+pub use signals::{Demand, ObjectiveSignals, ServiceSignals, Signals};

@@ -2,9 +2,8 @@
 
 use std::collections::VecDeque;
 
+use plimsoll_measure::Counts;
 use serde::{Deserialize, Serialize};
-
-use crate::signals::Counts;
 
 /// How many seconds are kept.
 pub(crate) const SECONDS: usize = 60;

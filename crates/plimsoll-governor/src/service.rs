@@ -3,16 +3,17 @@
 use std::collections::VecDeque;
 
 use plimsoll_core::{Mode, Ratio};
+use plimsoll_measure::{Condition, Counts};
 use serde::{Deserialize, Serialize};
 
 use crate::actuator::Actuator;
-use crate::condition::{Burn, Condition, Watch, share};
-use crate::decision::{Decision, Evidence, Span, What};
-use crate::governor::{Parameters, ServiceParameters};
+use crate::condition::{Burn, Watch, share};
+use crate::decision::{Evidence, Span, What};
+use crate::governor::{Rule, ServiceParameters, may, may_ever};
 use crate::ladder::{Ladder, NOW, Situation, Step};
 use crate::pager::{Call, Pager};
 use crate::recent::Recent;
-use crate::signals::{Counts, Demand, ObjectiveSignals, ServiceSignals};
+use crate::signals::{Demand, ObjectiveSignals, ServiceSignals};
 
 /// The spans that evidence is given over, in seconds.
 const SPANS: [usize; 3] = [10, 30, 60];
@@ -138,8 +139,8 @@ impl ServiceState {
     pub(crate) fn act(
         &mut self,
         second: u64,
-        parameters: &Parameters,
         service: &ServiceParameters,
+        rules: &[Rule],
         because_of: Option<&str>,
         decide: &mut impl FnMut(What, Option<Evidence>),
     ) {
@@ -178,11 +179,11 @@ impl ServiceState {
             observes: service.mode != Mode::Enforce,
         };
         let condition = self.condition;
-        let may = |actuator| parameters.may(actuator, service, burn, condition);
+        let may = |actuator| may(rules, actuator, service, burn, condition);
         let moved = |actuator: Actuator| self.ladder.step(actuator) > 0;
         // What is moved stays until the burn has stopped, though the condition that allowed it is over.
         let stays = Actuator::ALL.map(moved);
-        let ever = |actuator| parameters.may_ever(actuator, service);
+        let ever = |actuator| may_ever(rules, actuator, service);
         let step = self.ladder.on_second(&situation, |actuator| {
             let stays = stays.get(actuator as usize).copied().unwrap_or(false);
             may(actuator) || (stays && ever(actuator))
@@ -299,20 +300,5 @@ impl Objective {
             budget_left: self.budget_left,
             spans: SPANS.map(span).to_vec(),
         }
-    }
-}
-
-/// Makes a decision about a service.
-pub(crate) fn decision(
-    service: &str,
-    mode: Mode,
-    what: What,
-    evidence: Option<Evidence>,
-) -> Decision {
-    Decision {
-        service: service.to_owned(),
-        mode,
-        what,
-        evidence,
     }
 }

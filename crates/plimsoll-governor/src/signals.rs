@@ -1,6 +1,6 @@
 //! What the governor is told each second.
 
-use plimsoll_measure::Tally;
+use plimsoll_measure::Counts;
 use serde::{Deserialize, Serialize};
 
 /// What a second brought to all services.
@@ -28,43 +28,6 @@ pub struct ObjectiveSignals {
     pub counts: Counts,
     /// The share of the period's budget that is left; below zero it is overspent; `None` without traffic.
     pub budget_left: Option<f64>,
-}
-
-/// Requests within an SLI. All but what the service did wrong is Plimsoll's doing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
-    /// Good ones.
-    pub good: u64,
-    /// Bad ones, whoever they are attributed to.
-    pub bad: u64,
-    /// Those of the bad ones that are attributed to the service.
-    pub bad_service: u64,
-}
-
-impl Counts {
-    /// What the budget counts.
-    pub const fn budget(self) -> Tally {
-        Tally {
-            good: self.good,
-            bad: self.bad,
-        }
-    }
-
-    /// What the service did: refusals are left out.
-    pub const fn service(self) -> Tally {
-        Tally {
-            good: self.good,
-            bad: self.bad_service,
-        }
-    }
-}
-
-impl std::ops::AddAssign for Counts {
-    fn add_assign(&mut self, other: Self) {
-        self.good = self.good.saturating_add(other.good);
-        self.bad = self.bad.saturating_add(other.bad);
-        self.bad_service = self.bad_service.saturating_add(other.bad_service);
-    }
 }
 
 /// What was asked of a service in a second.

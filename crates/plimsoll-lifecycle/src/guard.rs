@@ -6,8 +6,10 @@
 mod counters;
 #[cfg(test)]
 mod permit_tests;
+mod steps;
 
 pub use counters::{Counter, GuardCounters};
+pub use steps::{SHED_STEPS, Steps};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,6 +80,8 @@ pub struct GuardShared {
     pub throttle: ThrottleShared,
     /// What the service holds.
     pub bulkhead: Arc<BulkheadShared>,
+    /// What the governor has moved.
+    pub steps: Steps,
     /// What the policies did, and what they would have done.
     pub counters: GuardCounters,
 }
@@ -93,6 +97,7 @@ impl GuardShared {
             hedge_budget: RetryShared::new(parameters.hedge.grant()),
             throttle: ThrottleShared::new(threads),
             bulkhead: Arc::new(BulkheadShared::new(parameters.bulkhead)),
+            steps: Steps::default(),
             counters: GuardCounters::default(),
         }
     }
@@ -133,7 +138,7 @@ impl Guard {
         &self.shared
     }
 
-    /// A call asks for a permit: throttle first, then the bulkhead, then limit and queue. `random` is uniform.
+    /// A call asks for a permit: the governor's shed level first, then throttle, then the bulkhead, then limit and queue. `random` is uniform.
     pub fn ask(
         &mut self,
         now: Instant,
@@ -142,6 +147,10 @@ impl Guard {
         events: &mut Vec<QueueEvent>,
     ) -> (Asked, Option<Refusal>) {
         let counters = &self.shared.counters;
+        if self.shared.steps.sheds(request.class, random) {
+            counters.add(Counter::Governed);
+            return (Asked::Refuse(Cause::Shed), None);
+        }
         if self.parameters.throttle != Mode::Off
             && !self.shared.throttle.admits(request.class, random)
         {
@@ -249,7 +258,8 @@ impl Guard {
     ) -> bool {
         let (hedge, budget) = (&self.shared.hedge, &self.shared.hedge_budget);
         // Looked at first, so that a service that is slow as a whole does not have permits taken and given back.
-        if !self.hedges() || hedge.would_hedge(question, budget).is_err() {
+        let wanted = self.hedges() && self.shared.steps.hedges();
+        if !wanted || hedge.would_hedge(question, budget).is_err() {
             return false;
         }
         if self.parameters.hedge_mode == Mode::Observe {
@@ -293,7 +303,16 @@ impl Guard {
             Failure::Connect => unbudgeted(question, rules, &parameters.retry, random),
             _ => decide(question, rules, &parameters.retry, budget, random),
         };
-        let decision = by(&parameters.retried, &self.shared.retry);
+        // What was not sent costs the service nothing: that is tried elsewhere whatever the governor says.
+        let governed = !self.shared.steps.retries() && question.failure != Failure::Connect;
+        let decision = if governed {
+            match unbudgeted(question, &parameters.retried, &parameters.retry, random) {
+                RetryDecision::Retry { .. } => RetryDecision::GiveUp(WhyNot::Governed),
+                not => not,
+            }
+        } else {
+            by(&parameters.retried, &self.shared.retry)
+        };
         match decision {
             RetryDecision::Retry { .. } => counters.add(Counter::Retry),
             RetryDecision::GiveUp(WhyNot::NotConfigured) => {
@@ -302,6 +321,7 @@ impl Guard {
                     counters.add(Counter::WouldRetry);
                 }
             }
+            RetryDecision::GiveUp(WhyNot::Governed) => counters.add(Counter::RetryGoverned),
             RetryDecision::GiveUp(WhyNot::Budget) => counters.add(Counter::RetryOverBudget),
             RetryDecision::GiveUp(_) => (),
         }

@@ -16,6 +16,7 @@ pub use call::{
     Settlement, Verdict, Which,
 };
 pub use guard::{
-    Counter, Guard, GuardControl, GuardCounters, GuardParameters, GuardShared, refusal_cause,
+    Counter, Guard, GuardControl, GuardCounters, GuardParameters, GuardShared, SHED_STEPS, Steps,
+    refusal_cause,
 };
 pub use stage::Stage;

@@ -19,6 +19,8 @@ fn main() {
         sli,
         target: Ratio::ONE,
         period: Duration::from_secs(3_600),
+        classes: Vec::new(),
+        routes: Vec::new(),
     };
     let objectives = [
         objective("availability", Sli::Availability),
@@ -56,6 +58,7 @@ fn main() {
                 latency,
                 bytes_in: 100,
                 bytes_out: 1_024,
+                objectives: Record::ALL,
             }
         })
         .collect();

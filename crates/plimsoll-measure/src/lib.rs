@@ -7,6 +7,7 @@
 //! Pure: time comes in as an argument; nothing here has a socket, a thread or a clock.
 
 mod burn_detector;
+mod condition;
 pub mod figure;
 mod histogram;
 mod interval;
@@ -21,13 +22,14 @@ mod snapshot;
 mod window;
 
 pub use burn_detector::{Alarm, BurnDetector, Unwatchable, Urgency};
+pub use condition::Condition;
 pub use histogram::{AtomicHistogram, Histogram, QUANTILE_ERROR, SCALE, SLOTS, SparseHistogram};
 pub use histogram::{slot_of, upper_nanos};
 pub use interval::{MeanInterval, student_t_quantile};
-pub use measure::{BURN_WINDOWS, EVENTS_MAX, History, Measure};
+pub use measure::{BURN_WINDOWS, EVENTS_MAX, History, Latest, Measure};
 pub use measure::{EndpointInput, Inputs, Layout, ServiceInput, ServiceLayout};
 pub use measure::{ProtectionCounter, ProtectionInput};
-pub use objective::{Forecast, ObjectiveSpec, Sli, Tally, forecast};
+pub use objective::{Counts, Forecast, OBJECTIVES_MAX, ObjectiveSpec, Sli, Tally, forecast};
 pub use onset::{Onset, onset, usual_share};
 pub use outcome::{Cause, Origin, Outcome, grpc_status_is_bad};
 pub use prometheus::{Format, ProcessView, render as render_metrics};
@@ -38,4 +40,5 @@ pub use snapshot::{
     BurnView, ConfigView, EndpointState, EndpointView, ErrorView, EventView, LatencyView, Mark,
     ObjectiveView, RouteView, SCHEMA, ServiceView, Snapshot, TrafficView,
 };
+pub use snapshot::{GovernedView, MovedView, PageDelayView};
 pub use window::{Amount, Level, RECENT_LEVELS, RingHistory, Sum, Window, objective_levels};

@@ -16,11 +16,11 @@ use std::time::Duration;
 
 use plimsoll_core::{Instant, Mode, Timestamp, never_count};
 
-use crate::objective::ObjectiveSpec;
+use crate::objective::{Counts, ObjectiveSpec};
 use crate::registry::{Registry, SeriesKey};
 use crate::snapshot::{
-    ConfigView, EndpointState, EndpointView, EventView, RouteView, SCHEMA, ServiceView, Snapshot,
-    TrafficView,
+    ConfigView, EndpointState, EndpointView, EventView, GovernedView, REFUSALS, RouteView, SCHEMA,
+    ServiceView, Snapshot, TrafficView,
 };
 
 pub use history::History;
@@ -82,7 +82,7 @@ pub struct Inputs {
 }
 
 /// What is known of a service now.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ServiceInput {
     /// Requests in flight.
     pub in_flight: Option<u64>,
@@ -94,6 +94,8 @@ pub struct ServiceInput {
     pub routes_in_flight: BTreeMap<String, u64>,
     /// How its protections stand; `None` where that is not known.
     pub protection: Option<ProtectionInput>,
+    /// How the governor sees it.
+    pub governed: Option<GovernedView>,
 }
 
 /// What is known of an endpoint now.
@@ -105,6 +107,18 @@ pub struct EndpointInput {
     pub since: Option<Timestamp>,
     /// Attempts in flight.
     pub in_flight: Option<u64>,
+}
+
+/// What came to a service with one tick.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Latest {
+    /// Requests that ended.
+    pub requests: u64,
+    /// Those that Plimsoll refused since not all fits.
+    pub refused: u64,
+    /// In the order of the configuration: what each objective counted, and the share of its budget that is left, `None`
+    /// without traffic.
+    pub objectives: Vec<(Counts, Option<f64>)>,
 }
 
 /// The history of all series.
@@ -159,6 +173,26 @@ impl Measure {
         }
     }
 
+    /// What came to a service with the last tick; `None` for a name that the configuration has not.
+    pub fn latest(&self, service: &str) -> Option<Latest> {
+        let layout = self.layout.services.iter().find(|it| it.name == service)?;
+        let tracked = self.tracked.get(&SeriesKey::Service(service.to_owned()));
+        let objective = |spec: &ObjectiveSpec| {
+            let all = &tracked?.objectives;
+            let objective = all.iter().find(|it| it.spec == *spec)?;
+            Some((objective.latest, objective.budget_left(self.ticked)))
+        };
+        let each = layout.objectives.iter();
+        let causes = tracked.map(|tracked| tracked.latest).unwrap_or_default();
+        Some(Latest {
+            requests: causes.total(),
+            refused: REFUSALS.iter().map(|cause| causes.with_cause(*cause)).sum(),
+            objectives: each
+                .map(|spec| objective(spec).unwrap_or_default())
+                .collect(),
+        })
+    }
+
     /// The picture as of the last tick.
     pub fn snapshot(&self, timestamp: Timestamp, inputs: &Inputs) -> Snapshot {
         let services: Vec<ServiceView> = self
@@ -200,6 +234,7 @@ impl Measure {
             mode: layout.mode,
             in_flight: input.and_then(|input| input.in_flight),
             serving_to_all: input.is_some_and(|input| input.serving_to_all),
+            governed: input.and_then(|input| input.governed.clone()),
             protection: input
                 .and_then(|input| input.protection.as_ref())
                 .map(|protection| protection::view(protection, tracked, self.ticked)),
@@ -365,13 +400,13 @@ mod tests {
         });
         let objective = world.service().objectives.remove(0);
         assert!((objective.burn_over("5m").unwrap() - 1.0).abs() < 1e-9);
-        assert!((objective.budget_left.unwrap()).abs() < 1e-9);
+        assert!((objective.budget_left.unwrap() - 0.5).abs() < 1e-9);
         world.seconds(300, |series| {
             (0..100).for_each(|_| series.record(0, &answered(1)))
         });
         let objective = world.service().objectives.remove(0);
         assert_eq!(objective.burn_over("5m"), Some(0.0));
-        assert!((objective.budget_left.unwrap() - 300.0 / 2_100.0).abs() < 1e-9);
+        assert!((objective.budget_left.unwrap() - 0.5).abs() < 1e-9);
         assert_eq!((objective.bad, objective.bad_left), (1_800, 300));
         assert_eq!(objective.observed_seconds, 2_100.0);
     }
@@ -534,6 +569,7 @@ mod tests {
             latency: Duration::from_millis(millis),
             bytes_in: 0,
             bytes_out: 0,
+            objectives: Record::ALL,
         }
     }
 
@@ -543,6 +579,8 @@ mod tests {
             sli: Sli::Availability,
             target: Ratio::try_from(0.99).unwrap(),
             period: Duration::from_secs(period_seconds),
+            classes: Vec::new(),
+            routes: Vec::new(),
         }
     }
 }

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use plimsoll_core::{Ratio, Timestamp};
+use plimsoll_core::{Class, Ratio, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::Outcome;
@@ -24,7 +24,16 @@ pub struct ObjectiveSpec {
     pub target: Ratio,
     /// The rolling period.
     pub period: Duration,
+    /// Only requests of these classes; none named: all.
+    #[serde(default)]
+    pub classes: Vec<Class>,
+    /// Only requests of these routes; none named: all.
+    #[serde(default)]
+    pub routes: Vec<String>,
 }
+
+/// How many objectives a service may have: a request says by one bit each which of them it is in.
+pub const OBJECTIVES_MAX: usize = 32;
 
 /// What an objective counts as good. What is not in the SLI by its outcome is in no objective.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,6 +122,52 @@ impl std::ops::AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
         self.good = self.good.saturating_add(other.good);
         self.bad = self.bad.saturating_add(other.bad);
+    }
+}
+
+/// Requests within an SLI, with who the bad ones are attributed to: the service or Plimsoll.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Good ones.
+    pub good: u64,
+    /// Bad ones.
+    pub bad: u64,
+    /// Those of the bad ones that are attributed to the service; the others are what Plimsoll refused.
+    pub bad_service: u64,
+}
+
+impl Counts {
+    /// What the budget counts.
+    pub const fn budget(self) -> Tally {
+        Tally {
+            good: self.good,
+            bad: self.bad,
+        }
+    }
+
+    /// What the service did: refusals are left out.
+    pub const fn service(self) -> Tally {
+        Tally {
+            good: self.good,
+            bad: self.bad_service,
+        }
+    }
+
+    /// What came on top of `earlier`.
+    pub const fn since(self, earlier: Self) -> Self {
+        Self {
+            good: self.good.saturating_sub(earlier.good),
+            bad: self.bad.saturating_sub(earlier.bad),
+            bad_service: self.bad_service.saturating_sub(earlier.bad_service),
+        }
+    }
+}
+
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.good = self.good.saturating_add(other.good);
+        self.bad = self.bad.saturating_add(other.bad);
+        self.bad_service = self.bad_service.saturating_add(other.bad_service);
     }
 }
 

@@ -9,6 +9,7 @@ mod exposition;
 
 use plimsoll_core::{Class, never_count};
 
+use crate::condition::Condition;
 use crate::histogram::slot_at_power_of_two;
 use crate::outcome::{Cause, Outcome};
 use crate::registry::{Reading, SeriesKey};
@@ -329,6 +330,41 @@ fn endpoints(out: &mut Exposition, readings: &[Reading], snapshot: &Snapshot) {
     }
 }
 
+fn governed(out: &mut Exposition, snapshot: &Snapshot) {
+    let services = || {
+        let services = snapshot.services.iter();
+        services.filter_map(|it| Some((it.name.as_str(), it.governed.as_ref()?)))
+    };
+    out.family(
+        "plimsoll_condition",
+        Kind::Gauge,
+        "1 for the condition that the service is in.",
+    );
+    for (service, governed) in services() {
+        for condition in Condition::ALL {
+            let labels = [("service", service), ("condition", condition.name())];
+            let is = f64::from(u8::from(governed.condition == condition));
+            out.sample("", &labels, is);
+        }
+    }
+    out.family(
+        "plimsoll_governor_step",
+        Kind::Gauge,
+        "How far an actuator is moved, or would be, in steps; absent where it is not.",
+    );
+    for (service, governed) in services() {
+        let mode = governed.mode.name();
+        for moved in &governed.moved {
+            let labels = [
+                ("service", service),
+                ("actuator", moved.actuator.as_str()),
+                ("mode", mode),
+            ];
+            out.sample("", &labels, f64::from(moved.step));
+        }
+    }
+}
+
 fn objectives(out: &mut Exposition, readings: &[Reading], snapshot: &Snapshot) {
     let counted: Vec<_> = readings
         .iter()
@@ -366,6 +402,8 @@ fn objectives(out: &mut Exposition, readings: &[Reading], snapshot: &Snapshot) {
         out.sample("_total", labels, tally.bad);
     }
 
+    governed(out, snapshot);
+
     let shown = || {
         snapshot.services.iter().flat_map(|service| {
             service
@@ -389,7 +427,7 @@ fn objectives(out: &mut Exposition, readings: &[Reading], snapshot: &Snapshot) {
     out.family(
         "plimsoll_budget_left_ratio",
         Kind::Gauge,
-        "The share of the period's error budget that is left, over what was observed; negative if overspent, absent without traffic.",
+        "The share of the period's error budget that is left, at the traffic so far; negative if overspent, absent without traffic.",
     );
     for (service, objective) in shown() {
         if let Some(left) = objective.budget_left {

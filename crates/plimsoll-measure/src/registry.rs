@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{Ordering::Acquire, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::objective::{ObjectiveSpec, Tally};
+use crate::objective::{Counts, ObjectiveSpec};
 use crate::series::{Series, Totals};
 
 /// The usual bound on series.
@@ -69,7 +69,7 @@ struct Version {
     number: u32,
     spec: ObjectiveSpec,
     /// What series counted for this version that nobody writes any more.
-    retired: Tally,
+    retired: Counts,
 }
 
 /// A series and the versions of its objectives.
@@ -225,7 +225,7 @@ impl Entry {
         let first = || Version {
             number: 1,
             spec: spec.clone(),
-            retired: Tally::default(),
+            retired: Counts::default(),
         };
         let version = self.versions.entry(spec.name.clone()).or_insert_with(first);
         if version.spec != *spec {
@@ -293,7 +293,7 @@ impl Entry {
 
 impl Generation {
     /// What was counted for this version of an objective.
-    fn tally(&self, totals: &Totals, name: &str, version: u32) -> Tally {
+    fn tally(&self, totals: &Totals, name: &str, version: u32) -> Counts {
         let counted = self
             .series
             .objectives()
@@ -302,7 +302,7 @@ impl Generation {
             .zip(&totals.objectives);
         counted
             .filter(|((spec, number), _)| spec.name == name && **number == version)
-            .fold(Tally::default(), |mut sum, (_, tally)| {
+            .fold(Counts::default(), |mut sum, (_, tally)| {
                 sum += *tally;
                 sum
             })
@@ -344,10 +344,7 @@ mod tests {
                 .read_one(&SeriesKey::Service("shop".to_owned()))
                 .unwrap();
             assert_eq!(reading.totals.requests(), 3);
-            assert_eq!(
-                reading.totals.objectives,
-                [Tally { good: 1, bad: 0 }, Tally { good: 2, bad: 1 }]
-            );
+            assert_eq!(reading.totals.objectives, [counts(1, 0), counts(2, 1)]);
             let versions: Vec<u32> = reading
                 .objectives
                 .iter()
@@ -376,7 +373,7 @@ mod tests {
             .read_one(&SeriesKey::Service("shop".to_owned()))
             .unwrap();
         assert_eq!(reading.totals.requests(), 3);
-        assert_eq!(reading.totals.objectives, [Tally { good: 1, bad: 0 }]);
+        assert_eq!(reading.totals.objectives, [counts(1, 0)]);
         assert_eq!(
             reading.objectives.first().map(|(_, version)| *version),
             Some(3)
@@ -411,6 +408,7 @@ mod tests {
                 latency,
                 bytes_in: 0,
                 bytes_out: 0,
+                objectives: Record::ALL,
             },
         );
     }
@@ -434,6 +432,8 @@ mod tests {
             sli: Sli::Availability,
             target: Ratio::try_from(target).unwrap(),
             period: Duration::from_secs(3_600),
+            classes: Vec::new(),
+            routes: Vec::new(),
         }
     }
 
@@ -445,6 +445,17 @@ mod tests {
             },
             target: Ratio::ONE,
             period: Duration::from_secs(3_600),
+            classes: Vec::new(),
+            routes: Vec::new(),
+        }
+    }
+
+    /// All bad ones by the service.
+    fn counts(good: u64, bad: u64) -> Counts {
+        Counts {
+            good,
+            bad,
+            bad_service: bad,
         }
     }
 }

@@ -13,8 +13,8 @@ use std::time::Duration;
 use plimsoll_core::{Class, never};
 
 use crate::histogram::{AtomicHistogram, Histogram, atomic_add};
-use crate::objective::{ObjectiveSpec, Tally};
-use crate::outcome::{Cause, Outcome};
+use crate::objective::{Counts, ObjectiveSpec, Sli};
+use crate::outcome::{Cause, Origin, Outcome};
 
 /// How a request ended: what every counter is derived from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,13 @@ pub struct Record {
     pub bytes_in: u64,
     /// Body bytes to the client.
     pub bytes_out: u64,
+    /// Which of the service's objectives its route is in: a bit each, by their position. [`Record::ALL`]: in all.
+    pub objectives: u32,
+}
+
+impl Record {
+    /// In every objective.
+    pub const ALL: u32 = u32::MAX;
 }
 
 /// The counters of one service, route or endpoint.
@@ -96,9 +103,26 @@ struct Shard {
 /// An objective's own counters: its threshold is exact, not that of a bucket.
 #[derive(Debug)]
 struct ObjectiveCounter {
-    spec: crate::objective::Sli,
+    sli: Sli,
+    /// A bit for each class that is in it.
+    classes: u8,
     good: AtomicU64,
     bad: AtomicU64,
+    bad_service: AtomicU64,
+}
+
+impl ObjectiveCounter {
+    fn new(spec: &ObjectiveSpec) -> Self {
+        let bit = |class: &Class| 1_u8 << class.index();
+        let named = spec.classes.iter().fold(0, |bits, class| bits | bit(class));
+        Self {
+            sli: spec.sli,
+            classes: if named == 0 { u8::MAX } else { named },
+            good: AtomicU64::new(0),
+            bad: AtomicU64::new(0),
+            bad_service: AtomicU64::new(0),
+        }
+    }
 }
 
 impl Shard {
@@ -107,14 +131,7 @@ impl Shard {
             counts: [const { [const { AtomicU64::new(0) }; Cause::COUNT] }; Class::ALL.len()],
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
-            objectives: objectives
-                .iter()
-                .map(|objective| ObjectiveCounter {
-                    spec: objective.sli,
-                    good: AtomicU64::new(0),
-                    bad: AtomicU64::new(0),
-                })
-                .collect(),
+            objectives: objectives.iter().map(ObjectiveCounter::new).collect(),
             latency: AtomicHistogram::default(),
         }
     }
@@ -129,10 +146,19 @@ impl Shard {
             atomic_add(count, 1);
         }
         let outcome = record.cause.outcome();
-        for objective in &self.objectives {
-            match objective.spec.judge(outcome, record.latency) {
+        let class = 1_u8 << record.class.index();
+        for (place, objective) in self.objectives.iter().enumerate() {
+            if objective.classes & class == 0 || record.objectives >> (place & 31) & 1 == 0 {
+                continue;
+            }
+            match objective.sli.judge(outcome, record.latency) {
                 Outcome::Good => atomic_add(&objective.good, 1),
-                Outcome::Bad => atomic_add(&objective.bad, 1),
+                Outcome::Bad => {
+                    atomic_add(&objective.bad, 1);
+                    if record.cause.origin() != Origin::Plimsoll {
+                        atomic_add(&objective.bad_service, 1);
+                    }
+                }
                 Outcome::Excluded => (),
             }
         }
@@ -150,9 +176,10 @@ impl Shard {
         totals.bytes_in += self.bytes_in.load(Relaxed);
         totals.bytes_out += self.bytes_out.load(Relaxed);
         for (counter, tally) in self.objectives.iter().zip(totals.objectives.iter_mut()) {
-            *tally += Tally {
+            *tally += Counts {
                 good: counter.good.load(Relaxed),
                 bad: counter.bad.load(Relaxed),
+                bad_service: counter.bad_service.load(Relaxed),
             };
         }
         self.latency.read_into(&mut totals.latency);
@@ -168,7 +195,7 @@ pub struct Totals {
     /// Body bytes to clients.
     pub bytes_out: u64,
     /// By the position of the objective.
-    pub objectives: Vec<Tally>,
+    pub objectives: Vec<Counts>,
     /// Latencies of all requests.
     pub latency: Histogram,
 }
@@ -180,7 +207,7 @@ impl Totals {
             counts: [[0; Cause::COUNT]; Class::ALL.len()],
             bytes_in: 0,
             bytes_out: 0,
-            objectives: vec![Tally::default(); objectives],
+            objectives: vec![Counts::default(); objectives],
             latency: Histogram::new(),
         }
     }
@@ -240,6 +267,11 @@ impl CauseCounts {
     }
 
     /// Requests whose cause has this outcome.
+    pub fn with_cause(&self, cause: Cause) -> u64 {
+        self.0.get(cause.index()).copied().unwrap_or(0)
+    }
+
+    /// Requests with an outcome.
     pub fn with_outcome(&self, outcome: Outcome) -> u64 {
         self.iter()
             .filter(|(cause, _)| cause.outcome() == outcome)
@@ -275,8 +307,6 @@ mod tests {
     use plimsoll_core::Ratio;
 
     use super::*;
-    use crate::objective::Sli;
-
     fn record(cause: Cause, millis: u64) -> Record {
         Record {
             class: Class::Standard,
@@ -284,6 +314,7 @@ mod tests {
             latency: Duration::from_millis(millis),
             bytes_in: 1,
             bytes_out: 10,
+            objectives: Record::ALL,
         }
     }
 
@@ -295,6 +326,8 @@ mod tests {
             },
             target: Ratio::ONE,
             period: Duration::from_secs(3_600),
+            classes: Vec::new(),
+            routes: Vec::new(),
         }
     }
 
@@ -323,7 +356,37 @@ mod tests {
         series.record(0, &slow);
         series.record(0, &record(Cause::Reset, 1));
         series.record(0, &record(Cause::ClientGone, 1));
-        assert_eq!(series.read().objectives, [Tally { good: 1, bad: 2 }]);
+        series.record(0, &record(Cause::Shed, 1));
+        let counted = Counts {
+            good: 1,
+            bad: 3,
+            bad_service: 2,
+        };
+        assert_eq!(series.read().objectives, [counted]);
+    }
+
+    #[test]
+    fn an_objective_counts_only_the_classes_and_routes_that_it_names() {
+        let critical = ObjectiveSpec {
+            classes: vec![Class::Critical],
+            ..latency_below(100)
+        };
+        let series = Series::new(1, vec![critical, latency_below(100)]);
+        let standard = record(Cause::Answered, 1);
+        let critical = Record {
+            class: Class::Critical,
+            ..standard
+        };
+        for record in [standard, critical] {
+            series.record(0, &record);
+            let elsewhere = Record {
+                objectives: 0b01,
+                ..record
+            };
+            series.record(0, &elsewhere);
+        }
+        let good: Vec<u64> = series.read().objectives.iter().map(|it| it.good).collect();
+        assert_eq!(good, [2, 2]);
     }
 
     #[test]
@@ -343,9 +406,10 @@ mod tests {
         assert_eq!(totals.requests(), 40_000);
         assert_eq!(
             totals.objectives,
-            [Tally {
+            [Counts {
                 good: 24_000,
-                bad: 16_000
+                bad: 16_000,
+                bad_service: 16_000
             }]
         );
     }

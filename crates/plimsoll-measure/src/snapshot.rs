@@ -4,6 +4,7 @@
 //! [`SCHEMA`]. An unknown is `null`, never zero. Units are in the names; shares are `0.0..=1.0`; times are
 //! RFC 3339 in UTC.
 
+mod governed;
 mod mark;
 mod protection;
 mod wire;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::objective::Forecast;
 use crate::outcome::{Cause, Origin, Outcome};
 
+pub use governed::{GovernedView, MovedView, PageDelayView};
 pub use mark::Mark;
 pub use protection::{
     ActionView, ClassView, ProtectionView, REFUSALS, RefusedView, refusing_policy,
@@ -81,6 +83,9 @@ pub struct ServiceView {
     pub in_flight: Option<u64>,
     /// Whether no endpoint is healthy, so that all are used.
     pub serving_to_all: bool,
+    /// How the governor sees it; `null` where nothing is governed.
+    #[serde(default)]
+    pub governed: Option<GovernedView>,
     /// How its protections stand; `null` where that is not known.
     pub protection: Option<ProtectionView>,
     /// Its requests.
@@ -157,7 +162,8 @@ pub struct ObjectiveView {
     pub good: u64,
     /// Bad requests over the period.
     pub bad: u64,
-    /// The share of the budget that is left: below zero it is overspent; `null` without traffic.
+    /// The share of the period's budget that is left, if what was not observed yet is like what was, but good: below zero it
+    /// is overspent; `null` without traffic.
     pub budget_left: Option<f64>,
     /// How many more requests may be bad if no others come.
     pub bad_left: i64,

@@ -101,11 +101,13 @@ pub enum WhyNot {
     NoTime,
     /// The budget is empty.
     Budget,
+    /// The governor has turned retries off.
+    Governed,
 }
 
 impl WhyNot {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::NotConfigured,
         Self::ServiceSaysNo,
         Self::Forbidden,
@@ -114,6 +116,7 @@ impl WhyNot {
         Self::NotReplayable,
         Self::NoTime,
         Self::Budget,
+        Self::Governed,
     ];
 
     /// The word in metrics, logs and pages.
@@ -127,6 +130,7 @@ impl WhyNot {
             Self::NotReplayable => "not-replayable",
             Self::NoTime => "no-time",
             Self::Budget => "budget",
+            Self::Governed => "governed",
         }
     }
 }

@@ -9,6 +9,7 @@ mod client;
 mod configuration;
 mod descriptors;
 mod exit;
+mod governing;
 mod launch;
 mod process;
 mod simulate;

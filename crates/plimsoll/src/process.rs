@@ -13,6 +13,7 @@ use plimsoll_core::{Instant, Timestamp};
 use plimsoll_gateway::{
     AccessLogWriter, Gateway, PROTECTION_TICK, Plan, Protection, ServiceShared, bind,
 };
+use plimsoll_governor::{Decision, What};
 use plimsoll_measure::{ConfigView, EVENTS_MAX, EventView, Inputs, Measure, Registry};
 use plimsoll_policy::Verdict;
 use plimsoll_upstream::{Clock, Clusters, Health, HealthEvent, Resolver};
@@ -24,6 +25,7 @@ use tokio::task::JoinHandle;
 use crate::cli::Run;
 use crate::configuration::{self, Loaded, Source};
 use crate::exit::{Exit, say};
+use crate::governing::Governing;
 use crate::launch::{LaunchError, RESOLVE_TIME_MAX, side_listener};
 use crate::state::{LastGood, StateFolder};
 use crate::systemd;
@@ -92,6 +94,7 @@ pub(crate) struct Process {
     protection: Arc<Mutex<Protection>>,
     access_log: AccessLogWriter,
     measure: Measure,
+    governing: Governing,
     view: Arc<View>,
     events: VecDeque<EventView>,
     since: Since,
@@ -132,6 +135,7 @@ impl Process {
             measure.restore(history, timestamp);
         }
         measure.tick(now);
+        let governing = Governing::new(&parts.loaded.config);
         let view = Arc::new(View {
             registry: Arc::clone(&parts.registry),
             snapshot: ArcSwap::from_pointee(measure.snapshot(timestamp, &Inputs::default())),
@@ -174,6 +178,7 @@ impl Process {
             protection,
             access_log: parts.access_log,
             measure,
+            governing,
             view,
             events: VecDeque::new(),
             since: BTreeMap::new(),
@@ -370,6 +375,14 @@ impl Process {
             ));
         }
         let guards = lock(&self.protection).views();
+        let timestamp = self.clock.timestamp();
+        let decided = self
+            .governing
+            .tick(now, &self.measure, &guards, &self.shared);
+        for decision in decided.iter().flat_map(|it| &it.decisions) {
+            self.on_decision(decision);
+        }
+        let governed = |name: &str| self.governing.view(name, timestamp);
         let inputs = Inputs {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             instance: instance_name(),
@@ -381,12 +394,24 @@ impl Process {
                 loaded_at: self.loaded_at,
             },
             connections: stats.connections as u64,
-            services: service_inputs(&self.plan, &self.since, &guards, now),
+            services: service_inputs(&self.plan, &self.since, &guards, governed, now),
             events: self.events.iter().cloned().collect(),
             warnings,
         };
-        let snapshot = self.measure.snapshot(self.clock.timestamp(), &inputs);
+        let snapshot = self.measure.snapshot(timestamp, &inputs);
         self.view.snapshot.store(Arc::new(snapshot));
+    }
+
+    /// What the governor decided is shown and logged.
+    fn on_decision(&mut self, decision: &Decision) {
+        let service = decision.service.as_str();
+        match decision.what {
+            What::Page(_) | What::Absent(_) | What::Helpless => {
+                tracing::warn!(service, "{decision}");
+            }
+            _ => tracing::info!(service, "{decision}"),
+        }
+        self.note(Some(service.to_owned()), decision.to_string());
     }
 
     fn on_health(&mut self, event: &HealthEvent) {
@@ -534,6 +559,7 @@ impl Process {
         clusters.supersede(old);
         self.clusters.send_replace(Arc::new(clusters));
         self.measure.set_layout(wiring::layout(config));
+        self.governing.apply(config);
         if config
             .gateway
             .threads

@@ -479,6 +479,8 @@ fn default_config(scenario: &Scenario) -> Result<Config, String> {
             },
             target: Ratio::of(99, 100).unwrap_or(Ratio::ONE),
             period: PERIOD,
+            routes: Vec::new(),
+            classes: Vec::new(),
         };
         let mut usual = usual.clone();
         usual.objectives.insert("latency".into(), objective);

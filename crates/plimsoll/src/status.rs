@@ -11,7 +11,7 @@ mod protection;
 pub(crate) mod row;
 
 use plimsoll_core::{Mode, Timestamp};
-use plimsoll_measure::{ServiceView, Snapshot, figure};
+use plimsoll_measure::{Condition, ServiceView, Snapshot, figure};
 
 use look::{Look, Tone, clean};
 pub(crate) use protection::{lines as protection_lines, render_would};
@@ -35,7 +35,9 @@ pub(crate) fn render_status(snapshot: &Snapshot, look: Look) -> String {
         }
     }
     if let Some(observed) = snapshot.services.iter().find_map(row::observed) {
-        let line = format!("  budgets are about what was observed so far: {observed}");
+        let line = format!(
+            "  budgets are those of a whole period at the traffic so far; observed: {observed}"
+        );
         lines.push(look.paint(Tone::Quiet, &look.cut(&line)));
     }
     let unrouted = &snapshot.unrouted;
@@ -58,11 +60,7 @@ pub(crate) fn render_status(snapshot: &Snapshot, look: Look) -> String {
 }
 
 fn title(snapshot: &Snapshot, look: Look) -> String {
-    let mode = match snapshot.mode {
-        Mode::Enforce => "enforce",
-        Mode::Observe => "observe",
-        Mode::Off => "off",
-    };
+    let mode = snapshot.mode.name();
     let line = format!(
         "-o- Plimsoll {}  {}  {} UTC  up {}  mode {mode}  {} connections",
         clean(&snapshot.version),
@@ -105,6 +103,7 @@ fn details(service: &ServiceView, now: Timestamp, look: Look) -> Vec<String> {
     if service.objectives.is_empty() {
         lines.push("no objective: add one, and this row says how the service stands".to_owned());
     }
+    lines.extend(governed(service, now));
     let causes = row::causes(service, 4);
     if !causes.is_empty() {
         lines.push(format!("not good over 1 min: {causes}"));
@@ -126,6 +125,35 @@ fn details(service: &ServiceView, now: Timestamp, look: Look) -> Vec<String> {
         .iter()
         .map(|line| look.paint(Tone::Quiet, &look.cut(&look.text(&format!("    {line}")))))
         .collect()
+}
+
+/// How the governor sees it, where that is not well: the condition, what is moved, who was called.
+fn governed(service: &ServiceView, now: Timestamp) -> Option<String> {
+    let governed = service.governed.as_ref()?;
+    let is_well = governed.condition <= Condition::Healthy;
+    if is_well && governed.moved.is_empty() && governed.paged.is_empty() {
+        return None;
+    }
+    let mut line = governed.condition.name().to_owned();
+    if let Some(since) = governed.since {
+        let lasts = figure::duration(now.since(since).as_secs_f64());
+        line.push_str(&format!(" for {lasts}"));
+    }
+    if let Some(other) = &governed.because_of {
+        line.push_str(&format!(" because {} is", clean(other)));
+    }
+    if !governed.paged.is_empty() {
+        let names: Vec<String> = governed.paged.iter().map(|it| clean(it)).collect();
+        line.push_str(&format!("  paged: {}", names.join(", ")));
+    }
+    let does = match governed.mode {
+        Mode::Enforce => "moved",
+        Mode::Observe | Mode::Off => "would be moved",
+    };
+    for moved in &governed.moved {
+        line.push_str(&format!("  {does}: {}", clean(&moved.says)));
+    }
+    Some(line)
 }
 
 /// The newest first.
@@ -165,6 +193,7 @@ mod tests {
         ■ reports                  ▆▆▆▆▆▆▆▆▆▆o▆     −8%    1.4×      3.1     8.4s / 5.0s       0%
             limit 20 of 1,000 (hold)  in flight 12  queue 0, for at most 20ms  objective 250ms (assumed)
         ▲ checkout                 ▆▆▆▆▏·····o      58%    6.8×      212    238ms / 250ms    3.4%
+            severe for 2m 40s  paged: availability  moved: no retries
             not good over 1 min: upstream-5xx 3.1%, timeout 0.30%
             limit 38 of 1,000 (over the line)  in flight 38  queue 12, for at most 20ms  objective 250ms
             refused 1 min: critical 0%, standard 12.3%, sheddable 88.0%  since the start 31,917
@@ -206,6 +235,7 @@ mod tests {
             limit 20 of 1,000 (hold)  in flight 12  queue 0, for at most 20ms
             objective 250ms (assumed)
         ^ checkout        ####......o      58%    6.8x      212    238ms / 250ms    3.4%
+            severe for 2m 40s  paged: availability  moved: no retries
             not good over 1 min: upstream-5xx 3.1%, timeout 0.30%
             limit 38 of 1,000 (over the line)  in flight 38  queue 12, for at most 20ms
             objective 250ms

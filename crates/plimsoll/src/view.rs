@@ -9,8 +9,8 @@ use plimsoll_core::{Class, Instant, Mode, Timestamp};
 use plimsoll_gateway::{AccessLogSender, GuardView, Plan};
 use plimsoll_lifecycle::Counter;
 use plimsoll_measure::{
-    EndpointInput, EndpointState, Format, ProcessView, ProtectionCounter, ProtectionInput,
-    Registry, ServiceInput, Snapshot,
+    EndpointInput, EndpointState, Format, GovernedView, ProcessView, ProtectionCounter,
+    ProtectionInput, Registry, ServiceInput, Snapshot,
 };
 use plimsoll_policy::{AdmissionParameters, LimiterKind, Verdict, Would};
 use plimsoll_upstream::Cluster;
@@ -109,6 +109,7 @@ pub(crate) fn service_inputs(
     plan: &Plan,
     since: &Since,
     guards: &BTreeMap<String, GuardView>,
+    governed: impl Fn(&str) -> Option<GovernedView>,
     now: Instant,
 ) -> BTreeMap<String, ServiceInput> {
     let mut inputs = BTreeMap::new();
@@ -144,6 +145,7 @@ pub(crate) fn service_inputs(
             protection: guards
                 .get(&service.name)
                 .map(|guard| protection_input(guard, &service.guard.admission, &service.cluster)),
+            governed: governed(&service.name),
         };
         inputs.insert(service.name.clone(), input);
     }

@@ -1,5 +1,6 @@
 //! The keys of the configuration file, in the order of the reference page.
 
+mod governor;
 mod protect;
 mod route;
 mod service;
@@ -8,6 +9,7 @@ mod tenant;
 use std::time::Duration;
 
 use super::{FileKind, Key, Kind, NameKind, Table, Word};
+use governor::GOVERNOR;
 use route::ROUTE;
 use service::{DEFAULTS, SERVICE};
 use tenant::TENANT;
@@ -80,9 +82,14 @@ pub(crate) static FILE: Table = Table {
             "Which requests go to which service.",
         )
         .default("[]"),
+        Key::new(
+            "governor",
+            Kind::Table(&GOVERNOR),
+            "What watches the objectives, and moves what may stop a burn.",
+        )
+        .default("{}"),
         Key::later("flags"),
         Key::later("journey"),
-        Key::later("governor"),
         Key::later("notify"),
         Key::later("rollout"),
         Key::later("approval"),

@@ -100,7 +100,7 @@ fn keys() {
     insta::assert_snapshot!(apps(&[
         "[gatway]\n",
         "speed = 1\n",
-        "[governor]\nmode = \"observe\"\n",
+        "[flags]\nmode = \"observe\"\n",
         "degrade = { stale = \"10m\" }\n",
         "[service.app.objective.latency]\nbelow = \"250ms\"\n",
         "[service.\"a b\"]\nendpoints = \"http://10.0.0.2\"\n",
@@ -289,4 +289,14 @@ fn a_route_that_never_gets_a_request_is_a_warning() {
         "path = \"/a/{x}/*\"",
         "path = \"/a/*\""
     ]]));
+}
+
+#[test]
+fn what_the_governor_is_told_must_refer_to_something_and_be_watchable() {
+    insta::assert_snapshot!(apps(&[
+        "depends_on = [\"service.ap\", \"service.app\", \"stock\", \"database.orders\"]",
+        "[service.app.objective.availability]\ntarget = \"99%\"\nroutes = [\"buy\"]\nclasses = [\"criticl\"]",
+        "[service.app.objective.availability]\ntarget = \"60%\"",
+        "[governor]\nmode = \"on\"\n[governor.rule.a]\nwhen = \"healthy\"\nmay = [\"sched\"]\n[governor.rule.b]\nwhen = { tier = 0 }",
+    ]));
 }

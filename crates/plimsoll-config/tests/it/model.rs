@@ -8,6 +8,7 @@ use plimsoll_config::{
     UpstreamProtocol, parse, render,
 };
 use plimsoll_core::{Class, Mode};
+use plimsoll_governor::{Actuator, Condition};
 
 #[track_caller]
 fn config(source: &str) -> Config {
@@ -55,6 +56,17 @@ fn the_whole_scheme_is_read() {
     );
     assert_eq!(config.gateway.limits.body_bytes_max, Some(1 << 30));
     let checkout = &config.services["checkout"];
+    assert_eq!(checkout.depends_on, ["stock"]);
+    let fast = &checkout.objectives["fast-enough"];
+    assert_eq!(fast.routes, ["buy"]);
+    assert_eq!(fast.classes, [Class::Critical, Class::Standard]);
+    assert_eq!(config.governor.mode, Mode::Enforce);
+    let [gently, hard] = config.governor.rules.as_slice() else {
+        panic!("{:?}", config.governor.rules);
+    };
+    assert_eq!((gently.condition, gently.tier), (Condition::Burning, None));
+    assert_eq!(gently.may, [Actuator::Hedge, Actuator::Retry]);
+    assert_eq!((hard.condition, hard.tier), (Condition::Severe, Some(3)));
     assert_eq!(checkout.protocol, UpstreamProtocol::Http2);
     assert_eq!(
         checkout.balance,
@@ -91,8 +103,8 @@ fn the_whole_scheme_is_read() {
         path: None,
         status: 308,
     };
-    assert_eq!(config.routes[1].action, RouteAction::Redirect(to_tls));
-    assert_eq!(config.routes[1].name, "route-2");
+    assert_eq!(config.routes[2].action, RouteAction::Redirect(to_tls));
+    assert_eq!(config.routes[2].name, "route-3");
 }
 
 #[test]

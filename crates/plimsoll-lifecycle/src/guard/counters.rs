@@ -39,6 +39,10 @@ counters! {
     WouldRetry = "retry", "retried", false;
     /// A retry was not made, since the budget was empty.
     RetryOverBudget = "retry", "over-budget", true;
+    /// A retry was not made, since the governor has turned them off.
+    RetryGoverned = "retry", "governed", true;
+    /// A call was refused at the governor's shed level.
+    Governed = "governor", "shed", true;
     /// A call would have been thrown.
     WouldThrottle = "throttle", "thrown", false;
     /// A permit went to others, since its call's client was waited for.

@@ -191,6 +191,8 @@ impl World {
             sli: Sli::Availability,
             target: Ratio::try_from(0.99).unwrap(),
             period: Duration::from_secs(3_600),
+            classes: Vec::new(),
+            routes: Vec::new(),
         }];
         let series = registry.service("shop", &objectives);
         let layout = Layout {
@@ -252,6 +254,7 @@ fn record(series: &Series, class: Class, cause: Cause) {
             latency,
             bytes_in: 0,
             bytes_out: 0,
+            objectives: Record::ALL,
         },
     );
 }

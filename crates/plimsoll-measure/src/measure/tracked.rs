@@ -7,12 +7,12 @@ use plimsoll_core::{Instant, Ratio, Timestamp};
 use super::history::Restored;
 use super::protection::ClassCounts;
 use crate::histogram::{Histogram, SparseHistogram};
-use crate::objective::{ObjectiveSpec, Sli, Tally, forecast};
+use crate::objective::{Counts, ObjectiveSpec, Sli, Tally, forecast};
 use crate::outcome::Outcome;
 use crate::registry::{Reading, SeriesKey};
 use crate::series::CauseCounts;
 use crate::snapshot::{BurnView, ErrorView, LatencyView, ObjectiveView, TrafficView};
-use crate::window::{Amount, RECENT_LEVELS, Window, objective_levels};
+use crate::window::{Amount, RECENT_LEVELS, Sum, Window, objective_levels};
 
 /// The windows that burn rates are given over.
 pub const BURN_WINDOWS: [(&str, Duration); 7] = [
@@ -34,6 +34,8 @@ const BURN_RATE_MAX: f64 = 1e9;
 #[derive(Debug)]
 pub(super) struct Tracked {
     causes: CauseCounts,
+    /// What came with the last tick.
+    pub(super) latest: CauseCounts,
     /// Only of a service.
     pub(super) classes: ClassCounts,
     latency: Histogram,
@@ -55,7 +57,9 @@ struct Recent {
 pub(super) struct TrackedObjective {
     pub(super) spec: ObjectiveSpec,
     pub(super) version: u32,
-    tally: Tally,
+    counts: Counts,
+    /// What came with the last tick.
+    pub(super) latest: Counts,
     pub(super) window: Window<Tally>,
 }
 
@@ -71,6 +75,7 @@ impl Tracked {
     pub(super) fn new() -> Self {
         Self {
             causes: CauseCounts::default(),
+            latest: CauseCounts::default(),
             classes: ClassCounts::default(),
             latency: Histogram::new(),
             recent: Window::new(&RECENT_LEVELS),
@@ -107,6 +112,7 @@ impl Tracked {
             }),
         );
         self.causes = causes;
+        self.latest = delta;
 
         self.objectives.retain(|tracked| {
             reading
@@ -114,17 +120,17 @@ impl Tracked {
                 .iter()
                 .any(|(spec, version)| tracked.is(spec, *version))
         });
-        for ((spec, version), tally) in reading.objectives.iter().zip(&reading.totals.objectives) {
+        for ((spec, version), counts) in reading.objectives.iter().zip(&reading.totals.objectives) {
             let known = self
                 .objectives
                 .iter_mut()
                 .find(|tracked| tracked.is(spec, *version));
             if let Some(tracked) = known {
-                tracked.on_tally(now, observed, *tally);
+                tracked.on_counts(now, observed, *counts);
             } else {
                 let mut tracked = TrackedObjective::new(spec, *version);
                 restored.give(&reading.key, spec, now, &mut tracked.window);
-                tracked.on_tally(now, observed, *tally);
+                tracked.on_counts(now, observed, *counts);
                 self.objectives.push(tracked);
             }
         }
@@ -189,7 +195,8 @@ impl TrackedObjective {
         Self {
             spec: spec.clone(),
             version,
-            tally: Tally::default(),
+            counts: Counts::default(),
+            latest: Counts::default(),
             window,
         }
     }
@@ -198,9 +205,23 @@ impl TrackedObjective {
         self.version == version && self.spec == *spec
     }
 
-    fn on_tally(&mut self, now: Instant, observed: Duration, tally: Tally) {
-        self.window.add(now, observed, &tally.since(self.tally));
-        self.tally = tally;
+    fn on_counts(&mut self, now: Instant, observed: Duration, counts: Counts) {
+        self.latest = counts.since(self.counts);
+        self.window.add(now, observed, &self.latest.budget());
+        self.counts = counts;
+    }
+
+    /// The share of the period's budget that is left; `None` without traffic.
+    pub(super) fn budget_left(&self, now: Instant) -> Option<f64> {
+        self.left_of(&self.window.sum(now, self.spec.period))
+    }
+
+    /// Of the time that was not observed yet it is taken that it has as many requests, and that all are good: a minute
+    /// at a burn of 24 is no more than a minute's share of the period.
+    fn left_of(&self, period: &Sum<Tally>) -> Option<f64> {
+        let observed = period.observed.as_secs_f64() / self.spec.period.as_secs_f64();
+        let spent = period.amount.burn_rate(self.spec.target)?;
+        Some((1.0 - spent * observed.min(1.0)).max(-BURN_RATE_MAX))
     }
 
     pub(super) fn view(&self, now: Instant, timestamp: Timestamp) -> ObjectiveView {
@@ -220,10 +241,7 @@ impl TrackedObjective {
                 }
             })
             .collect();
-        let budget_left = period
-            .amount
-            .budget_left(spec.target)
-            .map(|left| left.max(-BURN_RATE_MAX));
+        let budget_left = self.left_of(&period);
         let hour = burn
             .iter()
             .find(|burn| burn.window == "1h")

@@ -43,7 +43,7 @@ fn objectives_endpoints_and_gauges_are_there() {
         r#"plimsoll_endpoint_requests_total{service="shop",endpoint="http://a:1",outcome="bad"} 2"#,
         r#"plimsoll_objective_good_total{service="shop",objective="availability"} 4"#,
         r#"plimsoll_objective_bad_total{service="shop",objective="availability"} 2"#,
-        r#"plimsoll_budget_left_ratio{service="shop",objective="availability"} 0.33333333333333337"#,
+        r#"plimsoll_budget_left_ratio{service="shop",objective="availability"} 0.9888888888888889"#,
         r#"plimsoll_burn_rate{service="shop",objective="availability",window="5m"} 0.6666666666666666"#,
         r#"plimsoll_build_info{version="0.1.0",instance="quote\" slash\\ line\n"} 1"#,
         "plimsoll_never_total 0",
@@ -175,6 +175,8 @@ fn rendered(format: Format) -> String {
         sli: Sli::Availability,
         target: Ratio::try_from(0.5).unwrap(),
         period: Duration::from_secs(60),
+        classes: Vec::new(),
+        routes: Vec::new(),
     }];
     let service = registry.service("shop", &objectives);
     let route = registry.route("shop", "all");
@@ -188,6 +190,7 @@ fn rendered(format: Format) -> String {
         latency: Duration::from_millis(millis),
         bytes_in: 1,
         bytes_out: 2,
+        objectives: Record::ALL,
     };
     for record in [
         [record(Cause::Answered, 5); 4].as_slice(),

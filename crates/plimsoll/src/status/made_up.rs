@@ -3,8 +3,9 @@
 use plimsoll_core::{Class, Mode, Timestamp};
 use plimsoll_measure::{ActionView, ClassView, ProtectionView, RefusedView};
 use plimsoll_measure::{
-    BurnView, Cause, ConfigView, EndpointState, EndpointView, ErrorView, EventView, Forecast,
-    LatencyView, ObjectiveView, SCHEMA, ServiceView, Snapshot, TrafficView,
+    BurnView, Cause, Condition, ConfigView, EndpointState, EndpointView, ErrorView, EventView,
+    Forecast, GovernedView, LatencyView, MovedView, ObjectiveView, SCHEMA, ServiceView, Snapshot,
+    TrafficView,
 };
 
 pub(crate) fn made_up() -> Snapshot {
@@ -28,6 +29,19 @@ pub(crate) fn made_up() -> Snapshot {
         EndpointState::Down,
         ago(95),
     ));
+    checkout.governed = Some(GovernedView {
+        condition: Condition::Severe,
+        since: Some(ago(160)),
+        mode: Mode::Enforce,
+        because_of: None,
+        paged: vec!["availability".to_owned()],
+        moved: vec![MovedView {
+            actuator: "retry".to_owned(),
+            step: 1,
+            says: "no retries".to_owned(),
+        }],
+        page_delays: Vec::new(),
+    });
     checkout.traffic.bad_share = Some(0.034);
     checkout.traffic.errors = vec![
         error(Cause::UpstreamStatus, 396, 0.031),
@@ -126,6 +140,7 @@ fn service(
         mode: Mode::Enforce,
         in_flight: Some(12),
         serving_to_all: false,
+        governed: None,
         protection: Some(protection()),
         traffic: TrafficView {
             requests_total: 1_000_000,

@@ -15,6 +15,7 @@ mod command_line;
 mod demo;
 mod figures;
 mod forward;
+mod governor;
 mod hedge;
 mod hostile;
 mod large;

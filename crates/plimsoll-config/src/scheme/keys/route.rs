@@ -56,20 +56,7 @@ pub(super) static ROUTE: Table = Table {
         Key::new(
             "class",
             Kind::Either {
-                words: &[
-                    Word {
-                        word: "critical",
-                        doc: "goes last",
-                    },
-                    Word {
-                        word: "standard",
-                        doc: "what has no other class",
-                    },
-                    Word {
-                        word: "sheddable",
-                        doc: "goes first",
-                    },
-                ],
+                words: CLASSES,
                 other: None,
             },
             "What goes first when not all fits.",
@@ -228,3 +215,19 @@ const HEADERS: Kind = Kind::Map {
     names: NameKind::Header,
     of: &Kind::HeaderValue,
 };
+
+/// The classes, in the order in which they are given up last.
+pub(super) const CLASSES: &[Word] = &[
+    Word {
+        word: "critical",
+        doc: "goes last",
+    },
+    Word {
+        word: "standard",
+        doc: "what has no other class",
+    },
+    Word {
+        word: "sheddable",
+        doc: "goes first",
+    },
+];

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::governor::CLASS_LIST;
 use super::protect::PROTECT;
 use super::{CERTIFICATE, DAY, HOUR, MILLISECOND, MINUTE};
 use crate::scheme::{FileKind, Key, Kind, NameKind, Table, Word};
@@ -54,7 +55,11 @@ static SERVICE_KEYS: &[Key] = &[
     Key::new("protect", Kind::Table(&PROTECT), "What protects it and its callers.").default("{}"),
     Key::later("contract"),
     Key::later("runbook"),
-    Key::later("depends_on"),
+    Key::new(
+        "depends_on",
+        Kind::List { of: &Kind::Text, bare: true },
+        "What it can't do without, as `service.inventory`: while that burns, it is worked on there.",
+    ),
     Key::later("degrade"),
 ];
 
@@ -248,8 +253,19 @@ static OBJECTIVE: Table = Table {
             },
             "The threshold of `latency`.",
         ),
-        Key::later("routes"),
-        Key::later("classes"),
+        Key::new(
+            "routes",
+            Kind::List {
+                of: &Kind::Text,
+                bare: true,
+            },
+            "Only requests of these routes, by their names. Absent: of all that lead to the service.",
+        ),
+        Key::new(
+            "classes",
+            CLASS_LIST,
+            "Only requests of these classes. Absent: of all.",
+        ),
     ]],
     main: Some("target"),
 };

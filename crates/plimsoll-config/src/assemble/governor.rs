@@ -1,0 +1,57 @@
+//! `[governor]`, and what services and objectives have for it.
+
+use plimsoll_core::Class;
+use plimsoll_governor::{Actuator, Condition, Rule};
+
+use super::mode;
+use crate::model::Governor;
+use crate::node::{Fields, Node, Value};
+
+/// `[governor]`
+pub(super) fn governor(fields: &Fields) -> Option<Governor> {
+    let rules = fields.table("rule")?.iter();
+    Some(Governor {
+        mode: mode(fields)?,
+        rules: rules
+            .map(|(name, field)| rule(name, field.node.as_table()?))
+            .collect::<Option<_>>()?,
+    })
+}
+
+fn rule(name: &str, fields: &Fields) -> Option<Rule> {
+    let when = fields.table("when")?;
+    Some(Rule {
+        name: name.to_owned(),
+        condition: match when.word("condition")? {
+            "burning" => Condition::Burning,
+            "severe" => Condition::Severe,
+            "exhausted" => Condition::Exhausted,
+            _ => return None,
+        },
+        tier: when.count("tier"),
+        may: fields
+            .list("may")
+            .iter()
+            .map(actuator)
+            .collect::<Option<_>>()?,
+    })
+}
+
+fn actuator(node: &Node) -> Option<Actuator> {
+    let Value::Word(word) = node.value else {
+        return None;
+    };
+    Actuator::ALL.into_iter().find(|it| it.name() == word)
+}
+
+pub(super) fn class(node: &Node) -> Option<Class> {
+    let Value::Word(word) = node.value else {
+        return None;
+    };
+    Class::ALL.into_iter().find(|it| it.name() == word)
+}
+
+/// The name in `service.NAME`.
+pub(crate) fn dependency(node: &Node) -> Option<&str> {
+    node.as_text()?.strip_prefix("service.")
+}

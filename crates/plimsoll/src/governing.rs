@@ -1,0 +1,186 @@
+//! The governor in the running process: what it is told each second, and how its decisions reach the data plane.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use plimsoll_config::Config;
+use plimsoll_core::{Instant, Mode, Timestamp};
+use plimsoll_gateway::{GuardView, ServiceShared, mode_of, objective_specs};
+use plimsoll_governor::{
+    Actuator, Decided, Demand, Governor, ObjectiveSignals, Parameters, ServiceParameters,
+    ServiceSignals, ServiceState, Signals,
+};
+use plimsoll_lifecycle::Counter;
+use plimsoll_measure::{GovernedView, Measure, MovedView, PageDelayView};
+
+/// Burn rates that it is stated for how soon somebody would be called.
+const STATED: [f64; 3] = [2.0, 6.0, 14.4];
+
+/// The governor, and what its counters were with the last tick.
+pub(crate) struct Governing {
+    governor: Governor,
+    counted: BTreeMap<String, Counted>,
+    ticked: Instant,
+}
+
+/// Counters that only grow.
+#[derive(Clone, Copy, Default)]
+struct Counted {
+    retries: u64,
+    hedges: u64,
+}
+
+impl Governing {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            governor: Governor::new(parameters(config)),
+            counted: BTreeMap::new(),
+            ticked: Instant::ORIGIN,
+        }
+    }
+
+    /// Another configuration is in force.
+    pub(crate) fn apply(&mut self, config: &Config) {
+        self.governor.set_parameters(parameters(config));
+        let services = &config.services;
+        self.counted.retain(|name, _| services.contains_key(name));
+    }
+
+    /// A second is over: judges what `measure` counted with its last tick, and moves what is decided.
+    pub(crate) fn tick(
+        &mut self,
+        now: Instant,
+        measure: &Measure,
+        guards: &BTreeMap<String, GuardView>,
+        shared: &BTreeMap<String, Arc<ServiceShared>>,
+    ) -> Vec<Decided> {
+        self.ticked = now;
+        let names: Vec<String> = self
+            .governor
+            .parameters()
+            .services
+            .keys()
+            .cloned()
+            .collect();
+        let services = names
+            .iter()
+            .filter_map(|name| self.signals(name, measure, guards.get(name)));
+        let signals = Signals {
+            services: services.collect(),
+        };
+        let decided = self.governor.on_tick(now, &signals);
+        for name in &names {
+            if let Some(shared) = shared.get(name) {
+                self.publish(name, shared);
+            }
+        }
+        decided
+    }
+
+    fn signals(
+        &mut self,
+        name: &str,
+        measure: &Measure,
+        guard: Option<&GuardView>,
+    ) -> Option<ServiceSignals> {
+        let latest = measure.latest(name)?;
+        let count = |counter: Counter| {
+            let counters = guard.map_or(&[] as &[_], |guard| guard.counters.as_slice());
+            let counted = counters.iter().find(|(it, _)| *it == counter);
+            counted.map_or(0, |(_, count)| *count)
+        };
+        let now = Counted {
+            retries: count(Counter::Retry),
+            hedges: count(Counter::Hedge),
+        };
+        let before = self.counted.insert(name.to_owned(), now).unwrap_or(now);
+        let objective = |&(counts, budget_left)| ObjectiveSignals {
+            counts,
+            budget_left,
+        };
+        Some(ServiceSignals {
+            name: name.to_owned(),
+            objectives: latest.objectives.iter().map(objective).collect(),
+            demand: Demand {
+                requests: latest.requests,
+                retries: now.retries.saturating_sub(before.retries),
+                hedges: now.hedges.saturating_sub(before.hedges),
+                refused: latest.refused,
+                waiting: guard.map_or(0, |guard| guard.queued.iter().copied().map(u64::from).sum()),
+                at_limit: guard
+                    .is_some_and(|guard| guard.limit.is_some_and(|limit| guard.in_flight >= limit)),
+            },
+        })
+    }
+
+    /// Written each second, whatever was decided: what the data plane does is what the governor believes.
+    fn publish(&self, name: &str, shared: &ServiceShared) {
+        let steps = &shared.guard.steps;
+        let step = |actuator| {
+            let parameters = self.governor.parameters().services.get(name);
+            let enforces = parameters.is_some_and(|it| it.mode == Mode::Enforce);
+            let state = self.governor.service(name).filter(|_| enforces);
+            state.map_or(0, |state| state.step(actuator))
+        };
+        steps.set_hedge(step(Actuator::Hedge));
+        steps.set_retry(step(Actuator::Retry));
+        steps.set_shed(step(Actuator::Shed));
+    }
+
+    /// How a service is seen. `now` is the time of the last tick.
+    pub(crate) fn view(&self, name: &str, now: Timestamp) -> Option<GovernedView> {
+        let parameters = self.governor.parameters().services.get(name)?;
+        let state = self.governor.service(name)?;
+        let objectives = || parameters.objectives.iter().zip(0..);
+        let moved = |actuator: Actuator| {
+            let step = state.step(actuator);
+            (step > 0).then(|| MovedView {
+                actuator: actuator.name().to_owned(),
+                step,
+                says: actuator.says(step).to_owned(),
+            })
+        };
+        let delays = objectives().flat_map(|((objective, _), place)| {
+            STATED.map(|burn| PageDelayView {
+                objective: objective.clone(),
+                burn,
+                seconds: state.page_delay(place, burn).map(f64::round),
+            })
+        });
+        Some(GovernedView {
+            condition: state.condition(),
+            since: self.since(state, now),
+            mode: parameters.mode,
+            because_of: state.deferred().map(str::to_owned),
+            paged: objectives()
+                .filter(|(_, place)| state.is_paged(*place))
+                .map(|((objective, _), _)| objective.clone())
+                .collect(),
+            moved: Actuator::ALL.into_iter().filter_map(moved).collect(),
+            page_delays: delays.collect(),
+        })
+    }
+
+    fn since(&self, state: &ServiceState, now: Timestamp) -> Option<Timestamp> {
+        let since = state.since();
+        let ago = (self.ticked.as_nanos() / 1_000_000_000).saturating_sub(since);
+        (since > 0).then(|| Timestamp::from_seconds(now.as_seconds().saturating_sub(ago)))
+    }
+}
+
+fn parameters(config: &Config) -> Parameters {
+    let services = config.services.iter().map(|(name, service)| {
+        let specs = objective_specs(service);
+        let parameters = ServiceParameters {
+            tier: service.tier,
+            mode: mode_of(config, service, config.governor.mode),
+            objectives: specs.into_iter().map(|it| (it.name, it.target)).collect(),
+            depends_on: service.depends_on.clone(),
+        };
+        (name.clone(), parameters)
+    });
+    Parameters {
+        services: services.collect(),
+        rules: config.governor.rules.clone(),
+    }
+}

@@ -1,0 +1,102 @@
+//! Goal: what burns a budget is said within seconds, with its evidence; retries end where the governor may end them,
+//! and go on where it only observes.
+//!
+//! Method: a service that fails a known share of its requests, and clients that don't stop asking.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::child::{Home, Plimsoll, config, get, metric, wait_until};
+use crate::load::Offer;
+use crate::script::{Link, Script};
+
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+const BAD_GATEWAY: &[u8] = b"HTTP/1.1 502 Bad\r\nContent-Length: 0\r\n\r\n";
+
+/// Fails two of five.
+fn failing() -> Script {
+    let number = AtomicU64::new(0);
+    Script::start(move |_, link: &mut Link| {
+        while link.head().is_some() {
+            #[expect(clippy::disallowed_methods, reason = "a service takes its time")]
+            std::thread::sleep(Duration::from_millis(5));
+            let number = number.fetch_add(1, Ordering::SeqCst);
+            link.send(if number % 5 < 2 { BAD_GATEWAY } else { OK });
+        }
+    })
+}
+
+fn governed(services: &[Script; 2], mode: &str) -> (Home, Plimsoll) {
+    let home = Home::new();
+    let more = format!(
+        "[service.app.protect]\nretry = {{ on = [\"502\"], attempts = 2, budget = \"100%\" }}\n\
+         breaker = {{ mode = \"off\" }}\nejection = {{ mode = \"off\" }}\n\
+         [service.app.objective.availability]\ntarget = \"99%\"\n{mode}"
+    );
+    let addresses = services.each_ref().map(|it| it.address);
+    home.write(&config(&addresses, "", &more));
+    let plimsoll = home.run(&[]);
+    (home, plimsoll)
+}
+
+fn step(plimsoll: &Plimsoll, mode: &str) -> f64 {
+    let text = get(plimsoll.ops(), "/metrics").1;
+    let mode = format!("mode=\"{mode}\"");
+    metric(
+        &text,
+        "plimsoll_governor_step",
+        &["actuator=\"retry\"", &mode],
+    )
+}
+
+fn retries(plimsoll: &Plimsoll) -> f64 {
+    let text = get(plimsoll.ops(), "/metrics").1;
+    let labels = [
+        "policy=\"retry\"",
+        "outcome=\"retried\"",
+        "mode=\"enforce\"",
+    ];
+    metric(&text, "plimsoll_protection_total", &labels)
+}
+
+#[test]
+fn retries_end_where_a_burn_is_to_be_stopped() {
+    let services = [failing(), failing()];
+    let (home, plimsoll) = governed(&services, "[governor]\nmode = \"enforce\"\n");
+    let load = Offer::to(plimsoll.address(), 4).start();
+    wait_until("the service is severe", || {
+        let text = get(plimsoll.ops(), "/metrics").1;
+        metric(&text, "plimsoll_condition", &["condition=\"severe\""]) == 1.0
+    });
+    wait_until("retries are off", || step(&plimsoll, "enforce") == 1.0);
+    let before = retries(&plimsoll);
+    let answered = load.answered();
+    wait_until("more came", || load.answered() > answered + 200);
+    // One that had been decided may still have been counted.
+    assert!(retries(&plimsoll) <= before + 2.0);
+    let status = home.ask(&["status"]);
+    let status = String::from_utf8(status.stdout).unwrap();
+    for text in [
+        "severe for",
+        "moved: no retries",
+        "no retries: ",
+        "availability",
+    ] {
+        assert!(status.contains(text), "{text:?} is not in\n{status}");
+    }
+    load.stop();
+}
+
+#[test]
+fn what_is_only_observed_is_said_and_not_done() {
+    let services = [failing(), failing()];
+    let (home, plimsoll) = governed(&services, "");
+    let load = Offer::to(plimsoll.address(), 4).start();
+    wait_until("retries would be off", || step(&plimsoll, "observe") == 1.0);
+    let before = retries(&plimsoll);
+    wait_until("retries go on", || retries(&plimsoll) > before + 10.0);
+    let status = home.ask(&["status"]);
+    let status = String::from_utf8(status.stdout).unwrap();
+    assert!(status.contains("would be: no retries"), "{status}");
+    load.stop();
+}
