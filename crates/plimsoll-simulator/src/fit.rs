@@ -266,6 +266,7 @@ fn service(
         objective: OBJECTIVE,
         cancels: false,
         cache: None,
+        calls: Vec::new(),
     };
     let workload = Workload {
         name: name.to_owned(),

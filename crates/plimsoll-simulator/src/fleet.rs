@@ -4,7 +4,8 @@
 //! permits, waits in the same queues, is sent where the same balancers and the same health of endpoints send
 //! it, and is tried again under the same budget. What the shell does in production is done here, without
 //! sockets: a call's effects (`thread`), the ticks of the control thread (`gateway`), and all that waits for a
-//! time (`simulation`). What is outside of Plimsoll is a model: clients (`clients`) and endpoints (`site`).
+//! time (`simulation`). What is outside of Plimsoll is a model: clients (`clients`) and endpoints (`site`), which may call
+//! other services, through the gateways, before they answer (`simulation/calls`).
 //!
 //! Not in it: hedges, declared rates, active checks, Plimsoll's own protection, slow clients, bodies, and the
 //! network, which takes no time.
@@ -16,6 +17,7 @@ mod known;
 mod ledger;
 mod population;
 pub(crate) mod rate;
+mod senders;
 mod simulation;
 mod site;
 mod slab;

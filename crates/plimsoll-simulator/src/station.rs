@@ -114,13 +114,10 @@ impl Station {
         id: u32,
         agenda: &mut Agenda<E>,
     ) -> bool {
-        let (from, until) = self.frozen;
-        if now >= from && now < until {
-            agenda.note(now + (until - from), Work::Served(id));
+        if self.put_off(now, id, agenda) {
             return false;
         }
-        self.busy -= 1;
-        self.fill(now, agenda);
+        self.leave(now, agenda);
         match self.service.dependency {
             Some(dependency) if !dependency.holds_worker => {
                 let takes = self.dependency_time();
@@ -129,6 +126,40 @@ impl Station {
             }
             _ => true,
         }
+    }
+
+    /// A worker would be through with a request, but nothing is worked on: it will be later, as is noted.
+    pub(crate) fn put_off<E: From<Work>>(
+        &mut self,
+        now: Nanos,
+        id: u32,
+        agenda: &mut Agenda<E>,
+    ) -> bool {
+        let is_frozen = self.thaws(now).is_some();
+        if is_frozen {
+            let (from, until) = self.frozen;
+            agenda.note(now + (until - from), Work::Served(id));
+        }
+        is_frozen
+    }
+
+    /// When something is worked on again, if nothing is now.
+    pub(crate) fn thaws(&self, now: Nanos) -> Option<Nanos> {
+        let (from, until) = self.frozen;
+        (now >= from && now < until).then_some(until)
+    }
+
+    /// A request leaves that has a worker; others of these share the server, and have left it already.
+    pub(crate) fn leave<E: From<Work>>(&mut self, now: Nanos, agenda: &mut Agenda<E>) {
+        if matches!(self.service.server, Server::Pool { .. }) {
+            self.busy -= 1;
+            self.fill(now, agenda);
+        }
+    }
+
+    /// Whether it drops what nobody waits for.
+    pub(crate) fn cancels(&self) -> bool {
+        self.service.cancels
     }
 
     /// When [`Station::take_shared`] has something.

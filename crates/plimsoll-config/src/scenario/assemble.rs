@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::model::{
-    Burst, Cache, ClassShares, ClientRetry, Fault, FaultKind, FlashCrowd, Phase, PhaseRate,
+    Burst, Cache, Call, ClassShares, ClientRetry, Fault, FaultKind, FlashCrowd, Phase, PhaseRate,
     Population, Replay, Scenario, ScenarioService, Shape, Source, TimeSpread, Wave, Work, Workload,
 };
 use super::rules::named_service;
-use crate::node::{Fields, Node, Value};
+use crate::node::{Field, Fields, Node, Value};
 
 pub(super) fn scenario(file: &Fields) -> Option<Scenario> {
     let services = file.table("service")?;
@@ -16,7 +16,7 @@ pub(super) fn scenario(file: &Fields) -> Option<Scenario> {
     let position = |fields: &Fields| positions.get(named_service(fields, services)?).copied();
     let services: Vec<ScenarioService> = services
         .iter()
-        .map(|(name, field)| service(name, field.node.as_table()?))
+        .map(|(name, field)| service(name, field.node.as_table()?, &positions))
         .collect::<Option<_>>()?;
     let workloads: Vec<Workload> = workloads
         .iter()
@@ -46,7 +46,20 @@ pub(super) fn scenario(file: &Fields) -> Option<Scenario> {
     })
 }
 
-fn service(name: &str, fields: &Fields) -> Option<ScenarioService> {
+fn service(
+    name: &str,
+    fields: &Fields,
+    positions: &BTreeMap<&str, usize>,
+) -> Option<ScenarioService> {
+    let call = |(callee, field): (&str, &Field)| {
+        let call = field.node.as_table()?;
+        Some(Call {
+            service: positions.get(callee).copied()?,
+            share: call.percent("share")?.get(),
+            timeout: call.duration("timeout")?,
+            attempts: call.count("attempts")?,
+        })
+    };
     Some(ScenarioService {
         name: name.to_owned(),
         endpoints: fields.count("endpoints")?,
@@ -71,6 +84,11 @@ fn service(name: &str, fields: &Fields) -> Option<ScenarioService> {
             }),
             None => None,
         },
+        calls: fields
+            .table("calls")?
+            .iter()
+            .map(call)
+            .collect::<Option<_>>()?,
     })
 }
 

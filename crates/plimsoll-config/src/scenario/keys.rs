@@ -160,7 +160,7 @@ static SERVICE: Table = Table {
         Key::new(
             "cancels",
             Kind::Bool,
-            "With `workers`: whether endpoints drop what waits there and whose client has gone. Most work on it all the same.",
+            "With `workers`: whether endpoints drop what waits there and whose client has gone, and hang up on what they call for it. Most work on it all the same.",
         )
         .default("false"),
         Key::new(
@@ -168,8 +168,38 @@ static SERVICE: Table = Table {
             Kind::Table(&CACHE),
             "With `workers`: answers that each endpoint keeps. Absent: none.",
         ),
+        Key::new(
+            "calls",
+            Kind::Map {
+                noun: None,
+                names: NameKind::Identifier,
+                of: &Kind::Table(&CALL),
+            },
+            "The services that an endpoint calls before it answers, through the gateways: after its own work, one after the other by name. A worker is held until all have answered; if one does not, the answer is a 500.",
+        )
+        .default("{}"),
     ]],
     main: None,
+};
+
+static CALL: Table = Table {
+    doc: "Calls of one service to another.",
+    groups: &[&[
+        Key::new(
+            "share",
+            Kind::Percent,
+            "The share of requests that need this call.",
+        )
+        .default("\"100%\""),
+        Key::new("timeout", TIME, "When it hangs up.").default("\"1s\""),
+        Key::new(
+            "attempts",
+            Kind::Count { min: 1, max: 20 },
+            "Tries in all, the first included; the next one comes at once.",
+        )
+        .default("1"),
+    ]],
+    main: Some("share"),
 };
 
 static CACHE: Table = Table {

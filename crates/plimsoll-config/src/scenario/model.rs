@@ -29,6 +29,34 @@ impl Scenario {
     pub fn lasts(&self) -> Duration {
         self.phases.iter().map(|phase| phase.lasts).sum()
     }
+
+    /// All that sends requests: the workloads, then the calls of each service. Tables have a row for each.
+    pub fn senders(&self) -> Vec<Sender> {
+        let workloads = self.workloads.iter().map(|workload| Sender {
+            name: workload.name.clone(),
+            service: workload.service,
+        });
+        let calls = self.services.iter().flat_map(|caller| {
+            let sender = |call: &Call| {
+                let callee = self.services.get(call.service)?;
+                Some(Sender {
+                    name: format!("{} \u{2192} {}", caller.name, callee.name),
+                    service: call.service,
+                })
+            };
+            caller.calls.iter().filter_map(sender)
+        });
+        workloads.chain(calls).collect()
+    }
+}
+
+/// A workload, or the calls of one service to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sender {
+    /// The workload's name; `caller → callee` for calls.
+    pub name: String,
+    /// The service that it sends to, by its position.
+    pub service: usize,
 }
 
 /// A service, and what each of its endpoints is like.
@@ -48,6 +76,21 @@ pub struct ScenarioService {
     pub cancels: bool,
     /// What each of its endpoints keeps of its answers. Only where there are workers.
     pub cache: Option<Cache>,
+    /// What its endpoints call after their own work, one after the other. Never itself, by whatever way.
+    pub calls: Vec<Call>,
+}
+
+/// Calls to another service, before an answer is given.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Call {
+    /// The service that is called, by its position.
+    pub service: usize,
+    /// The share of requests that need it.
+    pub share: f64,
+    /// When the caller hangs up.
+    pub timeout: Duration,
+    /// Tries in all; the next one comes at once.
+    pub attempts: u8,
 }
 
 /// Answers that an endpoint keeps: who finds one is through sooner.

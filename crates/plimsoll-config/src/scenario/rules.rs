@@ -1,8 +1,10 @@
 //! What must hold between the values of a scenario.
 
+mod calls;
 mod load;
 mod memory;
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -44,8 +46,9 @@ pub(super) fn check(file: &Fields, run: Run, diagnostics: &mut Vec<Diagnostic>) 
     for fault in file.list("fault") {
         check_fault(fault, services, ends, diagnostics);
     }
-    if run == Run::ByRequest {
-        check_size(file, services, workloads, diagnostics);
+    let graph = calls::Graph::new(services, diagnostics);
+    if let (Run::ByRequest, Some(graph)) = (run, graph) {
+        check_size(file, services, workloads, &graph, diagnostics);
     }
 }
 
@@ -244,15 +247,18 @@ fn check_fault(fault: &Node, services: &Fields, ends: Duration, diagnostics: &mu
 }
 
 /// The run takes neither for ever nor all memory.
-fn check_size(
+fn check_size<'a>(
     file: &Fields,
-    services: &Fields,
-    workloads: &Fields,
+    services: &'a Fields,
+    workloads: &'a Fields,
+    graph: &calls::Graph<'a>,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
     let (mut requests, mut most_under_way) = (0.0, 0.0_f64);
+    // By service: what is sent to it in all, and each second at most.
+    let (mut sent, mut most_sent) = (BTreeMap::<&str, f64>::new(), BTreeMap::new());
     for phase in file.list("phase").iter().filter_map(Node::as_table) {
-        let mut all_under_way = 0.0;
+        let (mut all_under_way, mut rates) = (0.0, BTreeMap::<&str, f64>::new());
         let seconds = phase.duration("lasts").unwrap_or_default().as_secs_f64();
         for (name, field) in workloads.iter() {
             let Some(workload) = field.node.as_table() else {
@@ -280,9 +286,19 @@ fn check_size(
             }
             requests += most.rate * tries * seconds;
             all_under_way += under_way;
+            if let Some(service) = named_service(workload, services) {
+                *rates.entry(service).or_default() += most.rate * tries;
+                *sent.entry(service).or_default() += most.rate * tries * seconds;
+            }
+        }
+        for (service, rate) in rates {
+            let most = most_sent.entry(service).or_insert(rate);
+            *most = rate.max(*most);
         }
         most_under_way = most_under_way.max(all_under_way);
     }
+    requests += graph.calls_of(sent);
+    most_under_way += graph.under_way(most_sent, diagnostics);
     if let (true, Some(field)) = (requests > REQUESTS_MAX, file.field("phase")) {
         let message = format!("the run may take {requests:.0} requests");
         diagnostics.push(

@@ -7,7 +7,7 @@ use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
 use super::model::{
-    Burst, Cache, ClassShares, ClientRetry, Fault, FaultKind, FlashCrowd, Phase, PhaseRate,
+    Burst, Cache, Call, ClassShares, ClientRetry, Fault, FaultKind, FlashCrowd, Phase, PhaseRate,
     Population, Replay, Scenario, ScenarioService, Shape, Source, TimeSpread, Wave, Work, Workload,
 };
 use crate::unit::show_duration;
@@ -31,7 +31,7 @@ pub fn write(scenario: &Scenario) -> String {
     text.key("gateways", gateways);
     text.key("threads", threads);
     for service in services {
-        text.service(service);
+        text.service(service, services);
     }
     for workload in workloads {
         text.workload(workload, services);
@@ -58,7 +58,7 @@ impl Text {
         self.line(format_args!("{key} = {value}"));
     }
 
-    fn service(&mut self, service: &ScenarioService) {
+    fn service(&mut self, service: &ScenarioService, services: &[ScenarioService]) {
         let ScenarioService {
             name,
             endpoints,
@@ -67,6 +67,7 @@ impl Text {
             objective,
             cancels,
             cache,
+            calls,
         } = service;
         self.line(format_args!("\n[service.{name}]"));
         self.key("endpoints", endpoints);
@@ -96,6 +97,21 @@ impl Text {
             self.line(format_args!(
                 "cache = {{ hit = {hit}, miss = {miss}, fill = {fill} }}"
             ));
+        }
+        for call in calls {
+            let Call {
+                service,
+                share,
+                timeout,
+                attempts,
+            } = call;
+            if let Some(callee) = services.get(*service) {
+                let (share, timeout) = (percent(*share), quoted(&show_duration(*timeout)));
+                let name = &callee.name;
+                self.line(format_args!(
+                    "calls.{name} = {{ share = {share}, timeout = {timeout}, attempts = {attempts} }}"
+                ));
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use plimsoll_config::render;
 use plimsoll_config::scenario::{
-    Burst, Cache, ClassShares, ClientRetry, Fault, FaultKind, FlashCrowd, Phase, PhaseRate,
+    Burst, Cache, Call, ClassShares, ClientRetry, Fault, FaultKind, FlashCrowd, Phase, PhaseRate,
     Population, Replay, Run, Scenario, ScenarioService, Shape, Source, TimeSpread, Wave, Work,
     Workload, parse, parse_for, write,
 };
@@ -20,6 +20,8 @@ endpoints = 2
 workers = 8
 time = "20ms"
 spread = 0.5
+
+calls = { b = "40%" }
 
 [service.b]
 time = "5ms"
@@ -74,6 +76,20 @@ fn a_scenario_is_read_with_its_defaults() {
         crosstalk: 0.001,
     };
     assert_eq!((b.work, b.endpoints), (shared, 1));
+    let call = Call {
+        service: 1,
+        share: 0.4,
+        timeout: Duration::from_secs(1),
+        attempts: 1,
+    };
+    assert_eq!((&a.calls[..], &b.calls[..]), (&[call][..], &[][..]));
+    let senders = scenario.senders().into_iter();
+    let senders: Vec<_> = senders.map(|it| (it.name, it.service)).collect();
+    let expected = [("people", 0), ("robots", 1), ("a \u{2192} b", 1)];
+    assert_eq!(
+        senders,
+        expected.map(|(name, service)| (name.to_owned(), service))
+    );
     let [people, robots] = &scenario.workloads[..] else {
         panic!("{scenario:?}");
     };
@@ -249,6 +265,84 @@ lasts = "1s"
 }
 
 #[test]
+fn mistakes_about_calls_are_shown_with_their_lines() {
+    let deep: String = (0..10)
+        .map(|index| {
+            format!(
+                "[service.d{index}]\nworkers = 4\ntime = \"1ms\"\ncalls.d{} = {{}}\n",
+                index + 1
+            )
+        })
+        .collect();
+    let source = format!(
+        r#"
+[service.shop]
+workers = 4
+time = "20ms"
+calls = {{ orders = "140%", stok = "10%" }}
+
+[service.orders]
+workers = 4
+time = "20ms"
+calls = {{ stock = {{ share = "10%", attempts = 0 }}, orders = "5%" }}
+
+[service.stock]
+workers = 4
+time = "20ms"
+calls = {{ shop = "1%" }}
+
+{deep}
+[service.d10]
+workers = 4
+time = "1ms"
+
+[workload.people]
+service = "shop"
+rate = "10/s"
+
+[[phase]]
+name = "one"
+lasts = "10s"
+"#
+    );
+    let diagnostics = parse(&source).unwrap_err();
+    insta::assert_snapshot!(render(&diagnostics, &source, "scenario.toml", false));
+}
+
+#[test]
+fn what_services_call_counts_for_the_size_of_a_run() {
+    let of = |share: &str, timeout: &str, front: &str| {
+        format!(
+            r#"
+service.front = {{ {front}, time = "1ms", calls.back = {{ share = "{share}", attempts = 20, timeout = "{timeout}" }} }}
+service.back = {{ workers = 4, time = "1ms" }}
+workload.people = {{ service = "front", rate = "100000/s" }}
+phase = [{{ name = "all", lasts = "300s" }}]
+"#
+        )
+    };
+    let mistakes = |text: &str| match parse(text) {
+        Ok(_) => Vec::new(),
+        Err(all) => all.into_iter().map(|it| it.message).collect(),
+    };
+    let none: [&str; 0] = [];
+    assert_eq!(mistakes(&of("50%", "100ms", "workers = 9")), none);
+    assert_eq!(
+        mistakes(&of("100%", "100ms", "workers = 9")),
+        ["the run may take 630000000 requests"]
+    );
+    // Who has workers has no more calls under way than these.
+    assert_eq!(mistakes(&of("50%", "10s", "workers = 9")), none);
+    assert_eq!(
+        mistakes(&of("50%", "10s", "crosstalk = 0.1")),
+        [
+            "the run may need 9.5 GiB of memory",
+            "service `front` may have 10000000 calls of `back` under way"
+        ]
+    );
+}
+
+#[test]
 fn mistakes_in_a_scenario_are_shown_with_their_lines() {
     let source = r#"gateways = 0
 
@@ -367,6 +461,19 @@ fn any_scenario() -> impl Strategy<Value = Scenario> {
                 }
                 services
             });
+            let services = (services, vec(call(), 3)).prop_map(|(mut services, calls)| {
+                // The first to the second, and these two to the third.
+                let pairs = [(0, 1), (0, 2), (1, 2)];
+                for ((caller, service), call) in pairs.into_iter().zip(calls) {
+                    let callee_is_there = service < services.len();
+                    if let (true, Some(caller)) = (callee_is_there, services.get_mut(caller)) {
+                        caller
+                            .calls
+                            .extend(call.map(|call| Call { service, ..call }));
+                    }
+                }
+                services
+            });
             (
                 services,
                 vec(workload(), workloads),
@@ -458,8 +565,20 @@ fn service() -> impl Strategy<Value = ScenarioService> {
             objective,
             cancels,
             cache: cache.filter(|_| matches!(work, Work::Workers { .. })),
+            calls: Vec::new(),
         },
     )
+}
+
+fn call() -> impl Strategy<Value = Option<Call>> {
+    // Few enough that no run is too large.
+    let call = (share(), time(Duration::from_secs(1)), 1..=2_u8);
+    proptest::option::of(call.prop_map(|(share, timeout, attempts)| Call {
+        service: 0,
+        share,
+        timeout,
+        attempts,
+    }))
 }
 
 fn workload() -> impl Strategy<Value = Workload> {

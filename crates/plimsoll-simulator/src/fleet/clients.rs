@@ -18,7 +18,8 @@ use crate::random::Stream;
 /// Someone who wants something.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct User {
-    pub(super) workload: u16,
+    /// The workload, or the calls that it is one of.
+    pub(super) sender: u16,
     pub(super) class: Class,
     pub(super) tenant: u64,
     /// How often it has tried before.
@@ -27,6 +28,8 @@ pub(super) struct User {
     pub(super) cell: u32,
     /// Who of a population it is.
     pub(super) member: Option<u32>,
+    /// The attempt that an endpoint works on and needs this for, if it is a call.
+    pub(super) caller: Option<u32>,
 }
 
 /// A request that came to a real gateway.
@@ -51,10 +54,6 @@ struct Tape {
 /// A workload.
 #[derive(Debug)]
 pub(super) struct Crowd {
-    pub(super) service: usize,
-    /// The position among the workloads of its service: a route each.
-    pub(super) group: u8,
-    pub(super) patience: Nanos,
     index: u16,
     retry: ClientRetry,
     classes: ClassShares,
@@ -73,13 +72,7 @@ pub(super) struct Crowd {
 }
 
 impl Crowd {
-    pub(super) fn new(
-        index: usize,
-        group: u8,
-        workload: &Workload,
-        phases: &[Phase],
-        seed: u64,
-    ) -> Self {
+    pub(super) fn new(index: usize, workload: &Workload, phases: &[Phase], seed: u64) -> Self {
         let stream = |what| Stream::new(seed, &format!("{what} of {}", workload.name));
         let mut begins = 0;
         let rate = |phase: &Phase| {
@@ -107,9 +100,6 @@ impl Crowd {
             Source::Rate(_) | Source::Users(_) => None,
         };
         Self {
-            service: workload.service,
-            group,
-            patience: nanos(workload.patience),
             index: index as u16,
             retry: workload.retry,
             classes: workload.classes,
@@ -176,12 +166,13 @@ impl Crowd {
 
     fn known(&self, class: Class, tenant: u64, cell: u32) -> User {
         User {
-            workload: self.index,
+            sender: self.index,
             class,
             tenant,
             tries: 0,
             cell,
             member: None,
+            caller: None,
         }
     }
 

@@ -18,6 +18,10 @@ pub(super) enum Event {
     Shared { site: u32 },
     /// An endpoint that is gone has refused an attempt's connection.
     Refused { attempt: u32 },
+    /// A call has ended that an endpoint made for an attempt.
+    Called { attempt: u32, good: bool },
+    /// An endpoint hangs up on a call.
+    HangUp(RequestId),
     /// The pause before the next attempt is over.
     Retry(RequestId),
     /// A thread of a gateway was woken: a permit may be free.

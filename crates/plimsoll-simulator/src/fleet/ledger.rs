@@ -12,7 +12,7 @@ use plimsoll_measure::{Cause, Histogram, Origin, Outcome};
 use super::timeline::{Level, Timeline};
 use crate::agenda::Nanos;
 
-/// The users of one workload who came in one phase.
+/// The users of one workload who came in one phase, or the calls of one service to another.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cell {
     /// How many came, by class.
@@ -85,42 +85,53 @@ fn add(mine: &mut [u64], theirs: &[u64]) {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ledger {
     workloads: usize,
+    /// Workloads, and then the calls of services ([`Scenario::senders`](plimsoll_config::scenario::Scenario::senders)).
+    senders: usize,
     cells: Vec<Cell>,
     timeline: Option<Timeline>,
 }
 
 impl Ledger {
-    /// With these cells, in the order of [`Ledger::cells`].
+    /// With these cells, in the order of [`Ledger::cells`], and without calls.
     pub(crate) fn of(workloads: usize, cells: Vec<Cell>) -> Self {
         Self {
             workloads,
+            senders: workloads,
             cells,
             timeline: None,
         }
     }
 
     /// With nothing in it.
-    pub(super) fn new(phases: usize, workloads: usize) -> Self {
+    pub(super) fn new(phases: usize, workloads: usize, senders: usize) -> Self {
         Self {
             workloads,
-            cells: vec![Cell::default(); phases * workloads],
+            senders,
+            cells: vec![Cell::default(); phases * senders],
             timeline: None,
         }
     }
 
-    /// Which cell is that of a workload's users in a phase.
-    pub(super) fn position(&self, phase: usize, workload: usize) -> u32 {
-        (phase * self.workloads + workload) as u32
+    /// Which cell is that of a sender's requests in a phase.
+    pub(super) fn position(&self, phase: usize, sender: usize) -> u32 {
+        (phase * self.senders + sender) as u32
     }
 
-    /// What became of a workload's users in a phase.
-    pub fn cell(&self, phase: usize, workload: usize) -> Option<&Cell> {
-        self.cells.get(self.position(phase, workload) as usize)
+    /// What became of a workload's users in a phase, or of the calls that were made in it. A call is a user of the service
+    /// that is called.
+    pub fn cell(&self, phase: usize, sender: usize) -> Option<&Cell> {
+        self.cells.get(self.position(phase, sender) as usize)
     }
 
     /// All cells: those of the first phase come first.
     pub fn cells(&self) -> &[Cell] {
         &self.cells
+    }
+
+    /// The cells of workloads, without those of calls.
+    pub fn cells_of_users(&self) -> impl Iterator<Item = &Cell> {
+        let phases = self.cells.chunks(self.senders.max(1));
+        phases.flat_map(|cells| cells.iter().take(self.workloads))
     }
 
     /// Adds another run of the same scenario. There is a timeline if both have one.
@@ -146,7 +157,7 @@ impl Ledger {
 
     /// From now on it is kept when things happen.
     pub(super) fn record(&mut self) {
-        self.timeline = Some(Timeline::new(self.workloads));
+        self.timeline = Some(Timeline::new(self.senders));
     }
 
     /// Keeps the levels of a moment.
@@ -158,9 +169,9 @@ impl Ledger {
 
     /// A request is sent; with `user`, it is that user's first.
     pub(super) fn sent(&mut self, now: Nanos, cell: u32, class: Class, user: bool) {
-        let workload = self.workload_of(cell);
+        let sender = self.sender_of(cell);
         if let Some(timeline) = &mut self.timeline {
-            timeline.sent(now, workload, class, user);
+            timeline.sent(now, sender, class, user);
         }
         if let Some(cell) = self.cells.get_mut(cell as usize) {
             cell.sent(class, user);
@@ -176,17 +187,17 @@ impl Ledger {
         objective: Duration,
     ) {
         let in_time = settlement.latency() <= objective;
-        let workload = self.workload_of(cell);
+        let sender = self.sender_of(cell);
         if let Some(timeline) = &mut self.timeline {
-            timeline.settled(now, workload, settlement, in_time);
+            timeline.settled(now, sender, settlement, in_time);
         }
         if let Some(cell) = self.cells.get_mut(cell as usize) {
             cell.settled(settlement, in_time);
         }
     }
 
-    fn workload_of(&self, cell: u32) -> usize {
-        cell as usize % self.workloads.max(1)
+    fn sender_of(&self, cell: u32) -> usize {
+        cell as usize % self.senders.max(1)
     }
 }
 

@@ -94,7 +94,7 @@ impl Habits {
     /// So many members of `workload` are to go, whoever they are.
     pub(super) fn send_away(&mut self, count: u32, workload: u16, members: &mut Slab<Member>) {
         let here = members.iter();
-        let here = here.filter(|(_, member)| member.user.workload == workload && !member.goes);
+        let here = here.filter(|(_, member)| member.user.sender == workload && !member.goes);
         let mut here: Vec<u32> = here.map(|(id, _)| id).collect();
         for _ in 0..count {
             let chosen = self.leaving.below(here.len() as u32) as usize;
@@ -132,12 +132,13 @@ mod tests {
 
     fn member(workload: u16) -> Member {
         let user = User {
-            workload,
+            sender: workload,
             class: Class::Standard,
             tenant: 0,
             tries: 0,
             cell: 0,
             member: None,
+            caller: None,
         };
         Member { user, goes: false }
     }

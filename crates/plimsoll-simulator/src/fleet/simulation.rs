@@ -6,6 +6,7 @@
 
 mod arrive;
 mod call;
+mod calls;
 mod control;
 mod observe;
 
@@ -18,7 +19,7 @@ use std::time::Duration;
 use plimsoll_config::scenario::{Fault, Scenario, Workload};
 use plimsoll_core::{Instant, ServiceId};
 use plimsoll_lifecycle::Call;
-use plimsoll_policy::{GROUPS, QueueEvent};
+use plimsoll_policy::QueueEvent;
 
 use crate::agenda::{Agenda, NEVER, Nanos, SECOND};
 use crate::fleet::clients::{Crowd, Recorded, User, nanos};
@@ -27,10 +28,12 @@ use crate::fleet::gateway::{Gateway, Protection, balancer};
 use crate::fleet::known::Known;
 use crate::fleet::ledger::Ledger;
 use crate::fleet::population::Member;
+use crate::fleet::senders::{Need, Sender, needs, senders};
 use crate::fleet::site::{Site, healthy};
 use crate::fleet::slab::Slab;
 use crate::fleet::thread::{Thread, ThreadEffects, ThreadService};
 use crate::random::Stream;
+use calls::Progress;
 
 /// How often guards are ticked, and views of endpoints: as in production.
 const TICK: Nanos = 10_000_000;
@@ -47,6 +50,7 @@ pub struct Simulation {
     gateways: Known<Gateway>,
     threads: Known<Rc<Thread>>,
     crowds: Known<Crowd>,
+    senders: Known<Sender>,
     faults: Known<Fault>,
     phases: Vec<Nanos>,
     phase: usize,
@@ -56,11 +60,14 @@ pub struct Simulation {
     users: Slab<User>,
     members: Slab<Member>,
     generation: u32,
-    /// When who loses patience, by workload: in the order of arrival, since all have as much of it.
+    /// When who loses patience, by sender: in the order of arrival, since all have as much of it.
     patience: Known<VecDeque<(Nanos, RequestId)>>,
     /// The same for the deadlines of calls.
     deadlines: Known<VecDeque<(Nanos, RequestId)>>,
     routing: Stream,
+    call_routing: Stream,
+    /// Which requests need a call.
+    needs: Stream,
     /// Emptied by each use; kept for its room.
     heard: Vec<QueueEvent>,
     events: u64,
@@ -71,6 +78,8 @@ struct Service {
     /// Where its endpoints begin.
     first: usize,
     protection: Protection,
+    /// What its endpoints call, in this order.
+    calls: Vec<Need>,
 }
 
 /// A request under way.
@@ -89,7 +98,11 @@ struct Request {
 #[derive(Clone, Copy, Debug)]
 struct Try {
     request: RequestId,
+    /// Whose request it is, who may have gone.
+    user: User,
+    service: u16,
     site: u32,
+    progress: Progress,
     started: Nanos,
     state: TryState,
 }
@@ -112,7 +125,12 @@ impl Simulation {
             protections.len(),
             "each service has its protection"
         );
-        let ledger = Ledger::new(scenario.phases.len(), scenario.workloads.len());
+        let senders: Known<Sender> = senders(scenario).collect();
+        let ledger = Ledger::new(
+            scenario.phases.len(),
+            scenario.workloads.len(),
+            senders.len(),
+        );
         let (clock, ledger) = (Rc::new(Cell::new(0)), Rc::new(RefCell::new(ledger)));
         let sizes = scenario.services.iter().map(|service| service.endpoints);
         let services: Vec<_> = sizes.zip(protections).collect();
@@ -130,18 +148,20 @@ impl Simulation {
             .collect();
         let threads = threads(scenario, protections, &gateways, seed, &clock, &ledger);
         let mut first = 0;
-        let service = |&(endpoints, protection): &(usize, &Protection)| {
+        let service = |(&(endpoints, protection), calls): (&(usize, &Protection), Vec<Need>)| {
             let service = Service {
                 first,
                 protection: protection.clone(),
+                calls,
             };
             first += endpoints;
             service
         };
         let mut simulation = Self {
-            services: services.iter().map(service).collect(),
+            services: services.iter().zip(needs(scenario)).map(service).collect(),
             sites,
-            patience: scenario.workloads.iter().map(|_| VecDeque::new()).collect(),
+            patience: senders.iter().map(|_| VecDeque::new()).collect(),
+            senders,
             deadlines: services.iter().map(|_| VecDeque::new()).collect(),
             threads,
             crowds: crowds(scenario, seed),
@@ -160,6 +180,8 @@ impl Simulation {
             members: Slab::default(),
             generation: 0,
             routing: Stream::new(seed, "routing"),
+            call_routing: Stream::new(seed, "routing of calls"),
+            needs: Stream::new(seed, "calls"),
             heard: Vec::new(),
             events: 0,
             gateways,
@@ -264,11 +286,13 @@ impl Simulation {
             Some(Event::Work(work)) => self.on_work(now, work),
             Some(Event::Shared { site }) => {
                 if let Some(attempt) = self.sites[site as usize].take_shared(now) {
-                    self.on_answer(now, attempt, true);
+                    self.go_on(now, attempt);
                 }
                 self.sites[site as usize].watch(site, &mut self.agenda);
             }
             Some(Event::Refused { attempt }) => self.on_refused(now, attempt),
+            Some(Event::Called { attempt, good }) => self.on_called(now, attempt, good),
+            Some(Event::HangUp(id)) => self.hang_up(now, id),
             Some(Event::Retry(id)) => {
                 if let Some((thread, service)) = self.home(id) {
                     self.attempt(now, id.place);
@@ -313,13 +337,8 @@ impl Simulation {
 }
 
 fn crowds(scenario: &Scenario, seed: u64) -> Known<Crowd> {
-    let crowd = |(index, workload): (usize, &Workload)| {
-        let before = scenario.workloads.iter().take(index);
-        let before = before.filter(|other| other.service == workload.service);
-        // As routes in production: the last group is for all that are left.
-        let group = before.count().min(GROUPS - 1) as u8;
-        Crowd::new(index, group, workload, &scenario.phases, seed)
-    };
+    let crowd =
+        |(index, workload): (usize, &Workload)| Crowd::new(index, workload, &scenario.phases, seed);
     scenario.workloads.iter().enumerate().map(crowd).collect()
 }
 

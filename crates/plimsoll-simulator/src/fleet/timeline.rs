@@ -2,7 +2,7 @@
 //! invariants over time.
 //!
 //! Invariant: the sum over all seconds is the sum over the ledger's cells. Memory: one [`Cell`] for each second and
-//! workload, so a run keeps one only if it is asked to ([`Simulation::record`](super::Simulation::record)).
+//! sender, so a run keeps one only if it is asked to ([`Simulation::record`](super::Simulation::record)).
 
 use plimsoll_core::Class;
 use plimsoll_lifecycle::Settlement;
@@ -13,7 +13,7 @@ use crate::agenda::{Nanos, SECOND};
 /// One second of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Second {
-    /// By workload: users who came and requests that were sent in it; answers, refusals and all other ends that fell
+    /// By sender: users who came and requests that were sent in it; answers, refusals and all other ends that fell
     /// into it.
     pub cells: Vec<Cell>,
     /// By service, at its end. Empty if the run ended before.
@@ -52,14 +52,14 @@ impl Level {
 /// All seconds of a run, from its beginning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timeline {
-    workloads: usize,
+    senders: usize,
     seconds: Vec<Second>,
 }
 
 impl Timeline {
-    pub(super) fn new(workloads: usize) -> Self {
+    pub(super) fn new(senders: usize) -> Self {
         Self {
-            workloads,
+            senders,
             seconds: Vec::new(),
         }
     }
@@ -89,8 +89,8 @@ impl Timeline {
         }
     }
 
-    pub(super) fn sent(&mut self, now: Nanos, workload: usize, class: Class, user: bool) {
-        if let Some(cell) = self.cell(now, workload) {
+    pub(super) fn sent(&mut self, now: Nanos, sender: usize, class: Class, user: bool) {
+        if let Some(cell) = self.cell(now, sender) {
             cell.sent(class, user);
         }
     }
@@ -98,11 +98,11 @@ impl Timeline {
     pub(super) fn settled(
         &mut self,
         now: Nanos,
-        workload: usize,
+        sender: usize,
         settlement: &Settlement,
         in_time: bool,
     ) {
-        if let Some(cell) = self.cell(now, workload) {
+        if let Some(cell) = self.cell(now, sender) {
             cell.settled(settlement, in_time);
         }
     }
@@ -115,15 +115,15 @@ impl Timeline {
         }
     }
 
-    fn cell(&mut self, now: Nanos, workload: usize) -> Option<&mut Cell> {
+    fn cell(&mut self, now: Nanos, sender: usize) -> Option<&mut Cell> {
         let second = self.second((now / SECOND) as usize)?;
-        second.cells.get_mut(workload)
+        second.cells.get_mut(sender)
     }
 
     fn second(&mut self, index: usize) -> Option<&mut Second> {
         while self.seconds.len() <= index {
             self.seconds.push(Second {
-                cells: vec![Cell::default(); self.workloads],
+                cells: vec![Cell::default(); self.senders],
                 levels: Vec::new(),
             });
         }

@@ -52,6 +52,9 @@ pub enum FluidError {
     /// What was logged are single requests.
     #[error("`workload.{0}` replays a log, request by request; a fluid run has only rates")]
     Replay(String),
+    /// How long a worker is held depends on the very request.
+    #[error("`service.{0}` has `calls`, which a fluid run does not know; run it by request")]
+    Calls(String),
 }
 
 impl Fluid {
@@ -66,6 +69,10 @@ impl Fluid {
             |it: &&plimsoll_config::scenario::Workload| matches!(it.source, Source::Replay(_));
         if let Some(workload) = scenario.workloads.iter().find(is_replay) {
             return Err(FluidError::Replay(workload.name.clone()));
+        }
+        let mut services = scenario.services.iter();
+        if let Some(service) = services.find(|service| !service.calls.is_empty()) {
+            return Err(FluidError::Calls(service.name.clone()));
         }
         let lasts = nanos(scenario.lasts());
         let steps_a_second = if lasts <= SHORT { STEPS } else { 1 };

@@ -124,6 +124,7 @@ fn service(draw: &mut Draw, ranges: &Ranges, index: u32, gateways: usize) -> Sce
         objective: millis(objective),
         cancels: false,
         cache: None,
+        calls: Vec::new(),
     }
 }
 

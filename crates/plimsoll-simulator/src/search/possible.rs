@@ -207,6 +207,7 @@ mod tests {
             objective: Duration::from_millis(400),
             cancels: false,
             cache: None,
+            calls: Vec::new(),
         }
     }
 

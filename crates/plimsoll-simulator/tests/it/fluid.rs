@@ -146,7 +146,7 @@ const INTRODUCTION: &str = "\
 # The fluid run against the run by request
 
 `plimsoll simulate SCENARIO --fluid` computes what is expected of each second, in place of single requests. Here are the
-shipped scenarios by both, one seed of the run by request; in each pair of columns the fluid run comes first. Without policies, a proxy
+shipped scenarios without `calls` by both, one seed of the run by request; in each pair of columns the fluid run comes first. Without policies, a proxy
 takes turns.
 
 | scenario | phase | workload | policies | good, % | refused, % | attempts | P50, ms | P99, ms |

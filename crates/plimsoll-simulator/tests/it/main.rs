@@ -7,6 +7,7 @@
     reason = "helpers of tests fail loudly"
 )]
 
+mod calls;
 mod controls;
 mod fleet;
 mod fluid;

@@ -96,14 +96,14 @@ impl Page<'_> {
         let mut rows: Vec<[String; COLUMNS]> = Vec::new();
         let (everyone, left_out) = self.everyone();
         for who in everyone {
-            let Who::Of { phase, workload } = who else {
+            let Who::Of { phase, sender } = who else {
                 continue;
             };
-            let [phase_name, workload_name] = report.names(who);
+            let [phase_name, sender_name] = report.names(who);
             let lasts = scenario.phases.get(phase).map(|phase| phase.lasts);
             let seconds = lasts.unwrap_or_default().as_secs_f64() * report.seeds as f64;
-            for (arm, cell) in report.cells(phase, workload) {
-                rows.push(row(phase_name, workload_name, arm, &cell, seconds));
+            for (arm, cell) in report.cells(phase, sender) {
+                rows.push(row(&phase_name, &sender_name, arm, &cell, seconds));
             }
         }
         let arms = report.arms.len().max(1);
@@ -135,6 +135,9 @@ impl Page<'_> {
                 p.s.q.pad {
                     "good: users with an answer within the objective; critical: the same of class critical. P50, P99: of requests that \
                      were answered. Refused: of all requests, and by class (critical/standard/sheddable). Attempts: at endpoints, for each user."
+                    @if scenario.senders().len() > scenario.workloads.len() {
+                        " a \u{2192} b: calls of service a to service b, each as if it were a user."
+                    }
                     @if left_out > 0 { " " (left_out) " more rows, which differ less, are printed in the terminal." }
                 }
             }
@@ -318,13 +321,14 @@ impl Page<'_> {
     /// All that was sent to a service in an arm.
     fn of_service(&self, arm: Arm, service: usize) -> plimsoll_simulator::fleet::Cell {
         let scenario = self.report.scenario;
+        let senders = scenario.senders();
         let mut all = plimsoll_simulator::fleet::Cell::default();
         for ledger in self.report.ledgers(arm) {
             for phase in 0..scenario.phases.len() {
-                for (index, workload) in scenario.workloads.iter().enumerate() {
+                for (index, sender) in senders.iter().enumerate() {
                     if let Some(cell) = ledger
                         .cell(phase, index)
-                        .filter(|_| workload.service == service)
+                        .filter(|_| sender.service == service)
                     {
                         all.merge(cell);
                     }

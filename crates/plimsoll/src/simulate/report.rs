@@ -21,11 +21,11 @@ pub(super) struct Report<'a> {
     pub(super) arms: Vec<(Arm, Vec<Ledger>)>,
 }
 
-/// Which users: all, or those of a workload who came in a phase.
+/// Which users: all, or those of a workload who came in a phase, or calls made in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Who {
     Everybody,
-    Of { phase: usize, workload: usize },
+    Of { phase: usize, sender: usize },
 }
 
 impl Report<'_> {
@@ -45,16 +45,20 @@ impl Report<'_> {
             text.push('\n');
         }
         let mut rows = vec![HEADER.map(str::to_owned)];
+        let senders = scenario.senders();
         for (index, phase) in scenario.phases.iter().enumerate() {
-            for (position, workload) in scenario.workloads.iter().enumerate() {
+            for (position, sender) in senders.iter().enumerate() {
                 for (arm, cell) in self.cells(index, position) {
                     let seconds = phase.lasts.as_secs_f64() * self.seeds as f64;
-                    rows.push(row(&phase.name, &workload.name, arm, &cell, seconds));
+                    rows.push(row(&phase.name, &sender.name, arm, &cell, seconds));
                 }
             }
         }
         push_rows(&mut text, &rows);
         text.push_str(LEGEND);
+        if senders.len() > scenario.workloads.len() {
+            text.push_str(LEGEND_OF_CALLS);
+        }
         if self.is_comparison() {
             self.push_differences(&mut text);
         }
@@ -94,32 +98,29 @@ impl Report<'_> {
         let arms = self.compared().map(|arm| self.ledgers(arm));
         Difference::of(figure, arms, &|ledger| match who {
             Who::Everybody => total(std::slice::from_ref(ledger)),
-            Who::Of { phase, workload } => {
-                ledger.cell(phase, workload).cloned().unwrap_or_default()
-            }
+            Who::Of { phase, sender } => ledger.cell(phase, sender).cloned().unwrap_or_default(),
         })
     }
 
-    /// Everybody, then each workload of each phase.
+    /// Everybody, then each workload of each phase, and what services call in it.
     pub(super) fn everyone(&self) -> Vec<Who> {
         let phases = 0..self.scenario.phases.len();
-        let workloads = 0..self.scenario.workloads.len();
+        let senders = 0..self.scenario.senders().len();
         let cells = phases.flat_map(|phase| {
-            let of = move |workload| Who::Of { phase, workload };
-            workloads.clone().map(of)
+            let of = move |sender| Who::Of { phase, sender };
+            senders.clone().map(of)
         });
         std::iter::once(Who::Everybody).chain(cells).collect()
     }
 
-    /// The names of a phase and of a workload.
-    pub(super) fn names(&self, who: Who) -> [&str; 2] {
-        let Who::Of { phase, workload } = who else {
-            return ["all", "all"];
+    /// The names of a phase and of a workload, or of a service's calls.
+    pub(super) fn names(&self, who: Who) -> [String; 2] {
+        let Who::Of { phase, sender } = who else {
+            return ["all", "all"].map(str::to_owned);
         };
-        let phase = self.scenario.phases.get(phase).map(|it| it.name.as_str());
-        let workload = self.scenario.workloads.get(workload);
-        let workload = workload.map(|it| it.name.as_str());
-        [phase, workload].map(Option::unwrap_or_default)
+        let phase = self.scenario.phases.get(phase).map(|it| it.name.clone());
+        let sender = self.scenario.senders().into_iter().nth(sender);
+        [phase, sender.map(|it| it.name)].map(Option::unwrap_or_default)
     }
 
     fn push_differences(&self, text: &mut String) {
@@ -136,7 +137,7 @@ impl Report<'_> {
                 Some(difference) => difference.text(figure, ""),
                 None => NONE.to_owned(),
             });
-            let names = self.names(who).map(str::to_owned);
+            let names = self.names(who);
             rows.push(names.into_iter().chain(figures).collect());
         }
         push_columns(text, &rows, 2);
@@ -149,9 +150,10 @@ impl Report<'_> {
     /// All figures, those of single seeds included.
     pub(super) fn json(&self, settings: &[Setting]) -> Value {
         let scenario = self.scenario;
+        let senders = scenario.senders();
         let phase = |(index, phase): (usize, &Phase)| {
-            let workloads = scenario.workloads.iter().enumerate();
-            let workloads = workloads.map(|(position, workload)| {
+            let senders = senders.iter().enumerate();
+            let mut senders = senders.map(|(position, sender)| {
                 let arms = self.cells(index, position);
                 let arms = arms.map(|(arm, cell)| {
                     let mut figures = figures(&cell);
@@ -160,12 +162,15 @@ impl Report<'_> {
                     figures.insert("good_share_by_seed".into(), good.collect());
                     (arm.name().to_owned(), Value::Object(figures))
                 });
-                (workload.name.clone(), Value::Object(arms.collect()))
+                (sender.name.clone(), Value::Object(arms.collect()))
             });
+            let workloads = senders.by_ref().take(scenario.workloads.len());
+            let workloads = Value::Object(workloads.collect());
             json!({
                 "name": phase.name,
                 "seconds": phase.lasts.as_secs_f64(),
-                "workloads": Value::Object(workloads.collect()),
+                "workloads": workloads,
+                "calls": Value::Object(senders.collect()),
             })
         };
         let files = settings.iter().filter(|setting| setting.arm != Arm::Off);
@@ -224,11 +229,11 @@ impl Report<'_> {
     }
 
     /// The same cell with each arm, over all seeds.
-    pub(super) fn cells(&self, phase: usize, workload: usize) -> impl Iterator<Item = (Arm, Cell)> {
+    pub(super) fn cells(&self, phase: usize, sender: usize) -> impl Iterator<Item = (Arm, Cell)> {
         self.arms.iter().map(move |(arm, ledgers)| {
             let mut all = Cell::default();
             for ledger in ledgers {
-                if let Some(cell) = ledger.cell(phase, workload) {
+                if let Some(cell) = ledger.cell(phase, sender) {
                     all.merge(cell);
                 }
             }
@@ -240,7 +245,7 @@ impl Report<'_> {
 /// All users of all these runs.
 pub(super) fn total(ledgers: &[Ledger]) -> Cell {
     let mut all = Cell::default();
-    for cell in ledgers.iter().flat_map(Ledger::cells) {
+    for cell in ledgers.iter().flat_map(Ledger::cells_of_users) {
         all.merge(cell);
     }
     all
@@ -255,6 +260,9 @@ const LEGEND: &str = "
 good: users with an answer within the objective; critical: the same of class `critical`
 P50, P99: of requests that were answered; refused: of all requests, and by class (critical/standard/sheddable)
 attempts: at endpoints, for each user
+";
+const LEGEND_OF_CALLS: &str = "\
+a \u{2192} b: calls of service a to service b, each as if it were a user; good: within the objective of b
 ";
 
 const INTERVAL_LEGEND: &str = "

@@ -71,6 +71,34 @@ fn a_service_with_cold_caches_is_warmed_up_by_what_it_can_carry() {
 }
 
 #[test]
+fn a_slow_service_does_not_take_those_down_that_can_do_without_it() {
+    let run = shipped("dependency-down");
+    // 85 % of the visitors need nothing of it.
+    check(good(&run, "slow", "visitors"), 0.7, 0.05);
+    check(good(&run, "after", "visitors"), 0.99, 0.6);
+    let report = Report {
+        name: "dependency-down",
+        scenario: &run.0,
+        seeds: 1,
+        arms: vec![(Arm::Plimsoll, vec![run.1[0].clone()])],
+    };
+    let table = report.table(&[]);
+    let rows = ["shop \u{2192} orders", "orders \u{2192} inventory"];
+    for row in rows {
+        assert_eq!(table.matches(row).count(), 3, "{table}");
+    }
+    // Users are those that came, not the calls that were made for them.
+    let json = report.json(&[]);
+    let phase = &json["phases"][1];
+    assert!(phase["workloads"][rows[0]].is_null());
+    assert!(phase["calls"][rows[0]]["plimsoll"]["attempts"].as_u64() > Some(0));
+    let users = run.1[0]
+        .cells_of_users()
+        .map(|cell| report::sum(&cell.users));
+    assert!(report.setup().contains("48,") && users.sum::<u64>() < 49_000);
+}
+
+#[test]
 fn a_bad_deploy_hurts_few() {
     let run = shipped("bad-deploy");
     check(good(&run, "deployed", "buyers"), 0.99, 0.95);

@@ -12,6 +12,7 @@ use crate::agenda::{NEVER, Nanos};
 use crate::fleet::clients::User;
 use crate::fleet::event::{Event, RequestId};
 use crate::fleet::population::Member;
+use crate::fleet::senders::Sender;
 use crate::fleet::thread::{Asking, ThreadEffects};
 
 impl Simulation {
@@ -61,7 +62,7 @@ impl Simulation {
         if member.goes {
             self.members.remove(id);
         } else if self.phase < self.phases.len() {
-            let workload = usize::from(member.user.workload);
+            let workload = usize::from(member.user.sender);
             let user = User {
                 cell: self.ledger.borrow().position(self.phase, workload),
                 member: Some(id),
@@ -76,7 +77,7 @@ impl Simulation {
         let Some(member) = self.members.get_mut(id).copied() else {
             return;
         };
-        let crowd = &mut self.crowds[usize::from(member.user.workload)];
+        let crowd = &mut self.crowds[usize::from(member.user.sender)];
         let Some(habits) = &mut crowd.habits else {
             return;
         };
@@ -120,24 +121,32 @@ impl Simulation {
 
     /// A user sends a request, to any thread of any gateway.
     pub(super) fn send(&mut self, now: Nanos, user: User) {
+        let thread = self.routing.below(self.threads.len() as u32);
+        self.send_to(now, user, thread);
+    }
+
+    /// A request is sent to a thread.
+    pub(super) fn send_to(&mut self, now: Nanos, user: User, thread: u32) -> RequestId {
         self.ledger
             .borrow_mut()
             .sent(now, user.cell, user.class, user.tries == 0);
-        let thread = self.routing.below(self.threads.len() as u32);
         let thread = Rc::clone(&self.threads[thread as usize]);
-        let workload = usize::from(user.workload);
-        let crowd = &self.crowds[workload];
-        let (service, patience) = (crowd.service, crowd.patience);
+        let sender = usize::from(user.sender);
+        let Sender {
+            service,
+            group,
+            patience,
+        } = self.senders[sender];
         let bounds = self.services[service].protection.bounds;
         let service_id = ServiceId(service as u32);
         let mut asking = Asking {
-            route: RouteId(u32::from(user.workload)),
+            route: RouteId(u32::from(user.sender)),
             service: service_id,
             identity: Identity {
                 class: user.class,
                 tenant: user.tenant,
                 weight: 1.0,
-                group: crowd.group,
+                group,
                 bounds,
             },
         };
@@ -159,7 +168,7 @@ impl Simulation {
         let id = RequestId { place, generation };
         // Whichever comes first: of the other nothing would come.
         if now.saturating_add(patience) <= deadline.as_nanos() {
-            self.patience[workload].push_back((now + patience, id));
+            self.patience[sender].push_back((now + patience, id));
         } else {
             self.deadlines[service].push_back((deadline.as_nanos(), id));
         }
@@ -169,6 +178,7 @@ impl Simulation {
             Arrival::Answer(cause) => self.settle(now, place, cause),
         }
         self.listen_to(now, &thread, service_id);
+        id
     }
 
     /// The first of those that lose patience, or whose deadline passes, and in which queue it is.
@@ -181,11 +191,11 @@ impl Simulation {
     }
 
     pub(super) fn time_out(&mut self, now: Nanos, queue: usize) {
-        let workloads = self.patience.len();
-        let patience = queue < workloads;
+        let senders = self.patience.len();
+        let patience = queue < senders;
         let queue = match patience {
             true => &mut self.patience[queue],
-            false => &mut self.deadlines[queue - workloads],
+            false => &mut self.deadlines[queue - senders],
         };
         let Some((_, id)) = queue.pop_front() else {
             return;

@@ -11,6 +11,7 @@ use plimsoll_measure::Cause;
 use plimsoll_policy::QueueEvent;
 use plimsoll_policy::retry::Failure;
 
+use super::calls::Progress;
 use super::{Request, Simulation, Try, TryState};
 use crate::agenda::{Nanos, Work};
 use crate::fleet::clients::nanos;
@@ -61,7 +62,10 @@ impl Simulation {
                 place,
                 generation: request.generation,
             },
+            user: request.user,
+            service: service.index() as u16,
             site: site as u32,
+            progress: Progress::default(),
             started: now,
             state: if gone {
                 TryState::Refused
@@ -92,8 +96,9 @@ impl Simulation {
         }
         let station = &mut self.sites[attempt.site as usize].station;
         match work {
-            Work::Served(_) if !station.served(now, id, &mut self.agenda) => (),
-            Work::Served(_) | Work::Answered(_) => self.on_answer(now, id, true),
+            Work::Served(_) if station.put_off(now, id, &mut self.agenda) => (),
+            Work::Served(_) => self.go_on(now, id),
+            Work::Answered(_) => self.on_answer(now, id, true),
             Work::Failed(_) => self.on_answer(now, id, false),
         }
     }
@@ -186,14 +191,17 @@ impl Simulation {
     }
 
     /// Nobody waits for an attempt any more.
-    fn give_up(&mut self, attempt: Option<u32>) {
+    fn give_up(&mut self, now: Nanos, attempt: Option<u32>) {
         let sent = attempt.and_then(|id| Some((id, self.attempts.get_mut(id)?)));
         if let Some((id, attempt)) = sent
             && attempt.state == TryState::Sent
         {
             let site = attempt.site as usize;
-            if self.sites[site].station.cancel(id) {
+            let (station, waits) = (&mut self.sites[site].station, attempt.progress.waits);
+            if station.cancel(id) {
                 self.attempts.remove(id);
+            } else if let (true, Some(call)) = (station.cancels(), waits) {
+                self.agenda.note(now, Event::HangUp(call));
             }
         }
     }
@@ -212,7 +220,7 @@ impl Simulation {
             place,
             generation: request.generation,
         };
-        self.give_up(attempt);
+        self.give_up(now, attempt);
         self.follow(now, id, verdict);
     }
 
@@ -233,14 +241,17 @@ impl Simulation {
         request.call.settle(Instant::from_nanos(now), cause);
         let (user, attempt) = (request.user, request.attempt);
         self.requests.clear(place);
-        self.give_up(attempt);
-        if cause != Cause::Answered
-            && let Some((user, pause)) = self.crowds[usize::from(user.workload)].returns(&user)
+        self.give_up(now, attempt);
+        let good = cause == Cause::Answered;
+        if let Some(attempt) = user.caller {
+            self.agenda.note(now, Event::Called { attempt, good });
+        } else if !good
+            && let Some((user, pause)) = self.crowds[usize::from(user.sender)].returns(&user)
         {
             let user = self.users.insert(user);
             self.agenda.note(now + pause, Event::Again { user });
         } else if let Some(member) = user.member {
-            self.on_rest(now, member, cause != Cause::Answered);
+            self.on_rest(now, member, !good);
         }
     }
 

@@ -89,6 +89,9 @@ impl Simulation {
                 self.attempts.remove(id);
             } else if let Some(attempt) = self.attempts.get_mut(id) {
                 attempt.state = TryState::Lost;
+                if let Some(call) = attempt.progress.waits {
+                    self.agenda.note(now, Event::HangUp(call));
+                }
             }
             if let Some((thread, service)) = waits {
                 self.fail(now, attempt.request.place, Cause::Reset, Failure::Reset);

@@ -61,6 +61,7 @@ impl Course {
         grid: &Grid,
     ) -> Self {
         let mut points = vec![Point::default(); grid.points];
+        let senders = scenario.senders();
         let last = grid.lasts as usize;
         for timeline in ledgers.iter().filter_map(Ledger::timeline) {
             for (index, point) in points.iter_mut().enumerate() {
@@ -71,8 +72,8 @@ impl Course {
                 let Some(point) = points.get_mut((index as f64 / grid.step) as usize) else {
                     break;
                 };
-                for (cell, workload) in second.cells.iter().zip(&scenario.workloads) {
-                    if workload.service == service {
+                for (cell, sender) in second.cells.iter().zip(&senders) {
+                    if sender.service == service {
                         point.cell.merge(cell);
                     }
                 }
