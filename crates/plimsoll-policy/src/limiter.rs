@@ -320,6 +320,7 @@ impl LimiterControl {
             (self.sxy, self.sxx, self.last) = (0.0, 0.0, None);
             self.slow_start = true;
             self.side = 0;
+            self.calm = 0;
             self.reason = Reason::Stall;
             self.ok_at = Some(now);
             self.settle(now, theta, true);
@@ -442,6 +443,8 @@ impl LimiterControl {
             let base = self.limit.min(in_flight);
             let answered = counted.ok as f64 / seconds * line;
             self.limit = answered.clamp(LOST_FLOOR * base, 0.5 * base).max(LIMIT_MIN);
+            // A plateau that was found up there says nothing of so few.
+            (self.sxy, self.sxx) = (0.0, 0.0);
             self.slow_start = true;
             drain = true;
             Reason::Timeouts
@@ -543,7 +546,7 @@ impl LimiterControl {
         if self.limit >= self.regain || surely_hopeless {
             self.regain = 0.0;
         }
-        if cut_from.is_some() {
+        if cut_from.is_some() || lost {
             self.calm = 0;
         } else if answer <= line || in_time {
             self.calm = self.calm.saturating_add(1);
