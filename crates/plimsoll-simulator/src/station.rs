@@ -28,6 +28,8 @@ pub(crate) struct Station {
     frozen: (Nanos, Nanos),
     /// Requests that share the server, each with the work at which it is done.
     sharing: BinaryHeap<Reverse<(Nanos, u32)>>,
+    /// The mean work of one, in milliseconds: what it takes alone, before anything changes.
+    alone: f64,
     /// The work that each of them has got so far, in nanoseconds of a request that is alone.
     work: f64,
     work_at: Nanos,
@@ -46,6 +48,9 @@ impl Station {
             waiting: VecDeque::new(),
             frozen: (0, 0),
             sharing: BinaryHeap::new(),
+            alone: match service.server {
+                Server::Pool { mean, .. } | Server::Shared { mean, .. } => mean,
+            },
             work: 0.0,
             work_at: 0,
             shared_done: NEVER,
@@ -87,9 +92,9 @@ impl Station {
                     self.waiting.push_back(id);
                 }
             }
-            Server::Shared { mean, .. } => {
+            Server::Shared { .. } => {
                 self.advance(now);
-                let needs = Spread::Exponential.draw(mean * MILLISECOND, &mut self.random);
+                let needs = Spread::Exponential.draw(self.alone * MILLISECOND, &mut self.random);
                 let done = self.work as Nanos + needs;
                 self.sharing.push(Reverse((done, id)));
                 self.plan(now);
@@ -177,7 +182,8 @@ impl Station {
         Some(id)
     }
 
-    /// The service changes; what it has begun goes on as it was.
+    /// The service changes. What its workers have begun goes on as it was; what shares the server goes on as the server is
+    /// from now on: else requests that a slow one had taken on would be slow for long after it is well again.
     pub(crate) fn change<E: From<Work>>(
         &mut self,
         now: Nanos,
@@ -260,8 +266,8 @@ impl Station {
     /// How fast each of those goes that share the server.
     fn shared_speed(&self) -> f64 {
         match self.service.server {
-            Server::Shared { alpha, beta, .. } => {
-                speed(self.sharing.len().max(1) as f64, alpha, beta)
+            Server::Shared { mean, alpha, beta } => {
+                speed(self.sharing.len().max(1) as f64, alpha, beta) * (self.alone / mean)
             }
             Server::Pool { .. } => 1.0,
         }
@@ -353,6 +359,44 @@ mod tests {
         check(&shared, 40, shared.capacity());
         let at_200 = 200.0 / 0.020 * speed(200.0, 0.01, 0.000_6);
         check(&shared, 200, at_200);
+    }
+
+    #[test]
+    fn what_a_slow_server_has_begun_is_as_fast_as_ever_once_it_is_well() {
+        let well = Service::shared(0.000_6);
+        let slow = Service {
+            server: Server::Shared {
+                mean: 2_000.0,
+                alpha: 0.01,
+                beta: 0.000_6,
+            },
+            ..well
+        };
+        let mut agenda: Agenda = Agenda::default();
+        let ends = |station: &mut Station| {
+            let mut end = 0;
+            while station.shared_done() != NEVER {
+                end = station.shared_done();
+                station.take_shared(end).unwrap();
+            }
+            end
+        };
+        let mut take = |changes: &[(Nanos, Service)]| {
+            let mut station = Station::new(&well, 3);
+            for (at, service) in changes {
+                station.change(*at, service, &mut agenda);
+            }
+            for id in 0..40 {
+                station.enter(0, id, 0, &mut agenda);
+            }
+            station
+        };
+        let usual = ends(&mut take(&[]));
+        let mut station = take(&[(0, slow)]);
+        assert!(station.shared_done() > 50 * take(&[]).shared_done());
+        station.change(SECOND / 100, &well, &mut agenda);
+        let end = ends(&mut station);
+        assert!((usual..usual + SECOND / 100).contains(&end), "{end}, {usual}");
     }
 
     #[test]
