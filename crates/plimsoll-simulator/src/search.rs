@@ -104,7 +104,8 @@ impl Verdict {
         }
     }
 
-    /// The smallest scenario that could be found of which the same does not hold.
+    /// The smallest scenario that could be found of which the same does not hold, by at least half as much: else it
+    /// would end at whatever is just beyond the bound, which may be something else.
     #[must_use]
     pub fn shrunk(self) -> Self {
         let Self {
@@ -113,12 +114,15 @@ impl Verdict {
             setting,
             violations,
         } = self;
-        let Some(first) = violations.first().map(|violation| violation.invariant) else {
+        let Some(first) = violations.first() else {
             return Self::of(seed);
         };
         let fails = |scenario: &Scenario| {
             let violations = check(scenario, setting, seed);
-            violations.iter().any(|it| it.invariant == first)
+            let mut same = violations
+                .iter()
+                .filter(|it| it.invariant == first.invariant);
+            same.any(|it| it.beyond() >= first.beyond() / 2.0)
         };
         let scenario = shrink(scenario, SHRINK_RUNS_MAX, fails);
         Self {

@@ -89,6 +89,11 @@ pub struct Violation {
 }
 
 impl Violation {
+    /// How far beyond its bound it is, as a part of that.
+    pub(super) fn beyond(&self) -> f64 {
+        (self.measured - self.bound).abs() / self.bound.max(f64::MIN_POSITIVE)
+    }
+
     pub(super) fn of_panic(panic: &(dyn Any + Send)) -> Self {
         let text = panic.downcast_ref::<&str>().copied();
         let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));

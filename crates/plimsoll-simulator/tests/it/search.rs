@@ -80,13 +80,17 @@ fn what_is_shrunk_still_fails_and_is_small() {
 }
 
 /// Scenarios that a search has found, what was mended, and a seed with which they failed before.
-const FOUND: [(&str, &str, u64); 3] = [
+const FOUND: [(&str, &str, u64); 5] = [
     // Ejection by latency: an endpoint that starts slowly put those out that carried its part, for ever.
     ("see-saw", include_str!("found/see-saw.toml"), 1),
     // The limiter: what it learnt under a slow service outlasted that by 20 s.
     ("memory", include_str!("found/memory.toml"), 147),
     // The limiter: after a stall, a comparison of ten answers kept it at its floor.
     ("floor", include_str!("found/floor.toml"), 563),
+    // The limiter: what was calm before a stall made an experiment of the cut after it.
+    ("calm", include_str!("found/calm.toml"), 1779),
+    // The limiter: a plateau that was found far above was believed in at its floor.
+    ("plateau", include_str!("found/plateau.toml"), 1915),
 ];
 
 #[test]
