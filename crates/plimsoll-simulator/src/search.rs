@@ -10,6 +10,7 @@ mod possible;
 mod ranges;
 mod segments;
 mod shrink;
+mod vary;
 
 pub use generate::generate;
 pub use judge::{Invariant, Violation, judge};

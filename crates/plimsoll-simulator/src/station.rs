@@ -396,7 +396,10 @@ mod tests {
         assert!(station.shared_done() > 50 * take(&[]).shared_done());
         station.change(SECOND / 100, &well, &mut agenda);
         let end = ends(&mut station);
-        assert!((usual..usual + SECOND / 100).contains(&end), "{end}, {usual}");
+        assert!(
+            (usual..usual + SECOND / 100).contains(&end),
+            "{end}, {usual}"
+        );
     }
 
     #[test]

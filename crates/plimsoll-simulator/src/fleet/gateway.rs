@@ -9,9 +9,13 @@ use plimsoll_core::Instant;
 use plimsoll_lifecycle::{Bounds, GuardControl, GuardParameters, GuardShared};
 use plimsoll_policy::{Balancer, EndpointParameters, Method, Verdict};
 
+use crate::agenda::{NEVER, Nanos};
 use crate::fleet::timeline::Level;
 use crate::fleet::views::{Views, Watch};
 use crate::random::Stream;
+
+/// No permit is free for longer while a request waits: a wake-up takes 20 us, and may have to be passed on.
+const IDLE_MAX: Nanos = 1_000_000;
 
 /// What Plimsoll is set to for a service.
 #[derive(Clone, Debug)]
@@ -40,6 +44,8 @@ struct Service {
     shared: Arc<GuardShared>,
     control: GuardControl,
     watch: Watch,
+    /// Since when a permit is free while a request waits, as seen after each event.
+    idle_since: Nanos,
 }
 
 impl Gateway {
@@ -56,6 +62,7 @@ impl Gateway {
                 control: GuardControl::new(&protection.guard, None, &shared, Instant::ORIGIN),
                 shared,
                 watch: Watch::new(protection.endpoint, seeds),
+                idle_since: NEVER,
             }
         };
         Self {
@@ -89,6 +96,24 @@ impl Gateway {
                 .watch
                 .tick(now, |endpoint| connects(index, endpoint));
         }
+    }
+
+    /// Something was done to a service's guard: a freed permit is not left unused while a request waits.
+    pub(super) fn check(&mut self, now: Nanos, service: usize) {
+        let Some(service) = self.services.get_mut(service) else {
+            return;
+        };
+        let admission = &service.shared.admission;
+        let free = |limit| admission.in_flight() < limit;
+        if admission.queued() == 0 || !admission.limit().is_some_and(free) {
+            service.idle_since = NEVER;
+            return;
+        }
+        service.idle_since = service.idle_since.min(now);
+        assert!(
+            now - service.idle_since <= IDLE_MAX,
+            "a permit is free while a request waits"
+        );
     }
 
     /// Where the guard of each service is.

@@ -10,8 +10,8 @@ use std::rc::Rc;
 
 use plimsoll_core::Instant;
 use plimsoll_policy::{
-    Candidate, EndpointControl, EndpointParameters, EndpointShared, Look, Peer, PeerControl,
-    Verdict, parked,
+    Candidate, DownCause, EndpointControl, EndpointParameters, EndpointShared, Look, Peer,
+    PeerControl, Verdict, parked,
 };
 
 /// What threads see of an endpoint that is asleep. Nothing is counted here.
@@ -183,6 +183,25 @@ impl Watch {
             }
         }
         self.views.half_open.set(half_open);
+        if !transitions.is_empty() {
+            self.check();
+        }
+    }
+
+    /// Of the endpoints that facts do not hold down, judgement holds out at most half.
+    fn check(&self) {
+        let count = |causes: [DownCause; 2]| {
+            let out = self
+                .verdicts()
+                .filter_map(|(_, verdict)| verdict.cause())
+                .filter(|cause| causes.contains(cause));
+            out.count()
+        };
+        let able = self.seeds.len() - count([DownCause::Checks, DownCause::Connect]);
+        assert!(
+            count([DownCause::Breaker, DownCause::Ejection]) <= able / 2,
+            "judgement holds out more than half of the endpoints"
+        );
     }
 
     /// Attempts that hang at endpoints that have fallen silent.

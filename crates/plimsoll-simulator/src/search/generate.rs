@@ -10,6 +10,7 @@ use plimsoll_config::scenario::{
 use super::Setting;
 use super::possible::{SHARE, within};
 use super::ranges::{Range, Ranges};
+use super::vary::vary;
 use crate::fleet::healthy;
 use crate::random::Stream;
 
@@ -61,7 +62,7 @@ pub fn generate(seed: u64, ranges: &Ranges) -> (Scenario, Setting) {
     let setting = Setting {
         retries: draw.0.chance(0.5),
     };
-    let scenario = Scenario {
+    let mut scenario = Scenario {
         about: Some(format!("drawn with seed {seed}")),
         gateways,
         threads,
@@ -70,6 +71,7 @@ pub fn generate(seed: u64, ranges: &Ranges) -> (Scenario, Setting) {
         phases,
         faults,
     };
+    vary(seed, ranges, &mut scenario);
     (scenario, setting)
 }
 
@@ -234,34 +236,34 @@ fn fault(
     }
 }
 
-/// One stream for all: a scenario is its seed, and nothing else is drawn beside it.
-struct Draw(Stream);
+/// Draws from ranges. One stream is for all but what [`vary`] makes of it: a scenario is its seed.
+pub(super) struct Draw(pub(super) Stream);
 
 impl Draw {
-    fn even(&mut self, Range(low, high): Range) -> f64 {
+    pub(super) fn even(&mut self, Range(low, high): Range) -> f64 {
         low + self.0.unit() * (high - low)
     }
 
     /// As often between 1 and 10 as between 10 and 100.
-    fn logarithmic(&mut self, Range(low, high): Range) -> f64 {
+    pub(super) fn logarithmic(&mut self, Range(low, high): Range) -> f64 {
         low * libm::pow(high / low, self.0.unit())
     }
 
-    fn count(&mut self, Range(low, high): Range) -> u32 {
+    pub(super) fn count(&mut self, Range(low, high): Range) -> u32 {
         low as u32 + self.0.below((high - low) as u32 + 1)
     }
 }
 
-fn seconds(count: u32) -> Duration {
+pub(super) fn seconds(count: u32) -> Duration {
     Duration::from_secs(count.into())
 }
 
-fn millis(seconds: f64) -> Duration {
+pub(super) fn millis(seconds: f64) -> Duration {
     Duration::from_millis(libm::round(seconds * 1e3).max(1.0) as u64)
 }
 
 /// To three digits that count: figures that a person reads.
-fn rounded(value: f64) -> f64 {
+pub(super) fn rounded(value: f64) -> f64 {
     if value <= 0.0 {
         return 0.0;
     }
@@ -270,6 +272,6 @@ fn rounded(value: f64) -> f64 {
 }
 
 /// To whole hundredths.
-fn percent(share: f64) -> f64 {
+pub(super) fn percent(share: f64) -> f64 {
     libm::round(share * 100.0) / 100.0
 }

@@ -7,7 +7,7 @@ use std::any::Any;
 use std::fmt;
 use std::ops::Range;
 
-use plimsoll_config::scenario::Scenario;
+use plimsoll_config::scenario::{Scenario, Source, Workload};
 use plimsoll_core::Class;
 
 use super::Setting;
@@ -206,7 +206,7 @@ impl Run<'_> {
                 bound,
             });
         };
-        let demand = segment.demand(self.scenario, self.service);
+        let demand = segment.demand(self.scenario, self.service, self.closed(range.clone()));
         if demand.is_empty() {
             return;
         }
@@ -309,12 +309,23 @@ impl Run<'_> {
         }
     }
 
+    /// What populations of the service asked for over some seconds, in new users per second.
+    fn closed(&self, range: Range<usize>) -> f64 {
+        let seconds = range.len().max(1) as f64;
+        let closed = |workload: &Workload| matches!(workload.source, Source::Users(_));
+        sum(&self.cell_of(range, closed).users) as f64 / seconds
+    }
+
     /// All workloads of the service over some seconds.
     fn cell(&self, range: Range<usize>) -> Cell {
+        self.cell_of(range, |_| true)
+    }
+
+    fn cell_of(&self, range: Range<usize>, counts: impl Fn(&Workload) -> bool) -> Cell {
         let mut all = Cell::default();
         for second in self.seconds.get(range).unwrap_or_default() {
             for (workload, cell) in self.scenario.workloads.iter().zip(&second.cells) {
-                if workload.service == self.service {
+                if workload.service == self.service && counts(workload) {
                     all.merge(cell);
                 }
             }

@@ -15,6 +15,8 @@ const WAIT: f64 = 0.010;
 /// Where fewer answers take at most that part where nothing waits, what waits behind a long one is late, too: no closed
 /// form says how much.
 const IN_TIME_MIN: f64 = 0.95;
+/// An endpoint that fails this often is to be out while others don't: a breaker opens, and peers are clear, at a half.
+const ERRORS_OUT: f64 = 0.6;
 /// A fault that leaves less than this of a service leaves nothing to judge.
 const CAPACITY_MIN: f64 = 20.0;
 
@@ -52,7 +54,9 @@ impl Possible {
             first.errors
         } else {
             // An endpoint that fails a little is not taken out.
-            able.map(|it| it.errors).sum::<f64>() / count as f64
+            let stay = able.filter(|it| it.errors < ERRORS_OUT);
+            let stay: Vec<f64> = stay.map(|it| it.errors).collect();
+            stay.iter().sum::<f64>() / stay.len().max(1) as f64
         };
         let slowed = if alike { first.slow } else { 1.0 };
         let left: f64 = counted.map(|it| it.workers(service)).sum();
@@ -237,6 +241,11 @@ mod tests {
         assert_eq!(capacity(&[(4, FaultKind::Capacity(0.5))]), Some(200.0));
         let errors = of(&[(4, FaultKind::Errors(0.5))]).unwrap();
         assert!((errors.goodput(100.0) - 50.0).abs() < 0.1);
+        // One that fails most of the time is out, one that fails a little is not.
+        let broken = of(&[(1, FaultKind::Errors(0.8))]).unwrap();
+        assert_eq!((broken.capacity(), broken.good > 0.99), (300.0, true));
+        let failing = of(&[(1, FaultKind::Errors(0.4))]).unwrap();
+        assert!((failing.good - 0.9).abs() < 0.01);
         // All of it, or more than may be held out: nothing is known.
         assert_eq!(capacity(&[(4, FaultKind::Crash)]), None);
         assert_eq!(capacity(&[(4, FaultKind::Freeze)]), None);

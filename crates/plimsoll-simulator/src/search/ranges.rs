@@ -49,6 +49,18 @@ pub struct Ranges {
     pub load: Range,
     /// How many times as much in a surge.
     pub surge: Range,
+    /// How long one of a population thinks. Longer is nearer to a rate.
+    pub think: Range,
+    /// The share that leaves a population after it failed.
+    pub leaves: Range,
+    /// How far a wave goes.
+    pub swing: Range,
+    /// How long it is: shorter ones are bursts.
+    pub period: Range,
+    /// The time in which a flash crowd comes. Faster ones are surges.
+    pub rise: Range,
+    /// ...and that in which 63 % of it go again.
+    pub decay: Range,
     /// Workloads of a service.
     pub workloads: Range,
     /// Tries of a client.
@@ -98,6 +110,12 @@ impl Ranges {
         contention: Range(0.0, 0.03),
         load: Range(0.2, 1.6),
         surge: Range(1.5, 5.0),
+        think: Range(0.5, 5.0),
+        leaves: Range(0.05, 0.3),
+        swing: Range(0.1, 0.8),
+        period: Range(10.0, 60.0),
+        rise: Range(1.0, 10.0),
+        decay: Range(2.0, 20.0),
         workloads: Range(1.0, 3.0),
         attempts: Range(1.0, 4.0),
         pause: Range(0.05, 2.0),

@@ -1,6 +1,9 @@
 //! The parts of a run in which nothing changes but what is random: what can be judged.
 
-use plimsoll_config::scenario::{FaultKind, PhaseRate, Scenario, Shape, Source};
+use plimsoll_config::scenario::{FaultKind, Scenario, Source};
+
+use crate::agenda::{Nanos, SECOND};
+use crate::fleet::rate::Rate;
 
 /// After a change, policies have this long to find what is right.
 const SETTLE: usize = 5;
@@ -36,27 +39,28 @@ impl Segment {
         of_service.map(|fault| (fault.1, fault.2)).collect()
     }
 
-    /// What new users of a service ask for, at moments that are as far from each other. Empty where that is not known:
-    /// of other sources and shapes than a search draws.
-    pub(super) fn demand(&self, scenario: &Scenario, service: usize) -> Vec<f64> {
+    /// What new users of a service ask for, at moments that are as far from each other; `closed` is what its populations
+    /// asked for, which depends on what they get. Empty where it is not known: of a log.
+    pub(super) fn demand(&self, scenario: &Scenario, service: usize, closed: f64) -> Vec<f64> {
         let Some(phase) = scenario.phases.get(self.phase) else {
             return Vec::new();
         };
-        let lasts = phase.lasts.as_secs_f64();
         let mine = scenario.workloads.iter().zip(&phase.rates);
         let mine = mine.filter(|(workload, _)| workload.service == service);
-        let known = mine.clone().all(|(workload, rate)| {
-            let shaped = matches!(rate.shape, None | Some(Shape::Bursts(_)));
-            shaped && matches!(workload.source, Source::Rate(_))
-        });
-        if !known {
+        if mine
+            .clone()
+            .any(|(workload, _)| matches!(workload.source, Source::Replay(_)))
+        {
             return Vec::new();
         }
-        let rates: Vec<&PhaseRate> = mine.map(|(_, rate)| rate).collect();
+        let begins = self.begins as Nanos * SECOND;
+        let rates: Vec<Rate> = mine.map(|(_, rate)| Rate::new(rate, begins)).collect();
+        let lasts = phase.lasts.as_nanos() as Nanos;
         let steps = (self.from - self.begins) * STEPS..(self.to - self.begins) * STEPS;
         let demand = steps.map(|step| {
-            let into = (step as f64 + 0.5) / STEPS as f64;
-            rates.iter().map(|rate| at(rate, into, lasts)).sum()
+            let into = (2 * step as Nanos + 1) * SECOND / (2 * STEPS as Nanos);
+            let open: f64 = rates.iter().map(|rate| rate.at(into, lasts).0).sum();
+            open + closed
         });
         demand.collect()
     }
@@ -68,23 +72,16 @@ impl Segment {
             .map(|phase| phase.rates.as_slice())
             .unwrap_or_default();
         let mut mine = scenario.workloads.iter().zip(rates);
-        let steady = |rate: &PhaseRate| rate.shape.is_none() && rate.from == rate.to;
         self.faults(service).is_empty()
-            && mine.all(|(workload, rate)| workload.service != service || steady(rate))
-    }
-}
-
-fn at(rate: &PhaseRate, into: f64, lasts: f64) -> f64 {
-    match rate.burst() {
-        Some(burst) => {
-            let every = burst.every.as_secs_f64();
-            let quiet = every - burst.lasts.as_secs_f64();
-            match into % every >= quiet {
-                true => burst.peak,
-                false => rate.to,
-            }
-        }
-        None => rate.from + (rate.to - rate.from) * into / lasts,
+            && mine.all(|(workload, rate)| {
+                workload.service != service
+                    || match workload.source {
+                        Source::Rate(_) => rate.shape.is_none() && rate.from == rate.to,
+                        // Who leaves is not replaced.
+                        Source::Users(population) => population.leaves == 0.0,
+                        Source::Replay(_) => false,
+                    }
+            })
     }
 }
 

@@ -77,6 +77,11 @@ fn steps(scenario: &Scenario) -> Vec<Scenario> {
             step(&|it| it.workloads.get_mut(workload).into_iter().for_each(change));
         };
         of(&|it| it.retry.attempts = 1);
+        of(&|it| {
+            if let Source::Users(population) = &mut it.source {
+                population.leaves = 0.0;
+            }
+        });
         of(&|it| (it.tenants, it.zipf) = (1, 0.0));
         of(&|it| {
             it.classes = ClassShares {
@@ -145,7 +150,7 @@ fn remove_workload(scenario: &mut Scenario, workload: usize) {
     }
 }
 
-/// Bursts and ramps become even rates of the same mean.
+/// Bursts, waves and ramps become even rates of the same mean; of a flash crowd what was there before is left.
 fn even(rate: &mut PhaseRate) {
     let mean = match rate.burst() {
         Some(burst) => {
@@ -160,9 +165,12 @@ fn even(rate: &mut PhaseRate) {
 
 /// Every phase has the load of the first.
 fn as_usual(scenario: &mut Scenario) {
-    let first = scenario.phases.first().map(|phase| phase.rates.clone());
-    for (phase, rates) in scenario.phases.iter_mut().zip(std::iter::repeat(first)) {
-        phase.rates = rates.unwrap_or_default();
+    let Some(first) = scenario.phases.first().cloned() else {
+        return;
+    };
+    for phase in &mut scenario.phases {
+        phase.rates.clone_from(&first.rates);
+        phase.users.clone_from(&first.users);
     }
 }
 
@@ -203,18 +211,23 @@ fn scale_rates(scenario: &mut Scenario, by: f64) {
 
 fn scale_workload(scenario: &mut Scenario, workload: usize, by: f64) {
     let scale = |rate: &mut f64| *rate = libm::ceil(*rate * by);
-    if let Some(Source::Rate(rate)) =
-        (scenario.workloads.get_mut(workload)).map(|it| &mut it.source)
-    {
-        scale(rate);
+    let fewer = |users: &mut u32| *users = libm::ceil(f64::from(*users) * by) as u32;
+    match (scenario.workloads.get_mut(workload)).map(|it| &mut it.source) {
+        Some(Source::Rate(rate)) => scale(rate),
+        Some(Source::Users(population)) => fewer(&mut population.users),
+        Some(Source::Replay(_)) | None => (),
     }
-    let phases = scenario.phases.iter_mut();
-    for rate in phases.filter_map(|phase| phase.rates.get_mut(workload)) {
-        scale(&mut rate.from);
-        scale(&mut rate.to);
-        if let Some(Shape::Bursts(burst)) = &mut rate.shape {
-            scale(&mut burst.peak);
+    for phase in &mut scenario.phases {
+        if let Some(rate) = phase.rates.get_mut(workload) {
+            scale(&mut rate.from);
+            scale(&mut rate.to);
+            match &mut rate.shape {
+                Some(Shape::Bursts(burst)) => scale(&mut burst.peak),
+                Some(Shape::Crowd(crowd)) => scale(&mut crowd.peak),
+                Some(Shape::Wave(_)) | None => (),
+            }
         }
+        phase.users.get_mut(workload).into_iter().for_each(fewer);
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::sync::Mutex;
 
-use plimsoll_config::scenario::{Scenario, parse, write};
+use plimsoll_config::scenario::{Scenario, Shape, Source, parse, write};
 use plimsoll_simulator::search::{Ranges, Setting, Verdict, check, generate, shrink};
 
 use crate::soak::fresh_seed;
@@ -56,6 +56,31 @@ fn a_case_is_its_seed_and_its_file() {
         assert_eq!(parse(&write(&scenario)), Ok(scenario));
     }
     assert_eq!(Verdict::of(9), Verdict::of(9));
+}
+
+#[test]
+fn populations_waves_and_flash_crowds_are_drawn_and_made_smaller() {
+    let has = |it: &Scenario, shape: fn(&Shape) -> bool| {
+        let mut rates = it.phases.iter().flat_map(|phase| &phase.rates);
+        rates.any(|rate| rate.shape.as_ref().is_some_and(shape))
+    };
+    let kinds: [&dyn Fn(&Scenario) -> bool; 3] = [
+        &|it| {
+            let mut sources = it.workloads.iter().map(|workload| &workload.source);
+            sources.any(|source| matches!(source, Source::Users(_)))
+        },
+        &|it| has(it, |shape| matches!(shape, Shape::Wave(_))),
+        &|it| has(it, |shape| matches!(shape, Shape::Crowd(_))),
+    ];
+    for is_there in kinds {
+        let mut cases = (1..=50).map(|seed| generate(seed, &Ranges::DECLARED).0);
+        let scenario = cases.find(|scenario| is_there(scenario)).unwrap();
+        let small = shrink(scenario, 300, |it| {
+            assert_eq!(parse(&write(it)).as_ref(), Ok(it));
+            is_there(it)
+        });
+        assert_eq!((small.workloads.len(), small.faults.len()), (1, 0));
+    }
 }
 
 #[test]

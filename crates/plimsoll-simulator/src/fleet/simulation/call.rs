@@ -268,6 +268,8 @@ impl Simulation {
             }
         }
         self.heard = heard;
+        let gateway = thread.first as usize * self.gateways.len() / self.threads.len();
+        self.gateways[gateway].check(now, service.index());
         if let Some(at) = thread.note_expiry(service, now + TIMER) {
             let (thread, service) = (thread.index, service.index() as u16);
             self.agenda.note(at, Event::Expire { thread, service });
