@@ -30,7 +30,7 @@ pub use measure::{BURN_WINDOWS, EVENTS_MAX, History, Latest, Measure};
 pub use measure::{EndpointInput, Inputs, Layout, ServiceInput, ServiceLayout};
 pub use measure::{ProtectionCounter, ProtectionInput};
 pub use objective::{Counts, Forecast, OBJECTIVES_MAX, ObjectiveSpec, Sli, Tally, forecast};
-pub use onset::{Onset, onset, usual_share};
+pub use onset::{Ago, Onset, OnsetWatch, onset, usual_share};
 pub use outcome::{Cause, Origin, Outcome, grpc_status_is_bad};
 pub use prometheus::{Format, ProcessView, render as render_metrics};
 pub use registry::{Reading, Registry, SERIES_MAX, SeriesKey};
@@ -40,5 +40,5 @@ pub use snapshot::{
     BurnView, ConfigView, EndpointState, EndpointView, ErrorView, EventView, LatencyView, Mark,
     ObjectiveView, RouteView, SCHEMA, ServiceView, Snapshot, TrafficView,
 };
-pub use snapshot::{GovernedView, MovedView, PageDelayView};
+pub use snapshot::{ChangeView, GovernedView, MovedView, OnsetView, PageDelayView, SplitView};
 pub use window::{Amount, Level, RECENT_LEVELS, RingHistory, Sum, Window, objective_levels};

@@ -5,9 +5,13 @@
 //! what is nearly as likely is the interval. Where failures come in bursts, seconds are counted, not failures.
 //! Units: whole seconds, natural logarithms.
 
+mod watch;
+
 use std::ops::RangeInclusive;
 
 use crate::objective::Tally;
+
+pub use watch::{Ago, OnsetWatch};
 
 /// What is within so much of the largest log-likelihood belongs to the interval. Covers 92 % to 98 %.
 const WITHIN: f64 = 3.0;

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::objective::Forecast;
 use crate::outcome::{Cause, Origin, Outcome};
 
-pub use governed::{GovernedView, MovedView, PageDelayView};
+pub use governed::{ChangeView, GovernedView, MovedView, OnsetView, PageDelayView, SplitView};
 pub use mark::Mark;
 pub use protection::{
     ActionView, ClassView, ProtectionView, REFUSALS, RefusedView, refusing_policy,

@@ -1,5 +1,7 @@
 //! The governor in the running process: what it is told each second, and how its decisions reach the data plane.
 
+mod onset;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -8,10 +10,12 @@ use plimsoll_core::{Instant, Mode, Timestamp};
 use plimsoll_gateway::{GuardView, ServiceShared, mode_of, objective_specs};
 use plimsoll_governor::{
     Actuator, Decided, Demand, Governor, ObjectiveSignals, Parameters, ServiceParameters,
-    ServiceSignals, ServiceState, Signals,
+    ServiceSignals, ServiceState, Signals, What,
 };
 use plimsoll_lifecycle::Counter;
-use plimsoll_measure::{GovernedView, Measure, MovedView, PageDelayView};
+use plimsoll_measure::{GovernedView, Measure, MovedView, OnsetView, PageDelayView, ServiceView};
+
+use onset::Onsets;
 
 /// Burn rates that it is stated for how soon somebody would be called.
 const STATED: [f64; 3] = [2.0, 6.0, 14.4];
@@ -19,6 +23,7 @@ const STATED: [f64; 3] = [2.0, 6.0, 14.4];
 /// The governor, and what its counters were with the last tick.
 pub(crate) struct Governing {
     governor: Governor,
+    onsets: Onsets,
     counted: BTreeMap<String, Counted>,
     ticked: Instant,
 }
@@ -34,6 +39,7 @@ impl Governing {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
             governor: Governor::new(parameters(config)),
+            onsets: Onsets::default(),
             counted: BTreeMap::new(),
             ticked: Instant::ORIGIN,
         }
@@ -44,6 +50,29 @@ impl Governing {
         self.governor.set_parameters(parameters(config));
         let services = &config.services;
         self.counted.retain(|name, _| services.contains_key(name));
+        self.onsets.retain(|service, objective| {
+            let service = services.get(service);
+            service.is_some_and(|it| it.objectives.contains_key(objective))
+        });
+    }
+
+    /// Somebody changed something, which may be why a service burns.
+    pub(crate) fn on_change(&mut self, at: Timestamp, service: Option<&str>, what: &str) {
+        self.onsets.on_change(at, service, what);
+    }
+
+    /// When burns began that somebody was called for: what there is to say of them now.
+    pub(crate) fn onsets(
+        &mut self,
+        now: Timestamp,
+        view: impl Fn(&str) -> Option<ServiceView>,
+    ) -> Vec<(String, OnsetView)> {
+        let second = self.second();
+        self.onsets.due(second, now, view)
+    }
+
+    fn second(&self) -> u64 {
+        self.ticked.as_nanos() / 1_000_000_000
     }
 
     /// A second is over: judges what `measure` counted with its last tick, and moves what is decided.
@@ -69,12 +98,43 @@ impl Governing {
             services: services.collect(),
         };
         let decided = self.governor.on_tick(now, &signals);
+        self.watch_onsets(&signals, &decided);
         for name in &names {
             if let Some(shared) = shared.get(name) {
                 self.publish(name, shared);
             }
         }
         decided
+    }
+
+    fn watch_onsets(&mut self, signals: &Signals, decided: &[Decided]) {
+        let second = self.second();
+        for service in &signals.services {
+            let Some(parameters) = self.governor.parameters().services.get(&service.name) else {
+                continue;
+            };
+            for ((objective, _), signals) in parameters.objectives.iter().zip(&service.objectives) {
+                let tally = signals.counts.budget();
+                self.onsets
+                    .on_second(&service.name, objective, second, tally);
+            }
+        }
+        for decision in decided.iter().flat_map(|it| &it.decisions) {
+            let Some(evidence) = &decision.evidence else {
+                continue;
+            };
+            let (service, objective) = (&decision.service, &evidence.objective);
+            match decision.what {
+                What::Page(_) => {
+                    self.onsets
+                        .on_page(service, objective, evidence.target, second);
+                }
+                What::Resolved => {
+                    self.onsets.on_resolved(service, objective);
+                }
+                _ => (),
+            }
+        }
     }
 
     fn signals(
@@ -157,13 +217,14 @@ impl Governing {
                 .map(|((objective, _), _)| objective.clone())
                 .collect(),
             moved: Actuator::ALL.into_iter().filter_map(moved).collect(),
+            onsets: self.onsets.of(name),
             page_delays: delays.collect(),
         })
     }
 
     fn since(&self, state: &ServiceState, now: Timestamp) -> Option<Timestamp> {
         let since = state.since();
-        let ago = (self.ticked.as_nanos() / 1_000_000_000).saturating_sub(since);
+        let ago = self.second().saturating_sub(since);
         (since > 0).then(|| Timestamp::from_seconds(now.as_seconds().saturating_sub(ago)))
     }
 }

@@ -14,7 +14,7 @@ use plimsoll_gateway::{
     AccessLogWriter, Gateway, PROTECTION_TICK, Plan, Protection, ServiceShared, bind,
 };
 use plimsoll_governor::{Decision, What};
-use plimsoll_measure::{ConfigView, EVENTS_MAX, EventView, Inputs, Measure, Registry};
+use plimsoll_measure::{ConfigView, EVENTS_MAX, EventView, Inputs, Measure, OnsetView, Registry};
 use plimsoll_policy::Verdict;
 use plimsoll_upstream::{Clock, Clusters, Health, HealthEvent, Resolver};
 use tokio::net::UnixListener;
@@ -347,7 +347,10 @@ impl Process {
             for result in self.gateway.refresh_certificates() {
                 match result {
                     Ok(address) => {
-                        self.note(None, format!("certificates of {address} were read again"))
+                        let text = format!("certificates of {address} were read again");
+                        let at = self.clock.timestamp();
+                        self.governing.on_change(at, None, &text);
+                        self.note(None, text);
                     }
                     Err(error) => tracing::warn!(
                         error = %with_causes(&error),
@@ -399,6 +402,13 @@ impl Process {
             warnings,
         };
         let snapshot = self.measure.snapshot(timestamp, &inputs);
+        let view = |name: &str| {
+            let mut services = snapshot.services.iter();
+            services.find(|it| it.name == name).cloned()
+        };
+        for (service, onset) in self.governing.onsets(timestamp, view) {
+            self.on_onset(&service, &onset);
+        }
         self.view.snapshot.store(Arc::new(snapshot));
     }
 
@@ -412,6 +422,33 @@ impl Process {
             _ => tracing::info!(service, "{decision}"),
         }
         self.note(Some(service.to_owned()), decision.to_string());
+    }
+
+    /// When a burn began is shown and logged, with the change that is the likeliest cause.
+    fn on_onset(&mut self, service: &str, onset: &OnsetView) {
+        let mut text = format!(
+            "{} has burnt since {}",
+            onset.objective,
+            onset.at.to_rfc3339()
+        );
+        match onset.changes.first() {
+            Some(change) => {
+                let seconds = change.seconds_before;
+                text.push_str(&format!("; {seconds} s before: {}", change.what));
+            }
+            None => text.push_str("; nothing that is known was changed before"),
+        }
+        if let Some(split) = onset.split.first().filter(|it| it.of_bad > it.of_requests) {
+            text.push_str(&format!(
+                "; {:.0} % of the failures are of {} {}, which has {:.0} % of the requests",
+                100.0 * split.of_bad,
+                split.kind,
+                split.name,
+                100.0 * split.of_requests
+            ));
+        }
+        tracing::warn!(service, "{text}");
+        self.note(Some(service.to_owned()), text);
     }
 
     fn on_health(&mut self, event: &HealthEvent) {
@@ -593,6 +630,7 @@ impl Process {
         }
         self.keep_last_good();
         let text = format!("configuration {} is in force", self.loaded.hash);
+        self.governing.on_change(self.loaded_at, None, &text);
         self.note(None, text);
         self.tick();
         Ok(())

@@ -22,6 +22,9 @@ pub struct GovernedView {
     pub paged: Vec<String>,
     /// What is moved, or would be; the least harmful first.
     pub moved: Vec<MovedView>,
+    /// When that began for which somebody was called, and what may be behind it.
+    #[serde(default)]
+    pub onsets: Vec<OnsetView>,
     /// How soon somebody would be called.
     pub page_delays: Vec<PageDelayView>,
 }
@@ -46,4 +49,51 @@ pub struct PageDelayView {
     pub burn: f64,
     /// About so long; `null`: nobody is called, or there was no traffic.
     pub seconds: Option<f64>,
+}
+
+/// When a burn began.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OnsetView {
+    /// Of which objective.
+    pub objective: String,
+    /// The likeliest second.
+    #[serde(with = "wire")]
+    pub at: Timestamp,
+    /// Hardly earlier.
+    #[serde(with = "wire")]
+    pub earliest: Timestamp,
+    /// Hardly later.
+    #[serde(with = "wire")]
+    pub latest: Timestamp,
+    /// What was changed before it, the likeliest cause first.
+    pub changes: Vec<ChangeView>,
+    /// Where the failures of the last minute are; what has more than its part comes first.
+    pub split: Vec<SplitView>,
+}
+
+/// Something that was changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChangeView {
+    /// When.
+    #[serde(with = "wire")]
+    pub at: Timestamp,
+    /// What.
+    pub what: String,
+    /// Whether it is as near to the onset as can be told.
+    pub within: bool,
+    /// How long before the likeliest second of the onset.
+    pub seconds_before: i64,
+}
+
+/// The part that an endpoint or a route has in the failures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SplitView {
+    /// `endpoint` or `route`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Of all failures.
+    pub of_bad: f64,
+    /// Of all requests.
+    pub of_requests: f64,
 }

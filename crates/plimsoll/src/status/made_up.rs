@@ -40,6 +40,7 @@ pub(crate) fn made_up() -> Snapshot {
             step: 1,
             says: "no retries".to_owned(),
         }],
+        onsets: Vec::new(),
         page_delays: Vec::new(),
     });
     checkout.traffic.bad_share = Some(0.034);

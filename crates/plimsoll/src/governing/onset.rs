@@ -1,0 +1,294 @@
+//! When a burn that called somebody began, what changed about then, and where the failures are: "what changed?".
+//!
+//! Said at the page, and again a minute later, when more is known.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use plimsoll_core::{Ratio, Timestamp};
+use plimsoll_measure::{
+    Ago, ChangeView, OnsetView, OnsetWatch, Outcome, ServiceView, SplitView, Tally, TrafficView,
+};
+
+/// Changes that are remembered.
+const CHANGES_MAX: usize = 200;
+/// Those that are shown.
+const SHOWN_MAX: usize = 5;
+/// A change takes up to so many seconds until it shows.
+const PROPAGATION: u64 = 5;
+/// What is older is no cause that would be found by its time.
+const OLDEST: u64 = 3_600;
+/// An estimate is made again after so many seconds.
+const AGAIN: u64 = 60;
+
+/// Of all objectives.
+#[derive(Debug, Default)]
+pub(super) struct Onsets {
+    watches: BTreeMap<(String, String), OnsetWatch>,
+    changes: VecDeque<Change>,
+    /// Objectives whose onset is estimated again, and in which second.
+    pending: Vec<Pending>,
+    found: BTreeMap<(String, String), OnsetView>,
+}
+
+/// An onset that is looked for.
+#[derive(Clone, Debug)]
+struct Pending {
+    service: String,
+    objective: String,
+    target: Ratio,
+    /// In this second.
+    at: u64,
+}
+
+/// Something that somebody changed.
+#[derive(Clone, Debug)]
+struct Change {
+    at: Timestamp,
+    /// `None`: it is about all services.
+    service: Option<String>,
+    what: String,
+}
+
+impl Onsets {
+    /// Something was changed.
+    pub(super) fn on_change(&mut self, at: Timestamp, service: Option<&str>, what: &str) {
+        if self.changes.len() == CHANGES_MAX {
+            self.changes.pop_front();
+        }
+        self.changes.push_back(Change {
+            at,
+            service: service.map(str::to_owned),
+            what: what.to_owned(),
+        });
+    }
+
+    /// What a second brought to an objective.
+    pub(super) fn on_second(&mut self, service: &str, objective: &str, second: u64, tally: Tally) {
+        let key = (service.to_owned(), objective.to_owned());
+        let watch = self.watches.get_mut(&key);
+        match watch {
+            Some(watch) => watch.on_second(second, tally),
+            // An objective without traffic takes no memory.
+            None if tally.total() == 0 => (),
+            None => {
+                let mut watch = OnsetWatch::default();
+                watch.on_second(second, tally);
+                self.watches.insert(key, watch);
+            }
+        }
+    }
+
+    /// Only these objectives are there now.
+    pub(super) fn retain(&mut self, there: impl Fn(&str, &str) -> bool) {
+        self.watches
+            .retain(|(service, objective), _| there(service, objective));
+        self.found
+            .retain(|(service, objective), _| there(service, objective));
+        self.pending.retain(|it| there(&it.service, &it.objective));
+    }
+
+    /// Somebody is called: the onset is looked for now, and once more later.
+    pub(super) fn on_page(&mut self, service: &str, objective: &str, target: Ratio, second: u64) {
+        let again = [second, second + AGAIN].map(|at| Pending {
+            service: service.to_owned(),
+            objective: objective.to_owned(),
+            target,
+            at,
+        });
+        self.pending.extend(again);
+    }
+
+    /// What somebody was called for has ended.
+    pub(super) fn on_resolved(&mut self, service: &str, objective: &str) {
+        self.found
+            .remove(&(service.to_owned(), objective.to_owned()));
+    }
+
+    /// What is to be said now. `view` gives a service as it is shown.
+    pub(super) fn due(
+        &mut self,
+        second: u64,
+        now: Timestamp,
+        view: impl Fn(&str) -> Option<ServiceView>,
+    ) -> Vec<(String, OnsetView)> {
+        let (due, later) = std::mem::take(&mut self.pending)
+            .into_iter()
+            .partition(|it| it.at <= second);
+        self.pending = later;
+        let due: Vec<Pending> = due;
+        let mut said = Vec::new();
+        for Pending {
+            service,
+            objective,
+            target,
+            ..
+        } in due
+        {
+            let key = (service.clone(), objective.clone());
+            let watch = self.watches.get(&key);
+            let Some(ago) = watch.and_then(|it| it.onset(target.complement())) else {
+                continue;
+            };
+            let onset = OnsetView {
+                objective,
+                at: before(now, ago.likeliest),
+                earliest: before(now, ago.earliest),
+                latest: before(now, ago.latest),
+                changes: self.ranked(&service, now, ago),
+                split: view(&service).map(|it| split(&it)).unwrap_or_default(),
+            };
+            self.found.insert(key, onset.clone());
+            said.push((service, onset));
+        }
+        said
+    }
+
+    /// What was found for a service and has not ended.
+    pub(super) fn of(&self, service: &str) -> Vec<OnsetView> {
+        let found = self.found.iter();
+        found
+            .filter(|((of, _), _)| of == service)
+            .map(|(_, onset)| onset.clone())
+            .collect()
+    }
+
+    /// Changes that may have caused it, the nearest before the onset first. What came later is no cause.
+    fn ranked(&self, service: &str, now: Timestamp, ago: Ago) -> Vec<ChangeView> {
+        let first = before(now, ago.earliest + PROPAGATION).as_seconds();
+        let last = before(now, ago.latest).as_seconds();
+        let mut near: Vec<(u64, &Change)> = self
+            .changes
+            .iter()
+            .filter(|change| change.service.as_deref().is_none_or(|it| it == service))
+            .filter_map(|change| {
+                let at = change.at.as_seconds();
+                let distance = first.saturating_sub(at);
+                (at <= last && distance <= OLDEST).then_some((distance, change))
+            })
+            .collect();
+        near.sort_by_key(|(distance, change)| (*distance, std::cmp::Reverse(change.at)));
+        near.truncate(SHOWN_MAX);
+        let change = |(distance, change): (u64, &Change)| ChangeView {
+            at: change.at,
+            what: change.what.clone(),
+            within: distance == 0,
+            seconds_before: before(now, ago.likeliest).as_seconds() as i64
+                - change.at.as_seconds() as i64,
+        };
+        near.into_iter().map(change).collect()
+    }
+}
+
+fn before(now: Timestamp, seconds: u64) -> Timestamp {
+    Timestamp::from_seconds(now.as_seconds().saturating_sub(seconds))
+}
+
+/// Where the failures of the last minute are, among what had any traffic; what has more than its part comes first.
+fn split(service: &ServiceView) -> Vec<SplitView> {
+    let endpoints = service.endpoints.iter();
+    let endpoints: Vec<_> = endpoints
+        .map(|it| ("endpoint", it.name.as_str(), Part::of(&it.traffic)))
+        .collect();
+    let routes = service.routes.iter();
+    let routes: Vec<_> = routes
+        .map(|it| ("route", it.name.as_str(), Part::of(&it.traffic)))
+        .collect();
+    let mut split: Vec<SplitView> = [endpoints, routes]
+        .iter()
+        .filter(|kind| kind.len() > 1)
+        .flat_map(|kind| {
+            let bad: f64 = kind.iter().map(|(.., part)| part.bad).sum();
+            let all: f64 = kind.iter().map(|(.., part)| part.all).sum();
+            let part = move |(kind, name, part): &(&str, &str, Part)| SplitView {
+                kind: (*kind).to_owned(),
+                name: (*name).to_owned(),
+                of_bad: part.bad / bad,
+                of_requests: part.all / all,
+            };
+            kind.iter()
+                .filter(move |_| bad > 0.0 && all > 0.0)
+                .map(part)
+        })
+        .collect();
+    let lift = |it: &SplitView| it.of_bad - it.of_requests;
+    split.sort_by(|a, b| lift(b).total_cmp(&lift(a)));
+    split.truncate(SHOWN_MAX);
+    split
+}
+
+/// Requests of the last minute that are in the SLI.
+#[derive(Clone, Copy)]
+struct Part {
+    bad: f64,
+    all: f64,
+}
+
+impl Part {
+    fn of(traffic: &TrafficView) -> Self {
+        let bad = traffic
+            .errors
+            .iter()
+            .filter(|it| it.outcome == Outcome::Bad);
+        let bad = bad.map(|it| it.count).sum::<u64>() as f64;
+        let all = match traffic.bad_share {
+            Some(share) if share > 0.0 => bad / share,
+            // All are good: how many is in the rate of the last ten seconds.
+            _ => traffic.requests_per_second.unwrap_or(0.0) * 60.0,
+        };
+        Self { bad, all }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_change_just_before_the_onset_comes_first_and_what_came_later_is_left_out() {
+        let now = Timestamp::from_seconds(100_000);
+        let mut onsets = Onsets::default();
+        let mut change = |ago: u64, service: Option<&str>, what: &str| {
+            onsets.on_change(before(now, ago), service, what);
+        };
+        change(7_200, None, "too old");
+        change(1_000, None, "configuration a is in force");
+        change(62, None, "configuration b is in force");
+        change(61, Some("other"), "of another service");
+        change(20, None, "what somebody did about it");
+        for second in 0..600 {
+            onsets.on_second("shop", "availability", second, tally(100, 0));
+        }
+        for second in 600..660 {
+            onsets.on_second("shop", "availability", second, tally(50, 50));
+        }
+        let target = Ratio::of(999, 1_000).unwrap();
+        onsets.on_page("shop", "availability", target, 659);
+        let said = onsets.due(659, now, |_| None);
+        let [(service, onset)] = said.as_slice() else {
+            panic!("{said:?}");
+        };
+        assert_eq!((service.as_str(), onset.at), ("shop", before(now, 59)));
+        let changes: Vec<(&str, bool, i64)> = onset
+            .changes
+            .iter()
+            .map(|it| (it.what.as_str(), it.within, it.seconds_before))
+            .collect();
+        assert_eq!(
+            changes,
+            [
+                ("configuration b is in force", true, 3),
+                ("configuration a is in force", false, 941)
+            ]
+        );
+        assert!(onsets.due(700, now, |_| None).is_empty(), "not yet");
+        assert_eq!(onsets.due(719, now, |_| None).len(), 1, "once more");
+        assert!(onsets.due(10_000, now, |_| None).is_empty());
+        assert_eq!(onsets.of("shop").len(), 1);
+        onsets.on_resolved("shop", "availability");
+        assert!(onsets.of("shop").is_empty());
+    }
+
+    fn tally(good: u64, bad: u64) -> Tally {
+        Tally { good, bad }
+    }
+}
