@@ -156,7 +156,9 @@ impl Balancer {
         match &self.method {
             Method::LeastLoaded => choose_least_loaded(field, &mut self.rng, &self.latency),
             Method::RoundRobin => {
-                choose_in_turn(field, &mut self.rng, &self.latency, &mut self.turn)
+                // Where no verdict counts, it is a plain turn: each endpoint, whatever it does.
+                let heeded = self.heeds_health.then_some(&self.latency);
+                choose_in_turn(field, &mut self.rng, heeded, &mut self.turn)
             }
             Method::ConsistentHash(ring) => {
                 let key = key.unwrap_or_else(|| self.rng.next_u64());
@@ -297,7 +299,7 @@ fn choose_least_loaded<C: Candidate>(
 fn choose_in_turn<C: Candidate>(
     field: &Field<'_, C>,
     rng: &mut Xoshiro256PlusPlus,
-    latency: &Latency,
+    latency: Option<&Latency>,
     turn: &mut usize,
 ) -> Option<usize> {
     let mut passed_over = None;
@@ -306,7 +308,7 @@ fn choose_in_turn<C: Candidate>(
         if !field.is_open(index) {
             continue;
         }
-        if admits(field, rng, latency, index) {
+        if latency.is_none_or(|latency| admits(field, rng, latency, index)) {
             *turn = (index + 1) % field.len();
             return Some(index);
         }
@@ -414,6 +416,16 @@ mod tests {
         endpoints[1].publish(Verdict::Down(DownCause::Connect));
         let choice = balancer.choose(START, &endpoints, None, &[]).unwrap();
         assert!(!choice.panic, "nothing is overruled where nothing rules");
+    }
+
+    #[test]
+    fn without_health_a_turn_is_a_turn_whatever_an_endpoint_does() {
+        let endpoints = idle(4);
+        let mut balancer = Balancer::new(Method::RoundRobin, 4, 1).without_health();
+        for _ in 0..100 {
+            balancer.on_failure(EndpointId(0), START);
+        }
+        assert_eq!(count(&mut balancer, &endpoints, START, 100), [25; 4]);
     }
 
     #[test]

@@ -143,6 +143,8 @@ struct Setting {
     /// A file's path and hash, for the arm that is set by it.
     file: Option<(String, String)>,
     protections: Vec<Protection>,
+    /// Of each service: the share of answers that must be in time, and the period of the budget.
+    objectives: Vec<(Ratio, Duration)>,
 }
 
 /// Runs the command.
@@ -190,7 +192,7 @@ pub(crate) fn simulate(options: &Simulate) -> Exit {
         }
     };
     if options.fluid {
-        return run_fluid(options, &path, &given.scenario, &settings, &loaded);
+        return run_fluid(options, &path, &given.scenario, &settings);
     }
     let drawn = if options.html.is_some() { DRAWN_MAX } else { 0 };
     let runs = run_all(
@@ -215,7 +217,6 @@ pub(crate) fn simulate(options: &Simulate) -> Exit {
         let page = Page {
             report: &report,
             settings: &settings,
-            objectives: &objectives(&given.scenario, &loaded),
             command: &command(options),
             scenario_text: &given.text,
         };
@@ -254,19 +255,21 @@ fn settings(scenario: &Scenario, loaded: &[Loaded]) -> Result<Vec<Setting>, Stri
             arm: *arm,
             file: file.map(|file| (file.path.clone().unwrap_or_default(), file.hash.clone())),
             protections: protections(scenario, file.map(|file| &file.config), *arm)?,
+            objectives: objectives(scenario, file.map(|file| &file.config)),
         })
     };
     arms.iter().map(setting).collect()
 }
 
-/// The share of answers that each service promises to be in time: its target for latency, else 99 %.
-fn objectives(scenario: &Scenario, loaded: &[Loaded]) -> Vec<Ratio> {
-    let usual = Ratio::of(99, 100).unwrap_or(Ratio::ONE);
+/// The share of answers that each service promises to be in time, and over which period: its objective for latency, else
+/// 99 % over four weeks.
+fn objectives(scenario: &Scenario, config: Option<&Config>) -> Vec<(Ratio, Duration)> {
+    let usual = (Ratio::of(99, 100).unwrap_or(Ratio::ONE), PERIOD);
     let of = |service: &ScenarioService| {
-        let configured = loaded.first()?.config.services.get(&service.name)?;
+        let configured = config?.services.get(&service.name)?;
         let is_latency = |it: &&Objective| matches!(it.kind, ObjectiveKind::Latency { .. });
         let objective = configured.objectives.values().find(is_latency)?;
-        Some(objective.target)
+        Some((objective.target, objective.period))
     };
     let services = scenario.services.iter();
     services
@@ -275,16 +278,15 @@ fn objectives(scenario: &Scenario, loaded: &[Loaded]) -> Vec<Ratio> {
 }
 
 /// Runs the scenario without single requests.
-fn run_fluid(
-    options: &Simulate,
-    path: &Path,
-    scenario: &Scenario,
-    settings: &[Setting],
-    loaded: &[Loaded],
-) -> Exit {
-    let targets = objectives(scenario, loaded).into_iter();
-    let objectives: Vec<_> = targets.map(|target| (target, PERIOD)).collect();
-    let runs = match fluid::run(scenario, settings, &objectives) {
+fn run_fluid(options: &Simulate, path: &Path, scenario: &Scenario, settings: &[Setting]) -> Exit {
+    if settings.iter().any(|it| it.arm == Arm::B) {
+        say(
+            "error: of a configuration the fluid run knows only whether a service has a limiter, and its latency objective: \
+             compare two without `--fluid`",
+        );
+        return Exit::Refused;
+    }
+    let runs = match fluid::run(scenario, settings) {
         Ok(runs) => runs,
         Err(error) => {
             say(&format!("error: {error}"));

@@ -9,7 +9,7 @@ use plimsoll_measure::figure::{count, duration, latency, percent, rate};
 use plimsoll_simulator::fit::{Capacity, FEW, Fit, Fitted, Match, SHORT, fit};
 
 use super::access_log::AccessLog;
-use super::{Arm, Setting, protections, run_all};
+use super::{Arm, Setting, objectives, protections, run_all};
 use crate::cli::print;
 use crate::exit::{Exit, say};
 
@@ -87,6 +87,7 @@ fn simulated(
         arm: Arm::Plimsoll,
         file: None,
         protections: protections(scenario, config, Arm::Plimsoll)?,
+        objectives: objectives(scenario, config),
     };
     let ledgers = run_all(scenario, &[], &[setting], 1, 0);
     let ledger = ledgers.first().and_then(|ledgers| ledgers.first());

@@ -1,10 +1,8 @@
 //! `--fluid`: the same scenario without single requests, for days and months.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use plimsoll_config::scenario::Scenario;
-use plimsoll_core::Ratio;
 use plimsoll_measure::Urgency;
 use plimsoll_measure::figure::percent;
 use plimsoll_simulator::fleet::Ledger;
@@ -25,15 +23,11 @@ pub(super) struct Run {
 }
 
 /// Runs each arm.
-pub(super) fn run(
-    scenario: &Scenario,
-    settings: &[Setting],
-    objectives: &[(Ratio, Duration)],
-) -> Result<Vec<Run>, FluidError> {
+pub(super) fn run(scenario: &Scenario, settings: &[Setting]) -> Result<Vec<Run>, FluidError> {
     let steps = scenario.lasts().as_secs() / STEP * settings.len() as u64;
     let progress = Progress::new(steps);
     let of = |setting: &Setting| {
-        let mut fluid = Fluid::new(scenario, &setting.protections, objectives)?;
+        let mut fluid = Fluid::new(scenario, &setting.protections, &setting.objectives)?;
         while let Some(second) = fluid.advance() {
             if second.at % STEP == STEP - 1 {
                 progress.step();

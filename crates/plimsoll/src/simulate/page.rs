@@ -9,7 +9,6 @@ mod course;
 mod stack;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use plimsoll_core::Ratio;
 use plimsoll_measure::Cause;
 use plimsoll_measure::figure::{count, percent};
 use plimsoll_plot::{COMPONENTS, Interval, Reading, SYMBOLS, TOKENS, intervals};
@@ -37,8 +36,6 @@ const STYLE: &str = include_str!("page/page.css");
 pub(super) struct Page<'a> {
     pub(super) report: &'a Report<'a>,
     pub(super) settings: &'a [Setting],
-    /// The share of answers in time that each service promises.
-    pub(super) objectives: &'a [Ratio],
     /// What gives the same again.
     pub(super) command: &'a str,
     pub(super) scenario_text: &'a str,
@@ -401,7 +398,7 @@ impl Page<'_> {
                                 Some((path, hash)) => { code { (path) } " (hash " code { (hash) } ")" },
                                 None => "Plimsoll's defaults, with the scenario's objectives",
                             }
-                            @if setting.arm == Arm::Off { ", mode off: endpoints are still chosen by least load" }
+                            @if setting.arm == Arm::Off { ", with all policies off: each endpoint in its turn, whatever it does" }
                         } }
                         li { "seeds 1 to " (self.report.seeds) }
                     }

@@ -120,8 +120,7 @@ fn a_month_has_a_budget_and_a_page() {
     given.scenario.phases[0].lasts = Duration::from_secs(2 * 86_400);
     given.scenario.faults.truncate(1);
     let settings = settings(&given.scenario, &[]).unwrap();
-    let objectives = [(Ratio::of(99, 100).unwrap(), PERIOD)];
-    let runs = fluid::run(&given.scenario, &settings, &objectives).unwrap();
+    let runs = fluid::run(&given.scenario, &settings).unwrap();
     let text = fluid::budgets(&given.scenario, &runs);
     assert!(text.contains("shop plimsoll: 9"), "{text}");
     let budgets = fluid::json(&given.scenario, &runs);

@@ -363,32 +363,39 @@ fn concurrency<'a>(axis: &'a TimeAxis, courses: &[Course]) -> Vec<Plot<'a>> {
 /// What of the budget each arm spent, if the run were the objective's period.
 fn budget(page: &Page<'_>, service: usize, axis: &TimeAxis, courses: &[Course]) -> Markup {
     let scenario = page.report.scenario;
-    let target = page
-        .objectives
-        .get(service)
-        .map_or(0.99, |target| target.get());
+    // Configurations may promise differently.
+    let target = |arm: Arm| {
+        let mut settings = page.settings.iter();
+        let setting = settings.find(|it| it.arm == arm);
+        let objective = setting.and_then(|it| it.objectives.get(service));
+        objective.map_or(0.99, |(target, _)| target.get())
+    };
     let below = scenario
         .services
         .get(service)
         .map_or(0.0, |it| it.objective.as_secs_f64());
-    let promise = format!(
-        "{} of users within {}",
-        percent(Some(target), " "),
-        time(below)
-    );
+    let promise = |arm: Arm| {
+        let share = percent(Some(target(arm)), " ");
+        format!("{share} of users within {}", time(below))
+    };
+    let first = courses
+        .first()
+        .map_or_else(String::new, |it| promise(it.arm));
     html! {
         div.head {
             h3 { "Error budget" }
             span.s.q {
-                (promise) ", as if the run were the period. Who was not answered in time spends it, however often they tried."
+                (first) ", as if the run were the period. Who was not answered in time spends it, however often they tried."
             }
         }
         div.cols.budgets {
             @for course in courses {
+                @let target = target(course.arm);
                 @let spent = course.spent(1.0 - target);
                 @let bad = good_share(&page.of_service(course.arm, service)).map(|good| 1.0 - good);
                 @let last = bad.filter(|_| target < 1.0).map(|bad| bad / (1.0 - target));
                 @let left = budget_left(last.map(|last| 1.0 - last), " ");
+                @let promise = promise(course.arm);
                 div.obj {
                     p.num {
                         span.b { (course.arm.name()) }

@@ -1,6 +1,6 @@
 use plimsoll_config::scenario;
 
-use super::super::{Given, objectives, run_all, settings};
+use super::super::{Given, run_all, settings};
 use super::*;
 use crate::configuration::{self, Loaded};
 
@@ -55,7 +55,6 @@ fn page(text: &str, loaded: &[Loaded], seeds: u64) -> String {
     let page = Page {
         report: &report,
         settings: &settings,
-        objectives: &objectives(&given.scenario, loaded),
         command: "plimsoll simulate shop.toml",
         scenario_text: &given.text,
     };
