@@ -159,6 +159,7 @@ fn protection(service: &ScenarioService, limited: bool) -> Protection {
         endpoint: EndpointParameters::default(),
         method: Method::LeastLoaded,
         heeds_health: true,
+        connect: Duration::from_secs(1),
         bounds: Bounds {
             head: Duration::from_secs(30),
             idle: Duration::from_secs(60),

@@ -12,9 +12,9 @@ mod rules;
 mod write;
 
 pub use model::{
-    Burst, Cache, Call, ClassShares, ClientRetry, Fault, FaultKind, FlashCrowd, Phase, PhaseRate,
-    Population, Replay, Scenario, ScenarioService, Sender, Shape, Source, TimeSpread, Wave, Work,
-    Workload,
+    Burst, Cache, Call, ClassShares, ClientRetry, Fault, FaultKind, FlashCrowd, Memory, Phase,
+    PhaseRate, Population, Replay, Scenario, ScenarioService, Sender, Shape, Source, Start,
+    TimeSpread, Wave, Work, Workload,
 };
 pub use write::write;
 

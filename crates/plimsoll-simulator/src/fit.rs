@@ -267,6 +267,8 @@ fn service(
         cancels: false,
         cache: None,
         calls: Vec::new(),
+        memory: None,
+        start: None,
     };
     let workload = Workload {
         name: name.to_owned(),

@@ -7,14 +7,15 @@
 //! time (`simulation`). What is outside of Plimsoll is a model: clients (`clients`) and endpoints (`site`), which may call
 //! other services, through the gateways, before they answer (`simulation/calls`).
 //!
-//! Not in it: hedges, declared rates, active checks, Plimsoll's own protection, slow clients, bodies, and the
-//! network, which takes no time.
+//! Not in it: hedges, declared rates, active checks, Plimsoll's own protection, slow clients, bodies. The network (`network`)
+//! takes no time unless a fault is in it.
 
 pub(crate) mod clients;
 mod event;
 mod gateway;
 mod known;
 mod ledger;
+mod network;
 mod population;
 pub(crate) mod rate;
 mod senders;

@@ -74,6 +74,7 @@ impl Setting {
                 total: None,
                 attempts_max: guard.retry.attempts_max,
             },
+            connect: Duration::from_secs(1),
             guard: Arc::new(guard),
         }
     }

@@ -60,6 +60,33 @@ impl Cache {
     }
 }
 
+/// Memory that requests take until they are through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// What each takes, in bytes.
+    pub each: u64,
+    /// What there is, in bytes.
+    pub limit: u64,
+    /// How long nothing is worked on while garbage is collected, in nanoseconds.
+    pub pause: u64,
+}
+
+/// How much slower a process is that has just started.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Warming {
+    /// How many times as long its first request takes.
+    pub times: f64,
+    /// After so many requests, 63 % of that is over.
+    pub warm: f64,
+}
+
+impl Warming {
+    /// How many times as long a request takes, after so many others since the start.
+    pub(crate) fn slowness(&self, requests: f64) -> f64 {
+        1.0 + (self.times - 1.0) * libm::exp(-requests / self.warm)
+    }
+}
+
 /// A service in one phase of a scenario.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Service {
@@ -71,6 +98,10 @@ pub struct Service {
     pub cancels: bool,
     /// What each of its workers looks into first.
     pub cache: Option<Cache>,
+    /// What requests need of its memory.
+    pub memory: Option<Memory>,
+    /// How it is after a start.
+    pub warming: Option<Warming>,
     /// The share of requests that are never answered. They hold no worker.
     pub hanging: f64,
     /// The share of requests that fail after a millisecond, without any work.
@@ -112,6 +143,8 @@ impl Service {
             dependency: None,
             cancels: false,
             cache: None,
+            memory: None,
+            warming: None,
             hanging: 0.0,
             failing: 0.0,
             stalled: false,

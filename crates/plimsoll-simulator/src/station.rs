@@ -4,12 +4,15 @@
 //! for nobody. Units: nanoseconds.
 //! Invariant: no more workers work than there are, except those that go on after some were taken away.
 
+mod heap;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 use crate::agenda::{Agenda, NEVER, Nanos, Work};
 use crate::random::{Spread, Stream};
 use crate::service::{Server, Service, speed};
+use crate::station::heap::Heap;
 
 /// How long a request takes that fails at once.
 const FAILURE: Nanos = 1_000_000;
@@ -28,6 +31,8 @@ pub(crate) struct Station {
     frozen: (Nanos, Nanos),
     /// Requests that share the server, each with the work at which it is done.
     sharing: BinaryHeap<Reverse<(Nanos, u32)>>,
+    /// How many are through with that and stay.
+    staying: usize,
     /// The mean work of one, in milliseconds: what it takes alone, before anything changes.
     alone: f64,
     /// The work that each of them has got so far, in nanoseconds of a request that is alone.
@@ -37,6 +42,9 @@ pub(crate) struct Station {
     shared_done: Nanos,
     /// How many requests its cache has seen since it was empty.
     cached: f64,
+    /// How many requests it has begun with since it was started.
+    begun: f64,
+    heap: Heap,
 }
 
 impl Station {
@@ -48,6 +56,7 @@ impl Station {
             waiting: VecDeque::new(),
             frozen: (0, 0),
             sharing: BinaryHeap::new(),
+            staying: 0,
             alone: match service.server {
                 Server::Pool { mean, .. } | Server::Shared { mean, .. } => mean,
             },
@@ -55,6 +64,8 @@ impl Station {
             work_at: 0,
             shared_done: NEVER,
             cached: f64::INFINITY,
+            begun: f64::INFINITY,
+            heap: Heap::default(),
         }
     }
 
@@ -84,6 +95,7 @@ impl Station {
             agenda.note(now + FAILURE, Work::Failed(id));
             return true;
         }
+        self.allocate(now);
         match self.service.server {
             Server::Pool { workers, .. } => {
                 if self.busy < workers {
@@ -94,7 +106,8 @@ impl Station {
             }
             Server::Shared { .. } => {
                 self.advance(now);
-                let needs = Spread::Exponential.draw(self.alone * MILLISECOND, &mut self.random);
+                let mean = self.alone * MILLISECOND * self.slowness();
+                let needs = Spread::Exponential.draw(mean, &mut self.random);
                 let done = self.work as Nanos + needs;
                 self.sharing.push(Reverse((done, id)));
                 self.plan(now);
@@ -140,25 +153,35 @@ impl Station {
         id: u32,
         agenda: &mut Agenda<E>,
     ) -> bool {
-        let is_frozen = self.thaws(now).is_some();
-        if is_frozen {
-            let (from, until) = self.frozen;
-            agenda.note(now + (until - from), Work::Served(id));
+        let (from, until) = self.frozen;
+        let later = match now >= from && now < until {
+            true => Some(now + (until - from)),
+            false => self.heap.owes(now, id),
+        };
+        if let Some(later) = later {
+            agenda.note(later, Work::Served(id));
         }
-        is_frozen
+        later.is_some()
     }
 
     /// When something is worked on again, if nothing is now.
     pub(crate) fn thaws(&self, now: Nanos) -> Option<Nanos> {
-        let (from, until) = self.frozen;
-        (now >= from && now < until).then_some(until)
+        let until = self.idle_until();
+        (now < until).then_some(until)
     }
 
-    /// A request leaves that has a worker; others of these share the server, and have left it already.
+    /// A request that shared the server stays until it has left, though it takes no more work.
+    pub(crate) fn stay(&mut self) {
+        self.staying += 1;
+    }
+
+    /// A request leaves that has a worker, or has stayed.
     pub(crate) fn leave<E: From<Work>>(&mut self, now: Nanos, agenda: &mut Agenda<E>) {
         if matches!(self.service.server, Server::Pool { .. }) {
             self.busy -= 1;
             self.fill(now, agenda);
+        } else {
+            self.staying -= 1;
         }
     }
 
@@ -207,7 +230,9 @@ impl Station {
     pub(crate) fn crash(&mut self, now: Nanos) -> Vec<u32> {
         self.advance(now);
         self.cool();
-        self.busy = 0;
+        self.begun = 0.0;
+        self.heap = Heap::default();
+        (self.busy, self.staying) = (0, 0);
         let sharing = std::mem::take(&mut self.sharing).into_iter();
         let lost = self.waiting.drain(..);
         let lost = lost.chain(sharing.map(|Reverse((_, id))| id)).collect();
@@ -215,10 +240,14 @@ impl Station {
         lost
     }
 
+    /// Whether it holds more than fits in its memory: it is to be killed.
+    pub(crate) fn is_over(&self) -> bool {
+        self.heap.is_over()
+    }
+
     /// How many requests are here, apart from those at a dependency.
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        self.busy as usize + self.waiting.len() + self.sharing.len()
+        self.busy as usize + self.waiting.len() + self.sharing.len() + self.staying
     }
 
     /// Gives work to workers that have none.
@@ -236,7 +265,8 @@ impl Station {
             return;
         };
         self.busy += 1;
-        let mut takes = spread.draw(mean * MILLISECOND, &mut self.random);
+        let mean = mean * MILLISECOND * self.slowness();
+        let mut takes = spread.draw(mean, &mut self.random);
         if let Some(cache) = self.service.cache {
             if self.random.chance(cache.misses(self.cached)) {
                 let miss = cache.miss * MILLISECOND;
@@ -248,7 +278,39 @@ impl Station {
             takes += self.dependency_time();
         }
         // What begins while nothing is worked on begins after it.
-        agenda.note(now.max(self.frozen.1) + takes, Work::Served(id));
+        let from = now.max(self.frozen.1);
+        let through = match self.service.memory {
+            Some(_) => self.heap.begin(from, id, takes),
+            None => from + takes,
+        };
+        agenda.note(through, Work::Served(id));
+    }
+
+    /// A request that comes takes memory. What is too much while all is frozen is found by the first that comes after that.
+    fn allocate(&mut self, now: Nanos) {
+        let Some(memory) = self.service.memory else {
+            return;
+        };
+        self.heap.take(&memory);
+        if now >= self.frozen.1 {
+            self.advance(now);
+            self.heap.collect(now, &memory, self.len() + 1);
+            self.plan(now);
+        }
+    }
+
+    /// How many times as long the next request takes since it was started. Counts it.
+    fn slowness(&mut self) -> f64 {
+        let Some(warming) = self.service.warming else {
+            return 1.0;
+        };
+        self.begun += 1.0;
+        warming.slowness(self.begun - 1.0)
+    }
+
+    /// Until when nothing is worked on.
+    fn idle_until(&self) -> Nanos {
+        self.frozen.1.max(self.heap.until())
     }
 
     fn dependency_time(&mut self) -> Nanos {
@@ -275,7 +337,7 @@ impl Station {
 
     /// Gives those that share the server the work of the time that has passed.
     fn advance(&mut self, now: Nanos) {
-        let from = self.work_at.max(self.frozen.1.min(now));
+        let from = self.work_at.max(self.idle_until().min(now));
         self.work += now.saturating_sub(from) as f64 * self.shared_speed();
         self.work_at = now;
     }
@@ -284,7 +346,7 @@ impl Station {
         self.shared_done = match self.sharing.peek() {
             Some(Reverse((done, _))) => {
                 let left = (*done as f64 - self.work).max(0.0) / self.shared_speed();
-                now.max(self.frozen.1).saturating_add(left as Nanos + 1)
+                now.max(self.idle_until()).saturating_add(left as Nanos + 1)
             }
             None => NEVER,
         };
@@ -298,7 +360,7 @@ mod tests {
     use crate::service::Cache;
 
     /// Keeps `n` requests in a station for a while; gives completions per second.
-    fn throughput(service: &Service, n: u32, seconds: u64) -> f64 {
+    pub(super) fn throughput(service: &Service, n: u32, seconds: u64) -> f64 {
         let mut station = Station::new(service, 3);
         let mut agenda: Agenda = Agenda::default();
         let mut done = 0_u32;

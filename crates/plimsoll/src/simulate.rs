@@ -507,6 +507,7 @@ fn protection(config: &Config, service: &Service, simulated: &ScenarioService) -
         },
         heeds_health: enforces(config, service),
         bounds: call_bounds(service, &DeadlineOverride::default()),
+        connect: service.protect.connect_time_max,
     }
 }
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::model::{
-    Burst, Cache, Call, ClassShares, ClientRetry, Fault, FaultKind, FlashCrowd, Phase, PhaseRate,
-    Population, Replay, Scenario, ScenarioService, Shape, Source, TimeSpread, Wave, Work, Workload,
+    Burst, Cache, Call, ClassShares, ClientRetry, Fault, FaultKind, FlashCrowd, Memory, Phase,
+    PhaseRate, Population, Replay, Scenario, ScenarioService, Shape, Source, Start, TimeSpread,
+    Wave, Work, Workload,
 };
 use super::rules::named_service;
 use crate::node::{Field, Fields, Node, Value};
@@ -27,9 +28,10 @@ pub(super) fn scenario(file: &Fields) -> Option<Scenario> {
         .collect::<Option<_>>()?;
     let phases = file.list("phase").iter();
     let faults = file.list("fault").iter();
+    let gateways = file.count("gateways")?;
     Some(Scenario {
         about: file.text("about").map(str::to_owned),
-        gateways: file.count("gateways")?,
+        gateways,
         threads: file.count("threads")?,
         phases: phases
             .map(|node| phase(node, &workloads))
@@ -38,7 +40,7 @@ pub(super) fn scenario(file: &Fields) -> Option<Scenario> {
             .map(|node| {
                 let fields = node.as_table()?;
                 let service = position(fields)?;
-                fault(fields, service, services.get(service)?.endpoints)
+                fault(fields, service, services.get(service)?.endpoints, gateways)
             })
             .collect::<Option<_>>()?,
         services,
@@ -89,6 +91,22 @@ fn service(
             .iter()
             .map(call)
             .collect::<Option<_>>()?,
+        memory: match fields.table("memory") {
+            Some(memory) => Some(Memory {
+                each: memory.size("each")?,
+                limit: memory.size("limit")?,
+                pause: memory.duration("pause")?,
+            }),
+            None => None,
+        },
+        start: match fields.table("start") {
+            Some(start) => Some(Start {
+                takes: start.duration("takes")?,
+                times: start.number("times")?,
+                warm: start.count("warm")?,
+            }),
+            None => None,
+        },
     })
 }
 
@@ -192,7 +210,7 @@ fn phase_rate(fields: &Fields) -> Option<PhaseRate> {
     })
 }
 
-fn fault(fields: &Fields, service: usize, all: usize) -> Option<Fault> {
+fn fault(fields: &Fields, service: usize, all: usize, gateways: usize) -> Option<Fault> {
     let share = || Some(fields.percent("share")?.get());
     let after = fields.count("after")?;
     Some(Fault {
@@ -210,6 +228,8 @@ fn fault(fields: &Fields, service: usize, all: usize) -> Option<Fault> {
             "freeze" => FaultKind::Freeze,
             "capacity" => FaultKind::Capacity(share()?),
             "cold" => FaultKind::Cold,
+            "loss" => FaultKind::Loss(share()?),
+            "partition" => FaultKind::Partition(fields.count("gateways").unwrap_or(gateways)),
             _ => return None,
         },
     })

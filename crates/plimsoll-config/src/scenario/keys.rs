@@ -1,5 +1,7 @@
 //! The keys of a scenario.
 
+mod machine;
+
 use std::time::Duration;
 
 use crate::scheme::{Key, Kind, NameKind, Table, Word};
@@ -178,6 +180,16 @@ static SERVICE: Table = Table {
             "The services that an endpoint calls before it answers, through the gateways: after its own work, one after the other by name. A worker is held until all have answered; if one does not, the answer is a 500.",
         )
         .default("{}"),
+        Key::new(
+            "memory",
+            Kind::Table(&machine::MEMORY),
+            "What requests need of the memory of each endpoint. Absent: there is always enough.",
+        ),
+        Key::new(
+            "start",
+            Kind::Table(&machine::START),
+            "How long an endpoint takes to start again. Absent: it is there at once.",
+        ),
     ]],
     main: None,
 };
@@ -437,6 +449,14 @@ static FAULT: Table = Table {
                         word: "cold",
                         doc: "the cache of its service is emptied when it begins; how long it lasts says nothing",
                     },
+                    Word {
+                        word: "loss",
+                        doc: "a `share` of messages between gateways and it is lost, and sent again by TCP: after 200 ms, then 400 ms, and so on",
+                    },
+                    Word {
+                        word: "partition",
+                        doc: "the first `gateways` hear nothing of it, and it nothing of them",
+                    },
                 ],
                 other: None,
             },
@@ -480,7 +500,12 @@ static FAULT: Table = Table {
         Key::new(
             "share",
             Kind::Percent,
-            "With `errors`: of requests; with `capacity`: of workers.",
+            "With `errors`: of requests; with `capacity`: of workers; with `loss`: of messages.",
+        ),
+        Key::new(
+            "gateways",
+            Kind::Count { min: 1, max: 1_000 },
+            "With `partition`: from how many gateways its endpoints are cut off. Absent: from all.",
         ),
     ]],
     main: None,

@@ -76,6 +76,10 @@ pub struct ScenarioService {
     pub cancels: bool,
     /// What each of its endpoints keeps of its answers. Only where there are workers.
     pub cache: Option<Cache>,
+    /// What requests need of the memory of each of its endpoints.
+    pub memory: Option<Memory>,
+    /// How each of its endpoints starts again.
+    pub start: Option<Start>,
     /// What its endpoints call after their own work, one after the other. Never itself, by whatever way.
     pub calls: Vec<Call>,
 }
@@ -91,6 +95,28 @@ pub struct Call {
     pub timeout: Duration,
     /// Tries in all; the next one comes at once.
     pub attempts: u8,
+}
+
+/// Memory of an endpoint. What answered requests held is garbage until it is collected, which is when all is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// What a request holds until it is answered, in bytes.
+    pub each: u64,
+    /// What there is, in bytes: an endpoint that needs more is killed.
+    pub limit: u64,
+    /// How long nothing is worked on while garbage is collected.
+    pub pause: Duration,
+}
+
+/// How an endpoint starts again after a crash or a kill.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Start {
+    /// How long it refuses connections.
+    pub takes: Duration,
+    /// How many times as long the first request takes then.
+    pub times: f64,
+    /// After so many requests, 63 % of what was to get faster has.
+    pub warm: u32,
 }
 
 /// Answers that an endpoint keeps: who finds one is through sooner.
@@ -325,4 +351,8 @@ pub enum FaultKind {
     Capacity(f64),
     /// Its cache is emptied when it begins.
     Cold,
+    /// This share of messages between gateways and it is lost, and sent again.
+    Loss(f64),
+    /// The first so many gateways hear nothing of it, and it nothing of them.
+    Partition(usize),
 }

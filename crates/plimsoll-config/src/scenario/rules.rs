@@ -1,6 +1,7 @@
 //! What must hold between the values of a scenario.
 
 mod calls;
+mod flows;
 mod load;
 mod memory;
 
@@ -13,6 +14,7 @@ use crate::diagnostic::Diagnostic;
 use crate::nearest::nearest;
 use crate::node::{Fields, Node};
 use crate::scheme::any_of;
+use crate::unit::show_size;
 
 /// The most requests of one run: at a million in a few seconds, a run beyond this takes most of an hour.
 const REQUESTS_MAX: f64 = 500e6;
@@ -26,6 +28,7 @@ pub(super) fn check(file: &Fields, run: Run, diagnostics: &mut Vec<Diagnostic>) 
     for (name, field) in services.iter() {
         if let Some(service) = field.node.as_table() {
             check_work(name, service, &field.key_span, diagnostics);
+            check_memory(name, service, diagnostics);
         }
     }
     for (name, field) in workloads.iter() {
@@ -45,10 +48,15 @@ pub(super) fn check(file: &Fields, run: Run, diagnostics: &mut Vec<Diagnostic>) 
     let ends: Duration = file.list("phase").iter().filter_map(lasts).sum();
     for fault in file.list("fault") {
         check_fault(fault, services, ends, diagnostics);
+        check_gateways(fault, file, diagnostics);
     }
     let graph = calls::Graph::new(services, diagnostics);
-    if let (Run::ByRequest, Some(graph)) = (run, graph) {
-        check_size(file, services, workloads, &graph, diagnostics);
+    match (run, graph) {
+        (Run::ByRequest, Some(graph)) => {
+            check_size(file, services, workloads, &graph, diagnostics);
+        }
+        (Run::ByRequest, None) => (),
+        (Run::Fluid, _) => flows::check(file, services, diagnostics),
     }
 }
 
@@ -120,6 +128,25 @@ fn check_work(
     }
 }
 
+/// At least one request fits.
+fn check_memory(name: &str, service: &Fields, diagnostics: &mut Vec<Diagnostic>) {
+    let Some(memory) = service.table("memory") else {
+        return;
+    };
+    if let (Some(each), Some(limit), Some(node)) = (
+        memory.size("each"),
+        memory.size("limit"),
+        memory.node("limit"),
+    ) && each > limit
+    {
+        let message = format!("in the memory of service `{name}` there is no room for a request");
+        diagnostics.push(
+            error(&node.span, "out-of-range", message)
+                .label(format!("at least `each` was expected: {}", show_size(each))),
+        );
+    }
+}
+
 /// The service that it names is there.
 fn check_service(
     subject: &str,
@@ -182,7 +209,7 @@ fn check_fault(fault: &Node, services: &Fields, ends: Duration, diagnostics: &mu
     check_service(&subject, fields, &fault.span, services, diagnostics);
     let needs = match kind {
         "slow" => Some("times"),
-        "errors" | "capacity" => Some("share"),
+        "errors" | "capacity" | "loss" => Some("share"),
         _ => None,
     };
     for key in ["times", "share"] {
@@ -243,6 +270,35 @@ fn check_fault(fault: &Node, services: &Fields, ends: Duration, diagnostics: &mu
         let message = format!("{subject} begins after the end of the run");
         let label = format!("the phases last {} s in all", ends.as_secs_f64());
         diagnostics.push(error(&node.span, "out-of-range", message).label(label));
+    }
+}
+
+/// Only a partition is between some gateways and the endpoints, and these are there.
+fn check_gateways(fault: &Node, file: &Fields, diagnostics: &mut Vec<Diagnostic>) {
+    let Some((fields, field)) = fault
+        .as_table()
+        .and_then(|fields| Some((fields, fields.field("gateways")?)))
+    else {
+        return;
+    };
+    let kind = fields.word("kind").unwrap_or_default();
+    let (asked, there) = (
+        fields.count::<u64>("gateways").unwrap_or(0),
+        file.count::<u64>("gateways").unwrap_or(u64::MAX),
+    );
+    if kind != "partition" && !kind.is_empty() {
+        let message = format!("the fault `{kind}` cannot have `gateways`");
+        diagnostics.push(
+            error(&field.key_span, "contradiction", message)
+                .label("it is at the endpoints, whoever asks them")
+                .help("leave it out"),
+        );
+    } else if asked > there {
+        let message = format!("the fault `{kind}` cuts off more gateways than there are");
+        diagnostics.push(
+            error(&field.node.span, "out-of-range", message)
+                .label(format!("at most {there} was expected")),
+        );
     }
 }
 

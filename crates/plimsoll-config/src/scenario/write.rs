@@ -7,10 +7,11 @@ use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
 use super::model::{
-    Burst, Cache, Call, ClassShares, ClientRetry, Fault, FaultKind, FlashCrowd, Phase, PhaseRate,
-    Population, Replay, Scenario, ScenarioService, Shape, Source, TimeSpread, Wave, Work, Workload,
+    Burst, Cache, Call, ClassShares, ClientRetry, Fault, FaultKind, FlashCrowd, Memory, Phase,
+    PhaseRate, Population, Replay, Scenario, ScenarioService, Shape, Source, Start, TimeSpread,
+    Wave, Work, Workload,
 };
-use crate::unit::show_duration;
+use crate::unit::{show_duration, show_size};
 
 /// Writes a scenario as a file that [`parse`](super::parse) reads. What is as usual is left out where a reader
 /// would not miss it.
@@ -68,6 +69,8 @@ impl Text {
             cancels,
             cache,
             calls,
+            memory,
+            start,
         } = service;
         self.line(format_args!("\n[service.{name}]"));
         self.key("endpoints", endpoints);
@@ -112,6 +115,19 @@ impl Text {
                     "calls.{name} = {{ share = {share}, timeout = {timeout}, attempts = {attempts} }}"
                 ));
             }
+        }
+        if let Some(Memory { each, limit, pause }) = memory {
+            let (each, limit) = (quoted(&show_size(*each)), quoted(&show_size(*limit)));
+            let pause = quoted(&show_duration(*pause));
+            self.line(format_args!(
+                "memory = {{ each = {each}, limit = {limit}, pause = {pause} }}"
+            ));
+        }
+        if let Some(Start { takes, times, warm }) = start {
+            let takes = quoted(&show_duration(*takes));
+            self.line(format_args!(
+                "start = {{ takes = {takes}, times = {times}, warm = {warm} }}"
+            ));
         }
     }
 
@@ -201,6 +217,10 @@ impl Text {
             FaultKind::Cold => ("cold", None),
             FaultKind::Freeze => ("freeze", None),
             FaultKind::Capacity(share) => ("capacity", Some(("share", percent(*share)))),
+            FaultKind::Loss(share) => ("loss", Some(("share", percent(*share)))),
+            FaultKind::Partition(gateways) => {
+                ("partition", Some(("gateways", gateways.to_string())))
+            }
         };
         self.key("kind", quoted(name));
         if let Some((key, value)) = figure {

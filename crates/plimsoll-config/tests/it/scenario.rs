@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use plimsoll_config::render;
 use plimsoll_config::scenario::{
-    Burst, Cache, Call, ClassShares, ClientRetry, Fault, FaultKind, FlashCrowd, Phase, PhaseRate,
-    Population, Replay, Run, Scenario, ScenarioService, Shape, Source, TimeSpread, Wave, Work,
-    Workload, parse, parse_for, write,
+    Burst, Cache, Call, ClassShares, ClientRetry, Fault, FaultKind, FlashCrowd, Memory, Phase,
+    PhaseRate, Population, Replay, Run, Scenario, ScenarioService, Shape, Source, Start,
+    TimeSpread, Wave, Work, Workload, parse, parse_for, write,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -343,6 +343,104 @@ phase = [{{ name = "all", lasts = "300s" }}]
 }
 
 #[test]
+fn memory_and_starts_are_read_with_their_defaults() {
+    let source = r#"
+gateways = 3
+phase = [{ name = "one", lasts = "9s" }]
+workload.people = { service = "a", rate = "1/s" }
+
+[service.a]
+workers = 4
+time = "20ms"
+memory = { each = "2MiB", limit = "1.5GiB" }
+start = "5s"
+
+[service.b]
+crosstalk = 0.001
+time = "20ms"
+memory = { each = "1B", limit = "1B", pause = "50ms" }
+start = { takes = "0s", times = 4, warm = 20 }
+
+[[fault]]
+kind = "partition"
+service = "b"
+at = "1s"
+lasts = "1s"
+
+[[fault]]
+kind = "partition"
+gateways = 1
+service = "b"
+at = "1s"
+lasts = "1s"
+
+[[fault]]
+kind = "loss"
+share = "2%"
+service = "a"
+at = "1s"
+lasts = "1s"
+"#;
+    let scenario = parse(source).unwrap();
+    let [a, b] = &scenario.services[..] else {
+        panic!("{scenario:?}");
+    };
+    let memory = |each, limit, pause| Memory {
+        each,
+        limit,
+        pause: Duration::from_millis(pause),
+    };
+    assert_eq!(a.memory, Some(memory(2 << 20, 3 << 29, 0)));
+    assert_eq!(b.memory, Some(memory(1, 1, 50)));
+    let start = |takes, times, warm| Start {
+        takes: Duration::from_secs(takes),
+        times,
+        warm,
+    };
+    assert_eq!(a.start, Some(start(5, 1.0, 1_000)));
+    assert_eq!(b.start, Some(start(0, 4.0, 20)));
+    let kinds: Vec<FaultKind> = scenario.faults.iter().map(|it| it.kind).collect();
+    let [all, one] = [3, 1].map(FaultKind::Partition);
+    assert_eq!(kinds, [all, one, FaultKind::Loss(0.02)]);
+    let diagnostics = parse_for(source, Run::Fluid).unwrap_err();
+    insta::assert_snapshot!(render(&diagnostics, source, "scenario.toml", false));
+}
+
+#[test]
+fn mistakes_about_machines_and_networks_are_shown_with_their_lines() {
+    let source = r#"
+gateways = 2
+phase = [{ name = "one", lasts = "9s" }]
+workload.people.rate = "1/s"
+
+[service.a]
+workers = 4
+time = "20ms"
+memory = { each = "2MiB", limit = "1MiB", pause = 5 }
+start = { times = 0.5, warm = 0 }
+
+[[fault]]
+kind = "partition"
+gateways = 3
+at = "1s"
+lasts = "1s"
+
+[[fault]]
+kind = "crash"
+gateways = 1
+at = "1s"
+lasts = "1s"
+
+[[fault]]
+kind = "loss"
+at = "1s"
+lasts = "1s"
+"#;
+    let diagnostics = parse(source).unwrap_err();
+    insta::assert_snapshot!(render(&diagnostics, source, "scenario.toml", false));
+}
+
+#[test]
 fn mistakes_in_a_scenario_are_shown_with_their_lines() {
     let source = r#"gateways = 0
 
@@ -420,9 +518,11 @@ fn what_is_written_is_read_back_as_the_same() {
     }
     assert!(sources.len() > 5);
     for source in sources {
-        // One of them is for days only.
-        let scenario = parse_for(&source, Run::Fluid).unwrap();
-        assert_eq!(parse_for(&write(&scenario), Run::Fluid), Ok(scenario));
+        // One of them is for days only, others have no fluid run.
+        let mut runs = [Run::ByRequest, Run::Fluid].into_iter();
+        let run = runs.find(|run| parse_for(&source, *run).is_ok()).unwrap();
+        let scenario = parse_for(&source, run).unwrap();
+        assert_eq!(parse_for(&write(&scenario), run), Ok(scenario));
     }
 }
 
@@ -514,6 +614,7 @@ fn any_scenario() -> impl Strategy<Value = Scenario> {
                         match fault.kind {
                             FaultKind::Capacity(_) => matches!(service.work, Work::Workers { .. }),
                             FaultKind::Cold => service.cache.is_some(),
+                            FaultKind::Partition(asked) => asked <= gateways,
                             _ => true,
                         }
                     });
@@ -554,10 +655,12 @@ fn service() -> impl Strategy<Value = ScenarioService> {
         time(second),
         time(second),
         proptest::option::of(cache),
+        proptest::option::of(memory()),
+        proptest::option::of(start()),
         any::<bool>(),
     );
     parts.prop_map(
-        |(endpoints, work, time, objective, cache, cancels)| ScenarioService {
+        |(endpoints, work, time, objective, cache, memory, start, cancels)| ScenarioService {
             name: String::new(),
             endpoints,
             work,
@@ -566,6 +669,8 @@ fn service() -> impl Strategy<Value = ScenarioService> {
             cancels,
             cache: cache.filter(|_| matches!(work, Work::Workers { .. })),
             calls: Vec::new(),
+            memory,
+            start,
         },
     )
 }
@@ -579,6 +684,24 @@ fn call() -> impl Strategy<Value = Option<Call>> {
         timeout,
         attempts,
     }))
+}
+
+fn memory() -> impl Strategy<Value = Memory> {
+    let bytes = || prop_oneof![1..=1_u64 << 50, (1..=64_u64).prop_map(|mib| mib << 20)];
+    (bytes(), bytes(), time(Duration::from_secs(1))).prop_map(|(one, other, pause)| Memory {
+        each: one.min(other),
+        limit: one.max(other),
+        pause,
+    })
+}
+
+fn start() -> impl Strategy<Value = Start> {
+    let takes = prop_oneof![Just(Duration::ZERO), time(Duration::from_secs(90))];
+    (takes, 1.0..10_000.0, 1..100_000_u32).prop_map(|(takes, times, warm)| Start {
+        takes,
+        times,
+        warm,
+    })
 }
 
 fn workload() -> impl Strategy<Value = Workload> {
@@ -679,6 +802,8 @@ fn fault() -> impl Strategy<Value = Fault> {
         Just(FaultKind::Freeze),
         Just(FaultKind::Cold),
         share().prop_map(FaultKind::Capacity),
+        share().prop_map(FaultKind::Loss),
+        (1..9_usize).prop_map(FaultKind::Partition),
     ];
     // Each phase lasts longer than this.
     let at = time(Duration::from_millis(999));

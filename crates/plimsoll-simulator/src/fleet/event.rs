@@ -22,6 +22,12 @@ pub(super) enum Event {
     Called { attempt: u32, good: bool },
     /// An endpoint hangs up on a call.
     HangUp(RequestId),
+    /// A request that was late on its way is at its endpoint.
+    Deliver { attempt: u32 },
+    /// An answer that was late on its way is at its gateway.
+    Reply { attempt: u32, good: bool },
+    /// An endpoint needs more memory than there is.
+    Kill { site: u32 },
     /// The pause before the next attempt is over.
     Retry(RequestId),
     /// A thread of a gateway was woken: a permit may be free.

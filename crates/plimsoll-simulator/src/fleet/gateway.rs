@@ -4,6 +4,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use plimsoll_core::Instant;
 use plimsoll_lifecycle::{Bounds, GuardControl, GuardParameters, GuardShared};
@@ -30,6 +31,8 @@ pub struct Protection {
     pub heeds_health: bool,
     /// Bounds of each call.
     pub bounds: Bounds,
+    /// How long making a connection may take.
+    pub connect: Duration,
 }
 
 /// A gateway.

@@ -9,6 +9,7 @@ mod call;
 mod calls;
 mod control;
 mod observe;
+mod send;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -109,9 +110,9 @@ struct Try {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TryState {
-    /// The endpoint has it.
+    /// The endpoint has it, or it is on its way to or from there.
     Sent,
-    /// The endpoint is gone, and its connection is being refused.
+    /// It has no connection, and will get none.
     Refused,
     /// The endpoint had it when it crashed; an event for it is still noted.
     Lost,
@@ -138,9 +139,9 @@ impl Simulation {
         let sites = scenario
             .services
             .iter()
-            .flat_map(|service| std::iter::repeat_n(healthy(service), service.endpoints));
+            .flat_map(|service| std::iter::repeat_n(service, service.endpoints));
         let sites = sites
-            .map(|service| Site::new(service, seeds.bits()))
+            .map(|service| Site::new(healthy(service), service.start.as_ref(), seeds.bits()))
             .collect();
         let mut seeds = Stream::new(seed, "gateways");
         let gateways: Known<Gateway> = (0..scenario.gateways)
@@ -293,6 +294,9 @@ impl Simulation {
             Some(Event::Refused { attempt }) => self.on_refused(now, attempt),
             Some(Event::Called { attempt, good }) => self.on_called(now, attempt, good),
             Some(Event::HangUp(id)) => self.hang_up(now, id),
+            Some(Event::Deliver { attempt }) => self.on_delivered(now, attempt),
+            Some(Event::Reply { attempt, good }) => self.on_reply(now, attempt, good),
+            Some(Event::Kill { site }) => self.kill(now, site),
             Some(Event::Retry(id)) => {
                 if let Some((thread, service)) = self.home(id) {
                     self.attempt(now, id.place);

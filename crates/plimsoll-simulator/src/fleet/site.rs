@@ -1,11 +1,13 @@
 //! An endpoint of a service, with what goes wrong at it.
 
-use plimsoll_config::scenario::{FaultKind, ScenarioService, TimeSpread, Work};
+use plimsoll_config::scenario::{FaultKind, ScenarioService, Start, TimeSpread, Work};
 
 use crate::agenda::{Agenda, NEVER, Nanos};
+use crate::fleet::clients::nanos;
 use crate::fleet::event::Event;
-use crate::random::Spread;
-use crate::service::{Cache, Server, Service};
+use crate::fleet::network::{RESEND, RESEND_FIRST, arrival};
+use crate::random::{Spread, Stream};
+use crate::service::{Cache, Memory, Server, Service, Warming};
 use crate::station::Station;
 
 /// An endpoint.
@@ -13,15 +15,22 @@ use crate::station::Station;
 pub(super) struct Site {
     pub(super) station: Station,
     healthy: Service,
-    /// What goes wrong now, by the position of the fault.
-    faults: Vec<(u32, FaultKind)>,
+    /// What goes wrong now, by the position of the fault, and until when.
+    faults: Vec<(u32, FaultKind, Nanos)>,
+    /// How long it takes to start, and when it is there again that is starting.
+    takes: Nanos,
+    back: Nanos,
+    losses: Stream,
     /// For when [`Event::Shared`] is noted.
     noted: Nanos,
 }
 
 impl Site {
-    pub(super) fn new(healthy: Service, seed: u64) -> Self {
+    pub(super) fn new(healthy: Service, start: Option<&Start>, seed: u64) -> Self {
         Self {
+            takes: start.map_or(0, |start| nanos(start.takes)),
+            back: 0,
+            losses: Stream::new(seed, "losses"),
             station: Station::new(&healthy, seed),
             healthy,
             faults: Vec::new(),
@@ -30,9 +39,39 @@ impl Site {
     }
 
     /// Whether its connections are refused.
-    pub(super) fn is_gone(&self) -> bool {
-        let gone = |fault: &(u32, FaultKind)| fault.1 == FaultKind::Crash;
-        self.faults.iter().any(gone)
+    pub(super) fn is_gone(&self, now: Nanos) -> bool {
+        now < self.back || self.faults.iter().any(|it| it.1 == FaultKind::Crash)
+    }
+
+    /// Whether this gateway hears nothing of it.
+    pub(super) fn is_cut_off(&self, now: Nanos, gateway: usize) -> bool {
+        let cut = |&(_, kind, ends): &(u32, FaultKind, Nanos)| {
+            now < ends && matches!(kind, FaultKind::Partition(gateways) if gateway < gateways)
+        };
+        self.faults.iter().any(cut)
+    }
+
+    /// When a message is there that is sent now, to it or from it.
+    pub(super) fn message(&mut self, now: Nanos, gateway: usize) -> Nanos {
+        let (faults, losses) = (&self.faults, &mut self.losses);
+        arrival(now, RESEND, |at| {
+            faults.iter().all(|&(_, kind, ends)| match kind {
+                FaultKind::Loss(share) => at >= ends || !losses.chance(share),
+                FaultKind::Partition(gateways) => at >= ends || gateway >= gateways,
+                _ => true,
+            })
+        })
+    }
+
+    /// When a connection is made that a gateway asks for that hears nothing of it now.
+    pub(super) fn connected(&self, now: Nanos, gateway: usize) -> Nanos {
+        arrival(now, RESEND_FIRST, |at| !self.is_cut_off(at, gateway))
+    }
+
+    /// It is killed, and starts again: gives what [`Site::begin`] does.
+    pub(super) fn kill(&mut self, now: Nanos) -> Vec<u32> {
+        self.back = now.saturating_add(self.takes);
+        self.station.crash(now)
     }
 
     /// A fault begins, and ends after this time. Gives the attempts that it takes with it of which nothing more will
@@ -45,7 +84,7 @@ impl Site {
         lasts: Nanos,
         agenda: &mut Agenda<Event>,
     ) -> Vec<u32> {
-        self.faults.push((fault, kind));
+        self.faults.push((fault, kind, now.saturating_add(lasts)));
         let lost = match kind {
             FaultKind::Crash => self.station.crash(now),
             FaultKind::Freeze => {
@@ -56,7 +95,11 @@ impl Site {
                 self.station.cool();
                 Vec::new()
             }
-            FaultKind::Slow(_) | FaultKind::Errors(_) | FaultKind::Capacity(_) => Vec::new(),
+            FaultKind::Slow(_)
+            | FaultKind::Errors(_)
+            | FaultKind::Capacity(_)
+            | FaultKind::Loss(_)
+            | FaultKind::Partition(_) => Vec::new(),
         };
         self.station.change(now, &self.service(), agenda);
         lost
@@ -64,7 +107,11 @@ impl Site {
 
     /// A fault ends.
     pub(super) fn end(&mut self, now: Nanos, fault: u32, agenda: &mut Agenda<Event>) {
-        self.faults.retain(|(other, _)| *other != fault);
+        let is_crash = |it: &(u32, FaultKind, Nanos)| it.0 == fault && it.1 == FaultKind::Crash;
+        if self.faults.iter().any(is_crash) {
+            self.back = now.saturating_add(self.takes);
+        }
+        self.faults.retain(|(other, ..)| *other != fault);
         self.station.change(now, &self.service(), agenda);
     }
 
@@ -85,12 +132,14 @@ impl Site {
             return None;
         }
         self.noted = NEVER;
-        self.station.take_shared(now)
+        let id = self.station.take_shared(now)?;
+        self.station.stay();
+        Some(id)
     }
 
     fn service(&self) -> Service {
         let mut service = self.healthy;
-        for (_, fault) in &self.faults {
+        for (_, fault, _) in &self.faults {
             match (fault, &mut service.server) {
                 (
                     FaultKind::Slow(times),
@@ -105,7 +154,8 @@ impl Site {
                     *workers = libm::ceil(f64::from(*workers) * share) as u32;
                 }
                 (FaultKind::Capacity(_), Server::Shared { .. })
-                | (FaultKind::Crash | FaultKind::Freeze | FaultKind::Cold, _) => (),
+                | (FaultKind::Crash | FaultKind::Freeze | FaultKind::Cold, _)
+                | (FaultKind::Loss(_) | FaultKind::Partition(_), _) => (),
             }
         }
         service
@@ -115,7 +165,16 @@ impl Site {
 /// What an endpoint of a service is like while nothing goes wrong.
 pub(crate) fn healthy(service: &ScenarioService) -> Service {
     let mean = service.time.as_secs_f64() * 1e3;
-    match service.work {
+    let memory = service.memory.map(|memory| Memory {
+        each: memory.each,
+        limit: memory.limit,
+        pause: nanos(memory.pause),
+    });
+    let warming = service.start.map(|start| Warming {
+        times: start.times,
+        warm: f64::from(start.warm),
+    });
+    let server = match service.work {
         Work::Workers { workers, spread } => {
             let spread = match spread {
                 TimeSpread::Constant => Spread::Constant,
@@ -145,6 +204,11 @@ pub(crate) fn healthy(service: &ScenarioService) -> Service {
             },
             ..Service::shared(crosstalk)
         },
+    };
+    Service {
+        memory,
+        warming,
+        ..server
     }
 }
 
@@ -155,7 +219,7 @@ mod tests {
     #[test]
     fn faults_add_up_and_go_one_by_one() {
         let mut agenda = Agenda::default();
-        let mut site = Site::new(Service::pool(8, 20.0, Spread::Exponential), 1);
+        let mut site = Site::new(Service::pool(8, 20.0, Spread::Exponential), None, 1);
         let mut begin = |site: &mut Site, fault, kind| {
             let lost = site.begin(0, fault, kind, 0, &mut agenda);
             assert!(lost.is_empty());
@@ -170,6 +234,6 @@ mod tests {
         site.end(0, 0, &mut agenda);
         site.end(0, 1, &mut agenda);
         assert_eq!(site.service().capacity(), site.healthy.capacity());
-        assert!(!site.is_gone());
+        assert!(!site.is_gone(0));
     }
 }

@@ -354,7 +354,8 @@ impl Station {
                 FaultKind::Crash => gone = true,
                 FaultKind::Freeze => frozen_until = Some(frozen_until.unwrap_or(0.0).max(*ends)),
                 FaultKind::Capacity(share) => left *= share,
-                FaultKind::Cold => (),
+                // Of the last two there is none: such a file is refused.
+                FaultKind::Cold | FaultKind::Loss(_) | FaultKind::Partition(_) => (),
             }
         }
         let missed = self

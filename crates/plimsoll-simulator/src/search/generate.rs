@@ -127,6 +127,8 @@ fn service(draw: &mut Draw, ranges: &Ranges, index: u32, gateways: usize) -> Sce
         cancels: false,
         cache: None,
         calls: Vec::new(),
+        memory: None,
+        start: None,
     }
 }
 

@@ -151,8 +151,8 @@ impl State {
                 FaultKind::Crash => state.gone = true,
                 FaultKind::Freeze => state.frozen = true,
                 FaultKind::Capacity(share) => state.left *= share,
-                // No case has a cache.
-                FaultKind::Cold => (),
+                // No case has a cache, and none is drawn with the others.
+                FaultKind::Cold | FaultKind::Loss(_) | FaultKind::Partition(_) => (),
             }
         }
         state
@@ -212,6 +212,8 @@ mod tests {
             cancels: false,
             cache: None,
             calls: Vec::new(),
+            memory: None,
+            start: None,
         }
     }
 

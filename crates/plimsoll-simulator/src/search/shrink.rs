@@ -115,7 +115,9 @@ fn steps(scenario: &Scenario) -> Vec<Scenario> {
             | FaultKind::Capacity(_)
             | FaultKind::Crash
             | FaultKind::Freeze
-            | FaultKind::Cold => {}
+            | FaultKind::Cold
+            | FaultKind::Loss(_)
+            | FaultKind::Partition(_) => {}
         });
     }
     step(&|it| it.gateways = (it.gateways / 2).max(1));

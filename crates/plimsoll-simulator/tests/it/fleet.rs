@@ -90,6 +90,7 @@ pub(crate) fn protected() -> Protection {
             total: None,
             attempts_max: 2,
         },
+        connect: Duration::from_secs(1),
     }
 }
 

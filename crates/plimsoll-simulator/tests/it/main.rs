@@ -13,6 +13,7 @@ mod fleet;
 mod fluid;
 mod kernel;
 mod loads;
+mod machine;
 mod oracles;
 mod parallel;
 mod scale;

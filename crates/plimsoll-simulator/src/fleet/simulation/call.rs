@@ -22,8 +22,6 @@ use crate::fleet::thread::Thread;
 const WAKE: Nanos = 20_000;
 /// Timers of the shells are this coarse.
 const TIMER: Nanos = 1_000_000;
-/// How long a connection takes that is refused: a round trip in a data centre.
-const REFUSAL: Nanos = 200_000;
 /// What a request is answered with that fails at an endpoint.
 const FAILED: u16 = 500;
 
@@ -56,7 +54,6 @@ impl Simulation {
             Attempt::GiveUp(cause) => return self.settle(now, place, cause),
         };
         let site = self.services[service.index()].first + endpoint.index();
-        let gone = self.sites[site].is_gone();
         let id = self.attempts.insert(Try {
             request: RequestId {
                 place,
@@ -67,22 +64,10 @@ impl Simulation {
             site: site as u32,
             progress: Progress::default(),
             started: now,
-            state: if gone {
-                TryState::Refused
-            } else {
-                TryState::Sent
-            },
+            state: TryState::Sent,
         });
         request.attempt = Some(id);
-        if gone {
-            let refused = Event::Refused { attempt: id };
-            self.agenda.note(now + REFUSAL, refused);
-        } else {
-            let station = &mut self.sites[site].station;
-            let kept = station.enter(now, id, 0, &mut self.agenda);
-            assert!(kept, "no request hangs without a reason");
-            self.sites[site].watch(site as u32, &mut self.agenda);
-        }
+        self.send_out(now, id, site, &thread, service);
     }
 
     pub(super) fn on_work(&mut self, now: Nanos, work: Work) {
@@ -98,12 +83,12 @@ impl Simulation {
         match work {
             Work::Served(_) if station.put_off(now, id, &mut self.agenda) => (),
             Work::Served(_) => self.go_on(now, id),
-            Work::Answered(_) => self.on_answer(now, id, true),
-            Work::Failed(_) => self.on_answer(now, id, false),
+            Work::Answered(_) => self.reply(now, id, true),
+            Work::Failed(_) => self.reply(now, id, false),
         }
     }
 
-    /// An endpoint has answered an attempt.
+    /// The answer of an attempt is at its gateway.
     pub(super) fn on_answer(&mut self, now: Nanos, id: u32, good: bool) {
         let Some(attempt) = self.attempts.remove(id) else {
             return;
@@ -155,7 +140,7 @@ impl Simulation {
         self.listen_to(now, &thread, service);
     }
 
-    /// An endpoint that is gone has refused an attempt's connection.
+    /// The connection of an attempt was refused, or the gateway's deadline for it is over.
     pub(super) fn on_refused(&mut self, now: Nanos, id: u32) {
         let Some(attempt) = self.attempts.remove(id) else {
             return;

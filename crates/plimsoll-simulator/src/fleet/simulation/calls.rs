@@ -52,7 +52,7 @@ impl Simulation {
             }
         }
         self.sites[site].station.leave(now, &mut self.agenda);
-        self.on_answer(now, id, !progress.failed);
+        self.reply(now, id, !progress.failed);
     }
 
     /// An endpoint makes the call that is next for an attempt.

@@ -29,8 +29,10 @@ impl Simulation {
 
     pub(super) fn watch(&mut self, now: Nanos, gateway: u32) {
         let (services, sites) = (&self.services, &self.sites);
-        self.gateways[gateway as usize].watch(Instant::from_nanos(now), |service, endpoint| {
-            !sites[services[service].first + endpoint].is_gone()
+        let position = gateway as usize;
+        self.gateways[position].watch(Instant::from_nanos(now), |service, endpoint| {
+            let site = &sites[services[service].first + endpoint];
+            !site.is_gone(now) && !site.is_cut_off(now, position)
         });
         let next = now + HEALTH_TICK;
         self.agenda.note(next, Event::Health { gateway });
@@ -55,7 +57,7 @@ impl Simulation {
             let place = &mut self.sites[site as usize];
             let unheard = place.begin(now, index, fault.kind, lasts, &mut self.agenda);
             place.watch(site, &mut self.agenda);
-            if place.is_gone() {
+            if place.is_gone(now) {
                 self.crash(now, site, &unheard);
             }
         }
@@ -66,6 +68,16 @@ impl Simulation {
         for site in self.sites_of(&fault) {
             self.sites[site as usize].end(now, index, &mut self.agenda);
             self.sites[site as usize].watch(site, &mut self.agenda);
+        }
+    }
+
+    /// An endpoint needs more memory than there is.
+    pub(super) fn kill(&mut self, now: Nanos, site: u32) {
+        let place = &mut self.sites[site as usize];
+        if place.station.is_over() {
+            let unheard = place.kill(now);
+            place.watch(site, &mut self.agenda);
+            self.crash(now, site, &unheard);
         }
     }
 
@@ -93,7 +105,14 @@ impl Simulation {
                     self.agenda.note(now, Event::HangUp(call));
                 }
             }
-            if let Some((thread, service)) = waits {
+            let cut_off = waits.as_ref().is_some_and(|(thread, _)| {
+                let gateway = self.gateway_of(thread);
+                self.sites[site as usize].is_cut_off(now, gateway)
+            });
+            if cut_off && let Some(request) = self.request(attempt.request) {
+                // It waits for what nobody will send.
+                request.attempt = None;
+            } else if let Some((thread, service)) = waits {
                 self.fail(now, attempt.request.place, Cause::Reset, Failure::Reset);
                 self.listen_to(now, &thread, service);
             }

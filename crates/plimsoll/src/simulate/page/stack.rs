@@ -143,6 +143,13 @@ fn fault_text(fault: &Fault, endpoints: usize) -> String {
         FaultKind::Capacity(share) => {
             format!("capacity: {} of workers left", percent(Some(share), " "))
         }
+        FaultKind::Loss(share) => {
+            format!(
+                "loss: {} of messages, sent again",
+                percent(Some(share), " ")
+            )
+        }
+        FaultKind::Partition(gateways) => format!("partition: {gateways} gateways cut off"),
     };
     if fault.endpoints < endpoints {
         format!("{what}, at {} of {endpoints} endpoints", fault.endpoints)
