@@ -12,7 +12,7 @@ use plimsoll_core::Class;
 
 use super::demand::{Demand, Sent, of_class};
 use super::latency::{Profile, Question, ServiceTime, Wait};
-use crate::service::Cache;
+use crate::service::{Cache, Warming};
 
 /// While a queue stands, a request waits for its permit between these shares of the objective. Measured in per-request runs:
 /// see the tests of the fluid run.
@@ -34,6 +34,9 @@ pub(super) struct Station {
     guarded: bool,
     cancels: bool,
     cache: Option<Cache>,
+    warming: Option<Warming>,
+    /// How long an endpoint takes to start.
+    takes: f64,
     groups: Vec<Group>,
     profiles: BTreeMap<[u64; 5], Rc<Profile>>,
 }
@@ -48,6 +51,9 @@ struct Group {
     backlog: f64,
     /// How many requests its caches have seen since they were empty, for each endpoint.
     cached: f64,
+    /// The same since they were started, and when they are there again.
+    begun: f64,
+    back: f64,
     faults: Vec<(usize, FaultKind, f64)>,
 }
 
@@ -102,6 +108,8 @@ impl Station {
             first,
             backlog: 0.0,
             cached: f64::INFINITY,
+            begun: f64::INFINITY,
+            back: 0.0,
             faults: Vec::new(),
         });
         let spread = match service.work {
@@ -121,6 +129,11 @@ impl Station {
                 miss: cache.miss.as_secs_f64(),
                 fill: f64::from(cache.fill),
             }),
+            warming: service.start.map(|start| Warming {
+                times: start.times,
+                warm: f64::from(start.warm),
+            }),
+            takes: service.start.map_or(0.0, |it| it.takes.as_secs_f64()),
             groups: groups.collect(),
             profiles: BTreeMap::new(),
         }
@@ -132,7 +145,8 @@ impl Station {
             if (fault.after..fault.after + fault.endpoints).contains(&group.first) {
                 group.faults.push((index, fault.kind, ends));
                 if fault.kind == FaultKind::Crash {
-                    group.backlog = 0.0;
+                    (group.backlog, group.begun) = (0.0, 0.0);
+                    group.back = group.back.max(ends + self.takes);
                 }
                 if matches!(fault.kind, FaultKind::Crash | FaultKind::Cold) {
                     group.cached = 0.0;
@@ -154,7 +168,7 @@ impl Station {
         step: f64,
         sent: &[(&Demand, &[Sent])],
     ) -> Vec<[Outcome; Class::ALL.len()]> {
-        let able: Vec<Able> = self.groups.iter().map(|it| self.able(it)).collect();
+        let able: Vec<Able> = self.groups.iter().map(|it| self.able(now, it)).collect();
         if self.guarded {
             self.guarded_step(step, sent, &able)
         } else {
@@ -220,7 +234,9 @@ impl Station {
         let worked = all.min(can) * (1.0 - errors);
         for (group, able) in self.groups.iter_mut().zip(able) {
             if !able.gone && able.frozen_until.is_none() && capacity > 0.0 {
-                group.cached += worked * able.capacity / capacity / group.size;
+                let each = worked * able.capacity / capacity / group.size;
+                group.cached += each;
+                group.begun += each;
             }
         }
         let mean = self.time_at(all.min(can) * (1.0 - errors) / step, capacity, mean);
@@ -320,6 +336,7 @@ impl Station {
                     group.backlog = group.backlog.min(able.capacity * patience);
                 }
                 group.cached += worked / group.size;
+                group.begun += worked / group.size;
             }
             for ((demand, _), outcome) in sent.iter().zip(&mut outcomes) {
                 let profile = self.profile(Question {
@@ -344,9 +361,9 @@ impl Station {
             .collect()
     }
 
-    fn able(&self, group: &Group) -> Able {
+    fn able(&self, now: f64, group: &Group) -> Able {
         let (mut slow, mut errors, mut left) = (1.0, 0.0, 1.0);
-        let (mut gone, mut frozen_until) = (false, None::<f64>);
+        let (mut gone, mut frozen_until) = (now < group.back, None::<f64>);
         for (_, kind, ends) in &group.faults {
             match kind {
                 FaultKind::Slow(times) => slow *= times,
@@ -361,7 +378,8 @@ impl Station {
         let missed = self
             .cache
             .map_or(0.0, |cache| cache.misses(group.cached) * cache.miss);
-        let mean = self.time * slow + missed;
+        let cold = self.warming.map_or(1.0, |it| it.slowness(group.begun));
+        let mean = self.time * slow * cold + missed;
         let (workers, capacity) = match self.work {
             Work::Workers { workers, .. } => {
                 let workers = group.size * libm::ceil(f64::from(workers) * left);

@@ -229,6 +229,47 @@ fn days_have_a_budget_and_pages_where_it_should() {
 }
 
 #[test]
+fn a_start_takes_as_long_as_by_request_and_is_as_slow() {
+    let text = r#"
+        [service.shop]
+        endpoints = 4
+        workers = 8
+        time = "20ms"
+        objective = "250ms"
+        start = { takes = "5s", times = 6, warm = 1000 }
+        [workload.people]
+        rate = "800/s"
+        patience = "1s"
+        [[phase]]
+        name = "before"
+        lasts = "10s"
+        [[phase]]
+        name = "crash and start"
+        lasts = "10s"
+        [[phase]]
+        name = "slow"
+        lasts = "5s"
+        [[phase]]
+        name = "warm"
+        lasts = "20s"
+        [[fault]]
+        kind = "crash"
+        at = "10s"
+        lasts = "5s"
+        "#;
+    let scenario = parse(text).unwrap();
+    for with in [true, false] {
+        let (fluid, requests) = (by_fluid(&scenario, with), by_request(&scenario, with));
+        for phase in 0..4 {
+            let of = |ledger: &Ledger| figures(ledger.cell(phase, 0).unwrap())[0];
+            let [fluid, requests] = [of(&fluid), of(&requests)];
+            let off = (fluid - requests).abs();
+            assert!(off < 4.0, "{with}, phase {phase}: {fluid}, {requests}");
+        }
+    }
+}
+
+#[test]
 fn a_log_has_no_fluid_run() {
     let text = r#"
         [service.shop]

@@ -99,6 +99,13 @@ fn a_slow_service_does_not_take_those_down_that_can_do_without_it() {
 }
 
 #[test]
+fn endpoints_that_ran_out_of_memory_are_not_held_down() {
+    let run = shipped("out-of-memory");
+    check(good(&run, "surge", "shoppers"), 0.5, 0.1);
+    check(good(&run, "later", "shoppers"), 0.99, 0.05);
+}
+
+#[test]
 fn a_bad_deploy_hurts_few() {
     let run = shipped("bad-deploy");
     check(good(&run, "deployed", "buyers"), 0.99, 0.95);
