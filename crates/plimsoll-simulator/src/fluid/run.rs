@@ -16,6 +16,8 @@ use crate::fleet::{Ledger, Protection};
 const SHORT: Nanos = 3_600 * SECOND;
 /// Steps in a second of a short run.
 const STEPS: u64 = 10;
+/// And at most, whatever people do.
+const STEPS_MAX: u64 = 100;
 
 /// See the module's docs.
 #[derive(Debug)]
@@ -74,8 +76,7 @@ impl Fluid {
         if let Some(service) = services.find(|service| !service.calls.is_empty()) {
             return Err(FluidError::Calls(service.name.clone()));
         }
-        let lasts = nanos(scenario.lasts());
-        let steps_a_second = if lasts <= SHORT { STEPS } else { 1 };
+        let steps_a_second = steps_a_second(scenario);
         let step = 1.0 / steps_a_second as f64;
         let workloads = scenario.workloads.iter().enumerate();
         let services = scenario.services.iter().zip(protections).enumerate();
@@ -121,10 +122,9 @@ impl Fluid {
             refused: none.clone(),
         };
         let mut bad = none;
-        for _ in 0..self.steps_a_second {
-            if self.phase < self.phases.len() {
-                self.step(&mut second, &mut bad);
-            }
+        let end = (second.at + 1) * SECOND;
+        while self.phase < self.phases.len() && self.now < end {
+            self.step(end, &mut second, &mut bad);
         }
         let counts = second.good.iter().zip(&bad);
         for (judgement, (good, bad)) in self.judgements.iter_mut().zip(counts) {
@@ -149,10 +149,12 @@ impl Fluid {
         self.judgements
     }
 
-    fn step(&mut self, second: &mut FluidSecond, bad: &mut [f64]) {
-        let lasts = SECOND / self.steps_a_second;
+    /// A step that goes no further than to `end`, and within which nothing changes.
+    fn step(&mut self, end: Nanos, second: &mut FluidSecond, bad: &mut [f64]) {
+        self.change_faults();
+        let lasts = self.next_change().min(end) - self.now;
+        let lasts = lasts.min(SECOND / self.steps_a_second);
         let step = lasts as f64 / SECOND as f64;
-        self.change_faults(lasts);
         let (phase, into) = (self.phase, self.now - self.phase_began);
         let middle = into + lasts / 2;
         let sent: Vec<Vec<Sent>> = self
@@ -198,22 +200,45 @@ impl Fluid {
         }
     }
 
-    /// Begins and ends what begins and ends before the next step.
-    fn change_faults(&mut self, lasts: Nanos) {
+    /// When the phase ends, or a fault begins or ends, next.
+    fn next_change(&self) -> Nanos {
+        let phase = self.phases.get(self.phase).copied().unwrap_or(0);
+        let faults = self.faults.iter();
+        let changes = faults.flat_map(|it| [nanos(it.at), nanos(it.at + it.lasts)]);
+        let later = changes.filter(|at| *at > self.now);
+        later.fold(self.phase_began + phase, Nanos::min)
+    }
+
+    /// Begins and ends what begins and ends now.
+    fn change_faults(&mut self) {
         for (index, fault) in self.faults.iter().enumerate() {
-            let (begins, ends) = (nanos(fault.at), nanos(fault.at + fault.lasts));
-            let here = self.now..self.now + lasts;
             let Some(station) = self.stations.get_mut(fault.service) else {
                 continue;
             };
-            if here.contains(&begins) {
+            if nanos(fault.at) == self.now {
                 station.begin_fault(index, fault);
             }
-            if here.contains(&ends) {
+            if nanos(fault.at + fault.lasts) == self.now {
                 station.end_fault(index);
             }
         }
     }
+}
+
+/// So many that what people do within a step is told apart: a step is at most a tenth of the shortest thought.
+fn steps_a_second(scenario: &Scenario) -> u64 {
+    let usual = if nanos(scenario.lasts()) <= SHORT {
+        STEPS
+    } else {
+        1
+    };
+    let thoughts = scenario.workloads.iter().filter_map(|it| match &it.source {
+        Source::Users(population) => Some(population.think.as_secs_f64()),
+        _ => None,
+    });
+    let shortest = thoughts.fold(f64::INFINITY, f64::min);
+    let wanted = libm::ceil(10.0 / shortest.max(1e-9)).min(STEPS_MAX as f64);
+    usual.max(wanted as u64)
 }
 
 fn fates(outcomes: &[Outcome; Class::ALL.len()]) -> [Fate; Class::ALL.len()] {

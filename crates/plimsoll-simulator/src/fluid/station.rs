@@ -17,6 +17,8 @@ use crate::service::{Cache, Warming};
 /// While a queue stands, a request waits for its permit between these shares of the objective. Measured in per-request runs:
 /// see the tests of the fluid run.
 const STANDING: (f64, f64) = (0.2, 0.45);
+/// An endpoint that fails so much of what it gets is held out: see `endpoint` in `plimsoll-policy`.
+const HELD_OUT_FROM: f64 = 0.6;
 /// From this share of what it can carry on, a queue stands.
 const FULL: f64 = 0.98;
 /// Profiles that are kept.
@@ -182,20 +184,31 @@ impl Station {
         sent: &[(&Demand, &[Sent])],
         able: &[Able],
     ) -> Vec<[Outcome; Class::ALL.len()]> {
-        let usable = able
-            .iter()
-            .filter(|it| !it.gone && it.frozen_until.is_none());
-        let (mut capacity, mut workers, mut busy_time, mut errors) = (0.0, 0.0, 0.0, 0.0);
-        for able in usable {
+        let ill = self.held_out(able);
+        let usable = able.iter().zip(&ill);
+        let usable = usable.filter(|(it, ill)| !it.gone && it.frozen_until.is_none() && !**ill);
+        let (mut capacity, mut workers, mut busy_time) = (0.0, 0.0, 0.0);
+        let (mut errors, mut parts) = (0.0, 0.0);
+        for (able, _) in usable {
             capacity += able.capacity;
             workers += able.workers;
             busy_time += able.mean * able.capacity;
-            errors += able.errors * able.capacity;
+            // The balancer passes an endpoint over as often as it fails.
+            let part = able.capacity * (1.0 - able.errors);
+            errors += able.errors * part;
+            parts += part;
         }
-        let (mean, errors) = match capacity > 0.0 {
-            true => (busy_time / capacity, errors / capacity),
-            false => (self.time, 0.0),
+        let mean = if capacity > 0.0 {
+            busy_time / capacity
+        } else {
+            self.time
         };
+        let errors = match (parts > 0.0, capacity > 0.0) {
+            (true, _) => errors / parts,
+            // All that is there fails all of it.
+            (false, fails) => f64::from(u8::from(fails)),
+        };
+        let none = self.without_any(able);
         // What fails at once takes no work.
         let can = match errors < 1.0 {
             true => capacity * step / (1.0 - errors),
@@ -232,8 +245,8 @@ impl Station {
             self.wait(workers, busy, mean)
         };
         let worked = all.min(can) * (1.0 - errors);
-        for (group, able) in self.groups.iter_mut().zip(able) {
-            if !able.gone && able.frozen_until.is_none() && capacity > 0.0 {
+        for ((group, able), ill) in self.groups.iter_mut().zip(able).zip(&ill) {
+            if !able.gone && able.frozen_until.is_none() && !ill && capacity > 0.0 {
                 let each = worked * able.capacity / capacity / group.size;
                 group.cached += each;
                 group.begun += each;
@@ -252,10 +265,7 @@ impl Station {
             shares.map(|share| {
                 let works = share * (1.0 - errors);
                 if capacity <= 0.0 {
-                    return Outcome {
-                        gone: 1.0,
-                        ..Outcome::default()
-                    };
+                    return none.clone();
                 }
                 Outcome {
                     refused: 1.0 - share,
@@ -270,6 +280,43 @@ impl Station {
             })
         };
         sent.iter().enumerate().map(of_workload).collect()
+    }
+
+    /// Groups of endpoints that fail most of what they get, and are held out for it: at most half of all.
+    fn held_out(&self, able: &[Able]) -> Vec<bool> {
+        let there = |it: &&(usize, &Able)| !it.1.gone && it.1.frozen_until.is_none();
+        let size = |index: usize| self.groups.get(index).map_or(0.0, |group| group.size);
+        let all: f64 = self.groups.iter().map(|group| group.size).sum();
+        let all_there: Vec<(usize, &Able)> = able.iter().enumerate().collect();
+        let mut worst: Vec<(usize, &Able)> = all_there.iter().filter(there).copied().collect();
+        worst.sort_by(|a, b| b.1.errors.total_cmp(&a.1.errors));
+        let (mut held_out, mut out) = (vec![false; able.len()], 0.0);
+        for (index, it) in worst {
+            out += size(index);
+            if it.errors < HELD_OUT_FROM || out > all / 2.0 {
+                break;
+            }
+            if let Some(held_out) = held_out.get_mut(index) {
+                *held_out = true;
+            }
+        }
+        held_out
+    }
+
+    /// What becomes of requests while no endpoint can do anything: those that crashed refuse the connection, behind
+    /// those that are frozen people wait until they leave, and where all workers are away nothing is let in.
+    fn without_any(&self, able: &[Able]) -> Outcome {
+        let mut outcome = Outcome::default();
+        let all: f64 = self.groups.iter().map(|group| group.size).sum();
+        for (group, able) in self.groups.iter().zip(able) {
+            let share = group.size / all;
+            match (able.gone, able.frozen_until) {
+                (true, _) => outcome.connect += share,
+                (false, Some(_)) => outcome.gone += share,
+                (false, None) => outcome.refused += share,
+            }
+        }
+        outcome
     }
 
     fn bare_step(

@@ -79,14 +79,11 @@ const ATTEMPTS_OFF: f64 = 0.1;
 /// Scenario, phase, workload, with Plimsoll or without; how far good and attempts may be off there.
 type Exception = (&'static str, &'static str, &'static str, bool, f64, f64);
 #[rustfmt::skip]
-const EXCEPTIONS: [Exception; 8] = [
+const EXCEPTIONS: [Exception; 6] = [
     // The tenants that ask for little are in time, if only just: waits are close to the objective.
     ("noisy-neighbour", "flood", "tenants", true, 8.0, ATTEMPTS_OFF),
     // A second of ten times the load is over before a new limit is found.
     ("thundering-herd", "herd", "devices", true, 9.0, ATTEMPTS_OFF),
-    // An endpoint that fails gets fewer turns, also where nothing else is heeded.
-    ("bad-deploy", "deployed", "buyers", false, 5.0, 0.2),
-    ("bad-deploy", "rolled back", "buyers", false, 15.0, 0.2),
     // A new limit is not found at once.
     ("regional-failover", "moving over", "away", true, 6.0, ATTEMPTS_OFF),
     ("regional-failover", "moving over", "away", false, 6.0, ATTEMPTS_OFF),
@@ -118,6 +115,10 @@ fn the_fluid_run_says_what_the_run_by_request_says() {
                 for (w, workload) in scenario.workloads.iter().enumerate() {
                     let (fluid, requests) =
                         (fluid.cell(p, w).unwrap(), requests.cell(p, w).unwrap());
+                    // Nobody wants anything of this workload in this phase.
+                    if sum(&fluid.users) + sum(&requests.users) == 0.0 {
+                        continue;
+                    }
                     let place = (name, phase.name.as_str(), workload.name.as_str(), with);
                     table.push_str(&row(place, fluid, requests));
                     let known = |it: &&Exception| (it.0, it.1, it.2, it.3) == place;
@@ -125,7 +126,10 @@ fn the_fluid_run_says_what_the_run_by_request_says() {
                     let may = exception.map_or((GOOD_OFF, ATTEMPTS_OFF), |it| (it.4, it.5));
                     let (fluid, requests) = (figures(fluid), figures(requests));
                     let attempts_off = (fluid[2] - requests[2]).abs();
-                    if (fluid[0] - requests[0]).abs() > may.0 || attempts_off > may.1 {
+                    let good_off = (fluid[0] - requests[0]).abs();
+                    // Where only one of them has users, it is no number.
+                    let is_number = (good_off + attempts_off).is_finite();
+                    if !is_number || good_off > may.0 || attempts_off > may.1 {
                         wrong.push(format!("{place:?}: {fluid:?}, {requests:?}"));
                     }
                 }
@@ -147,7 +151,8 @@ const INTRODUCTION: &str = "\
 
 `plimsoll simulate SCENARIO --fluid` computes what is expected of each second, in place of single requests. Here are the
 shipped scenarios without `calls` by both, one seed of the run by request; in each pair of columns the fluid run comes first. Without policies, a proxy
-takes turns.
+takes turns. `demo` is not among them: its phases last seconds, and in those that follow an overload the fluid run without policies is
+well again at once where the run by request is not (up to 72 points apart for a second or two).
 
 | scenario | phase | workload | policies | good, % | refused, % | attempts | P50, ms | P99, ms |
 |---|---|---|---|---|---|---|---|---|
@@ -267,6 +272,92 @@ fn a_start_takes_as_long_as_by_request_and_is_as_slow() {
             assert!(off < 4.0, "{with}, phase {phase}: {fluid}, {requests}");
         }
     }
+}
+
+/// Users with a good answer by phase, in percent, by both runs: not more than `off` apart.
+#[track_caller]
+fn check_phases(text: &str, off: f64) {
+    let scenario = parse(text).unwrap();
+    for with in [true, false] {
+        let (fluid, requests) = (by_fluid(&scenario, with), by_request(&scenario, with));
+        for (place, phase) in scenario.phases.iter().enumerate() {
+            let of = |ledger: &Ledger| {
+                let cell = ledger.cell(place, 0).unwrap();
+                let users = sum(&cell.users);
+                (users, 100.0 * sum(&cell.good) / users)
+            };
+            let (fluid, requests) = (of(&fluid), of(&requests));
+            let place = format!("{}, with: {with}: {fluid:?}, {requests:?}", phase.name);
+            assert!((fluid.1 - requests.1).abs() <= off, "{place}");
+            let users_off = (fluid.0 - requests.0).abs();
+            let chance = 4.0 * requests.0.sqrt() + 1.0;
+            assert!(users_off <= chance, "{place}");
+        }
+    }
+}
+
+const SERVICE: &str = "[service.s]\nendpoints = 4\nworkers = 10\ntime = \"10ms\"\n";
+
+#[test]
+fn an_outage_of_all_endpoints_fails_and_is_not_forgotten() {
+    let crash = format!(
+        "{SERVICE}[workload.w]\nrate = \"50/s\"\n[[phase]]\nname = \"before\"\nlasts = \"30s\"\n\
+         [[phase]]\nname = \"crash\"\nlasts = \"60s\"\n[[phase]]\nname = \"after\"\nlasts = \"30s\"\n\
+         [[fault]]\nkind = \"crash\"\nat = \"30s\"\nlasts = \"60s\"\n"
+    );
+    check_phases(&crash, 3.0);
+    // It is Plimsoll's and the services' failure, not people who leave: it spends the budget.
+    for with in [true, false] {
+        let mut fluid = fluid(&parse(&crash).unwrap(), with);
+        while fluid.advance().is_some() {}
+        let points = fluid.judgements()[0].points();
+        let left = points.last().unwrap().left.unwrap();
+        assert!(left < -20.0, "with: {with}: {left}");
+    }
+}
+
+#[test]
+fn an_endpoint_that_fails_all_is_held_out() {
+    check_phases(
+        &format!(
+            "{SERVICE}[workload.w]\nrate = \"400/s\"\n[[phase]]\nname = \"before\"\nlasts = \"20s\"\n\
+             [[phase]]\nname = \"bad\"\nlasts = \"60s\"\n\
+             [[fault]]\nkind = \"errors\"\nshare = \"100%\"\nendpoints = 1\nat = \"20s\"\nlasts = \"60s\"\n"
+        ),
+        1.0,
+    );
+}
+
+#[test]
+fn phases_faults_and_thoughts_may_be_shorter_than_a_step() {
+    check_phases(
+        &format!(
+            "{SERVICE}[workload.w]\nrate = \"500/s\"\npatience = \"300ms\"\n[[phase]]\nname = \"a\"\nlasts = \"10s\"\n\
+             [[phase]]\nname = \"b\"\nlasts = \"1.55s\"\n[[phase]]\nname = \"c\"\nlasts = \"30ms\"\n\
+             [[phase]]\nname = \"d\"\nlasts = \"5s\"\n"
+        ),
+        3.0,
+    );
+    let text = "[service.s]\nworkers = 40\ntime = \"10ms\"\n[workload.w]\nusers = 100\nthink = \"200ms\"\n\
+                [[phase]]\nname = \"p\"\nlasts = \"2m\"\n";
+    let scenario = parse(text).unwrap();
+    let users = |ledger: &Ledger| sum(&ledger.cell(0, 0).unwrap().users);
+    let (fluid, requests) = (
+        users(&by_fluid(&scenario, false)),
+        users(&by_request(&scenario, false)),
+    );
+    assert!(
+        (0.85..1.15).contains(&(fluid / requests)),
+        "{fluid}, {requests}"
+    );
+    // A fault within one step of a long run.
+    let long = "[service.s]\nworkers = 10\ntime = \"10ms\"\n[workload.w]\nrate = \"50/s\"\n\
+                [[phase]]\nname = \"p\"\nlasts = \"2h\"\n\
+                [[fault]]\nkind = \"crash\"\nat = \"1h\"\nlasts = \"400ms\"\n";
+    let ledger = by_fluid(&parse(long).unwrap(), false);
+    let cell = ledger.cell(0, 0).unwrap();
+    let failed = sum(&cell.users) - sum(&cell.good);
+    assert!((15.0..=25.0).contains(&failed), "{failed} of 50 a second");
 }
 
 #[test]

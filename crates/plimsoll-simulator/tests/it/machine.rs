@@ -247,7 +247,7 @@ fn a_gateway_that_is_cut_off_from_some_endpoints_uses_the_others_and_comes_back(
     let mut in_turn = off();
     in_turn.method = Method::RoundRobin;
     let [with, without] = [good(protected()), good(in_turn)];
-    // In turn, up to a quarter of what comes in three of ten seconds goes where it is not heard.
-    assert!((0.925..0.98).contains(&without), "{without}");
+    // In turn, a quarter of what comes in three of ten seconds goes where it is not heard.
+    assert!((0.91..0.94).contains(&without), "{without}");
     assert!(with > 0.99, "{with}");
 }
