@@ -62,15 +62,13 @@ impl Identity {
                 let document: aws_lc_rs::encoding::Pkcs8V1Der<'_> =
                     key.as_der().map_err(|_| not_a_key())?;
                 let document = document.as_ref().to_vec();
-                let file = OpenOptions::new()
-                    .write(true)
-                    .create_new(true)
-                    .mode(0o600)
-                    .open(path);
-                let mut file = file.map_err(failed)?;
-                file.write_all(&document).map_err(failed)?;
-                file.sync_all().map_err(failed)?;
-                document
+                match make(path, &document) {
+                    // Another process was first: both are that writer.
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                        fs::read(path).map_err(failed)?
+                    }
+                    made => made.map(|()| document).map_err(failed)?,
+                }
             }
             Err(error) => return Err(failed(error)),
         };
@@ -154,6 +152,24 @@ impl Head {
     }
 }
 
+/// Makes a file that nobody ever sees half written, for this user alone; an error if there is one.
+fn make(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let aside = path.with_extension(format!("{}.new", std::process::id()));
+    let written = (|| {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&aside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::hard_link(&aside, path)
+    })();
+    let _gone = fs::remove_file(&aside);
+    written
+}
+
 fn writer_of(key: &[u8]) -> String {
     let mut name = hex(digest(&SHA256, key).as_ref());
     name.truncate(16);
@@ -179,6 +195,7 @@ mod tests {
         assert_eq!(first.writer().len(), 16);
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         fs::write(&path, "no key").unwrap();
         let error = Identity::at(&path).unwrap_err().to_string();
         assert!(error.contains("move it away"), "{error}");

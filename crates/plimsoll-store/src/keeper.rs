@@ -2,7 +2,8 @@
 //!
 //! It is told what to write over a queue with a bound. While the store fails, records wait in memory, in order; what no
 //! longer fits is counted, and once the store works again the loss is a record of its own, a `gap`. Whoever needs to know
-//! that a record is durable gets an [`Appended`] to wait for.
+//! that a record is durable gets an [`Appended`] to wait for. The store is opened here too, and again where it has to be:
+//! one that can't be opened is one that fails.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +20,8 @@ use crate::store::{Store, StoreError};
 
 /// How many entries wait at most, while the store fails.
 const WAITING_MAX: usize = 4_096;
+/// How many bytes of bodies wait at most, while the store fails.
+const WAITING_BYTES_MAX: usize = 16 << 20;
 /// How many messages wait for the thread at most.
 const QUEUE: usize = 1_024;
 /// How long after a failure the store is tried again.
@@ -41,6 +44,10 @@ pub struct KeeperView {
     pub waiting: usize,
     /// Entries that were lost since the process began.
     pub lost: u64,
+    /// Records that were written since the process began.
+    pub written: u64,
+    /// Whether the store was opened; `false` too before the first try.
+    pub open: bool,
     /// Since when the store fails, and how; `None`: it works.
     pub failing: Option<(Timestamp, String)>,
     /// The last record that is durable: its sequence and hash, in hex.
@@ -67,6 +74,8 @@ impl Appended {
 
 type Work = Box<dyn FnOnce(&mut dyn Store) -> Result<(), StoreError> + Send>;
 
+type Open = Box<dyn FnMut() -> Result<Box<dyn Store>, StoreError> + Send>;
+
 type Tell = SyncSender<Result<Record, String>>;
 
 enum Message {
@@ -75,19 +84,21 @@ enum Message {
 }
 
 impl Keeper {
-    /// Begins a thread that writes to a store. `clock` tells the time of gaps.
+    /// Begins a thread that writes to the store that `open` gives. `clock` tells the time of gaps.
     pub fn new(
-        store: Box<dyn Store>,
+        open: impl FnMut() -> Result<Box<dyn Store>, StoreError> + Send + 'static,
         clock: impl Fn() -> Timestamp + Send + 'static,
     ) -> std::io::Result<Self> {
         let (send, receive) = mpsc::sync_channel(QUEUE);
         let view = Arc::new(Mutex::new(KeeperView::default()));
         let lost = Arc::new(AtomicU64::new(0));
         let worker = Worker {
-            store,
+            open: Box::new(open),
+            store: None,
             clock: Box::new(clock),
             view: Arc::clone(&view),
             waiting: VecDeque::new(),
+            waiting_bytes: 0,
             gap: None,
             refused: Arc::clone(&lost),
         };
@@ -154,10 +165,14 @@ impl Drop for Keeper {
 }
 
 struct Worker {
-    store: Box<dyn Store>,
+    open: Open,
+    /// `None`: to be opened.
+    store: Option<Box<dyn Store>>,
     clock: Box<dyn Fn() -> Timestamp + Send>,
     view: Arc<Mutex<KeeperView>>,
     waiting: VecDeque<(Entry, Option<Tell>)>,
+    /// The bytes of their bodies.
+    waiting_bytes: usize,
     /// What was lost and is not recorded yet: how many, and from when to when.
     gap: Option<(u64, Timestamp, Timestamp)>,
     /// What did not even get here.
@@ -166,8 +181,10 @@ struct Worker {
 
 impl Worker {
     fn run(mut self, receive: &Receiver<Message>) {
+        self.opened();
         loop {
-            let message = match self.waiting.is_empty() && self.gap.is_none() {
+            let idle = self.waiting.is_empty() && self.gap.is_none() && self.store.is_some();
+            let message = match idle {
                 true => receive.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 false => receive.recv_timeout(AGAIN),
             };
@@ -198,14 +215,41 @@ impl Worker {
         }
     }
 
+    /// Opens the store if it has to be. Says whether there is one.
+    fn opened(&mut self) -> bool {
+        if self.store.is_none() {
+            match (self.open)() {
+                Ok(store) => {
+                    self.store = Some(store);
+                    let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
+                    view.open = true;
+                    works(&mut view);
+                }
+                Err(error) => self.failed(&error),
+            }
+        }
+        self.store.is_some()
+    }
+
     fn work(&mut self, work: Work) {
-        if let Err(error) = work(self.store.as_mut()) {
-            self.failed(&error);
+        self.opened();
+        let Some(store) = &mut self.store else {
+            return;
+        };
+        match work(store.as_mut()) {
+            // What waits has its own word on that.
+            Ok(()) if self.waiting.is_empty() => {
+                works(&mut self.view.lock().unwrap_or_else(PoisonError::into_inner));
+            }
+            Ok(()) => (),
+            Err(error) => self.failed(&error),
         }
     }
 
     fn take(&mut self, entry: Entry, tell: Option<Tell>) {
-        if self.waiting.len() < WAITING_MAX {
+        let bytes = self.waiting_bytes + entry.body.len();
+        if self.waiting.len() < WAITING_MAX && bytes <= WAITING_BYTES_MAX {
+            self.waiting_bytes = bytes;
             self.waiting.push_back((entry, tell));
         } else {
             // Whoever waits for it is told by the sender that goes.
@@ -234,13 +278,19 @@ impl Worker {
                 body: body.to_string().into_bytes(),
             });
         }
-        match self.store.append(&entries) {
+        self.opened();
+        let Some(store) = &mut self.store else {
+            return self.tell_that_it_waits();
+        };
+        match store.append(&entries) {
             Ok(records) => {
                 self.gap = None;
+                self.waiting_bytes = 0;
                 let last = records.last().map(|it| (it.sequence, it.hash.to_string()));
                 let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
                 view.waiting = 0;
-                view.failing = None;
+                view.written += records.len() as u64;
+                works(&mut view);
                 view.last = last.or_else(|| view.last.take());
                 drop(view);
                 // A gap has nobody who waits for it.
@@ -249,12 +299,22 @@ impl Worker {
                 }
             }
             Err(error) => {
-                for (_, tell) in &mut self.waiting {
-                    let said = format!("{}; the record waits in memory", describe(&error));
-                    say(tell.take(), Err(said));
-                }
                 self.failed(&error);
+                self.tell_that_it_waits();
             }
+        }
+    }
+
+    fn tell_that_it_waits(&mut self) {
+        let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
+        view.waiting = self.waiting.len();
+        let why = view.failing.as_ref().map_or("", |(_, why)| why).to_owned();
+        drop(view);
+        for (_, tell) in &mut self.waiting {
+            say(
+                tell.take(),
+                Err(format!("{why}; the record waits in memory")),
+            );
         }
     }
 
@@ -270,12 +330,21 @@ impl Worker {
     fn failed(&mut self, error: &StoreError) {
         let now = (self.clock)();
         let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
-        view.waiting = self.waiting.len();
         let since = view.failing.as_ref().map_or(now, |(since, _)| *since);
         if view.failing.is_none() {
             tracing::warn!(error = %describe(error), "the store fails; serving goes on, records wait in memory");
         }
         view.failing = Some((since, describe(error)));
+        if error.outlasts_the_connection() {
+            view.open = false;
+            self.store = None;
+        }
+    }
+}
+
+fn works(view: &mut KeeperView) {
+    if view.failing.take().is_some() {
+        tracing::info!("the store works again");
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A file that is damaged is moved aside and kept, and a new one is begun: see [`Damage`].
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ CREATE TABLE history (
     PRIMARY KEY (resolution, series, start)
 ) WITHOUT ROWID;
 ";
+const LAST: &str = "WHERE writer = ? ORDER BY sequence DESC LIMIT 1";
 const COLUMNS: &str = "writer, sequence, at, kind, subject, cites, body, previous, hash";
 
 /// See the module's docs.
@@ -40,6 +42,9 @@ const COLUMNS: &str = "writer, sequence, at, kind, subject, cites, body, previou
 pub struct SqliteStore {
     connection: Connection,
     writer: String,
+    path: PathBuf,
+    /// Device and number of the file that is open.
+    file: Option<(u64, u64)>,
 }
 
 /// A store was damaged. What could be read of it is in the file that was kept.
@@ -75,23 +80,27 @@ impl SqliteStore {
         let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY)?;
-        let writer = String::new();
-        Ok(Self { connection, writer })
+        known_form(&connection, path)?;
+        Ok(Self::on(connection, "", path))
+    }
+
+    /// From here on, all that is read is of one moment, whatever is written and forgotten meanwhile.
+    pub fn hold(&mut self) -> Result<(), StoreError> {
+        Ok(self.connection.execute_batch("BEGIN")?)
     }
 
     fn open_whole(path: &Path, writer: &str) -> Result<Self, StoreError> {
+        // SQLite would make it for everyone. Where this fails, it says why.
+        let _there_or_impossible = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path);
         let connection = Connection::open(path)?;
         connection.busy_timeout(BUSY)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
-        let form: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        if form > FORM {
-            return Err(StoreError::Newer {
-                path: path.display().to_string(),
-                found: form,
-                known: FORM,
-            });
-        }
+        let form = known_form(&connection, path)?;
         let found: String = connection.pragma_query_value(None, "quick_check", |row| row.get(0))?;
         if found != "ok" {
             let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
@@ -101,16 +110,58 @@ impl SqliteStore {
             let begun = format!("BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {FORM}; COMMIT;");
             connection.execute_batch(&begun)?;
         }
-        let writer = writer.to_owned();
-        Ok(Self { connection, writer })
+        Ok(Self::on(connection, writer, path))
+    }
+
+    fn on(connection: Connection, writer: &str, path: &Path) -> Self {
+        Self {
+            connection,
+            writer: writer.to_owned(),
+            path: path.to_owned(),
+            file: identity_of(path),
+        }
+    }
+
+    /// SQLite goes on in a file that was moved away, where nobody would find what it writes.
+    pub fn check_place(&self) -> Result<(), StoreError> {
+        if identity_of(&self.path) == self.file {
+            return Ok(());
+        }
+        let path = self.path.display().to_string();
+        Err(StoreError::Moved { path })
     }
 
     fn records(&self, rest: &str, values: &[&dyn ToSql]) -> Result<Vec<Record>, StoreError> {
-        let text = format!("SELECT {COLUMNS} FROM journal {rest}");
-        let mut statement = self.connection.prepare_cached(&text)?;
-        let records = statement.query_map(values, record)?;
-        Ok(records.collect::<Result<_, _>>()?)
+        records(&self.connection, rest, values)
     }
+}
+
+fn records(
+    connection: &Connection,
+    rest: &str,
+    values: &[&dyn ToSql],
+) -> Result<Vec<Record>, StoreError> {
+    let text = format!("SELECT {COLUMNS} FROM journal {rest}");
+    let mut statement = connection.prepare_cached(&text)?;
+    let records = statement.query_map(values, record)?;
+    Ok(records.collect::<Result<_, _>>()?)
+}
+
+fn identity_of(path: &Path) -> Option<(u64, u64)> {
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+fn known_form(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
+    let form: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if form > FORM {
+        return Err(StoreError::Newer {
+            path: path.display().to_string(),
+            found: form,
+            known: FORM,
+        });
+    }
+    Ok(form)
 }
 
 impl Store for SqliteStore {
@@ -120,15 +171,17 @@ impl Store for SqliteStore {
             let text = format!("a {kind} of {bytes} bytes; at most {BODY_BYTES_MAX} fit");
             return Err(StoreError::Invalid(text));
         }
-        let last = self.last()?;
+        self.check_place()?;
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // Read under the lock: while a process takes over from another, both write this chain.
+        let last = records(&transaction, LAST, &[&self.writer])?.pop();
         let (mut sequence, mut previous) = match &last {
             Some(record) => (record.sequence, record.hash),
             None => (0, Hash::ZERO),
         };
         let mut records = Vec::with_capacity(entries.len());
-        let transaction = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)?;
         for entry in entries {
             sequence += 1;
             let record = Record::following(&self.writer, sequence, previous, entry.clone());
@@ -152,12 +205,15 @@ impl Store for SqliteStore {
     }
 
     fn last(&mut self) -> Result<Option<Record>, StoreError> {
-        let rest = "WHERE writer = ? ORDER BY sequence DESC LIMIT 1";
-        Ok(self.records(rest, &[&self.writer])?.pop())
+        Ok(self.records(LAST, &[&self.writer])?.pop())
     }
 
     fn writers(&mut self) -> Result<Vec<String>, StoreError> {
-        let text = "SELECT DISTINCT writer FROM journal ORDER BY writer";
+        // From one to the next by the index: `DISTINCT` would read every record.
+        let text = "WITH RECURSIVE found (writer) AS (
+                SELECT min(writer) FROM journal UNION ALL
+                SELECT (SELECT min(writer) FROM journal WHERE writer > found.writer) FROM found WHERE writer IS NOT NULL
+            ) SELECT writer FROM found WHERE writer IS NOT NULL";
         let mut statement = self.connection.prepare_cached(text)?;
         let writers = statement.query_map((), |row| row.get(0))?;
         Ok(writers.collect::<Result<_, _>>()?)

@@ -4,7 +4,7 @@ use std::io;
 
 use plimsoll_core::Timestamp;
 
-use crate::identity::Head;
+use crate::identity::{Head, IdentityError};
 use crate::record::{Entry, Record};
 
 /// A store: the journal, the state, the history.
@@ -135,7 +135,38 @@ pub enum StoreError {
         /// The newest that is known.
         known: i64,
     },
+    /// The file was moved away, deleted or replaced. Opened again, a new one is begun.
+    #[error("the store {path} is not the file any more that was opened")]
+    Moved {
+        /// The file.
+        path: String,
+    },
+    /// The key of the writer can't be used.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// An entry is too large, or what is stored is not what could have been written.
     #[error("{0}")]
     Invalid(String),
+}
+
+impl StoreError {
+    /// Whether it stays so until the store is opened again: the file was moved away, or is damaged, or was opened
+    /// when it could only be read. A full disk and a lock go away by themselves.
+    pub(crate) fn outlasts_the_connection(&self) -> bool {
+        use rusqlite::ErrorCode;
+        let error = match self {
+            Self::Moved { .. } => return true,
+            Self::Database(error) => error,
+            _ => return false,
+        };
+        matches!(
+            error.sqlite_error_code(),
+            Some(
+                ErrorCode::DatabaseCorrupt
+                    | ErrorCode::NotADatabase
+                    | ErrorCode::ReadOnly
+                    | ErrorCode::CannotOpen
+            )
+        )
+    }
 }

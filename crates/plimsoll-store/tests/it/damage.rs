@@ -29,6 +29,8 @@ fn a_file_that_is_no_database_is_kept_and_a_new_one_begun() {
     );
     assert!(!damage.reason.is_empty());
     store.append(&[entry(1, "decision", "x")]).unwrap();
+    let mode = fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
 }
 
 #[test]

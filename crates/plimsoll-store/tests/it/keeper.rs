@@ -7,14 +7,16 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use plimsoll_core::Timestamp;
-use plimsoll_store::{Keeper, Store};
+use plimsoll_store::{Keeper, SqliteStore, Store};
 
 use crate::{NOW, entry, open};
 
 const LONG: Duration = Duration::from_secs(20);
 
 fn keeper(path: &Path) -> Keeper {
-    Keeper::new(Box::new(open(path, "a")), || NOW).unwrap()
+    let path = path.to_owned();
+    let open = move || Ok(Box::new(SqliteStore::open(&path, "a", NOW)?.0) as Box<dyn Store>);
+    Keeper::new(open, || NOW).unwrap()
 }
 
 /// Holds the file, so that nobody else can write.
@@ -132,4 +134,62 @@ fn an_entry_that_is_too_large_stops_nobody() {
         .unwrap();
     assert_eq!(record.entry.at, Timestamp::from_seconds(2));
     assert_eq!(keeper.view().lost, 1);
+}
+
+#[test]
+fn a_store_that_cannot_be_opened_is_opened_once_it_can() {
+    let folder = tempfile::tempdir().unwrap();
+    let later = folder.path().join("later");
+    let path = later.join("store.db");
+    let keeper = keeper(&path);
+    let error = keeper
+        .append_and_tell(entry(1, "decision", "x"))
+        .wait(LONG)
+        .unwrap_err();
+    assert!(error.contains("waits in memory"), "{error}");
+    let view = keeper.view();
+    assert!(!view.open && view.failing.is_some(), "{view:?}");
+    std::fs::create_dir(&later).unwrap();
+    until("it is written", || keeper.view().last.is_some());
+    let view = keeper.view();
+    assert_eq!((view.written, view.waiting, view.open), (1, 0, true));
+    assert_eq!(view.failing, None);
+}
+
+#[test]
+fn a_file_that_is_moved_away_is_begun_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let keeper = keeper(&path);
+    let append = |at| {
+        keeper
+            .append_and_tell(entry(at, "decision", "x"))
+            .wait(LONG)
+    };
+    append(1).unwrap();
+    for suffix in ["", "-wal", "-shm"] {
+        let name = |base: &str| folder.path().join(format!("{base}{suffix}"));
+        std::fs::rename(name("store.db"), name("away.db")).unwrap();
+    }
+    append(2).unwrap_err();
+    until("it is written", || keeper.view().waiting == 0);
+    let records = open(&path, "b").chain("a", 0, 9).unwrap();
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0].entry.at, Timestamp::from_seconds(2));
+}
+
+#[test]
+fn two_that_write_one_chain_at_once_keep_it_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let both = [keeper(&path), keeper(&path)];
+    for at in 0..200 {
+        for keeper in &both {
+            keeper.append(entry(at, "decision", "x"));
+        }
+    }
+    drop(both);
+    let mut store = open(&path, "a");
+    assert_eq!(store.chain("a", 0, 1_000).unwrap().len(), 400);
+    assert_eq!(plimsoll_store::verify(&mut store, &[]).unwrap().breaks, []);
 }
