@@ -46,6 +46,7 @@ pub(crate) fn config(file: &Fields) -> Option<Config> {
         },
         ops_listen: file.table("ops")?.address("listen")?,
         console_listen: file.table("console")?.address("listen")?,
+        journal_keep: file.table("journal")?.duration("keep")?,
         governor: governor::governor(file.table("governor")?)?,
         services: services
             .map(|(name, field)| Some((name.to_owned(), service(field.node.as_table()?)?)))

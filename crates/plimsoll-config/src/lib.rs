@@ -10,6 +10,7 @@ mod address;
 mod assemble;
 mod defaults;
 mod diagnostic;
+mod difference;
 mod files;
 mod init;
 mod model;
@@ -28,6 +29,7 @@ mod unit;
 
 pub use address::EndpointError;
 pub use diagnostic::{Diagnostic, Severity, render, to_json};
+pub use difference::changed_keys;
 pub use files::check_files;
 pub use init::{InitError, init};
 pub use model::*;

@@ -29,6 +29,8 @@ pub struct Config {
     pub ops_listen: SocketAddr,
     /// Where people and the control API are served.
     pub console_listen: SocketAddr,
+    /// How long records of the journal are kept.
+    pub journal_keep: Duration,
     /// What watches the objectives.
     pub governor: Governor,
     /// Services by name.

@@ -529,6 +529,7 @@ mod tests {
             services: Vec::new(),
             unrouted: TrafficView::default(),
             recent_events: Vec::new(),
+            journal: None,
         }
     }
 

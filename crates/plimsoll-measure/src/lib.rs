@@ -40,5 +40,8 @@ pub use snapshot::{
     BurnView, ConfigView, EndpointState, EndpointView, ErrorView, EventView, LatencyView, Mark,
     ObjectiveView, RouteView, SCHEMA, ServiceView, Snapshot, TrafficView,
 };
-pub use snapshot::{ChangeView, GovernedView, MovedView, OnsetView, PageDelayView, SplitView};
+pub use snapshot::{
+    ChangeView, GovernedView, JournalView, MovedView, OnsetView, PageDelayView, SplitView,
+    StoreFailure,
+};
 pub use window::{Amount, Level, RECENT_LEVELS, RingHistory, Sum, Window, objective_levels};

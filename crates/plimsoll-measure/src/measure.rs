@@ -19,8 +19,8 @@ use plimsoll_core::{Instant, Mode, Timestamp, never_count};
 use crate::objective::{Counts, ObjectiveSpec};
 use crate::registry::{Registry, SeriesKey};
 use crate::snapshot::{
-    ConfigView, EndpointState, EndpointView, EventView, GovernedView, REFUSALS, RouteView, SCHEMA,
-    ServiceView, Snapshot, TrafficView,
+    ConfigView, EndpointState, EndpointView, EventView, GovernedView, JournalView, REFUSALS,
+    RouteView, SCHEMA, ServiceView, Snapshot, TrafficView,
 };
 
 pub use history::History;
@@ -79,6 +79,8 @@ pub struct Inputs {
     pub events: Vec<EventView>,
     /// What else someone should look at.
     pub warnings: Vec<String>,
+    /// The journal and its store; `None` where that is not known.
+    pub journal: Option<JournalView>,
 }
 
 /// What is known of a service now.
@@ -214,6 +216,7 @@ impl Measure {
             services,
             unrouted: self.traffic(&SeriesKey::Unrouted),
             recent_events: inputs.events.iter().take(EVENTS_MAX).cloned().collect(),
+            journal: inputs.journal.clone(),
         }
     }
 

@@ -61,6 +61,7 @@ pub fn render(
     protections(&mut out, snapshot);
     endpoints(&mut out, readings, snapshot);
     objectives(&mut out, readings, snapshot);
+    journal(&mut out, snapshot);
     about(&mut out, snapshot, process);
     out.finish()
 }
@@ -455,6 +456,37 @@ fn objectives(out: &mut Exposition, readings: &[Reading], snapshot: &Snapshot) {
             }
         }
     }
+}
+
+fn journal(out: &mut Exposition, snapshot: &Snapshot) {
+    let Some(journal) = &snapshot.journal else {
+        return;
+    };
+    out.family(
+        "plimsoll_store_up",
+        Kind::Gauge,
+        "1 while the store is open and takes what is written, 0 if not.",
+    );
+    let up = journal.open && journal.failure.is_none();
+    out.sample("", &[], u64::from(up));
+    out.family(
+        "plimsoll_journal_records",
+        Kind::Counter,
+        "Records of the journal that were written.",
+    );
+    out.sample("_total", &[], journal.records_total);
+    out.family(
+        "plimsoll_journal_waiting",
+        Kind::Gauge,
+        "Records of the journal that wait in memory for the store.",
+    );
+    out.sample("", &[], journal.waiting);
+    out.family(
+        "plimsoll_journal_lost",
+        Kind::Counter,
+        "Records of the journal that were lost.",
+    );
+    out.sample("_total", &[], journal.lost_total);
 }
 
 fn about(out: &mut Exposition, snapshot: &Snapshot, process: &ProcessView) {

@@ -5,6 +5,7 @@
 //! RFC 3339 in UTC.
 
 mod governed;
+mod journal;
 mod mark;
 mod protection;
 mod wire;
@@ -18,6 +19,7 @@ use crate::objective::Forecast;
 use crate::outcome::{Cause, Origin, Outcome};
 
 pub use governed::{ChangeView, GovernedView, MovedView, OnsetView, PageDelayView, SplitView};
+pub use journal::{JournalView, StoreFailure};
 pub use mark::Mark;
 pub use protection::{
     ActionView, ClassView, ProtectionView, REFUSALS, RefusedView, refusing_policy,
@@ -54,6 +56,9 @@ pub struct Snapshot {
     pub unrouted: TrafficView,
     /// The newest first.
     pub recent_events: Vec<EventView>,
+    /// The journal and its store; `null` where that is not known.
+    #[serde(default)]
+    pub journal: Option<JournalView>,
 }
 
 /// The configuration in force.

@@ -47,6 +47,14 @@ pub(crate) enum LoadError {
 }
 
 impl LoadError {
+    /// What may be kept: diagnostics show lines of the file, and one of them may hold a key.
+    pub(crate) fn without_text_of_the_file(&self) -> String {
+        match self {
+            Self::Absent(why) => why.clone(),
+            Self::Invalid(_) => "the file has errors; the log shows them".to_owned(),
+        }
+    }
+
     /// What a command ends with because of it.
     pub(crate) fn exit(&self) -> Exit {
         match self {
@@ -154,7 +162,7 @@ fn from_text(text: String, file: &str) -> Result<Loaded, LoadError> {
 }
 
 /// Tells two texts apart; not for security.
-fn hash(text: &str) -> String {
+pub(crate) fn hash(text: &str) -> String {
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
     format!("{:016x}", hasher.finish())

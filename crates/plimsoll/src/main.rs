@@ -10,6 +10,7 @@ mod configuration;
 mod descriptors;
 mod exit;
 mod governing;
+mod journal;
 mod launch;
 mod process;
 mod simulate;

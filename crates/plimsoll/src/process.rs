@@ -17,6 +17,7 @@ use plimsoll_governor::{Decision, What};
 use plimsoll_measure::{ConfigView, EVENTS_MAX, EventView, Inputs, Measure, OnsetView, Registry};
 use plimsoll_policy::Verdict;
 use plimsoll_upstream::{Clock, Clusters, Health, HealthEvent, Resolver};
+use serde_json::json;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -24,8 +25,9 @@ use tokio::task::JoinHandle;
 
 use crate::cli::Run;
 use crate::configuration::{self, Loaded, Source};
-use crate::exit::{Exit, say};
+use crate::exit::{Exit, say, with_causes};
 use crate::governing::Governing;
+use crate::journal::{self, Addresses, Journal};
 use crate::launch::{LaunchError, RESOLVE_TIME_MAX, side_listener};
 use crate::state::{LastGood, StateFolder};
 use crate::systemd;
@@ -33,8 +35,8 @@ use crate::upgrade::{self, Package, Predecessor};
 use crate::view::{ReloadRequest, Since, View, service_inputs};
 use crate::wiring;
 
-/// How often certificate files are looked at.
-const CERTIFICATES_EVERY: u64 = 5;
+/// How often certificate files are looked at, and the addresses behind names.
+const CHANGES_EVERY: u64 = 5;
 /// How often what was learnt is written to the state folder.
 const LEARNT_EVERY: u64 = 60;
 /// Reloads that may wait for their turn.
@@ -98,6 +100,8 @@ pub(crate) struct Process {
     view: Arc<View>,
     events: VecDeque<EventView>,
     since: Since,
+    journal: Journal,
+    addresses: Addresses,
     ops: Server,
     console: Server,
     reloads: mpsc::Receiver<ReloadRequest>,
@@ -117,6 +121,14 @@ enum Wake {
     Reload(ReloadRequest),
     Successor(UnixStream),
     HandedOver(std::io::Result<()>),
+}
+
+/// A reload that is refused.
+struct Refused {
+    /// To the one who asked, and to the log.
+    said: String,
+    /// To the journal, which must not hold what may be secret.
+    why: String,
 }
 
 impl Process {
@@ -159,6 +171,8 @@ impl Process {
             .and_then(UnixListener::from_std)
             .map_err(LaunchError::Runtime)?;
         parts.state.write_running(console.address())?;
+        let journal = Journal::start(&parts.state, parts.clock).map_err(LaunchError::Runtime)?;
+        let before = parts.state.last_good().map(|last_good| last_good.text);
         let mut process = Self {
             run: parts.run,
             source: parts.source,
@@ -182,6 +196,8 @@ impl Process {
             view,
             events: VecDeque::new(),
             since: BTreeMap::new(),
+            journal,
+            addresses: Addresses::default(),
             ops,
             console,
             reloads,
@@ -191,6 +207,13 @@ impl Process {
             handing_over: false,
         };
         process.keep_last_good();
+        let version = env!("CARGO_PKG_VERSION");
+        process.journal_process(
+            "start",
+            &format!("Plimsoll {version} started"),
+            &json!({ "version": version, "configuration": process.loaded.hash, "upgrade": process.run.upgrade }),
+        );
+        process.journal_configuration(before.as_deref());
         process.tick();
         Ok(process)
     }
@@ -254,6 +277,7 @@ impl Process {
                 Wake::Successor(stream) => self.hand_over(stream, handover_sender.clone()),
                 Wake::HandedOver(Ok(())) => {
                     tracing::info!("a successor serves: this process drains");
+                    self.journal_process("hand-over", "a successor serves", &json!({}));
                     self.ops.task.abort();
                     self.console.task.abort();
                     succeeded = true;
@@ -270,11 +294,13 @@ impl Process {
         }
         self.view.set_not_ready(Some("draining"));
         let within = self.loaded.config.gateway.drain;
-        tracing::info!(
-            ?within,
-            connections = self.gateway.stats().connections,
-            "draining"
+        let connections = self.gateway.stats().connections;
+        self.journal_process(
+            "drain",
+            &format!("draining {connections} connections"),
+            &json!({ "connections": connections, "within_seconds": within.as_secs_f64() }),
         );
+        tracing::info!(?within, connections, "draining");
         self.gateway.drain(within, succeeded);
         let mut polls = tokio::time::interval(Duration::from_millis(10));
         while !self.gateway.is_drained() {
@@ -289,8 +315,12 @@ impl Process {
             self.measure.tick(self.clock.now());
             self.keep_learnt();
         }
+        self.journal_process("stop", "ended", &json!({}));
+        self.journal.sign();
         drop(self.gateway);
         self.access_log.close(LAST_LINES_TIME_MAX);
+        // What waits is written, once more.
+        drop(self.journal);
         tracing::info!("ended");
         Exit::Done
     }
@@ -343,27 +373,41 @@ impl Process {
         self.ticks += 1;
         let now = self.clock.now();
         self.measure.tick(now);
-        if self.ticks.is_multiple_of(CERTIFICATES_EVERY) {
+        if self.ticks.is_multiple_of(CHANGES_EVERY) {
             for result in self.gateway.refresh_certificates() {
                 match result {
                     Ok(address) => {
                         let text = format!("certificates of {address} were read again");
                         let at = self.clock.timestamp();
                         self.governing.on_change(at, None, &text);
+                        let body = json!({ "text": text, "what": "certificates" });
+                        let subject = format!("listener/{address}");
+                        self.journal.write("change", &subject, &body);
                         self.note(None, text);
                     }
-                    Err(error) => tracing::warn!(
-                        error = %with_causes(&error),
-                        "certificates have changed and can't be used: the old ones stay"
-                    ),
+                    Err(error) => {
+                        let why = with_causes(&error);
+                        tracing::warn!(
+                            error = why,
+                            "certificates have changed and can't be used: the old ones stay"
+                        );
+                        let text = format!("certificates refused: {why}");
+                        let body = json!({ "text": text, "what": "certificates", "why": why });
+                        self.journal.write("refusal", "listener", &body);
+                    }
                 }
             }
+            for (subject, body) in self.addresses.look(&self.plan) {
+                self.journal.write("change", &subject, &body);
+            }
         }
+        self.journal
+            .tick(self.ticks, self.loaded.config.journal_keep);
         if self.ticks.is_multiple_of(LEARNT_EVERY) {
             self.keep_learnt();
         }
         let stats = self.gateway.stats();
-        let mut warnings = Vec::new();
+        let mut warnings = self.journal.warnings();
         if stats.connections_refused > 0 {
             warnings.push(format!(
                 "{} connections were turned away at a limit of [gateway.limits]",
@@ -400,6 +444,7 @@ impl Process {
             services: service_inputs(&self.plan, &self.since, &guards, governed, now),
             events: self.events.iter().cloned().collect(),
             warnings,
+            journal: Some(self.journal.view()),
         };
         let snapshot = self.measure.snapshot(timestamp, &inputs);
         let view = |name: &str| {
@@ -480,6 +525,14 @@ impl Process {
         } else {
             tracing::warn!(service = endpoint.service, "{text}");
         }
+        let subject = journal::endpoint_subject(&endpoint.service, &endpoint.name);
+        let state = match event.transition.verdict {
+            Verdict::Up { .. } => "up",
+            Verdict::HalfOpen => "half-open",
+            Verdict::Down(_) => "down",
+        };
+        let body = json!({ "text": text, "state": state, "why": event.reason });
+        self.journal.write("endpoint", &subject, &body);
         self.note(Some(endpoint.service.clone()), text);
         let up = |name: &str| {
             let cluster = self
@@ -517,8 +570,32 @@ impl Process {
         self.events.truncate(EVENTS_MAX);
     }
 
+    fn journal_process(&self, what: &str, text: &str, more: &serde_json::Value) {
+        let pid = std::process::id();
+        let mut body = json!({ "text": text, "what": what, "pid": pid });
+        if let (Some(body), Some(more)) = (body.as_object_mut(), more.as_object()) {
+            body.extend(more.clone());
+        }
+        self.journal.write("process", "process", &body);
+    }
+
+    /// The one in force came after that with the text `before`.
+    fn journal_configuration(&self, before: Option<&str>) {
+        let body = journal::configuration(before, &self.loaded);
+        self.journal.write("change", "configuration", &body);
+    }
+
     /// Reads the configuration again. On an error nothing has changed.
     async fn reload(&mut self) -> Result<String, String> {
+        self.try_to_reload().await.map_err(|refused| {
+            let Refused { said, why } = refused;
+            let body = json!({ "text": format!("reload refused: {why}"), "why": why });
+            self.journal.write("refusal", "configuration", &body);
+            format!("{said}\nreload refused: the configuration in force stays")
+        })
+    }
+
+    async fn try_to_reload(&mut self) -> Result<String, Refused> {
         let source = match &self.source {
             // What was last good is not read again: the file it came from is.
             Source::LastGood { file, .. } => Source::File(file.into()),
@@ -529,11 +606,14 @@ impl Process {
                 "nothing to reload: this process was started with --to, without a file".to_owned(),
             );
         }
-        let loaded = configuration::load(&source, &self.run).map_err(|error| {
-            format!("{error}\nreload refused: the configuration in force stays")
+        let loaded = configuration::load(&source, &self.run).map_err(|error| Refused {
+            said: error.to_string(),
+            why: error.without_text_of_the_file(),
         })?;
-        let refused =
-            |why: String| format!("error: {why}\nreload refused: the configuration in force stays");
+        let refused = |why: String| Refused {
+            said: format!("error: {why}"),
+            why,
+        };
         let old = Arc::clone(&self.clusters.borrow());
         let clusters = old
             .update(wiring::clusters(&loaded.config))
@@ -608,7 +688,7 @@ impl Process {
         lock(&self.protection).apply(&plan, &BTreeMap::new(), self.clock.now());
         self.shared = shared;
         self.plan = plan;
-        self.loaded = loaded;
+        let before = std::mem::replace(&mut self.loaded, loaded);
         self.loaded_at = self.clock.timestamp();
         self.source = source;
         if let Some(listener) = ops {
@@ -629,6 +709,7 @@ impl Process {
             }
         }
         self.keep_last_good();
+        self.journal_configuration(Some(&before.text));
         let text = format!("configuration {} is in force", self.loaded.hash);
         self.governing.on_change(self.loaded_at, None, &text);
         self.note(None, text);
@@ -770,18 +851,6 @@ async fn protect(clock: Clock, protection: Arc<Mutex<Protection>>) {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// An error with its causes, on one line.
-pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 fn instance_name() -> String {

@@ -18,6 +18,9 @@ const LEARNT: &str = "learnt.json";
 /// The limits that were found; they too cost no more than themselves when damaged.
 const LIMITS: &str = "limits.json";
 
+/// The journal's signed head.
+const JOURNAL_HEAD: &str = "journal.head";
+
 /// What is kept of a service's limit.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct KeptLimit {
@@ -264,6 +267,21 @@ impl StateFolder {
                 BTreeMap::new()
             }
         }
+    }
+
+    /// The database of the store.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.path.join("plimsoll.db")
+    }
+
+    /// The key that heads of the journal are signed with.
+    pub(crate) fn journal_key(&self) -> PathBuf {
+        self.path.join("journal.key")
+    }
+
+    /// Keeps a head of the journal in the place of the one before.
+    pub(crate) fn write_journal_head(&self, head: &str) -> Result<(), StateError> {
+        self.write(JOURNAL_HEAD, format!("{head}\n").as_bytes())
     }
 
     pub(crate) fn upgrade_socket(&self) -> PathBuf {

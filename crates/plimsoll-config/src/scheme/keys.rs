@@ -49,6 +49,12 @@ pub(crate) static FILE: Table = Table {
         )
         .default("{}"),
         Key::new(
+            "journal",
+            Kind::Table(&JOURNAL),
+            "The record of what changed and what was decided.",
+        )
+        .default("{}"),
+        Key::new(
             "defaults",
             Kind::Table(&DEFAULTS),
             "What every service has unless it says otherwise: the keys of a service except `endpoints`.",
@@ -94,7 +100,6 @@ pub(crate) static FILE: Table = Table {
         Key::later("rollout"),
         Key::later("approval"),
         Key::later("freeze"),
-        Key::later("journal"),
         Key::later("queues"),
         Key::later("queue"),
         Key::later("database"),
@@ -324,6 +329,20 @@ static CONSOLE: Table = Table {
         Key::later("tls"),
     ]],
     main: Some("listen"),
+};
+
+static JOURNAL: Table = Table {
+    doc: "The record of what changed and what was decided, in the state folder.",
+    groups: &[&[Key::new(
+        "keep",
+        Kind::Duration {
+            min: DAY,
+            max: Duration::from_secs(3_660 * 86_400),
+        },
+        "How long records are kept. Once a day the older ones are forgotten, and a signed checkpoint takes their place.",
+    )
+    .default(r#""400d""#)]],
+    main: None,
 };
 
 const NONE: &[Word] = &[Word {

@@ -1,0 +1,206 @@
+//! The journal of the running process: what is written to it, the head that is signed, what is forgotten.
+//!
+//! Nothing here waits for the disk: the store's thread does (`plimsoll-store`). Where the store can't be opened, the
+//! process serves all the same, says so, and records wait in memory for as long as they fit.
+//! While a process takes over from another, both write the same chain.
+
+mod changes;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use plimsoll_measure::{JournalView, StoreFailure};
+use plimsoll_store::{Entry, Head, Identity, Keeper, Record, SqliteStore, Store, StoreError};
+use plimsoll_upstream::Clock;
+use serde_json::{Value, json};
+
+use crate::exit::with_causes;
+use crate::state::StateFolder;
+
+pub(crate) use changes::{Addresses, configuration, endpoint_subject};
+
+/// How often the head is signed, in ticks of a second: what was cut off after it is found.
+const HEAD_EVERY: u64 = 60;
+/// How often what is old enough is forgotten, in ticks; the first time a minute after the start.
+const FORGET_EVERY: u64 = 86_400;
+
+/// See the module's docs.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    keeper: Keeper,
+    place: Arc<Place>,
+}
+
+/// What the store's thread needs.
+#[derive(Debug)]
+struct Place {
+    state: StateFolder,
+    clock: Clock,
+    identity: OnceLock<Identity>,
+    /// What was said of the last damage.
+    damage: Mutex<Option<String>>,
+    /// The last sequence whose head was signed.
+    signed: AtomicU64,
+}
+
+impl Journal {
+    /// Begins the store's thread; it opens the store.
+    pub(crate) fn start(state: &StateFolder, clock: Clock) -> std::io::Result<Self> {
+        let place = Arc::new(Place {
+            state: state.clone(),
+            clock,
+            identity: OnceLock::new(),
+            damage: Mutex::new(None),
+            signed: AtomicU64::new(0),
+        });
+        let opened = Arc::clone(&place);
+        let keeper = Keeper::new(move || opened.open(), move || clock.timestamp())?;
+        Ok(Self { keeper, place })
+    }
+
+    /// Has something written. `kind` is what it is (`change`, `decision`, ...), `subject` what it is about
+    /// (`service/checkout`). The body's `text`, if it has one, is what `plimsoll journal list` shows: a few words.
+    /// No secret and nothing of a client belongs in it.
+    pub(crate) fn write(&self, kind: &str, subject: &str, body: &Value) {
+        self.keeper.append(self.place.entry(kind, subject, body));
+    }
+
+    /// Signs and forgets when it is time; to be called each second.
+    pub(crate) fn tick(&self, ticks: u64, keep: Duration) {
+        if ticks % FORGET_EVERY == HEAD_EVERY {
+            let place = Arc::clone(&self.place);
+            self.keeper.ask(move |store| place.forget(store, keep));
+        }
+        if ticks.is_multiple_of(HEAD_EVERY) {
+            self.sign();
+        }
+    }
+
+    /// Signs the head, if anything was written since it was signed.
+    pub(crate) fn sign(&self) {
+        let place = Arc::clone(&self.place);
+        self.keeper.ask(move |store| place.sign(store));
+    }
+
+    /// How it is.
+    pub(crate) fn view(&self) -> JournalView {
+        let view = self.keeper.view();
+        JournalView {
+            open: view.open,
+            records_total: view.written,
+            waiting: view.waiting as u64,
+            lost_total: view.lost,
+            failure: view.failing.map(|(since, why)| StoreFailure { since, why }),
+            last_sequence: view.last.map(|(sequence, _)| sequence),
+        }
+    }
+
+    /// What someone should look at.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let view = self.view();
+        let mut warnings = Vec::new();
+        if let Some(failure) = &view.failure {
+            warnings.push(format!(
+                "the store fails since {}: {}; {} wait in memory",
+                failure.since.to_rfc3339(),
+                failure.why,
+                records(view.waiting),
+            ));
+        }
+        if view.lost_total > 0 {
+            let lost = records(view.lost_total);
+            warnings.push(format!("{lost} of the journal were lost: see its gaps"));
+        }
+        let damage = self.place.damage.lock();
+        warnings.extend(damage.unwrap_or_else(PoisonError::into_inner).clone());
+        warnings
+    }
+}
+
+impl Place {
+    fn entry(&self, kind: &str, subject: &str, body: &Value) -> Entry {
+        Entry {
+            at: self.clock.timestamp(),
+            kind: kind.to_owned(),
+            subject: subject.to_owned(),
+            cites: None,
+            body: body.to_string().into_bytes(),
+        }
+    }
+
+    fn identity(&self) -> Result<&Identity, StoreError> {
+        if let Some(identity) = self.identity.get() {
+            return Ok(identity);
+        }
+        let identity = Identity::at(&self.state.journal_key())?;
+        Ok(self.identity.get_or_init(|| identity))
+    }
+
+    fn open(&self) -> Result<Box<dyn Store>, StoreError> {
+        let writer = self.identity()?.writer();
+        let now = self.clock.timestamp();
+        let (mut store, damage) = SqliteStore::open(&self.state.store(), writer, now)?;
+        if let Some(damage) = damage {
+            let kept = damage.kept.display().to_string();
+            let reason = damage.reason;
+            let text = format!(
+                "the store was damaged ({reason}) and is begun anew: what was in it is kept in {kept}"
+            );
+            tracing::error!(kept, reason, "the store was damaged: it is begun anew");
+            let body = json!({ "text": text, "kept": kept, "reason": reason });
+            store.append(&[self.entry("damage", "journal", &body)])?;
+            let mut said = self.damage.lock().unwrap_or_else(PoisonError::into_inner);
+            *said = Some(text);
+        }
+        Ok(Box::new(store))
+    }
+
+    fn head(&self, record: &Record) -> Option<Head> {
+        let at = self.clock.timestamp();
+        let identity = self.identity.get()?;
+        Some(identity.sign(record.sequence, record.hash, at))
+    }
+
+    fn sign(&self, store: &mut dyn Store) -> Result<(), StoreError> {
+        let Some(last) = store.last()? else {
+            return Ok(());
+        };
+        if self.signed.swap(last.sequence, Ordering::Relaxed) == last.sequence {
+            return Ok(());
+        }
+        let head = self.head(&last).map(|head| serde_json::to_string(&head));
+        if let Some(Ok(head)) = head {
+            // Whoever keeps our log elsewhere keeps the heads elsewhere.
+            tracing::info!(%head, "journal head");
+            if let Err(error) = self.state.write_journal_head(&head) {
+                tracing::warn!(error = %with_causes(&error), "the journal's head can't be written");
+            }
+        }
+        Ok(())
+    }
+
+    fn forget(&self, store: &mut dyn Store, keep: Duration) -> Result<(), StoreError> {
+        let now = self.clock.timestamp();
+        let keep = u64::try_from(keep.as_nanos()).unwrap_or(u64::MAX);
+        let before = plimsoll_core::Timestamp::from_nanos(now.as_nanos().saturating_sub(keep));
+        let identity = self.identity()?;
+        let sign = |record: &Record| identity.sign(record.sequence, record.hash, now);
+        let forgotten = store.forget(before, &sign)?;
+        if forgotten > 0 {
+            let text = format!(
+                "{} from before {} forgotten",
+                records(forgotten),
+                before.to_rfc3339()
+            );
+            let body = json!({ "text": text, "records": forgotten });
+            store.append(&[self.entry("retention", "journal", &body)])?;
+        }
+        Ok(())
+    }
+}
+
+fn records(count: u64) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} record{plural}")
+}
