@@ -56,6 +56,13 @@ impl Hash {
         &self.0
     }
 
+    /// Of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut context = Context::new(&SHA256);
+        context.update(bytes);
+        Self::try_from(context.finish().as_ref()).unwrap_or(Self::ZERO)
+    }
+
     /// From 64 hex digits.
     pub fn from_hex(text: &str) -> Option<Self> {
         let bytes = bytes_of_hex(text)?;

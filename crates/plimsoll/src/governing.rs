@@ -9,11 +9,14 @@ use plimsoll_config::Config;
 use plimsoll_core::{Instant, Mode, Timestamp};
 use plimsoll_gateway::{GuardView, ServiceShared, mode_of, objective_specs};
 use plimsoll_governor::{
-    Actuator, Decided, Demand, Governor, ObjectiveSignals, Parameters, ServiceParameters,
+    Actuator, Decided, Decision, Demand, Governor, ObjectiveSignals, Parameters, ServiceParameters,
     ServiceSignals, ServiceState, Signals, What,
 };
 use plimsoll_lifecycle::Counter;
 use plimsoll_measure::{GovernedView, Measure, MovedView, OnsetView, PageDelayView, ServiceView};
+
+use plimsoll_store::Hash;
+use serde_json::{Value, json};
 
 use onset::Onsets;
 
@@ -229,6 +232,25 @@ impl Governing {
     }
 }
 
+/// What the journal keeps of decisions, by subject. The first record of a tick has the basis, from which all of them can be
+/// made again; each has its digest.
+pub(crate) fn records(decided: &Decided) -> Vec<(String, Value)> {
+    let basis = serde_json::to_string(&decided.basis).unwrap_or_default();
+    let digest = Hash::of(basis.as_bytes()).to_string();
+    let record = |(place, decision): (usize, &Decision)| {
+        let mut body = json!({
+            "text": decision.to_string(),
+            "decision": decision,
+            "basis_sha256": digest,
+        });
+        if let Some(body) = body.as_object_mut().filter(|_| place == 0) {
+            body.insert("basis".to_owned(), json!(decided.basis));
+        }
+        (format!("service/{}", decision.service), body)
+    };
+    decided.decisions.iter().enumerate().map(record).collect()
+}
+
 fn parameters(config: &Config) -> Parameters {
     let services = config.services.iter().map(|(name, service)| {
         let specs = objective_specs(service);
@@ -243,5 +265,67 @@ fn parameters(config: &Config) -> Parameters {
     Parameters {
         services: services.collect(),
         rules: config.governor.rules.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plimsoll_governor::Basis;
+    use plimsoll_measure::Counts;
+
+    use super::*;
+
+    #[test]
+    fn a_decision_can_be_made_again_from_what_the_journal_keeps() {
+        let config = Config::for_target("http://127.0.0.1:1", None, None, None).unwrap();
+        let mut parameters = parameters(&config);
+        let (name, service) = parameters.services.iter_mut().next().unwrap();
+        let target = plimsoll_core::Ratio::of(99, 100).unwrap();
+        service.objectives = vec![("availability".to_owned(), target)];
+        let name = name.clone();
+        let mut governor = Governor::new(parameters);
+        let mut kept = 0;
+        for second in 1..60 {
+            let counts = Counts {
+                good: 50,
+                bad: 50,
+                bad_service: 50,
+            };
+            let signals = Signals {
+                services: vec![ServiceSignals {
+                    name: name.clone(),
+                    objectives: vec![ObjectiveSignals {
+                        counts,
+                        budget_left: Some(0.9),
+                    }],
+                    demand: Demand {
+                        requests: 100,
+                        retries: 50,
+                        ..Demand::default()
+                    },
+                }],
+            };
+            let now = Instant::from_nanos(second * 1_000_000_000);
+            for decided in governor.on_tick(now, &signals) {
+                let records = records(&decided);
+                let (_, first) = &records[0];
+                let text = first.to_string();
+                assert!(
+                    text.len() < plimsoll_store::BODY_BYTES_MAX / 2,
+                    "{}",
+                    text.len()
+                );
+                let read: Value = serde_json::from_str(&text).unwrap();
+                let basis: Basis = serde_json::from_value(read["basis"].clone()).unwrap();
+                let again: Vec<Value> = basis.decide().iter().map(|it| json!(it)).collect();
+                let journaled: Vec<&Value> =
+                    records.iter().map(|(_, body)| &body["decision"]).collect();
+                assert_eq!(again.iter().collect::<Vec<_>>(), journaled);
+                let digest = Hash::of(serde_json::to_string(&basis).unwrap().as_bytes());
+                assert_eq!(read["basis_sha256"], digest.to_string());
+                kept += records.len();
+            }
+        }
+        assert!(kept >= 3, "{kept}");
     }
 }

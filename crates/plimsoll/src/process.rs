@@ -13,7 +13,7 @@ use plimsoll_core::{Instant, Timestamp};
 use plimsoll_gateway::{
     AccessLogWriter, Gateway, PROTECTION_TICK, Plan, Protection, ServiceShared, bind,
 };
-use plimsoll_governor::{Decision, What};
+use plimsoll_governor::{Decided, Decision, What};
 use plimsoll_measure::{ConfigView, EVENTS_MAX, EventView, Inputs, Measure, OnsetView, Registry};
 use plimsoll_policy::Verdict;
 use plimsoll_upstream::{Clock, Clusters, Health, HealthEvent, Resolver};
@@ -26,7 +26,7 @@ use tokio::task::JoinHandle;
 use crate::cli::Run;
 use crate::configuration::{self, Loaded, Source};
 use crate::exit::{Exit, say, with_causes};
-use crate::governing::Governing;
+use crate::governing::{self, Governing};
 use crate::journal::{self, Addresses, Journal};
 use crate::launch::{LaunchError, RESOLVE_TIME_MAX, side_listener};
 use crate::state::{LastGood, StateFolder};
@@ -426,8 +426,8 @@ impl Process {
         let decided = self
             .governing
             .tick(now, &self.measure, &guards, &self.shared);
-        for decision in decided.iter().flat_map(|it| &it.decisions) {
-            self.on_decision(decision);
+        for decided in &decided {
+            self.on_decided(decided);
         }
         let governed = |name: &str| self.governing.view(name, timestamp);
         let inputs = Inputs {
@@ -457,7 +457,16 @@ impl Process {
         self.view.snapshot.store(Arc::new(snapshot));
     }
 
-    /// What the governor decided is shown and logged.
+    /// What the governor decided is shown, logged and journaled, with what it was made of.
+    fn on_decided(&mut self, decided: &Decided) {
+        for (subject, body) in governing::records(decided) {
+            self.journal.write("decision", &subject, &body);
+        }
+        for decision in &decided.decisions {
+            self.on_decision(decision);
+        }
+    }
+
     fn on_decision(&mut self, decision: &Decision) {
         let service = decision.service.as_str();
         match decision.what {
@@ -493,6 +502,9 @@ impl Process {
             ));
         }
         tracing::warn!(service, "{text}");
+        let body = json!({ "text": text, "onset": onset });
+        self.journal
+            .write("onset", &format!("service/{service}"), &body);
         self.note(Some(service.to_owned()), text);
     }
 
