@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use plimsoll_core::Timestamp;
-use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Row, ToSql, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, TransactionBehavior};
 
 use crate::identity::Head;
 use crate::record::{BODY_BYTES_MAX, Entry, Hash, Record};
@@ -65,9 +65,12 @@ impl SqliteStore {
     ) -> Result<(Self, Option<Damage>), StoreError> {
         match Self::open_whole(path, writer) {
             Ok(store) => Ok((store, None)),
-            Err(StoreError::Database(error)) if is_damage(&error) => {
+            Err(error) if error.is_damage() => {
                 let kept = move_aside(path, now)?;
-                let reason = error.to_string();
+                let reason = match error {
+                    StoreError::Database(error) => error.to_string(),
+                    other => other.to_string(),
+                };
                 let store = Self::open_whole(path, writer)?;
                 Ok((store, Some(Damage { kept, reason })))
             }
@@ -80,7 +83,10 @@ impl SqliteStore {
         let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY)?;
-        known_form(&connection, path)?;
+        if known_form(&connection, path)? == 0 {
+            let path = path.display().to_string();
+            return Err(StoreError::Empty { path });
+        }
         Ok(Self::on(connection, "", path))
     }
 
@@ -217,6 +223,14 @@ impl Store for SqliteStore {
         let mut statement = self.connection.prepare_cached(text)?;
         let writers = statement.query_map((), |row| row.get(0))?;
         Ok(writers.collect::<Result<_, _>>()?)
+    }
+
+    fn end(&mut self, writer: &str) -> Result<u64, StoreError> {
+        let text = "SELECT coalesce(max(sequence), 0) FROM journal WHERE writer = ?";
+        let end = self
+            .connection
+            .query_row(text, [writer], |row| natural(row, 0))?;
+        Ok(end)
     }
 
     fn chain(&mut self, writer: &str, after: u64, count: usize) -> Result<Vec<Record>, StoreError> {
@@ -425,13 +439,6 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
             body: row.get(6)?,
         },
     })
-}
-
-fn is_damage(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
-    )
 }
 
 /// Moves the file, and the log beside it, to a name with the time.

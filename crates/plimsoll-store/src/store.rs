@@ -20,6 +20,9 @@ pub trait Store: Send {
     /// The writers that there are.
     fn writers(&mut self) -> Result<Vec<String>, StoreError>;
 
+    /// The sequence of a writer's last record; 0 if there is none.
+    fn end(&mut self, writer: &str) -> Result<u64, StoreError>;
+
     /// The records of a writer after a place, in order; at most `count`.
     fn chain(&mut self, writer: &str, after: u64, count: usize) -> Result<Vec<Record>, StoreError>;
 
@@ -135,6 +138,12 @@ pub enum StoreError {
         /// The newest that is known.
         known: i64,
     },
+    /// The file has no tables: whoever makes it has not come so far. There is nothing to read.
+    #[error("the store {path} has nothing in it yet")]
+    Empty {
+        /// The file.
+        path: String,
+    },
     /// The file was moved away, deleted or replaced. Opened again, a new one is begun.
     #[error("the store {path} is not the file any more that was opened")]
     Moved {
@@ -150,23 +159,29 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether it stays so until the store is opened again: the file was moved away, or is damaged, or was opened
-    /// when it could only be read. A full disk and a lock go away by themselves.
-    pub(crate) fn outlasts_the_connection(&self) -> bool {
-        use rusqlite::ErrorCode;
-        let error = match self {
-            Self::Moved { .. } => return true,
-            Self::Database(error) => error,
-            _ => return false,
+    /// Whether the database itself is damaged.
+    pub fn is_damage(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        let Self::Database(error) = self else {
+            return false;
         };
         matches!(
             error.sqlite_error_code(),
-            Some(
-                ErrorCode::DatabaseCorrupt
-                    | ErrorCode::NotADatabase
-                    | ErrorCode::ReadOnly
-                    | ErrorCode::CannotOpen
-            )
+            Some(DatabaseCorrupt | NotADatabase)
         )
+    }
+
+    /// Whether it stays so until the store is opened again: the file was moved away, or is damaged, or was opened
+    /// when it could only be read. A full disk and a lock go away by themselves.
+    pub(crate) fn outlasts_the_connection(&self) -> bool {
+        use rusqlite::ErrorCode::{CannotOpen, ReadOnly};
+        match self {
+            Self::Moved { .. } => true,
+            Self::Database(error) => {
+                let code = error.sqlite_error_code();
+                self.is_damage() || matches!(code, Some(ReadOnly | CannotOpen))
+            }
+            _ => false,
+        }
     }
 }

@@ -12,6 +12,7 @@ use tracing_subscriber::prelude::*;
 use crate::client::{self, Target};
 use crate::configuration;
 use crate::exit::{Exit, report, say};
+use crate::journal::command::{JournalCommand, journal};
 use crate::launch;
 use crate::simulate::{Simulate, simulate};
 use crate::status::look::Look;
@@ -31,6 +32,7 @@ Examples:
   plimsoll init http://127.0.0.1:3000 > plimsoll.toml
   plimsoll check plimsoll.toml && plimsoll run --config plimsoll.toml
   plimsoll status                                what burns, what is down, what is slow
+  plimsoll journal list                          what changed, and what was decided
 
 Exit codes: 0 done, 1 refused (errors in the file, reload refused), 2 could not run, 3 no running Plimsoll found."
 )]
@@ -89,6 +91,11 @@ enum Command {
     Reload {
         #[command(flatten)]
         at: At,
+    },
+    /// What changed and what was decided: a record that shows if it was changed.
+    Journal {
+        #[command(subcommand)]
+        command: JournalCommand,
     },
     /// A process of the demo.
     #[command(hide = true)]
@@ -241,6 +248,7 @@ pub(crate) fn main() -> ExitCode {
             }
         }
         Command::Reload { at } => reload(&at.target()).into(),
+        Command::Journal { command } => journal(&command).into(),
     }
 }
 

@@ -5,6 +5,9 @@
 //! While a process takes over from another, both write the same chain.
 
 mod changes;
+pub(crate) mod command;
+mod line;
+mod since;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};

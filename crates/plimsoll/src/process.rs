@@ -522,16 +522,13 @@ impl Process {
         }
         let key = (endpoint.service.clone(), endpoint.name.clone());
         self.since.insert(key, self.clock.timestamp());
-        let text = match event.transition.verdict {
-            Verdict::Up { .. } => format!("endpoint {} is up", endpoint.name),
-            Verdict::HalfOpen => format!("endpoint {} is probed", endpoint.name),
-            Verdict::Down(_) if !why.is_empty() => {
-                format!("endpoint {} is down{why}", endpoint.name)
-            }
-            Verdict::Down(cause) => {
-                format!("endpoint {} is down by {}", endpoint.name, cause.name())
-            }
+        let said = match event.transition.verdict {
+            Verdict::Up { .. } => "up".to_owned(),
+            Verdict::HalfOpen => "probed".to_owned(),
+            Verdict::Down(_) if !why.is_empty() => format!("down{why}"),
+            Verdict::Down(cause) => format!("down by {}", cause.name()),
         };
+        let text = format!("endpoint {} is {said}", endpoint.name);
         if event.transition.verdict.is_up() {
             tracing::info!(service = endpoint.service, "{text}");
         } else {
@@ -543,7 +540,7 @@ impl Process {
             Verdict::HalfOpen => "half-open",
             Verdict::Down(_) => "down",
         };
-        let body = json!({ "text": text, "state": state, "why": event.reason });
+        let body = json!({ "text": said, "state": state, "why": event.reason });
         self.journal.write("endpoint", &subject, &body);
         self.note(Some(endpoint.service.clone()), text);
         let up = |name: &str| {

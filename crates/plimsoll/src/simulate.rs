@@ -33,6 +33,7 @@ use crate::cli::print;
 use crate::configuration::{self, Loaded};
 use crate::exit::{Exit, say};
 use crate::wiring::endpoint_parameters;
+pub(crate) use access_log::parse_time;
 use access_log::{AccessLog, AccessLogError};
 use page::Page;
 use progress::Progress;

@@ -279,6 +279,11 @@ impl StateFolder {
         self.path.join("journal.key")
     }
 
+    /// The last head that was signed.
+    pub(crate) fn journal_head(&self) -> PathBuf {
+        self.path.join(JOURNAL_HEAD)
+    }
+
     /// Keeps a head of the journal in the place of the one before.
     pub(crate) fn write_journal_head(&self, head: &str) -> Result<(), StateError> {
         self.write(JOURNAL_HEAD, format!("{head}\n").as_bytes())

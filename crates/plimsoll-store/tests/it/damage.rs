@@ -77,6 +77,13 @@ fn a_store_of_a_newer_version_is_left_alone() {
 }
 
 #[test]
+fn an_empty_file_has_nothing_to_read() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let error = SqliteStore::open_to_read(file.path()).unwrap_err();
+    assert!(matches!(error, StoreError::Empty { .. }), "{error}");
+}
+
+#[test]
 fn a_folder_that_may_not_be_written_is_an_error_and_not_a_loss() {
     // Whoever may do everything may write there too.
     let unwritable = std::path::Path::new("/proc/plimsoll.db");

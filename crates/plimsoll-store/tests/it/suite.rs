@@ -39,6 +39,8 @@ fn chains_are_apart(a: &mut dyn Store, b: &mut dyn Store) {
     assert_eq!((second[0].sequence, second[0].previous), (3, first[1].hash));
     assert_eq!(a.last().unwrap(), Some(second[0].clone()));
     assert_eq!(a.writers().unwrap(), ["a", "b"]);
+    let ends = ["a", "b", "c"].map(|writer| b.end(writer).unwrap());
+    assert_eq!(ends, [3, 1, 0]);
     assert_eq!(
         b.chain("a", 1, 10).unwrap(),
         [first[1].clone(), second[0].clone()]

@@ -262,7 +262,7 @@ impl Names {
 }
 
 /// Nanoseconds since 1970 of a UTC time of RFC 3339, such as `2026-11-25T14:10:52.120Z`.
-fn parse_time(text: &str) -> Option<u64> {
+pub(crate) fn parse_time(text: &str) -> Option<u64> {
     let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
     let (whole, fraction) = time.split_once('.').unwrap_or((time, "0"));
     let three = |text: &str, between| -> Option<[u64; 3]> {

@@ -18,6 +18,7 @@ mod forward;
 mod governor;
 mod hedge;
 mod hostile;
+mod journal;
 mod large;
 mod load;
 mod protection;
