@@ -297,7 +297,11 @@ impl<'a> Simulation<'a> {
                 }
             }
             Event::Work(Work::Answered(id)) => self.answered(now, id, Completion::Success),
-            Event::Work(Work::Failed(id)) => self.answered(now, id, Completion::Failed),
+            Event::Work(work @ Work::Failed(id)) => {
+                if !self.station.put_off(now, work, &mut self.agenda) {
+                    self.answered(now, id, Completion::Failed);
+                }
+            }
             Event::Wake(thread) => {
                 self.gateway
                     .woken(now, thread as usize, &mut self.agenda, &mut self.happenings);

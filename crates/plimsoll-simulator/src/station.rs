@@ -4,6 +4,7 @@
 //! for nobody. Units: nanoseconds.
 //! Invariant: no more workers work than there are, except those that go on after some were taken away.
 
+mod freeze;
 mod heap;
 
 use std::cmp::Reverse;
@@ -12,6 +13,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use crate::agenda::{Agenda, NEVER, Nanos, Work};
 use crate::random::{Spread, Stream};
 use crate::service::{Server, Service, speed};
+use crate::station::freeze::Freezes;
 use crate::station::heap::Heap;
 
 /// How long a request takes that fails at once.
@@ -27,8 +29,7 @@ pub(crate) struct Station {
     /// Workers that work, and who waits for one.
     busy: u32,
     waiting: VecDeque<u32>,
-    /// Nothing is worked on in this time.
-    frozen: (Nanos, Nanos),
+    frozen: Freezes,
     /// Requests that share the server, each with the work at which it is done.
     sharing: BinaryHeap<Reverse<(Nanos, u32)>>,
     /// How many are through with that and stay.
@@ -54,7 +55,7 @@ impl Station {
             random: Stream::new(seed, "service"),
             busy: 0,
             waiting: VecDeque::new(),
-            frozen: (0, 0),
+            frozen: Freezes::default(),
             sharing: BinaryHeap::new(),
             staying: 0,
             alone: match service.server {
@@ -92,7 +93,8 @@ impl Station {
             return false;
         }
         if self.random.chance(self.service.failing) {
-            agenda.note(now + FAILURE, Work::Failed(id));
+            let begins = self.frozen.begin(now, id);
+            agenda.note(begins + FAILURE, Work::Failed(id));
             return true;
         }
         self.allocate(now);
@@ -132,7 +134,7 @@ impl Station {
         id: u32,
         agenda: &mut Agenda<E>,
     ) -> bool {
-        if self.put_off(now, id, agenda) {
+        if self.put_off(now, Work::Served(id), agenda) {
             return false;
         }
         self.leave(now, agenda);
@@ -146,28 +148,29 @@ impl Station {
         }
     }
 
-    /// A worker would be through with a request, but nothing is worked on: it will be later, as is noted.
+    /// A request would be through, or fail, but nothing was worked on for a while: it will be later, as is noted.
     pub(crate) fn put_off<E: From<Work>>(
         &mut self,
         now: Nanos,
-        id: u32,
+        work: Work,
         agenda: &mut Agenda<E>,
     ) -> bool {
-        let (from, until) = self.frozen;
-        let later = match now >= from && now < until {
-            true => Some(now + (until - from)),
-            false => self.heap.owes(now, id),
+        let (Work::Served(id) | Work::Answered(id) | Work::Failed(id)) = work;
+        let frozen = self.frozen.owes(id).map(|owed| now.saturating_add(owed));
+        let later = match work {
+            Work::Served(_) => frozen.or_else(|| self.heap.owes(now, id)),
+            Work::Answered(_) | Work::Failed(_) => frozen,
         };
         if let Some(later) = later {
-            agenda.note(later, Work::Served(id));
+            agenda.note(later, work);
         }
         later.is_some()
     }
 
-    /// When something is worked on again, if nothing is now.
-    pub(crate) fn thaws(&self, now: Nanos) -> Option<Nanos> {
+    /// A request has what it waited for elsewhere: when something is worked on again, if nothing is now.
+    pub(crate) fn thaws(&mut self, now: Nanos, id: u32) -> Option<Nanos> {
         let until = self.idle_until();
-        (now < until).then_some(until)
+        (now < until).then(|| self.frozen.begin(now, id).max(until))
     }
 
     /// A request that shared the server stays until it has left, though it takes no more work.
@@ -219,10 +222,10 @@ impl Station {
         self.fill(now, agenda);
     }
 
-    /// Nothing is worked on from now on, for this long.
+    /// Nothing is worked on from now on, for this long at least.
     pub(crate) fn freeze(&mut self, now: Nanos, lasts: Nanos) {
         self.advance(now);
-        self.frozen = (now, now.saturating_add(lasts));
+        self.frozen.freeze(now, lasts);
         self.plan(now);
     }
 
@@ -230,6 +233,7 @@ impl Station {
     pub(crate) fn crash(&mut self, now: Nanos) -> Vec<u32> {
         self.advance(now);
         self.cool();
+        self.frozen.forget();
         self.begun = 0.0;
         self.heap = Heap::default();
         (self.busy, self.staying) = (0, 0);
@@ -278,7 +282,7 @@ impl Station {
             takes += self.dependency_time();
         }
         // What begins while nothing is worked on begins after it.
-        let from = now.max(self.frozen.1);
+        let from = self.frozen.begin(now, id);
         let through = match self.service.memory {
             Some(_) => self.heap.begin(from, id, takes),
             None => from + takes,
@@ -292,7 +296,7 @@ impl Station {
             return;
         };
         self.heap.take(&memory);
-        if now >= self.frozen.1 {
+        if now >= self.frozen.until() {
             self.advance(now);
             self.heap.collect(now, &memory, self.len() + 1);
             self.plan(now);
@@ -310,7 +314,7 @@ impl Station {
 
     /// Until when nothing is worked on.
     fn idle_until(&self) -> Nanos {
-        self.frozen.1.max(self.heap.until())
+        self.frozen.until().max(self.heap.until())
     }
 
     fn dependency_time(&mut self) -> Nanos {
@@ -479,6 +483,63 @@ mod tests {
         }
         assert_eq!(done, [(0, SECOND + 20_000_000), (1, SECOND + 40_000_000)]);
         assert_eq!(station.len(), 0);
+    }
+
+    /// When a request of 20 ms is through that came first, and one that came at this time, in milliseconds.
+    fn frozen(service: &Service, freezes: &[(u64, u64)], second: u64) -> Vec<u64> {
+        const MS: Nanos = 1_000_000;
+        let mut agenda: Agenda = Agenda::default();
+        let mut station = Station::new(service, 1);
+        station.enter(0, 0, 0, &mut agenda);
+        let mut done = Vec::new();
+        let mut advance = |station: &mut Station, agenda: &mut Agenda, until: Nanos| {
+            while agenda.next() < until {
+                let now = agenda.next();
+                let ends = match agenda.take().unwrap() {
+                    Event::Work(Work::Served(id)) => station.served(now, id, agenda),
+                    Event::Work(work @ Work::Failed(_)) => !station.put_off(now, work, agenda),
+                    other => panic!("{other:?}"),
+                };
+                done.extend(ends.then_some(now / MS));
+            }
+        };
+        for &(at, lasts) in freezes {
+            advance(&mut station, &mut agenda, at * MS);
+            station.freeze(at * MS, lasts * MS);
+        }
+        advance(&mut station, &mut agenda, second * MS);
+        station.enter(second * MS, 1, 0, &mut agenda);
+        advance(&mut station, &mut agenda, NEVER);
+        done
+    }
+
+    #[test]
+    fn freezes_that_overlap_end_with_the_last_of_them() {
+        let service = Service::pool(2, 20.0, Spread::Constant);
+        // The second ends first.
+        assert_eq!(frozen(&service, &[(5, 100), (50, 10)], 70), [120, 125]);
+        // The second goes on, before and after the first request was put off.
+        assert_eq!(frozen(&service, &[(5, 100), (10, 145)], 70), [170, 175]);
+        assert_eq!(frozen(&service, &[(5, 100), (50, 105)], 70), [170, 175]);
+        // What is not due before it ends is put off all the same.
+        assert_eq!(frozen(&service, &[(5, 10), (40, 5)], 70), [30, 90]);
+    }
+
+    #[test]
+    fn who_shares_a_frozen_server_waits_for_the_last_freeze() {
+        let mut station = Station::new(&Service::shared(0.000_6), 1);
+        station.freeze(0, 10 * SECOND);
+        station.freeze(SECOND, SECOND);
+        let mut agenda: Agenda = Agenda::default();
+        station.enter(3 * SECOND, 0, 0, &mut agenda);
+        assert!(station.shared_done() > 10 * SECOND);
+    }
+
+    #[test]
+    fn what_is_frozen_does_not_fail_before_it_thaws() {
+        let mut service = Service::pool(2, 20.0, Spread::Constant);
+        service.failing = 1.0;
+        assert_eq!(frozen(&service, &[(0, 100)], 50), [101, 101]);
     }
 
     #[test]

@@ -81,7 +81,7 @@ impl Simulation {
         }
         let station = &mut self.sites[attempt.site as usize].station;
         match work {
-            Work::Served(_) if station.put_off(now, id, &mut self.agenda) => (),
+            Work::Served(_) | Work::Failed(_) if station.put_off(now, work, &mut self.agenda) => (),
             Work::Served(_) => self.go_on(now, id),
             Work::Answered(_) => self.reply(now, id, true),
             Work::Failed(_) => self.reply(now, id, false),

@@ -107,7 +107,7 @@ impl Simulation {
         } else if progress.tries >= attempts {
             progress.failed = true;
         }
-        match self.sites[site].station.thaws(now) {
+        match self.sites[site].station.thaws(now, id) {
             Some(thaws) => self.agenda.note(thaws, Work::Served(id)),
             None => self.go_on(now, id),
         }
