@@ -42,7 +42,13 @@ pub fn parse(source: &str) -> Result<Scenario, Vec<Diagnostic>> {
 
 /// The same for any kind of run.
 pub fn parse_for(source: &str, run: Run) -> Result<Scenario, Vec<Diagnostic>> {
+    parse_sized(source, run).map(|(scenario, _)| scenario)
+}
+
+/// The same, with how much memory a run of it may need, in bytes.
+pub fn parse_sized(source: &str, run: Run) -> Result<(Scenario, f64), Vec<Diagnostic>> {
     let (mut file, mut diagnostics, is_toml) = values(source, "", &keys::SCENARIO);
+    let mut memory = 0.0;
     if is_toml {
         let place = Place::default();
         defaults::complete(
@@ -52,14 +58,14 @@ pub fn parse_for(source: &str, run: Run) -> Result<Scenario, Vec<Diagnostic>> {
             &place,
             &mut diagnostics,
         );
-        rules::check(&file, run, &mut diagnostics);
+        memory = rules::check(&file, run, &mut diagnostics);
     }
     in_order(&mut diagnostics);
     let has_errors = diagnostics
         .iter()
         .any(|diagnostic| diagnostic.severity == Severity::Error);
     match assemble::scenario(&file) {
-        Some(scenario) if !has_errors => Ok(scenario),
+        Some(scenario) if !has_errors => Ok((scenario, memory)),
         assembled => {
             // What could not be assembled must have been reported; otherwise the mistake is ours.
             if never!(assembled.is_none() && !has_errors) {
@@ -69,3 +75,24 @@ pub fn parse_for(source: &str, run: Run) -> Result<Scenario, Vec<Diagnostic>> {
         }
     }
 }
+
+/// What is wrong with the log that a workload of a scenario replays, at the place that names it.
+pub fn replay_error(source: &str, workload: &str, message: &str, help: &str) -> Diagnostic {
+    let (file, ..) = values(source, "", &keys::SCENARIO);
+    let workload = file.table("workload").and_then(|it| it.table(workload));
+    let span = workload.and_then(|it| Some(it.node("replay")?.span.clone()));
+    let error = Diagnostic::error("bad-replay", span.clone().unwrap_or(0..0), message);
+    let error = error.label("this log").help(help);
+    match span {
+        Some(_) => error,
+        None => error.without_place(),
+    }
+}
+
+/// Whether services and workloads can be called so.
+pub fn is_name(name: &str) -> bool {
+    crate::read::is_identifier(name)
+}
+
+/// The most memory that a run may need, in bytes, and all that go on at once together.
+pub const MEMORY_MAX: f64 = rules::memory::MEMORY_MAX;

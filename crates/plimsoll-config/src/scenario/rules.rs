@@ -3,9 +3,9 @@
 mod calls;
 mod flows;
 mod load;
-mod memory;
+pub(super) mod memory;
+mod size;
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -16,14 +16,10 @@ use crate::node::{Fields, Node};
 use crate::scheme::any_of;
 use crate::unit::show_size;
 
-/// The most requests of one run: at a million in a few seconds, a run beyond this takes most of an hour.
-const REQUESTS_MAX: f64 = 500e6;
-/// The most requests that may be under way: each takes about a kilobyte.
-const UNDER_WAY_MAX: f64 = 2e6;
-
-pub(super) fn check(file: &Fields, run: Run, diagnostics: &mut Vec<Diagnostic>) {
+/// Checks all of it. Gives the memory that a run may need, in bytes.
+pub(super) fn check(file: &Fields, run: Run, diagnostics: &mut Vec<Diagnostic>) -> f64 {
     let (Some(services), Some(workloads)) = (file.table("service"), file.table("workload")) else {
-        return;
+        return 0.0;
     };
     for (name, field) in services.iter() {
         if let Some(service) = field.node.as_table() {
@@ -51,13 +47,10 @@ pub(super) fn check(file: &Fields, run: Run, diagnostics: &mut Vec<Diagnostic>) 
         check_gateways(fault, file, diagnostics);
     }
     let graph = calls::Graph::new(services, diagnostics);
-    match (run, graph) {
-        (Run::ByRequest, Some(graph)) => {
-            check_size(file, services, workloads, &graph, diagnostics);
-        }
-        (Run::ByRequest, None) => (),
-        (Run::Fluid, _) => flows::check(file, services, diagnostics),
+    if run == Run::Fluid {
+        flows::check(file, services, diagnostics);
     }
+    size::check(file, run, services, workloads, graph, diagnostics)
 }
 
 /// The service that a workload or a fault names; the only one, if it names none.
@@ -117,6 +110,32 @@ fn check_work(
             .help("keep one of them"),
         ),
         _ => (),
+    }
+    let says_nothing = match (service.has("workers"), service.has("crosstalk")) {
+        (true, false) => ["contention"].as_slice(),
+        (false, true) => &["spread", "cancels"],
+        _ => &[],
+    };
+    for key in says_nothing {
+        let Some(field) = service.field(key).filter(|it| !it.node.is_default) else {
+            continue;
+        };
+        // It says that nothing is dropped, or that the calls are that an endpoint makes itself.
+        let calls = service.table("calls").and_then(|calls| calls.iter().next());
+        let cancels = service.boolean("cancels") == Some(true) && calls.is_none();
+        if *key == "cancels" && !cancels {
+            continue;
+        }
+        let beside = match *key {
+            "contention" => "workers",
+            _ => "crosstalk",
+        };
+        let message = format!("service `{name}` has `{beside}` and `{key}`");
+        diagnostics.push(
+            error(&field.key_span, "contradiction", message)
+                .label(format!("it says nothing beside `{beside}`"))
+                .help("leave it out"),
+        );
     }
     if let (Some(cache), None) = (service.field("cache"), service.field("workers")) {
         let message = format!("service `{name}` has a cache and no `workers`");
@@ -205,7 +224,11 @@ fn check_fault(fault: &Node, services: &Fields, ends: Duration, diagnostics: &mu
         return;
     };
     let kind = fields.word("kind").unwrap_or_default();
-    let subject = format!("the fault `{kind}`");
+    let subject = match kind {
+        // That it is missing or unknown is said elsewhere.
+        "" => "a fault".to_owned(),
+        kind => format!("the fault `{kind}`"),
+    };
     check_service(&subject, fields, &fault.span, services, diagnostics);
     let needs = match kind {
         "slow" => Some("times"),
@@ -300,70 +323,4 @@ fn check_gateways(fault: &Node, file: &Fields, diagnostics: &mut Vec<Diagnostic>
                 .label(format!("at most {there} was expected")),
         );
     }
-}
-
-/// The run takes neither for ever nor all memory.
-fn check_size<'a>(
-    file: &Fields,
-    services: &'a Fields,
-    workloads: &'a Fields,
-    graph: &calls::Graph<'a>,
-    diagnostics: &mut Vec<Diagnostic>,
-) {
-    let (mut requests, mut most_under_way) = (0.0, 0.0_f64);
-    // By service: what is sent to it in all, and each second at most.
-    let (mut sent, mut most_sent) = (BTreeMap::<&str, f64>::new(), BTreeMap::new());
-    for phase in file.list("phase").iter().filter_map(Node::as_table) {
-        let (mut all_under_way, mut rates) = (0.0, BTreeMap::<&str, f64>::new());
-        let seconds = phase.duration("lasts").unwrap_or_default().as_secs_f64();
-        for (name, field) in workloads.iter() {
-            let Some(workload) = field.node.as_table() else {
-                continue;
-            };
-            let Some(most) = load::most(name, workload, phase) else {
-                continue;
-            };
-            let retry = workload.table("retry").and_then(|it| it.count("attempts"));
-            let tries = f64::from(retry.unwrap_or(1_u8));
-            let patience = workload.duration("patience").unwrap_or_default();
-            // Who waits for an answer has no second request under way.
-            let waiting = most.rate * tries * patience.as_secs_f64();
-            let under_way = most.users.unwrap_or(waiting);
-            if under_way > UNDER_WAY_MAX {
-                let message =
-                    format!("workload `{name}` may have {under_way:.0} requests under way");
-                diagnostics.push(
-                    error(&most.span, "too-large", message)
-                        .label(format!(
-                            "at most {UNDER_WAY_MAX:.0} was expected: they would not fit in memory"
-                        ))
-                        .help("a lower rate, less `patience`, or fewer `attempts`"),
-                );
-            }
-            requests += most.rate * tries * seconds;
-            all_under_way += under_way;
-            if let Some(service) = named_service(workload, services) {
-                *rates.entry(service).or_default() += most.rate * tries;
-                *sent.entry(service).or_default() += most.rate * tries * seconds;
-            }
-        }
-        for (service, rate) in rates {
-            let most = most_sent.entry(service).or_insert(rate);
-            *most = rate.max(*most);
-        }
-        most_under_way = most_under_way.max(all_under_way);
-    }
-    requests += graph.calls_of(sent);
-    most_under_way += graph.under_way(most_sent, diagnostics);
-    if let (true, Some(field)) = (requests > REQUESTS_MAX, file.field("phase")) {
-        let message = format!("the run may take {requests:.0} requests");
-        diagnostics.push(
-            error(&field.key_span, "too-large", message)
-                .label(format!(
-                    "at most {REQUESTS_MAX:.0} was expected: it would take an hour"
-                ))
-                .help("shorter phases, lower rates, or `--fluid`, which has no single requests"),
-        );
-    }
-    memory::check(file, services, requests, most_under_way, diagnostics);
 }

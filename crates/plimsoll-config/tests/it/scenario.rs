@@ -336,8 +336,9 @@ phase = [{{ name = "all", lasts = "300s" }}]
     assert_eq!(
         mistakes(&of("50%", "10s", "crosstalk = 0.1")),
         [
-            "the run may need 9.5 GiB of memory",
-            "service `front` may have 10000000 calls of `back` under way"
+            "service `front` may have 10000000 calls of `back` under way",
+            // What `back` keeps of them is more than those.
+            "the run may need 40.1 GiB of memory"
         ]
     );
 }
@@ -503,6 +504,88 @@ phase = [{{ name = "all", lasts = "30s" }}]
     insta::assert_snapshot!(render(&diagnostics, &text, "scenario.toml", false));
 }
 
+/// A scenario of one service and one workload, with these lines in each and this in its phase and after it.
+fn sized(service: &str, workload: &str, rest: &str) -> String {
+    format!(
+        "gateways = 2\n[service.shop]\ntime = \"1s\"\nworkers = 1\n{service}\n\
+         [workload.people]\n{workload}\n[[phase]]\nname = \"all\"\n{rest}\n"
+    )
+}
+
+#[test]
+fn what_a_run_holds_and_how_long_it_takes_is_bounded() {
+    let said = |source: &str, run| match parse_for(source, run) {
+        Ok(_) => "fits".to_owned(),
+        Err(all) => {
+            let said = all.iter().map(|it| format!("{}; {}", it.message, it.label));
+            said.collect::<Vec<_>>().join("\n")
+        }
+    };
+    let usual = |text: &str| said(text, Run::ByRequest);
+    let few = "rate = \"1/s\"";
+    // Ticks of many gateways over a long time, whoever comes.
+    let many_gateways = sized("", few, "lasts = \"300d\"").replacen("= 2", "= 20", 1);
+    insta::assert_snapshot!(usual(&many_gateways), @"the run may take 72576000000 ticks of gateways; at most 25000000000 was expected: it would take an hour");
+    // What endpoints keep that nobody waits for, unless they drop it.
+    let kept = "rate = \"9000/s\"\npatience = \"10ms\"";
+    let of = |service| sized(service, kept, "lasts = \"3h\"");
+    insta::assert_snapshot!(usual(&of("")), @"the run may need 9.1 GiB of memory; 9.1 GiB are for 97189200 requests that endpoints keep though their clients have gone");
+    assert_eq!(usual(&of("cancels = true")), "fits");
+    assert_eq!(usual(&of("endpoints = 9000")), "fits");
+    let frozen = "lasts = \"3h\"\n[[fault]]\nkind = \"freeze\"\nat = \"0s\"\nlasts = \"3h\"";
+    insta::assert_snapshot!(usual(&sized("endpoints = 9000", kept, frozen)), @"the run may need 9.1 GiB of memory; 9.1 GiB are for 97200000 requests that endpoints keep though their clients have gone");
+    // Users who pause.
+    let pausing = "rate = \"9000/s\"\npatience = \"1ms\"\nretry = { attempts = 4, pause = \"1h\" }";
+    let pausing = sized("cancels = true", pausing, "lasts = \"1h\"");
+    insta::assert_snapshot!(usual(&pausing), @"the run may need 9.1 GiB of memory; 9.1 GiB are for 97200000 users who pause before another try");
+    // Results, of each workload in each phase, with or without single requests.
+    let mut many = sized("", few, "lasts = \"1s\"");
+    for index in 1..1_000 {
+        many.push_str(&format!("[[phase]]\nname = \"{index}\"\nlasts = \"1s\"\n"));
+    }
+    let workloads = (0..1_000).map(|index| format!("w{index}.rate = \"1/d\"\n"));
+    many.push_str(&format!("[workload]\n{}", workloads.collect::<String>()));
+    let many = many.replacen("[workload.people]\nrate = \"1/s\"\n", "", 1);
+    insta::assert_snapshot!(usual(&many), @"the run may need 8.4 GiB of memory; 8.4 GiB are for 1000000 results, of each workload in each phase");
+    insta::assert_snapshot!(said(&many, Run::Fluid), @"the run may need 8.4 GiB of memory; 8.4 GiB are for 1000000 results, of each workload in each phase");
+    // Without single requests, time is bounded, too.
+    let long = sized("", few, "lasts = \"300d\"");
+    assert_eq!(
+        [&long, &many_gateways].map(|it| said(it, Run::Fluid)),
+        ["fits"; 2]
+    );
+    let year = "[[phase]]\nname = \"again\"\nlasts = \"366d\"\n";
+    let years = long.clone() + &year.repeat(20);
+    insta::assert_snapshot!(said(&years, Run::Fluid), @"the run may take 1316736000 seconds of workloads and services; at most 1000000000 was expected: it would take an hour");
+}
+
+#[test]
+fn keys_that_say_nothing_beside_others_are_mistakes() {
+    let text = r#"
+[service.pool]
+workers = 1
+time = "1s"
+contention = 0.1
+[service.shared]
+crosstalk = 0.1
+time = "1s"
+spread = "constant"
+cancels = true
+[workload.people]
+service = "pool"
+rate = "1/s"
+[[phase]]
+name = "all"
+lasts = "1s"
+[[fault]]
+kind = "melt"
+at = "0s"
+lasts = "1s"
+"#;
+    let diagnostics = parse(text).unwrap_err();
+    insta::assert_snapshot!(render(&diagnostics, text, "scenario.toml", false));
+}
+
 #[test]
 fn what_is_written_is_read_back_as_the_same() {
     let scenario = parse(WHOLE).unwrap();
@@ -666,7 +749,7 @@ fn service() -> impl Strategy<Value = ScenarioService> {
             work,
             time,
             objective,
-            cancels,
+            cancels: cancels && matches!(work, Work::Workers { .. }),
             cache: cache.filter(|_| matches!(work, Work::Workers { .. })),
             calls: Vec::new(),
             memory,

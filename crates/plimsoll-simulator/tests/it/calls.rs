@@ -19,12 +19,17 @@ const TO_ORDERS: usize = 2;
 /// A shop of four workers that takes 10 ms of its own, before orders that take 40 ms. Lines for the shop and for orders,
 /// and what else there is.
 fn scenario(shop: &str, orders: &str, people: &str, rest: &str) -> Scenario {
+    // What is worked on at once has no spread.
+    let spread = match shop.contains("crosstalk") {
+        true => "",
+        false => "spread = \"constant\"",
+    };
     let text = format!(
         r#"
         gateways = 2
         [service.shop]
         time = "10ms"
-        spread = "constant"
+        {spread}
         {shop}
         [service.orders]
         workers = 64

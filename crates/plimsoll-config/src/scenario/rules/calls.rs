@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{UNDER_WAY_MAX, error};
+use super::error;
+use super::size::UNDER_WAY_MAX;
 use crate::diagnostic::Diagnostic;
 use crate::nearest::nearest;
 use crate::node::{Field, Fields};
@@ -157,6 +158,30 @@ impl<'a> Graph<'a> {
     pub(super) fn calls_of(&self, requests: BTreeMap<&'a str, f64>) -> f64 {
         let flow = self.flow(requests);
         flow.into_iter().map(|(_, _, calls)| calls).sum()
+    }
+
+    /// What is sent to services each second if so much is sent to them from outside, their calls included; and how much of
+    /// that may be given up: a call that is holds its worker for its timeout.
+    pub(super) fn reach(&self, rates: &BTreeMap<&'a str, f64>) -> BTreeMap<&'a str, [f64; 2]> {
+        let rates = rates.iter();
+        let mut all: BTreeMap<_, _> = rates.map(|(name, rate)| (*name, [*rate; 2])).collect();
+        let from_outside = all.iter().map(|(name, [rate, _])| (*name, *rate));
+        for (_, edge, calls) in self.flow(from_outside.collect()) {
+            let timeout = edge.call().and_then(|call| call.duration("timeout"));
+            let seconds = timeout.unwrap_or_default().as_secs_f64();
+            let given_up = edge
+                .at_once_max
+                .map_or(calls, |max| calls.min(max / seconds));
+            let [sent, gone] = all.entry(edge.callee).or_default();
+            *sent += calls;
+            *gone += given_up;
+        }
+        all
+    }
+
+    /// How many kinds of calls there are.
+    pub(super) fn len(&self) -> usize {
+        self.services.values().map(Vec::len).sum()
     }
 
     /// How many calls may be under way while so many requests a second are sent to services. One of which there may be
