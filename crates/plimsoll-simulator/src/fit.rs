@@ -21,6 +21,8 @@ use capacity::{Loaded, loaded, most_at_once};
 pub use law::Match;
 use law::Sample;
 
+use crate::agenda::SECOND;
+
 /// Parts of the log that have a rate of their own: at most so many, with at least so many requests on average.
 const PARTS_MAX: u64 = 24;
 const PART_REQUESTS: u64 = 500;
@@ -136,9 +138,9 @@ pub struct Fitted {
     pub answered: f64,
 }
 
-/// Fits a scenario to a log in the order of arrival. `None` if there is nothing in it.
+/// Fits a scenario to a log in the order of arrival. `None` if it is of less than a second: that says nothing of rates.
 pub fn fit(services: &[String], log: &[Logged]) -> Option<Fit> {
-    let span = log.last()?.at.max(1_000_000) + 1;
+    let span = log.last().map(|last| last.at).filter(|at| *at >= SECOND)? + 1;
     let parts = (log.len() as u64 / PART_REQUESTS).clamp(1, PARTS_MAX);
     // Whole milliseconds read well, and none is left over.
     let part = span.div_ceil(parts).div_ceil(1_000_000) * 1_000_000;
@@ -255,6 +257,8 @@ fn service(
             },
         ),
     };
+    let critical = rounded(share_of(&|it| it.class == Class::Critical), 3);
+    let sheddable = rounded(share_of(&|it| it.class == Class::Sheddable), 3);
     let endpoints = distinct(requests.iter().filter_map(|it| it.endpoint.map(u32::from)));
     let per_tenant = tenants::counts(requests);
     let zipf = tenants::zipf(&per_tenant);
@@ -281,8 +285,9 @@ fn service(
             pause: Duration::from_millis(100),
         },
         classes: ClassShares {
-            critical: rounded(share_of(&|it| it.class == Class::Critical), 3),
-            sheddable: rounded(share_of(&|it| it.class == Class::Sheddable), 3),
+            critical,
+            // What was rounded up there is not left for this one.
+            sheddable: sheddable.min(1.0 - critical),
         },
         tenants: per_tenant.len().clamp(1, TENANTS_MAX) as u32,
         zipf: rounded(zipf, 2),

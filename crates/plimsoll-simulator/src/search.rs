@@ -80,6 +80,9 @@ impl Setting {
     }
 }
 
+/// Runs a scenario with a seed and says what did not hold.
+pub type Check = dyn Fn(&Scenario, Setting, u64) -> Vec<Violation>;
+
 /// What a case came to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
@@ -96,6 +99,11 @@ pub struct Verdict {
 impl Verdict {
     /// Draws a case, runs it and judges it.
     pub fn of(seed: u64) -> Self {
+        Self::by(seed, &check)
+    }
+
+    /// The same with what stands around [`check`].
+    pub fn by(seed: u64, check: &Check) -> Self {
         let (scenario, setting) = generate(seed, &Ranges::DECLARED);
         let violations = check(&scenario, setting, seed);
         Self {
@@ -110,6 +118,12 @@ impl Verdict {
     /// would end at whatever is just beyond the bound, which may be something else.
     #[must_use]
     pub fn shrunk(self) -> Self {
+        self.shrunk_by(&check)
+    }
+
+    /// The same with what stands around [`check`].
+    #[must_use]
+    pub fn shrunk_by(self, check: &Check) -> Self {
         let Self {
             seed,
             scenario,
@@ -117,7 +131,7 @@ impl Verdict {
             violations,
         } = self;
         let Some(first) = violations.first() else {
-            return Self::of(seed);
+            return Self::by(seed, check);
         };
         let fails = |scenario: &Scenario| {
             let violations = check(scenario, setting, seed);

@@ -336,3 +336,31 @@ fn what_is_fitted_is_a_scenario_and_nothing_is_fitted_to_nothing() {
     );
     assert_eq!(super::fit(&["shop".to_owned()], &[]), None);
 }
+
+#[test]
+fn less_than_a_second_says_nothing_of_rates() {
+    let log = SHOP.log();
+    let of = |at| {
+        let until = log.iter().filter(|it| it.at <= at).copied();
+        fit(&["shop".to_owned()], &until.collect::<Vec<_>>())
+    };
+    assert_eq!(of(900_000_000), None);
+    assert!(of(2_000_000_000).is_some());
+}
+
+#[test]
+fn shares_of_classes_are_not_more_than_all() {
+    let mut log = SHOP.log();
+    // Each of the two is rounded up: one in 16,129, and all others.
+    log = log.iter().cycle().take(16_129).copied().collect();
+    for (index, request) in log.iter_mut().enumerate() {
+        request.at = index as u64 * 1_000_000;
+        request.class = match index {
+            0 => Class::Critical,
+            _ => Class::Sheddable,
+        };
+    }
+    let (fit, _) = fitted(&log);
+    let text = plimsoll_config::scenario::write(&fit.scenario);
+    assert_eq!(plimsoll_config::scenario::parse(&text), Ok(fit.scenario));
+}

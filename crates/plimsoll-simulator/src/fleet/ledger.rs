@@ -88,6 +88,8 @@ pub struct Ledger {
     /// Workloads, and then the calls of services ([`Scenario::senders`](plimsoll_config::scenario::Scenario::senders)).
     senders: usize,
     cells: Vec<Cell>,
+    /// Users who paused before another try when the last phase ended.
+    cut: u64,
     timeline: Option<Timeline>,
 }
 
@@ -98,6 +100,7 @@ impl Ledger {
             workloads,
             senders: workloads,
             cells,
+            cut: 0,
             timeline: None,
         }
     }
@@ -108,6 +111,7 @@ impl Ledger {
             workloads,
             senders,
             cells: vec![Cell::default(); phases * senders],
+            cut: 0,
             timeline: None,
         }
     }
@@ -139,10 +143,21 @@ impl Ledger {
         for (mine, theirs) in self.cells.iter_mut().zip(&other.cells) {
             mine.merge(theirs);
         }
+        self.cut += other.cut;
         match (&mut self.timeline, &other.timeline) {
             (Some(mine), Some(theirs)) => mine.merge(theirs),
             _ => self.timeline = None,
         }
+    }
+
+    /// Users who paused before another try when the last phase ended. They did not come again, and have no answer.
+    pub fn users_cut(&self) -> u64 {
+        self.cut
+    }
+
+    /// So many users are cut.
+    pub(super) fn cut(&mut self, users: u64) {
+        self.cut += users;
     }
 
     /// What happened when, if that was asked for.
@@ -155,9 +170,9 @@ impl Ledger {
         self.timeline.take()
     }
 
-    /// From now on it is kept when things happen.
-    pub(super) fn record(&mut self) {
-        self.timeline = Some(Timeline::new(self.senders));
+    /// From now on it is kept when things happen, by so much time.
+    pub(super) fn record(&mut self, step: Nanos) {
+        self.timeline = Some(Timeline::new(self.senders, step));
     }
 
     /// Keeps the levels of a moment.

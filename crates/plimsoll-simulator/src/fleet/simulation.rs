@@ -40,6 +40,9 @@ use calls::Progress;
 const TICK: Nanos = 10_000_000;
 const HEALTH_TICK: Nanos = 25_000_000;
 
+/// Most events of one instant: far more than can be of all that a scenario may have. A run with more goes on for ever.
+const EVENTS_MAX: u64 = 20_000_000;
+
 /// A run of a scenario. See the module's docs.
 #[derive(Debug)]
 pub struct Simulation {
@@ -72,6 +75,10 @@ pub struct Simulation {
     /// Emptied by each use; kept for its room.
     heard: Vec<QueueEvent>,
     events: u64,
+    /// How many events there were before the present instant.
+    events_before: u64,
+    /// How often levels are kept.
+    sampled: Nanos,
 }
 
 #[derive(Debug)]
@@ -185,6 +192,8 @@ impl Simulation {
             needs: Stream::new(seed, "calls"),
             heard: Vec::new(),
             events: 0,
+            events_before: 0,
+            sampled: NEVER,
             gateways,
             clock,
             ledger,
@@ -195,8 +204,14 @@ impl Simulation {
 
     /// Keeps what happens in each second ([`Ledger::timeline`]). To be asked for at the beginning.
     pub fn record(&mut self) {
-        self.ledger.borrow_mut().record();
-        self.agenda.note(SECOND, Event::Sample);
+        self.record_every(1);
+    }
+
+    /// The same by so many seconds at a time, which takes less memory.
+    pub fn record_every(&mut self, seconds: u32) {
+        self.sampled = Nanos::from(seconds.max(1)) * SECOND;
+        self.ledger.borrow_mut().record(self.sampled);
+        self.agenda.note(self.sampled, Event::Sample);
     }
 
     /// What the workload at a position replays, in the order of time. To be given at the beginning; without it
@@ -218,8 +233,14 @@ impl Simulation {
                 self.clock.set(until);
                 return true;
             }
-            self.clock.set(now);
+            if self.clock.replace(now) != now {
+                self.events_before = self.events;
+            }
             self.events += 1;
+            assert!(
+                self.events - self.events_before <= EVENTS_MAX,
+                "time stands still at {now} ns: more than {EVENTS_MAX} events in one instant"
+            );
             match timer {
                 // What was to happen comes before who waited for it goes.
                 Some((at, queue)) if at < self.agenda.next() => self.time_out(now, queue),
@@ -255,7 +276,9 @@ impl Simulation {
         for gateway in self.gateways.iter() {
             assert_eq!(gateway.in_use(), 0, "every permit is back at the end");
         }
-        self.ledger.borrow().clone()
+        let mut ledger = self.ledger.borrow().clone();
+        ledger.cut(self.users.len() as u64);
+        ledger
     }
 
     /// Nobody comes any more, and nobody waits.
@@ -323,8 +346,9 @@ impl Simulation {
             }
             Some(Event::Load { .. }) => (),
             Some(Event::Again { user }) => {
-                if let Some(user) = self.users.remove(user)
-                    && self.phase < self.phases.len()
+                // Who would come after the last phase stays here, and is counted as cut.
+                if self.phase < self.phases.len()
+                    && let Some(user) = self.users.remove(user)
                 {
                     self.send(now, user);
                 }
@@ -381,4 +405,22 @@ fn threads(
         }
     }
     threads.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "time stands still")]
+    fn a_run_that_goes_on_for_ever_in_one_instant_is_stopped() {
+        let text = "[service.shop]\nworkers = 1\ntime = \"1ms\"\n[workload.people]\nrate = \"1/s\"\n\
+                    [[phase]]\nname = \"all\"\nlasts = \"1s\"\n";
+        let scenario = plimsoll_config::scenario::parse(text).unwrap();
+        let setting = crate::search::Setting { retries: false };
+        let mut simulation = Simulation::new(&scenario, &setting.protections(&scenario), 1);
+        // As if so many events had been in this instant: that the first phase begins is one more.
+        simulation.events = EVENTS_MAX;
+        simulation.advance(Duration::from_secs(1));
+    }
 }

@@ -1,8 +1,8 @@
-//! What happened when: the same counts as the ledger's, by the second in which it happened, for plots and for
-//! invariants over time.
+//! What happened when: the same counts as the ledger's, by the second in which it happened, or by several of them, for
+//! plots and for invariants over time.
 //!
-//! Invariant: the sum over all seconds is the sum over the ledger's cells. Memory: one [`Cell`] for each second and
-//! sender, so a run keeps one only if it is asked to ([`Simulation::record`](super::Simulation::record)).
+//! Invariant: the sum over all steps is the sum over the ledger's cells. Memory: one [`Cell`] of some 9 kB for each step
+//! and sender, so a run keeps one only if it is asked to ([`Simulation::record`](super::Simulation::record)).
 
 use plimsoll_core::Class;
 use plimsoll_lifecycle::Settlement;
@@ -10,7 +10,7 @@ use plimsoll_lifecycle::Settlement;
 use super::ledger::Cell;
 use crate::agenda::{Nanos, SECOND};
 
-/// One second of a run.
+/// One second of a run, or one step of several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Second {
     /// By sender: users who came and requests that were sent in it; answers, refusals and all other ends that fell
@@ -53,23 +53,30 @@ impl Level {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timeline {
     senders: usize,
+    step: Nanos,
     seconds: Vec<Second>,
 }
 
 impl Timeline {
-    pub(super) fn new(senders: usize) -> Self {
+    pub(super) fn new(senders: usize, step: Nanos) -> Self {
         Self {
             senders,
+            step,
             seconds: Vec::new(),
         }
     }
 
-    /// The seconds. What comes after the last phase, while the last requests end, is in it.
+    /// How many seconds each step has.
+    pub fn step(&self) -> u64 {
+        self.step / SECOND
+    }
+
+    /// The steps: seconds, unless it was asked for longer ones. What comes after the last phase, while the last requests end, is in it.
     pub fn seconds(&self) -> &[Second] {
         &self.seconds
     }
 
-    /// Adds another run of the same scenario: counts and levels are summed. A limit that one of them has not is none.
+    /// Adds another run of the same scenario, with the same steps: counts and levels are summed. A limit that one of them has not is none.
     pub fn merge(&mut self, other: &Self) {
         for (index, theirs) in other.seconds.iter().enumerate() {
             let both_there = index < self.seconds.len();
@@ -107,16 +114,16 @@ impl Timeline {
         }
     }
 
-    /// The levels at the end of the second that is over `now`.
+    /// The levels at the end of the step that is over `now`.
     pub(super) fn sample(&mut self, now: Nanos, levels: Vec<Level>) {
-        let index = (now / SECOND).saturating_sub(1) as usize;
+        let index = (now / self.step).saturating_sub(1) as usize;
         if let Some(second) = self.second(index) {
             second.levels = levels;
         }
     }
 
     fn cell(&mut self, now: Nanos, sender: usize) -> Option<&mut Cell> {
-        let second = self.second((now / SECOND) as usize)?;
+        let second = self.second((now / self.step) as usize)?;
         second.cells.get_mut(sender)
     }
 

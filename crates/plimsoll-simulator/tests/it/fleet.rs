@@ -201,6 +201,54 @@ fn a_run_that_is_cut_short_settles_what_is_under_way() {
 }
 
 #[test]
+fn who_pauses_when_the_run_ends_is_counted_as_cut() {
+    // All that come fail at once, and would come again after the end.
+    let text = r#"
+        [service.shop]
+        workers = 4
+        time = "20ms"
+        [workload.people]
+        rate = "50/s"
+        retry = { attempts = 2, pause = "1h" }
+        [[phase]]
+        name = "all"
+        lasts = "5s"
+        [[fault]]
+        kind = "crash"
+        at = "0s"
+        lasts = "5s""#;
+    let (ledger, _) = run(&parse(text).unwrap(), off(), 1);
+    let users: u64 = ledger.cells()[0].users.iter().sum();
+    // One in 720 pauses for less than those five seconds.
+    assert!(users > 200 && users - ledger.users_cut() < 4, "{users}");
+    let mut both = ledger.clone();
+    both.merge(&ledger);
+    assert_eq!(both.users_cut(), 2 * ledger.users_cut());
+    assert_eq!(run(&shop(""), protected(), 1).0.users_cut(), 0);
+}
+
+#[test]
+fn a_timeline_of_longer_steps_has_the_same_in_fewer_of_them() {
+    let record = |seconds| {
+        let mut simulation = Simulation::new(&shop(ALL_FAULTS), &[protected()], 1);
+        simulation.record_every(seconds);
+        while simulation.advance(Duration::from_secs(60)) {}
+        simulation.finish().take_timeline().unwrap()
+    };
+    let (fine, coarse) = (record(1), record(5));
+    assert_eq!((fine.step(), coarse.step()), (1, 5));
+    for (index, step) in coarse.seconds().iter().enumerate() {
+        let mut sum = Cell::default();
+        let fine = fine.seconds().iter().skip(5 * index).take(5);
+        fine.clone().for_each(|second| sum.merge(&second.cells[0]));
+        assert_eq!(step.cells[0], sum);
+        // Levels are those at its end.
+        assert_eq!(Some(&step.levels), fine.last().map(|second| &second.levels));
+    }
+    assert_eq!(coarse.seconds().len(), fine.seconds().len().div_ceil(5));
+}
+
+#[test]
 fn without_faults_nothing_is_refused_below_capacity() {
     let (ledger, _) = run(&shop(""), protected(), 1);
     for cell in ledger.cells() {

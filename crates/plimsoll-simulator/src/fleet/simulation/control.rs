@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use plimsoll_config::scenario::Fault;
+use plimsoll_config::scenario::{Fault, FaultKind};
 use plimsoll_core::Instant;
 use plimsoll_measure::Cause;
 use plimsoll_policy::retry::Failure;
 
 use super::{HEALTH_TICK, Simulation, TICK, Try, TryState};
-use crate::agenda::{Nanos, SECOND};
+use crate::agenda::Nanos;
 use crate::fleet::clients::nanos;
 use crate::fleet::event::Event;
 use crate::fleet::timeline::Level;
@@ -38,7 +38,7 @@ impl Simulation {
         self.agenda.note(next, Event::Health { gateway });
     }
 
-    /// A second is over: keeps where all guards are.
+    /// A step of the timeline is over: keeps where all guards are.
     pub(super) fn sample(&mut self, now: Nanos) {
         let mut levels = vec![Level::none(); self.services.len()];
         for gateway in self.gateways.iter() {
@@ -47,19 +47,20 @@ impl Simulation {
             }
         }
         self.ledger.borrow_mut().sample(now, levels);
-        self.agenda.note(now + SECOND, Event::Sample);
+        self.agenda.note(now + self.sampled, Event::Sample);
     }
 
     pub(super) fn begin_fault(&mut self, now: Nanos, index: u32) {
         let fault = self.faults[index as usize].clone();
+        let mut unheard = BTreeSet::new();
         for site in self.sites_of(&fault) {
             let lasts = nanos(fault.lasts);
             let place = &mut self.sites[site as usize];
-            let unheard = place.begin(now, index, fault.kind, lasts, &mut self.agenda);
+            unheard.extend(place.begin(now, index, fault.kind, lasts, &mut self.agenda));
             place.watch(site, &mut self.agenda);
-            if place.is_gone(now) {
-                self.crash(now, site, &unheard);
-            }
+        }
+        if fault.kind == FaultKind::Crash {
+            self.crash(now, self.sites_of(&fault), &unheard);
         }
     }
 
@@ -77,7 +78,7 @@ impl Simulation {
         if place.station.is_over() {
             let unheard = place.kill(now);
             place.watch(site, &mut self.agenda);
-            self.crash(now, site, &unheard);
+            self.crash(now, site..site + 1, &unheard);
         }
     }
 
@@ -87,14 +88,12 @@ impl Simulation {
         first..first + fault.endpoints as u32
     }
 
-    /// Connections of all that an endpoint had break; of `unheard` no event is noted.
-    pub(super) fn crash(&mut self, now: Nanos, site: u32, unheard: &[u32]) {
-        let had = self
-            .attempts
-            .iter()
-            .filter(|(_, attempt)| attempt.site == site && attempt.state == TryState::Sent);
+    /// Connections of all that these endpoints had break; of `unheard` no event is noted.
+    fn crash(&mut self, now: Nanos, sites: Range<u32>, unheard: &BTreeSet<u32>) {
+        let had = self.attempts.iter().filter(|(_, attempt)| {
+            sites.contains(&attempt.site) && attempt.state == TryState::Sent
+        });
         let had: Vec<(u32, Try)> = had.map(|(id, attempt)| (id, *attempt)).collect();
-        let unheard: BTreeSet<u32> = unheard.iter().copied().collect();
         for (id, attempt) in had {
             let waits = self.home_of_attempt(id, attempt);
             if unheard.contains(&id) {
@@ -107,7 +106,7 @@ impl Simulation {
             }
             let cut_off = waits.as_ref().is_some_and(|(thread, _)| {
                 let gateway = self.gateway_of(thread);
-                self.sites[site as usize].is_cut_off(now, gateway)
+                self.sites[attempt.site as usize].is_cut_off(now, gateway)
             });
             if cut_off && let Some(request) = self.request(attempt.request) {
                 // It waits for what nobody will send.
