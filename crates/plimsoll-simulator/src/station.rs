@@ -285,7 +285,7 @@ impl Station {
         let from = self.frozen.begin(now, id);
         let through = match self.service.memory {
             Some(_) => self.heap.begin(from, id, takes),
-            None => from + takes,
+            None => from.saturating_add(takes),
         };
         agenda.note(through, Work::Served(id));
     }

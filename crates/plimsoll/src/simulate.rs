@@ -5,42 +5,43 @@
 
 mod access_log;
 mod difference;
+mod files;
 mod fitted;
 mod fluid;
 mod page;
 mod progress;
+mod replay;
 mod report;
+mod runs;
 mod search;
 
-use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use plimsoll_config::scenario::{self, Run, Scenario, ScenarioService, Source};
+use plimsoll_config::scenario::{self, Run, Scenario, ScenarioService};
 use plimsoll_config::{
-    Balance, Config, DeadlineOverride, Objective, ObjectiveKind, Service, render,
+    Balance, Config, DeadlineOverride, Diagnostic, Objective, ObjectiveKind, Service, render,
 };
 use plimsoll_core::{Mode, Ratio};
 use plimsoll_gateway::{call_bounds, enforces, guard_parameters};
 use plimsoll_policy::{Method, Ring};
-use plimsoll_simulator::fleet::{Ledger, Protection, Recorded, Simulation};
+use plimsoll_simulator::fleet::Protection;
 
 use crate::cli::print;
 use crate::configuration::{self, Loaded};
 use crate::exit::{Exit, say};
 use crate::wiring::endpoint_parameters;
 pub(crate) use access_log::parse_time;
-use access_log::{AccessLog, AccessLogError};
+use access_log::AccessLogError;
+use files::{are_apart, may_write};
 use page::Page;
-use progress::Progress;
+use replay::Replay;
 use report::Report;
+use runs::{Seeds, run_seeds};
 
-/// How much of virtual time passes between two looks at the progress.
-const STEP: Duration = Duration::from_millis(500);
 /// How many runs of an arm are in the plots of a page, at most: each second of each takes some 10 KiB.
 const DRAWN_MAX: u64 = 10;
 /// Period of the objective where there is no configuration. Nothing in a run is as long.
@@ -59,14 +60,14 @@ Examples:
   plimsoll simulate --search --runs 1000
 
 The same scenario, configuration and seeds give the same output, to the byte.
-Exit codes: 0 it ran, 1 errors in the scenario, the configuration or the log, or a search has found something, 2 a file
-can't be read or written.")]
+Exit codes: 0 it ran, 1 errors in the scenario, the configuration or the log, or a search has found something, 2 a wrong
+option, or a file that can't be read or written.")]
 pub(crate) struct Simulate {
     /// The scenario.
     #[arg(required_unless_present_any = ["from", "search"])]
     scenario: Option<PathBuf>,
     /// Makes a scenario that is like this access log of Plimsoll, and says how much it is.
-    #[arg(long, value_name = "LOG", conflicts_with_all = ["scenario", "seeds", "json"])]
+    #[arg(long, value_name = "LOG", conflicts_with_all = ["scenario", "seeds", "json", "html"])]
     from: Option<PathBuf>,
     /// In place of a scenario: runs many, drawn at random, and looks whether what must always hold does.
     #[arg(long, conflicts_with_all = ["scenario", "config", "seeds", "from", "fluid", "html"])]
@@ -74,8 +75,8 @@ pub(crate) struct Simulate {
     /// How many scenarios are searched.
     #[arg(long, value_name = "N", default_value_t = 100, requires = "search", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     runs: u64,
-    /// The seed of the first; the others have those after it.
-    #[arg(long, value_name = "SEED", default_value_t = 1, requires = "search")]
+    /// The seed of the first run, or of the first scenario that is searched; the others have those after it.
+    #[arg(long, value_name = "SEED", default_value_t = 1, conflicts_with_all = ["from", "fluid"])]
     seed: u64,
     /// Where the scenario goes that was made of a log (by default standard output), or the smallest that a search has
     /// found.
@@ -135,6 +136,8 @@ struct Given {
     scenario: Scenario,
     text: String,
     replays: Vec<Replay>,
+    /// What a run may need, in bytes.
+    memory: f64,
 }
 
 /// An arm, and what the services are protected by in it.
@@ -157,6 +160,24 @@ pub(crate) fn simulate(options: &Simulate) -> Exit {
             options.json,
             options.out.as_deref(),
         );
+    }
+    if let (Some(_), [_, _, ..]) = (&options.from, options.config.as_slice()) {
+        say("error: `--from` takes one `--config`, which the new scenario is run with");
+        return Exit::Failed;
+    }
+    let outputs: Vec<&Path> = [&options.out, &options.html]
+        .into_iter()
+        .flatten()
+        .map(PathBuf::as_path)
+        .collect();
+    let inputs = [&options.scenario, &options.from]
+        .into_iter()
+        .flatten()
+        .chain(&options.config);
+    let inputs: Vec<&Path> = inputs.map(PathBuf::as_path).collect();
+    if let Err(error) = are_apart(&outputs, &inputs) {
+        say(&format!("error: {error}"));
+        return Exit::Failed;
     }
     let mut loaded = Vec::new();
     for path in &options.config {
@@ -195,25 +216,39 @@ pub(crate) fn simulate(options: &Simulate) -> Exit {
     if options.fluid {
         return run_fluid(options, &path, &given.scenario, &settings);
     }
-    let drawn = if options.html.is_some() { DRAWN_MAX } else { 0 };
-    let runs = run_all(
-        &given.scenario,
-        &given.replays,
-        &settings,
-        options.seeds,
-        drawn,
-    );
+    if let Some(page) = &options.html {
+        let logs: Vec<&Path> = given.replays.iter().map(|it| it.file.as_path()).collect();
+        if let Err(error) = are_apart(&[page], &logs).and_then(|()| may_write(page)) {
+            say(&format!("error: {error}"));
+            return Exit::Failed;
+        }
+    }
+    let seeds = Seeds {
+        first: options.seed,
+        count: options.seeds,
+        drawn: if options.html.is_some() { DRAWN_MAX } else { 0 },
+        memory: given.memory,
+    };
+    let runs = match run_seeds(&given.scenario, &given.replays, &settings, &seeds) {
+        Ok(runs) => runs,
+        Err(error) => {
+            say(&format!("error: {error}"));
+            return Exit::Refused;
+        }
+    };
     let name = path.file_stem().unwrap_or_default();
     let report = Report {
         name: &name.to_string_lossy(),
         scenario: &given.scenario,
         seeds: options.seeds,
+        first_seed: options.seed,
         arms: settings
             .iter()
             .map(|setting| setting.arm)
             .zip(runs)
             .collect(),
     };
+    let mut exit = Exit::Done;
     if let Some(path) = &options.html {
         let page = Page {
             report: &report,
@@ -221,18 +256,20 @@ pub(crate) fn simulate(options: &Simulate) -> Exit {
             command: &command(options),
             scenario_text: &given.text,
         };
-        if let Err(error) = std::fs::write(path, page.html()) {
-            say(&format!("error: writing {}: {error}", path.display()));
-            return Exit::Failed;
+        match std::fs::write(path, page.html()) {
+            Ok(()) => say(&format!("wrote {}", path.display())),
+            Err(error) => {
+                say(&format!("error: writing {}: {error}", path.display()));
+                exit = Exit::Failed;
+            }
         }
-        say(&format!("wrote {}", path.display()));
     }
     if options.json {
         print(&format!("{:#}\n", report.json(&settings)));
     } else {
         print(&report.table(&settings));
     }
-    Exit::Done
+    exit
 }
 
 /// The arms: Plimsoll as configured and off, or two configurations and the first of them off.
@@ -300,6 +337,7 @@ fn run_fluid(options: &Simulate, path: &Path, scenario: &Scenario, settings: &[S
         name: &name.to_string_lossy(),
         scenario,
         seeds: 1,
+        first_seed: 1,
         arms: settings.iter().map(|it| it.arm).zip(ledgers).collect(),
     };
     if options.json {
@@ -334,6 +372,9 @@ fn command(options: &Simulate) -> String {
         command.push_str(&format!(" --config {}", quoted(config)));
     }
     command.push_str(&format!(" --seeds {}", options.seeds));
+    if options.seed != 1 {
+        command.push_str(&format!(" --seed {}", options.seed));
+    }
     command
 }
 
@@ -343,89 +384,25 @@ fn read_scenario(path: &Path, run: Run) -> Result<Given, Exit> {
         say(&format!("error: reading {file}: {error}"));
         Exit::Failed
     })?;
-    match scenario::parse_for(&text, run) {
-        Ok(scenario) => Ok(Given {
-            replays: read_logs(path, &scenario)?,
-            scenario,
-            text,
-        }),
-        Err(diagnostics) => {
-            let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-            say(render(&diagnostics, &text, &file, color).trim_end());
-            Err(Exit::Refused)
-        }
-    }
-}
-
-/// What a workload replays, by its position.
-type Replay = (usize, Arc<[Recorded]>);
-
-/// The logs that a scenario's workloads replay.
-fn read_logs(path: &Path, scenario: &Scenario) -> Result<Vec<Replay>, Exit> {
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let mut logs: BTreeMap<PathBuf, AccessLog> = BTreeMap::new();
-    let mut replays = Vec::new();
-    for (index, workload) in scenario.workloads.iter().enumerate() {
-        let Source::Replay(replay) = &workload.source else {
-            continue;
-        };
-        let file = folder.join(&replay.log);
-        if !logs.contains_key(&file) {
-            let log = AccessLog::read(&file).map_err(|error| {
-                say(&format!("error: {error}"));
-                exit_of(&error)
-            })?;
-            logs.insert(file.clone(), log);
-        }
-        let service = scenario.services.get(workload.service);
-        let service = service.map_or("", |service| &service.name);
-        let Some(log) = logs.get(&file) else {
-            continue;
-        };
-        let Some(requests) = log.recorded(service) else {
-            let there: Vec<String> = log.services.iter().map(|it| format!("`{it}`")).collect();
-            say(&format!(
-                "error: the access log {} has no request for the service `{service}` of workload `{}`; it has {}",
-                file.display(),
-                workload.name,
-                there.join(", ")
-            ));
-            return Err(Exit::Refused);
-        };
-        warn_of_replay(&file, log, &requests, replay.speed, scenario.lasts());
-        replays.push((index, requests));
-    }
-    Ok(replays)
-}
-
-/// Says what of a log is not replayed.
-fn warn_of_replay(
-    file: &Path,
-    log: &AccessLog,
-    requests: &[Recorded],
-    speed: f64,
-    lasts: Duration,
-) {
-    let file = file.display();
-    if log.skipped > 0 {
-        let skipped = log.skipped;
-        say(&format!(
-            "warning: {file}: {skipped} lines that are none of an access log are skipped"
-        ));
-    }
-    if log.is_sampled() {
-        say(&format!(
-            "warning: {file} has only a sample of the requests, and what is not there is not replayed: log all with `sample = \"100%\"`, or use `--from`"
-        ));
-    }
-    let ends = lasts.as_nanos() as f64 * speed;
-    let late = requests.iter().filter(|it| it.at as f64 >= ends).count();
-    if late > 0 {
-        say(&format!(
-            "warning: {file}: {late} of {} requests come after the last phase and are not replayed",
-            requests.len()
-        ));
-    }
+    let refused = |diagnostics: &[Diagnostic]| {
+        let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        say(render(diagnostics, &text, &file, color).trim_end());
+    };
+    let (scenario, memory) = scenario::parse_sized(&text, run).map_err(|diagnostics| {
+        refused(&diagnostics);
+        Exit::Refused
+    })?;
+    let logs = replay::read(path, &text, &scenario, memory);
+    let (replays, memory) = logs.map_err(|(diagnostic, exit)| {
+        refused(&[*diagnostic]);
+        exit
+    })?;
+    Ok(Given {
+        scenario,
+        text,
+        replays,
+        memory,
+    })
 }
 
 /// With what a log that is of no use ends the command.
@@ -512,60 +489,8 @@ fn protection(config: &Config, service: &Service, simulated: &ScenarioService) -
     }
 }
 
-/// Runs each arm with each seed, as many at once as the machine has cores. What comes of it depends on neither. Of the
-/// first `drawn` seeds it is kept when things happen.
-fn run_all(
-    scenario: &Scenario,
-    replays: &[Replay],
-    arms: &[Setting],
-    seeds: u64,
-    drawn: u64,
-) -> Vec<Vec<Ledger>> {
-    let jobs: Vec<(usize, u64)> = (1..=seeds)
-        .flat_map(|seed| (0..arms.len()).map(move |arm| (arm, seed)))
-        .collect();
-    let done: Vec<Mutex<Option<Ledger>>> = jobs.iter().map(|_| Mutex::default()).collect();
-    let next = AtomicUsize::new(0);
-    let steps = jobs.len() as u64 * (scenario.lasts().as_millis() / STEP.as_millis()) as u64;
-    let progress = Progress::new(steps);
-    let work = || {
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some((&(arm, seed), result)) = jobs.get(index).zip(done.get(index)) else {
-                return;
-            };
-            let setting = arms.get(arm);
-            let protections = setting.map(|it| it.protections.as_slice());
-            let mut simulation = Simulation::new(scenario, protections.unwrap_or_default(), seed);
-            if seed <= drawn {
-                simulation.record();
-            }
-            for (workload, requests) in replays {
-                simulation.replay(*workload, Arc::clone(requests));
-            }
-            while simulation.advance(STEP) {
-                progress.step();
-            }
-            let ledger = simulation.finish();
-            *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(ledger);
-        }
-    };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..threads.min(jobs.len()) {
-            scope.spawn(work);
-        }
-    });
-    progress.end();
-    let mut by_arm: Vec<Vec<Ledger>> = arms.iter().map(|_| Vec::new()).collect();
-    for (&(arm, _), result) in jobs.iter().zip(done) {
-        let ledger = result.into_inner().unwrap_or_else(PoisonError::into_inner);
-        if let (Some(ledgers), Some(ledger)) = (by_arm.get_mut(arm), ledger) {
-            ledgers.push(ledger);
-        }
-    }
-    by_arm
-}
+#[cfg(test)]
+use {plimsoll_simulator::fleet::Ledger, runs::run_all};
 
 #[cfg(test)]
 mod calibration;

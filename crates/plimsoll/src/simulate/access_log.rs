@@ -11,6 +11,7 @@ use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use plimsoll_config::scenario::is_name;
 use plimsoll_core::Class;
 use plimsoll_measure::{Cause, Origin, Outcome};
 use plimsoll_simulator::fit::{End, Logged};
@@ -24,6 +25,10 @@ const LINES_MAX: usize = 10_000_000;
 /// Far above what a line has, whose longest part is a URI.
 const LINE_BYTES_MAX: u64 = 256 * 1024;
 const MILLISECOND: u64 = 1_000_000;
+/// A request that took longer is a mistake in the line, in seconds: it would make all others come in one instant.
+const DURATION_MAX: f64 = 86_400.0;
+/// The least share of requests that can be logged.
+const SAMPLE_MIN: f64 = 1e-6;
 
 /// See the module's docs.
 #[derive(Debug)]
@@ -180,12 +185,24 @@ impl Gathered {
         let class = class.ok_or_else(|| format!("class `{}`", line.class))?;
         let cause = Cause::ALL.iter().find(|cause| cause.name() == line.cause);
         let cause = cause.ok_or_else(|| format!("cause `{}`", line.cause))?;
-        let nanos = |seconds: f64| (seconds.max(0.0) * 1e9) as u64;
-        let took = nanos(line.duration_seconds);
+        let nanos = |seconds: f64| match (0.0..=DURATION_MAX).contains(&seconds) {
+            true => Ok((seconds * 1e9) as u64),
+            false => Err(format!("{seconds} s")),
+        };
+        let took = nanos(line.duration_seconds)?;
+        let waited = nanos(line.waited_seconds.unwrap_or(0.0))?;
+        let share = line.sample.unwrap_or(1.0);
+        if !(SAMPLE_MIN..=1.0).contains(&share) {
+            return Err(format!("sample {share}"));
+        }
         let Some(service) = line.service else {
             self.elsewhere += 1;
             return Ok(());
         };
+        // No configuration could have a service of another name.
+        if !is_name(&service) {
+            return Err(format!("service `{}`", service.escape_debug()));
+        }
         let service = u16::try_from(self.services.number(&service)).map_err(|_| "services")?;
         let endpoint = line.endpoint.map(|name| {
             // Services may share an address, and do not share what they wait for there.
@@ -198,9 +215,9 @@ impl Gathered {
             // Counted from the earliest one at the end.
             at: (ended + within).saturating_sub(took),
             took,
-            waited: nanos(line.waited_seconds.unwrap_or(0.0)),
+            waited,
             tenant: tenant.map_or(0, |name| self.tenants.number(&name)),
-            share: line.sample.filter(|it| *it > 0.0).unwrap_or(1.0) as f32,
+            share: share as f32,
             service,
             endpoint,
             attempts: u8::try_from(line.attempts.unwrap_or(1)).unwrap_or(u8::MAX),
@@ -287,7 +304,8 @@ pub(crate) fn parse_time(text: &str) -> Option<u64> {
     }
     let nanos: u64 = format!("{fraction:0<9}").parse().ok()?;
     let seconds = (days(year, month, day) * 24 + hour) * 3_600 + minute * 60 + second;
-    Some(seconds * 1_000_000_000 + nanos)
+    // Until the year 2554.
+    seconds.checked_mul(1_000_000_000)?.checked_add(nanos)
 }
 
 /// Days since 1970-01-01, from 1970 on: years begin in March, so that the leap day is their last.
@@ -327,6 +345,7 @@ mod tests {
             "2026-11-25",
             "2026-13-25T14:10:52Z",
             "2026-11-25T14:10:52+01:00",
+            "9999-12-31T23:59:59Z",
         ] {
             assert_eq!(parse_time(wrong), None, "{wrong}");
         }
@@ -366,6 +385,27 @@ mod tests {
         let replayed = log.recorded("a").unwrap();
         assert_eq!((replayed.len(), replayed[0].at), (1, 0));
         assert!(log.recorded("c").is_none());
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_true_is_skipped_and_spoils_nothing() {
+        let usual = LOG.lines().next().unwrap();
+        for (of, wrong) in [
+            ("2026-11-25T14:10:52.500Z", "9999-12-31T23:59:59.000Z"),
+            ("0.250000", "1e300"),
+            ("0.250000", "-1"),
+            ("0.050000", "1e300"),
+            (r#""sample":0.1"#, r#""sample":1e-300"#),
+            (r#""sample":0.1"#, r#""sample":5"#),
+            (r#""service":"b""#, r#""service":"""#),
+            (r#""service":"b""#, r#""service":"b\"]\n[x""#),
+        ] {
+            let line = usual.replace(of, wrong);
+            assert_ne!(line, usual);
+            let log = read(&format!("{LOG}{line}\n")).unwrap();
+            assert_eq!((log.skipped, log.requests.len()), (2, 2), "{line}");
+            assert_eq!(log.requests, read(LOG).unwrap().requests, "{line}");
+        }
     }
 
     #[test]

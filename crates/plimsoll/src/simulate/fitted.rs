@@ -9,7 +9,10 @@ use plimsoll_measure::figure::{count, duration, latency, percent, rate};
 use plimsoll_simulator::fit::{Capacity, FEW, Fit, Fitted, Match, SHORT, fit};
 
 use super::access_log::AccessLog;
-use super::{Arm, Setting, objectives, protections, run_all};
+use super::files::may_write;
+use super::report::plural;
+use super::runs::run_all;
+use super::{Arm, Setting, objectives, protections};
 use crate::cli::print;
 use crate::exit::{Exit, say};
 
@@ -20,6 +23,10 @@ const TENANT_REQUESTS: f64 = 20.0;
 
 /// Fits a scenario to a log and writes it, to `out` or to standard output, with what is known of its quality.
 pub(super) fn from_log(path: &Path, out: Option<&Path>, config: Option<&Config>) -> Exit {
+    if let Err(error) = out.map_or(Ok(()), may_write) {
+        say(&format!("error: {error}"));
+        return Exit::Failed;
+    }
     let log = match AccessLog::read(path) {
         Ok(log) => log,
         Err(error) => {
@@ -28,6 +35,11 @@ pub(super) fn from_log(path: &Path, out: Option<&Path>, config: Option<&Config>)
         }
     };
     let Some(mut fitted) = fit(&log.services, &log.requests) else {
+        say(&format!(
+            "error: the access log {} has {} in less than a second, which says nothing of rates: take a longer part of it",
+            path.display(),
+            plural(log.requests.len(), "request")
+        ));
         return Exit::Refused;
     };
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -53,11 +65,11 @@ pub(super) fn from_log(path: &Path, out: Option<&Path>, config: Option<&Config>)
     match out {
         None => print(&file),
         Some(out) => {
+            print(&report);
             if let Err(error) = std::fs::write(out, file) {
                 say(&format!("error: writing {}: {error}", out.display()));
                 return Exit::Failed;
             }
-            print(&report);
             print(&format!(
                 "\nwritten to {0}; run it: plimsoll simulate {0}\n",
                 out.display()
@@ -173,10 +185,15 @@ fn service_report(
     line(
         "arrivals",
         &format!(
-            "{} to {} requests/s; Poisson: {}",
+            "{} to {} requests/s; Poisson: {}{}",
             rate(Some(least)),
             rate(Some(most)),
-            matched(fitted.arrivals)
+            matched(fitted.arrivals),
+            if (fitted.requests as f64) < FEW {
+                "; too few requests to rely on any of it"
+            } else {
+                ""
+            }
         ),
     );
     line(

@@ -25,7 +25,7 @@ pub(super) struct Run {
 /// Runs each arm.
 pub(super) fn run(scenario: &Scenario, settings: &[Setting]) -> Result<Vec<Run>, FluidError> {
     let steps = scenario.lasts().as_secs() / STEP * settings.len() as u64;
-    let progress = Progress::new(steps);
+    let progress = Progress::new("simulating", steps);
     let of = |setting: &Setting| {
         let mut fluid = Fluid::new(scenario, &setting.protections, &setting.objectives)?;
         while let Some(second) = fluid.advance() {

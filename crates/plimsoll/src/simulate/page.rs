@@ -14,17 +14,18 @@ use plimsoll_measure::figure::{count, percent};
 use plimsoll_plot::{COMPONENTS, Interval, Reading, SYMBOLS, TOKENS, intervals};
 
 use super::difference::{Figure, points};
-use super::report::{COLUMNS, HEADER, Report, Who, good_share, row, share, sum, total};
+use super::report::{COLUMNS, HEADER, Report, Who, good_share, share, sum, total};
 use super::{Arm, Setting};
 use course::{Course, Grid};
 
-/// Services that are drawn, at most.
+/// Services that are drawn, at most, and the same times arms.
 const SERVICES_MAX: usize = 4;
+const DRAWINGS_MAX: usize = 9;
 /// Points of a plot, and of the plots of all arms and services of one kind together, at most.
 const POINTS_MAX: usize = 120;
-const POINTS_SUM_MAX: usize = 200;
+const POINTS_SUM_MAX: usize = 160;
 /// Rows of workloads and phases, at most.
-const ROWS_MAX: usize = 30;
+const ROWS_MAX: usize = 24;
 /// Differences that are drawn, at most.
 const INTERVALS_MAX: usize = 16;
 /// Characters of the scenario that are shown, at most.
@@ -90,19 +91,11 @@ impl Page<'_> {
 
     fn table(&self) -> Markup {
         let (report, scenario) = (self.report, self.report.scenario);
-        let mut rows: Vec<[String; COLUMNS]> = Vec::new();
         let (everyone, left_out) = self.everyone();
-        for who in everyone {
-            let Who::Of { phase, sender } = who else {
-                continue;
-            };
-            let [phase_name, sender_name] = report.names(who);
-            let lasts = scenario.phases.get(phase).map(|phase| phase.lasts);
-            let seconds = lasts.unwrap_or_default().as_secs_f64() * report.seeds as f64;
-            for (arm, cell) in report.cells(phase, sender) {
-                rows.push(row(&phase_name, &sender_name, arm, &cell, seconds));
-            }
-        }
+        let rows: Vec<[String; COLUMNS]> = everyone
+            .into_iter()
+            .flat_map(|who| report.rows(who))
+            .collect();
         let arms = report.arms.len().max(1);
         html! {
             section.panel aria-labelledby="figures" {
@@ -136,6 +129,7 @@ impl Page<'_> {
                         " a \u{2192} b: calls of service a to service b, each as if it were a user."
                     }
                     @if left_out > 0 { " " (left_out) " more rows, which differ less, are printed in the terminal." }
+                    @if let Some(note) = report.cut_note() { " In these figures: " (note) "." }
                 }
             }
         }
@@ -271,7 +265,9 @@ impl Page<'_> {
         let drawn = self.services_drawn();
         let sharing = drawn.len().max(1) * self.settings.len().max(1);
         let points = (POINTS_SUM_MAX / sharing).min(POINTS_MAX);
-        let grid = Grid::new(scenario.lasts(), points);
+        let recorded = self.report.arms.iter().flat_map(|(_, ledgers)| ledgers);
+        let steps = recorded.filter_map(|ledger| Some(ledger.timeline()?.step()));
+        let grid = Grid::new(scenario.lasts(), points, steps.max().unwrap_or(1));
         html! {
             @for service in &drawn {
                 @let courses = self.courses(*service, &grid);
@@ -298,7 +294,8 @@ impl Page<'_> {
             })
             .collect();
         by_difference.sort_by(|a, b| b.0.total_cmp(&a.0));
-        by_difference.truncate(SERVICES_MAX);
+        let fit = DRAWINGS_MAX / self.settings.len().max(1);
+        by_difference.truncate(fit.clamp(1, SERVICES_MAX));
         let mut drawn: Vec<usize> = by_difference
             .into_iter()
             .map(|(_, service)| service)
@@ -400,7 +397,10 @@ impl Page<'_> {
                             }
                             @if setting.arm == Arm::Off { ", with all policies off: each endpoint in its turn, whatever it does" }
                         } }
-                        li { "seeds 1 to " (self.report.seeds) }
+                        li {
+                            "seeds " (self.report.first_seed) " to "
+                            (self.report.first_seed.wrapping_add(self.report.seeds - 1))
+                        }
                     }
                     details {
                         summary { "The scenario" }

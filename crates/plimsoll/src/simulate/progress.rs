@@ -19,6 +19,7 @@ const LEARNING: Duration = Duration::from_secs(1);
 /// See the module's docs.
 #[derive(Debug)]
 pub(super) struct Progress {
+    doing: &'static str,
     shown: bool,
     steps: u64,
     state: Mutex<State>,
@@ -32,14 +33,15 @@ struct State {
 }
 
 impl Progress {
-    /// Of so many steps.
-    pub(super) fn new(steps: u64) -> Self {
+    /// Of so many steps of doing this.
+    pub(super) fn new(doing: &'static str, steps: u64) -> Self {
         let state = State {
             began: now(),
             drawn: None,
             done: 0,
         };
         Self {
+            doing,
             shown: std::io::stderr().is_terminal(),
             steps: steps.max(1),
             state: Mutex::new(state),
@@ -59,8 +61,15 @@ impl Progress {
         let now = now();
         if state.drawn.is_none_or(|drawn| now - drawn >= PERIOD) {
             state.drawn = Some(now);
-            let line = bar(state.done, self.steps, now - state.began);
+            let line = bar(self.doing, state.done, self.steps, now - state.began);
             let _nobody_looks = write!(std::io::stderr(), "\r{line}\x1b[K");
+        }
+    }
+
+    /// Says what is done now, without a bar: nobody knows how long it takes.
+    pub(super) fn say(&self, doing: &str) {
+        if self.shown {
+            let _nobody_looks = write!(std::io::stderr(), "\r{doing}\x1b[K");
         }
     }
 
@@ -72,12 +81,12 @@ impl Progress {
     }
 }
 
-fn bar(done: u64, steps: u64, elapsed: Duration) -> String {
+fn bar(doing: &str, done: u64, steps: u64, elapsed: Duration) -> String {
     let done = done.min(steps);
     let full = (WIDTH * done / steps) as usize;
     let rest = WIDTH as usize - full;
     let mut line = format!(
-        "simulating {}{} {:>2} %",
+        "{doing} {}{} {:>2} %",
         "\u{2588}".repeat(full),
         "\u{b7}".repeat(rest),
         (100 * done / steps).min(99)
@@ -95,7 +104,8 @@ mod tests {
 
     #[test]
     fn a_bar_says_how_far_it_is_and_how_long_it_takes() {
-        let text = |done, elapsed| bar(done, 200, Duration::from_millis(elapsed));
+        let text = |done, elapsed| bar("searching", done, 200, Duration::from_millis(elapsed));
+        assert!(text(0, 0).starts_with("searching "));
         assert!(text(0, 0).ends_with("\u{b7}  0 %"));
         assert!(text(10, 900).ends_with(" 5 %"));
         assert!(text(50, 4_000).ends_with("25 %, 12s left"));

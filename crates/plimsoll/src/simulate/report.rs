@@ -17,6 +17,7 @@ pub(super) struct Report<'a> {
     pub(super) name: &'a str,
     pub(super) scenario: &'a Scenario,
     pub(super) seeds: u64,
+    pub(super) first_seed: u64,
     /// By arm; in each, by seed.
     pub(super) arms: Vec<(Arm, Vec<Ledger>)>,
 }
@@ -29,7 +30,7 @@ pub(super) enum Who {
 }
 
 impl Report<'_> {
-    /// Rows for each phase: one for each workload and arm.
+    /// Rows for each phase: one for each workload to which somebody came, and arm; before them, those of all.
     pub(super) fn table(&self, settings: &[Setting]) -> String {
         let scenario = self.scenario;
         let mut text = self.name.to_owned();
@@ -45,24 +46,64 @@ impl Report<'_> {
             text.push('\n');
         }
         let mut rows = vec![HEADER.map(str::to_owned)];
-        let senders = scenario.senders();
-        for (index, phase) in scenario.phases.iter().enumerate() {
-            for (position, sender) in senders.iter().enumerate() {
-                for (arm, cell) in self.cells(index, position) {
-                    let seconds = phase.lasts.as_secs_f64() * self.seeds as f64;
-                    rows.push(row(&phase.name, &sender.name, arm, &cell, seconds));
-                }
-            }
+        for who in self.everyone() {
+            rows.extend(self.rows(who));
         }
         push_rows(&mut text, &rows);
         text.push_str(LEGEND);
-        if senders.len() > scenario.workloads.len() {
+        if scenario.senders().len() > scenario.workloads.len() {
             text.push_str(LEGEND_OF_CALLS);
         }
+        text.extend(self.cut_note().map(|note| format!("{note}\n")));
         if self.is_comparison() {
             self.push_differences(&mut text);
         }
         text
+    }
+
+    /// The rows of some users: one for each arm.
+    pub(super) fn rows(&self, who: Who) -> Vec<[String; COLUMNS]> {
+        let [phase_name, sender_name] = self.names(who);
+        let lasts = match who {
+            Who::Everybody => self.scenario.lasts(),
+            Who::Of { phase, .. } => {
+                let phase = self.scenario.phases.get(phase);
+                phase.map(|phase| phase.lasts).unwrap_or_default()
+            }
+        };
+        let seconds = lasts.as_secs_f64() * self.seeds as f64;
+        let cells: Vec<(Arm, Cell)> = match who {
+            Who::Everybody => {
+                let arms = self.arms.iter();
+                arms.map(|(arm, ledgers)| (*arm, total(ledgers))).collect()
+            }
+            Who::Of { phase, sender } => self.cells(phase, sender).collect(),
+        };
+        let cells = cells.iter();
+        cells
+            .map(|(arm, cell)| row(&phase_name, &sender_name, *arm, cell, seconds))
+            .collect()
+    }
+
+    /// Users who would have come again after the last phase, if there are any.
+    pub(super) fn cut_note(&self) -> Option<String> {
+        let cut = self.cut().filter(|(_, users)| *users > 0);
+        let cut: Vec<String> = cut
+            .map(|(arm, users)| format!("{} {}", arm.name(), count(users)))
+            .collect();
+        (!cut.is_empty()).then(|| {
+            format!(
+                "users who paused before another try when the last phase ended, and count as not answered: {}",
+                cut.join(", ")
+            )
+        })
+    }
+
+    fn cut(&self) -> impl Iterator<Item = (Arm, u64)> {
+        let of = |ledgers: &[Ledger]| ledgers.iter().map(Ledger::users_cut).sum();
+        self.arms
+            .iter()
+            .map(move |(arm, ledgers)| (*arm, of(ledgers)))
     }
 
     /// What was run, in a line.
@@ -102,8 +143,26 @@ impl Report<'_> {
         })
     }
 
-    /// Everybody, then each workload of each phase, and what services call in it.
+    /// Everybody, then each workload of each phase to which somebody came in any arm, and the calls that were made in it.
+    /// A single one is everybody.
     pub(super) fn everyone(&self) -> Vec<Who> {
+        let came = |who: &Who| match who {
+            Who::Everybody => true,
+            Who::Of { phase, sender } => {
+                let mut cells = self.cells(*phase, *sender);
+                cells.any(|(_, cell)| sum(&cell.users) > 0)
+            }
+        };
+        let mut all = self.with_nobody();
+        all.retain(came);
+        if let [Who::Everybody, single] = all[..] {
+            all = vec![single];
+        }
+        all
+    }
+
+    /// Everybody, then each workload of each phase and what services call in it, whether or not somebody came.
+    fn with_nobody(&self) -> Vec<Who> {
         let phases = 0..self.scenario.phases.len();
         let senders = 0..self.scenario.senders().len();
         let cells = phases.flat_map(|phase| {
@@ -173,6 +232,8 @@ impl Report<'_> {
                 "calls": Value::Object(senders.collect()),
             })
         };
+        let cut = self.cut();
+        let cut = cut.map(|(arm, users)| (arm.name().to_owned(), json!(users)));
         let files = settings.iter().filter(|setting| setting.arm != Arm::Off);
         let files = files.filter_map(|setting| {
             let (path, _) = setting.file.as_ref()?;
@@ -182,6 +243,8 @@ impl Report<'_> {
             "scenario": self.name,
             "about": scenario.about,
             "seeds": self.seeds,
+            "first_seed": self.first_seed,
+            "users_cut": Value::Object(cut.collect()),
             "configurations": Value::Object(files.collect()),
             "phases": scenario.phases.iter().enumerate().map(phase).collect::<Vec<_>>(),
             "differences": self.json_of_differences(),
@@ -216,7 +279,7 @@ impl Report<'_> {
             "of": of,
             "from": from,
             "confidence": CONFIDENCE,
-            "rows": self.everyone().into_iter().map(row).collect::<Vec<_>>(),
+            "rows": self.with_nobody().into_iter().map(row).collect::<Vec<_>>(),
         })
     }
 

@@ -2,37 +2,48 @@
 //!
 //! Here are threads, progress and files; what is drawn, run, judged and made smaller: `plimsoll-simulator`.
 
+use std::cell::Cell;
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Write as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use plimsoll_config::scenario::write;
-use plimsoll_simulator::search::Verdict;
+use plimsoll_config::scenario::{Scenario, write};
+use plimsoll_simulator::search::{Setting, Verdict, Violation, check};
 use serde_json::{Value, json};
 
+use super::files::may_write;
+use super::progress::Progress;
 use crate::cli::print;
 use crate::exit::{Exit, say};
 
 /// Searches `runs` cases from the seed `first` on. What fails first is made smaller, shown, and written to `out`.
 pub(super) fn search(first: u64, runs: u64, json: bool, out: Option<&Path>) -> Exit {
-    // What panics is a case that failed: its message is shown with it.
-    std::panic::set_hook(Box::new(|_| ()));
-    let failed = failed(first, runs);
-    let mut shown = failed.first().cloned();
-    if let Some(least) = &mut shown {
-        progress("making the first of them smaller");
-        *least = least.clone().shrunk();
-        progress("");
-    }
-    let file = shown.as_ref().map(file_of);
-    if let (Some(out), Some(text)) = (out, &file)
-        && let Err(error) = std::fs::write(out, text)
-    {
-        say(&format!("error: writing {}: {error}", out.display()));
+    if let Err(error) = out.map_or(Ok(()), may_write) {
+        say(&format!("error: {error}"));
         return Exit::Failed;
     }
+    // What panics in a check is a case that failed: its message is shown with it.
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if !CHECKING.get() {
+            usual(info);
+        }
+    }));
+    let progress = Progress::new("searching", runs);
+    let failed = failed(first, runs, &progress);
+    let mut shown = failed.first().cloned();
+    if let Some(least) = &mut shown {
+        progress.say("making the first of them smaller");
+        *least = least.clone().shrunk_by(&quietly);
+    }
+    progress.end();
+    let file = shown.as_ref().map(|least| file_of(least, out));
+    let written = match (out, &file) {
+        (Some(out), Some(text)) => std::fs::write(out, text)
+            .map_err(|error| say(&format!("error: writing {}: {error}", out.display()))),
+        _ => Ok(()),
+    };
     if json {
         let found = failed.iter().map(case).collect::<Vec<_>>();
         let smallest = file.map_or(Value::Null, Value::from);
@@ -41,15 +52,29 @@ pub(super) fn search(first: u64, runs: u64, json: bool, out: Option<&Path>) -> E
     } else {
         print(&text(first, runs, &failed, file.as_deref()));
     }
-    match failed.is_empty() {
-        true => Exit::Done,
-        false => Exit::Refused,
+    match (written, failed.is_empty()) {
+        (Err(()), _) => Exit::Failed,
+        (Ok(()), true) => Exit::Done,
+        (Ok(()), false) => Exit::Refused,
     }
 }
 
+thread_local! {
+    /// Whether this thread checks a case, where a panic is a finding.
+    static CHECKING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Checks a case without a word of its panics.
+fn quietly(scenario: &Scenario, setting: Setting, seed: u64) -> Vec<Violation> {
+    CHECKING.set(true);
+    let violations = check(scenario, setting, seed);
+    CHECKING.set(false);
+    violations
+}
+
 /// The cases that failed, in the order of their seeds, whatever the number of cores.
-fn failed(first: u64, runs: u64) -> Vec<Verdict> {
-    let (next, done) = (AtomicU64::new(0), AtomicU64::new(0));
+fn failed(first: u64, runs: u64, progress: &Progress) -> Vec<Verdict> {
+    let next = AtomicU64::new(0);
     let failed = Mutex::new(Vec::new());
     let work = || {
         loop {
@@ -57,13 +82,12 @@ fn failed(first: u64, runs: u64) -> Vec<Verdict> {
             if run >= runs {
                 return;
             }
-            let verdict = Verdict::of(first.wrapping_add(run));
+            let verdict = Verdict::by(first.wrapping_add(run), &quietly);
             if !verdict.violations.is_empty() {
                 let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
                 failed.push((run, verdict));
             }
-            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-            progress(&format!("searching: {done} of {runs}"));
+            progress.step();
         }
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -72,17 +96,9 @@ fn failed(first: u64, runs: u64) -> Vec<Verdict> {
             scope.spawn(work);
         }
     });
-    progress("");
     let mut failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
     failed.sort_by_key(|(run, _)| *run);
     failed.into_iter().map(|(_, verdict)| verdict).collect()
-}
-
-/// How far it is, on a terminal only.
-fn progress(line: &str) {
-    if std::io::stderr().is_terminal() {
-        let _nobody_looks = write!(std::io::stderr(), "\r{line:40}\r");
-    }
 }
 
 fn text(first: u64, runs: u64, failed: &[Verdict], file: Option<&str>) -> String {
@@ -103,15 +119,24 @@ fn text(first: u64, runs: u64, failed: &[Verdict], file: Option<&str>) -> String
     text
 }
 
-/// The scenario of a case as a file, with what did not hold in it.
-fn file_of(verdict: &Verdict) -> String {
+/// The scenario of a case as a file, with what did not hold in it and how to see that again.
+fn file_of(verdict: &Verdict, out: Option<&Path>) -> String {
     let mut text = String::new();
     for violation in &verdict.violations {
         let _always = writeln!(text, "# {violation}");
     }
-    let _always = writeln!(text, "# {}", command(verdict));
-    let retry = verdict.setting.retry();
-    let _always = writeln!(text, "# [defaults.protect] retry = {retry}");
+    let _always = writeln!(text, "# found by: {}", command(verdict));
+    let file = out.map_or("this file".into(), |out| out.display().to_string());
+    let seed = verdict.seed;
+    let _always = match verdict.setting.retries {
+        false => writeln!(text, "# run it: plimsoll simulate {file} --seed {seed}"),
+        true => writeln!(
+            text,
+            "# run it: plimsoll simulate {file} --seed {seed} --config FILE, with each service in FILE and\n\
+             # [defaults.protect] retry = {}; what is answered with 500 is tried again in the search only",
+            verdict.setting.retry()
+        ),
+    };
     text + &write(&verdict.scenario)
 }
 
@@ -144,9 +169,39 @@ fn case(verdict: &Verdict) -> Value {
 mod tests {
     use plimsoll_lifecycle::GuardParameters;
     use plimsoll_policy::retry::RetryOn;
-    use plimsoll_simulator::search::Setting;
+    use plimsoll_simulator::search::{self, Ranges, Setting, Verdict, generate};
 
     use super::super::*;
+    use super::file_of;
+
+    /// What is printed as a scenario gives the very run that was judged.
+    #[test]
+    fn what_is_found_is_run_again_with_its_seed() {
+        let case = |seed| (seed, generate(seed, &Ranges::DECLARED));
+        let (seed, (mut scenario, setting)) =
+            (1..).map(case).find(|(_, (_, it))| !it.retries).unwrap();
+        scenario.phases.truncate(1);
+        scenario.faults.clear();
+        let verdict = Verdict {
+            seed,
+            scenario,
+            setting,
+            violations: Vec::new(),
+        };
+        let file = file_of(&verdict, Some(Path::new("found.toml")));
+        let line = format!("# run it: plimsoll simulate found.toml --seed {seed}\n");
+        assert!(file.contains(&line), "{file}");
+        let scenario = scenario::parse(&file).unwrap();
+        let settings = settings(&scenario, &[]).unwrap();
+        let seeds = Seeds {
+            first: seed,
+            count: 1,
+            drawn: 1,
+            memory: 0.0,
+        };
+        let runs = run_seeds(&scenario, &[], &settings, &seeds).unwrap();
+        assert_eq!(runs[0][0], search::run(&scenario, setting, seed));
+    }
 
     /// The search has no configuration: it is set as one would be.
     #[test]

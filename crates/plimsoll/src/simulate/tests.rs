@@ -80,6 +80,7 @@ fn a_slow_service_does_not_take_those_down_that_can_do_without_it() {
         name: "dependency-down",
         scenario: &run.0,
         seeds: 1,
+        first_seed: 1,
         arms: vec![(Arm::Plimsoll, vec![run.1[0].clone()])],
     };
     let table = report.table(&[]);
@@ -133,4 +134,79 @@ fn a_month_has_a_budget_and_a_page() {
     let budgets = fluid::json(&given.scenario, &runs);
     let points = budgets["plimsoll"]["shop"]["budget"].as_array().unwrap();
     assert_eq!(points.len(), 48);
+}
+
+/// What is printed of a scenario.
+fn printed(text: &str) -> String {
+    let scenario = scenario::parse(text).unwrap();
+    let settings = settings(&scenario, &[]).unwrap();
+    let runs = run_all(&scenario, &[], &settings, 1, 0);
+    let report = Report {
+        name: "shop",
+        scenario: &scenario,
+        seeds: 1,
+        first_seed: 1,
+        arms: settings.iter().map(|it| it.arm).zip(runs).collect(),
+    };
+    report.table(&settings)
+}
+
+#[test]
+fn a_table_has_who_came_and_all_of_them_first() {
+    let service = "[service.shop]\nworkers = 4\ntime = \"10ms\"\n";
+    let people = "[workload.people]\nrate = \"100/s\"\n";
+    let nobody = "[workload.nobody]\nrate = \"0/s\"\n";
+    let phases = |names: &[&str]| -> String {
+        let phase = |name| format!("[[phase]]\nname = \"{name}\"\nlasts = \"2s\"\n");
+        names.iter().map(phase).collect()
+    };
+    let rows = |text: &str| -> Vec<String> {
+        let table = printed(text);
+        let rows = table.lines().skip_while(|line| !line.starts_with("phase"));
+        let rows = rows.skip(1).take_while(|line| !line.is_empty());
+        let names = rows.map(|row| row.split_whitespace().take(3).collect::<Vec<_>>().join(" "));
+        names.collect()
+    };
+    let many = format!("{service}{people}{nobody}{}", phases(&["one", "two"]));
+    assert_eq!(
+        rows(&many),
+        [
+            "all all plimsoll",
+            "all all off",
+            "one people plimsoll",
+            "one people off",
+            "two people plimsoll",
+            "two people off"
+        ]
+    );
+    // One row of users is all of them.
+    let single = format!("{service}{people}{nobody}{}", phases(&["one"]));
+    assert_eq!(rows(&single), ["one people plimsoll", "one people off"]);
+    let empty = format!("{service}{nobody}{}", phases(&["one"]));
+    assert_eq!(rows(&empty), ["all all plimsoll", "all all off"]);
+}
+
+#[test]
+fn a_table_says_who_would_have_come_again_after_the_end() {
+    let text = |lasts| {
+        format!(
+            "[service.shop]\nworkers = 4\ntime = \"10ms\"\n[workload.people]\nrate = \"50/s\"\n\
+             retry = {{ attempts = 2, pause = \"1h\" }}\n[[phase]]\nname = \"all\"\nlasts = \"4s\"\n\
+             [[fault]]\nkind = \"crash\"\nat = \"1s\"\nlasts = \"{lasts}\"\n"
+        )
+    };
+    let cut = |text: &str| {
+        let table = printed(text);
+        let line = table
+            .lines()
+            .find(|it| it.contains("paused before another try"));
+        line.map(str::to_owned)
+    };
+    let said = cut(&text("3s")).unwrap();
+    assert!(said.contains("not answered: plimsoll 1"), "{said}");
+    // At the beginning nobody is there yet.
+    assert_eq!(
+        cut(&text("1ms").replace("at = \"1s\"", "at = \"0s\"")),
+        None
+    );
 }

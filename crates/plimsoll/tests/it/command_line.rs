@@ -419,6 +419,50 @@ fn a_scenario_gives_the_same_bytes_each_time_and_its_mistakes_have_lines() {
 }
 
 #[test]
+fn a_simulation_writes_over_nothing_that_it_reads_and_keeps_what_it_found() {
+    let home = Home::new();
+    let text = "[service.app]\nworkers = 8\ntime = \"20ms\"\n[workload.people]\nrate = \"20/s\"\n\
+                [[phase]]\nname = \"all\"\nlasts = \"2s\"\n";
+    let file = home.write(text);
+    let folder = std::path::Path::new(&file).parent().unwrap();
+    let spelled = folder.join("./plimsoll.toml").display().to_string();
+    let over = plimsoll(&["simulate", &file, "--html", &spelled]);
+    ends(&over, 2, &["would be written over"]);
+    let over = plimsoll(&["simulate", "--from", &file, "--out", &spelled]);
+    ends(&over, 2, &["would be written over"]);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+    // What could not be written is known before the run.
+    let nowhere = home.path("nowhere/report.html").display().to_string();
+    let unwritable = plimsoll(&["simulate", &file, "--html", &nowhere]);
+    ends(&unwritable, 2, &["report.html"]);
+    assert!(unwritable.stdout.is_empty());
+    // A device that is always full can be opened.
+    let full = plimsoll(&["simulate", &file, "--html", "/dev/full"]);
+    ends(&full, 2, &["writing /dev/full"]);
+    let table = String::from_utf8(full.stdout).unwrap();
+    assert!(table.contains("people"), "{table}");
+    // Options that would be ignored are refused.
+    for ignored in [
+        &["simulate", "--from", &file, "--html", "page.html"][..],
+        &[
+            "simulate", "--from", &file, "--config", &file, "--config", &file,
+        ],
+        &["simulate", "--from", &file, "--seed", "3"],
+    ] {
+        ends(&plimsoll(ignored), 2, &["--from"]);
+    }
+    // Other seeds are other runs, and the same ones wherever they are among others.
+    let good = |more: &[&str]| {
+        let report = plimsoll(&[&["simulate", &file, "--json"], more].concat());
+        let report: Value = serde_json::from_slice(&report.stdout).unwrap();
+        let figures = &report["phases"][0]["workloads"]["people"]["off"];
+        (report["first_seed"].clone(), figures["users"].clone())
+    };
+    assert_ne!(good(&["--seed", "2"]).1, good(&[]).1);
+    assert_eq!(good(&["--seed", "2"]).0, Value::from(2));
+}
+
+#[test]
 fn two_configurations_are_compared_seed_by_seed() {
     let shipped = concat!(
         env!("CARGO_MANIFEST_DIR"),

@@ -22,10 +22,10 @@ pub(super) struct Grid {
 }
 
 impl Grid {
-    /// Of at most so many points.
-    pub(super) fn new(lasts: Duration, points_max: usize) -> Self {
-        let lasts = lasts.as_secs_f64().ceil();
-        let step = (lasts / points_max as f64).ceil().max(1.0);
+    /// Of at most so many points, each of whole steps of so many seconds: those by which it is known what happened.
+    pub(super) fn new(lasts: Duration, points_max: usize, known: u64) -> Self {
+        let (lasts, known) = (lasts.as_secs_f64().ceil(), known.max(1) as f64);
+        let step = (lasts / points_max as f64 / known).ceil().max(1.0) * known;
         Self {
             lasts,
             step,
@@ -62,14 +62,16 @@ impl Course {
     ) -> Self {
         let mut points = vec![Point::default(); grid.points];
         let senders = scenario.senders();
-        let last = grid.lasts as usize;
         for timeline in ledgers.iter().filter_map(Ledger::timeline) {
             for (index, point) in points.iter_mut().enumerate() {
                 let begin = index as f64 * grid.step;
                 point.seconds += (grid.lasts - begin).min(grid.step);
             }
-            for (index, second) in timeline.seconds().iter().take(last).enumerate() {
-                let Some(point) = points.get_mut((index as f64 / grid.step) as usize) else {
+            let known = timeline.step() as f64;
+            for (index, second) in timeline.seconds().iter().enumerate() {
+                let (begin, end) = (index as f64 * known, (index + 1) as f64 * known);
+                let point = points.get_mut((begin / grid.step) as usize);
+                let Some(point) = point.filter(|_| begin < grid.lasts) else {
                     break;
                 };
                 for (cell, sender) in second.cells.iter().zip(&senders) {
@@ -81,7 +83,7 @@ impl Course {
                     continue;
                 };
                 point.levels.push(*level);
-                if (index + 1) as f64 % grid.step == 0.0 || index + 1 == last {
+                if end % grid.step == 0.0 || end >= grid.lasts {
                     point.open += level.in_flight + level.waiting;
                 }
             }
@@ -185,13 +187,15 @@ mod tests {
 
     #[test]
     fn points_are_whole_seconds_and_end_with_the_run() {
-        let grid = |millis, points| {
-            let grid = Grid::new(Duration::from_millis(millis), points);
+        let grid = |millis, points, known| {
+            let grid = Grid::new(Duration::from_millis(millis), points, known);
             (grid.lasts, grid.step, grid.points)
         };
-        assert_eq!(grid(65_000, 100), (65.0, 1.0, 65));
-        assert_eq!(grid(395_500, 50), (396.0, 8.0, 50));
-        assert_eq!(grid(500, 50), (1.0, 1.0, 1));
+        assert_eq!(grid(65_000, 100, 1), (65.0, 1.0, 65));
+        assert_eq!(grid(395_500, 50, 1), (396.0, 8.0, 50));
+        assert_eq!(grid(395_500, 50, 3), (396.0, 9.0, 44));
+        assert_eq!(grid(500, 50, 1), (1.0, 1.0, 1));
+        assert_eq!(grid(500, 50, 10), (1.0, 10.0, 1));
     }
 
     #[test]
@@ -205,7 +209,7 @@ mod tests {
         let runs = super::super::super::run_all(&scenario, &[], &settings, 1, 1);
         let off = runs.last().unwrap();
         // Three points stand for two seconds each, the last for one only.
-        let grid = Grid::new(scenario.lasts(), 3);
+        let grid = Grid::new(scenario.lasts(), 3, 1);
         let course = Course::new(Arm::Off, off, &scenario, 0, &grid);
         let ends = course.rate(|cell| sum(&cell.causes));
         assert_eq!(ends.len(), 3);

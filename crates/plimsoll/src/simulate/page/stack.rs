@@ -11,6 +11,10 @@ use super::super::report::{good_share, share, sum};
 use super::Page;
 use super::course::{Course, Grid, failed, gone, late, refused};
 
+/// Phases and faults that are drawn, at most: those that last the longest. Each is on every plot.
+const PHASES_MAX: usize = 20;
+const FAULTS_MAX: usize = 10;
+
 /// Its plots, each with its values as a table.
 pub(super) fn service(page: &Page<'_>, service: usize, grid: &Grid, courses: &[Course]) -> Markup {
     let scenario = page.report.scenario;
@@ -38,6 +42,9 @@ pub(super) fn service(page: &Page<'_>, service: usize, grid: &Grid, courses: &[C
                     "one point stands for " (duration(grid.step))
                     @if runs > 1 { ", mean of " (runs) " runs" }
                     "; shaded while a fault lasts, dotted where a phase begins"
+                    @if scenario.phases.len() > PHASES_MAX || faults_there(scenario, service) > FAULTS_MAX {
+                        "; of each the longest are drawn"
+                    }
                 }
             }
             div.stack {
@@ -73,27 +80,43 @@ impl Plot<'_> {
 }
 
 fn axis(scenario: &Scenario, service: usize, grid: &Grid) -> TimeAxis {
-    let mut at = 0.0;
-    let begins = scenario.phases.iter().map(|phase| {
-        let begin = at;
-        at += phase.lasts.as_secs_f64();
-        begin
-    });
+    let begins = phases(scenario).into_iter().map(|(span, _)| span.from);
     TimeAxis {
         begin: 0.0,
         step: grid.step,
         points: grid.points,
         cuts: begins.filter(|begin| *begin > 0.0).collect(),
-        faults: faults_of(scenario, service).map(span).collect(),
+        faults: faults(scenario, service).into_iter().map(span).collect(),
         format: duration,
     }
 }
 
-fn faults_of(scenario: &Scenario, service: usize) -> impl Iterator<Item = &Fault> {
-    scenario
-        .faults
-        .iter()
-        .filter(move |fault| fault.service == service)
+/// Those that are drawn.
+fn faults(scenario: &Scenario, service: usize) -> Vec<&Fault> {
+    let all = scenario.faults.iter();
+    let of_service = all.filter(|fault| fault.service == service).collect();
+    longest(of_service, FAULTS_MAX, |fault| fault.lasts.as_secs_f64())
+}
+
+/// Those that are drawn, each with when it is and its name.
+fn phases(scenario: &Scenario) -> Vec<(Span, &str)> {
+    let mut from = 0.0;
+    let all = scenario.phases.iter().map(|phase| {
+        let to = from + phase.lasts.as_secs_f64();
+        let span = Span { from, to };
+        from = to;
+        (span, phase.name.as_str())
+    });
+    longest(all.collect(), PHASES_MAX, |(span, _)| span.to - span.from)
+}
+
+/// At most so many: those that last the longest, in their order.
+fn longest<T>(all: Vec<T>, most: usize, lasts: impl Fn(&T) -> f64) -> Vec<T> {
+    let mut by_length: Vec<(usize, T)> = all.into_iter().enumerate().collect();
+    by_length.sort_by(|(_, a), (_, b)| lasts(b).total_cmp(&lasts(a)));
+    by_length.truncate(most);
+    by_length.sort_by_key(|(place, _)| *place);
+    by_length.into_iter().map(|(_, it)| it).collect()
 }
 
 fn span(fault: &Fault) -> Span {
@@ -105,19 +128,14 @@ fn span(fault: &Fault) -> Span {
 
 /// Phases and faults.
 fn happened(scenario: &Scenario, service: usize, axis: &TimeAxis) -> String {
-    let mut from = 0.0;
-    let phases = scenario.phases.iter().map(|phase| {
-        let to = from + phase.lasts.as_secs_f64();
-        let span = Span { from, to };
-        from = to;
-        (span, phase.name.clone())
-    });
+    let phases = phases(scenario).into_iter();
+    let phases = phases.map(|(span, name)| (span, name.to_owned()));
     let mut all = vec![Lane {
         label: "phase".into(),
         class: "phase",
         spans: phases.collect(),
     }];
-    for fault in faults_of(scenario, service) {
+    for fault in faults(scenario, service) {
         let endpoints = scenario.services.get(service).map_or(0, |it| it.endpoints);
         all.push(Lane {
             label: "fault".into(),
@@ -126,11 +144,18 @@ fn happened(scenario: &Scenario, service: usize, axis: &TimeAxis) -> String {
         });
     }
     let finding = format!(
-        "{} phases and {} faults on the time axis",
+        "{} of {} phases and {} of {} faults on the time axis",
+        all.first().map_or(0, |lane| lane.spans.len()),
         scenario.phases.len(),
-        all.len() - 1
+        all.len() - 1,
+        faults_there(scenario, service)
     );
     lanes(axis, &all, &finding)
+}
+
+fn faults_there(scenario: &Scenario, service: usize) -> usize {
+    let faults = scenario.faults.iter();
+    faults.filter(|fault| fault.service == service).count()
 }
 
 fn fault_text(fault: &Fault, endpoints: usize) -> String {
@@ -151,10 +176,11 @@ fn fault_text(fault: &Fault, endpoints: usize) -> String {
         }
         FaultKind::Partition(gateways) => format!("partition: {gateways} gateways cut off"),
     };
-    if fault.endpoints < endpoints {
-        format!("{what}, at {} of {endpoints} endpoints", fault.endpoints)
-    } else {
-        what
+    let (first, last) = (fault.after + 1, fault.after + fault.endpoints);
+    match fault.endpoints {
+        all if all == endpoints => what,
+        1 => format!("{what}, at endpoint {first} of {endpoints}"),
+        _ => format!("{what}, at endpoints {first} to {last} of {endpoints}"),
     }
 }
 

@@ -33,7 +33,8 @@ const SHOP: &str = r#"
     lasts = "3s"
     [[fault]]
     kind = "crash"
-    endpoints = 1
+    endpoints = 2
+    after = 1
     at = "4s"
     lasts = "2s"
 "#;
@@ -43,6 +44,7 @@ fn page(text: &str, loaded: &[Loaded], seeds: u64) -> String {
         scenario: scenario::parse(text).unwrap(),
         text: text.to_owned(),
         replays: Vec::new(),
+        memory: 0.0,
     };
     let settings = settings(&given.scenario, loaded).unwrap();
     let runs = run_all(&given.scenario, &[], &settings, seeds, 2);
@@ -50,6 +52,7 @@ fn page(text: &str, loaded: &[Loaded], seeds: u64) -> String {
         name: "shop",
         scenario: &given.scenario,
         seeds,
+        first_seed: 1,
         arms: settings.iter().map(|it| it.arm).zip(runs).collect(),
     };
     let page = Page {
@@ -100,7 +103,7 @@ fn a_page_is_the_same_to_the_byte_and_needs_nothing_else() {
     assert!(first.contains("without its policies"));
     // Both faults, and what of the service they are at.
     assert!(first.contains("capacity: 50.0 % of workers left"));
-    assert!(first.contains("crash, at 1 of 4 endpoints"));
+    assert!(first.contains("crash, at endpoints 2 to 3 of 4"));
     // One run has no intervals.
     assert!(first.contains("--seeds 10") && !first.contains("class=\"whisker\""));
 }
@@ -148,8 +151,32 @@ fn many_services_and_a_long_run_still_make_a_small_page() {
     let more: String = (0..12).map(service).collect();
     let page = page(&text, &[configuration(&more), configuration(&more)], 2);
     is_sound(&page);
-    assert!(page.contains("Drawn are the 4 services"));
-    assert_eq!(page.matches("<h2 id=\"service-").count(), 4);
+    assert!(page.contains("Drawn are the 3 services"));
+    assert_eq!(page.matches("<h2 id=\"service-").count(), 3);
+}
+
+#[test]
+fn the_demo_and_whatever_has_many_phases_and_faults_make_a_small_page() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scenarios/demo.toml");
+    let demo = std::fs::read_to_string(path).unwrap();
+    is_sound(&page(&demo, &[], 1));
+    // Three arms weigh the most.
+    let service = |name| format!("[service.{name}]\nendpoints = [\"http://127.0.0.1:9001\"]\n");
+    let services = ["catalog", "checkout", "recommendations", "search"].map(service);
+    let [a, b] = [(); 2].map(|()| configuration(&services.concat()));
+    is_sound(&page(&demo, &[a, b], 2));
+    let mut text = SHOP.to_owned();
+    for index in 0..400 {
+        text.push_str(&format!(
+            "[[phase]]\nname = \"phase {index}\"\nlasts = \"10ms\"\n"
+        ));
+        text.push_str("[[fault]]\nkind = \"slow\"\ntimes = 2\nat = \"1s\"\nlasts = \"10ms\"\n");
+    }
+    let page = page(&text, &[], 1);
+    is_sound(&page);
+    assert!(page.contains("20 of 402 phases and 10 of 402 faults"));
+    // Those that last are among them.
+    assert!(page.contains("crash, at endpoints 2 to 3 of 4"));
 }
 
 #[test]
