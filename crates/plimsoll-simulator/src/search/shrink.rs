@@ -110,7 +110,11 @@ fn steps(scenario: &Scenario) -> Vec<Scenario> {
         of(&|it| it.endpoints = (it.endpoints / 2).max(1));
         of(&|it| match &mut it.kind {
             FaultKind::Slow(times) => *times = (*times / 2.0).max(1.5),
-            FaultKind::Errors(share) | FaultKind::Capacity(share) if *share < 0.9 => *share = 1.0,
+            FaultKind::Errors(share) if *share > 0.02 => *share = hundredths(*share / 2.0),
+            // Half of what is missing is there: with all of it there would be no fault.
+            FaultKind::Capacity(share) if *share < 0.9 => {
+                *share = hundredths(f64::midpoint(*share, 1.0));
+            }
             FaultKind::Errors(_)
             | FaultKind::Capacity(_)
             | FaultKind::Crash
@@ -233,7 +237,34 @@ fn scale_workload(scenario: &mut Scenario, workload: usize, by: f64) {
     }
 }
 
+/// As a person would write it.
+fn hundredths(share: f64) -> f64 {
+    libm::round(share * 100.0) / 100.0
+}
+
 /// Half of it, in whole seconds.
 fn half(time: Duration) -> Duration {
     Duration::from_secs((time.as_secs() / 2).max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_gets_smaller_and_stays_one() {
+        let text = "[service.a]\nendpoints = 1\nworkers = 1\ntime = \"1ms\"\n[workload.w]\nrate = \"1/s\"\n\
+                    [[phase]]\nname = \"p\"\nlasts = \"9s\"\n\
+                    [[fault]]\nkind = \"errors\"\nshare = \"30%\"\nat = \"0s\"\nlasts = \"9s\"\n\
+                    [[fault]]\nkind = \"capacity\"\nshare = \"30%\"\nat = \"0s\"\nlasts = \"9s\"\n";
+        let scenario = plimsoll_config::scenario::parse(text).unwrap();
+        // Fails as long as both are there.
+        let least = shrink(scenario, 1_000, |it| it.faults.len() == 2);
+        let kinds: Vec<FaultKind> = least.faults.iter().map(|it| it.kind).collect();
+        let [FaultKind::Errors(errors), FaultKind::Capacity(left)] = kinds[..] else {
+            panic!("{kinds:?}");
+        };
+        assert!((0.01..0.03).contains(&errors), "{errors}");
+        assert!((0.9..1.0).contains(&left), "{left}");
+    }
 }
