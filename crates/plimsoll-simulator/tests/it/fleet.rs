@@ -239,11 +239,14 @@ fn a_timeline_of_longer_steps_has_the_same_in_fewer_of_them() {
     assert_eq!((fine.step(), coarse.step()), (1, 5));
     for (index, step) in coarse.seconds().iter().enumerate() {
         let mut sum = Cell::default();
-        let fine = fine.seconds().iter().skip(5 * index).take(5);
+        let mut fine = fine.seconds().iter().skip(5 * index).take(5);
         fine.clone().for_each(|second| sum.merge(&second.cells[0]));
         assert_eq!(step.cells[0], sum);
         // Levels are those at its end.
-        assert_eq!(Some(&step.levels), fine.last().map(|second| &second.levels));
+        assert_eq!(
+            Some(&step.levels),
+            fine.next_back().map(|second| &second.levels)
+        );
     }
     assert_eq!(coarse.seconds().len(), fine.seconds().len().div_ceil(5));
 }
