@@ -398,6 +398,11 @@ impl Process {
                 }
             }
             for (subject, body) in self.addresses.look(&self.plan) {
+                let text = body.get("text").and_then(serde_json::Value::as_str);
+                // `service/NAME/...`
+                let service = subject.split('/').nth(1);
+                self.governing
+                    .on_change(self.clock.timestamp(), service, text.unwrap_or_default());
                 self.journal.write("change", &subject, &body);
             }
         }

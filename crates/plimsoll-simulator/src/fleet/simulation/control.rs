@@ -76,7 +76,7 @@ impl Simulation {
     pub(super) fn kill(&mut self, now: Nanos, site: u32) {
         let place = &mut self.sites[site as usize];
         if place.station.is_over() {
-            let unheard = place.kill(now);
+            let unheard = place.kill(now).into_iter().collect();
             place.watch(site, &mut self.agenda);
             self.crash(now, site..site + 1, &unheard);
         }
