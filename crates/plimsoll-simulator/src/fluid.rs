@@ -5,13 +5,15 @@
 //! to each request. Judgement is not a model: the counts of each second go through the objectives, budgets and burn
 //! pages that production's do (`budget`).
 //!
-//! What it can't know: how long it takes to find a limit or an endpoint that froze (both are known at once), noise
+//! What it can't know: how long it takes to find a limit or an ill endpoint (both are known at once), noise
 //! (it gives expectations), and what depends on single requests. `tests/it/fluid.rs` says how far it is off, scenario
 //! by scenario.
 
 mod budget;
 mod demand;
+mod endpoints;
 mod latency;
+mod law;
 mod run;
 mod station;
 mod sums;

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use plimsoll_config::scenario::{Phase, Source, Workload};
 use plimsoll_core::Class;
 
-use crate::agenda::Nanos;
+use crate::agenda::{Nanos, SECOND};
 use crate::fleet::clients::nanos;
 use crate::fleet::rate::Rate;
 
@@ -26,7 +26,9 @@ pub(super) struct Demand {
     pause: f64,
     /// Tries in all.
     tries: usize,
-    patience_steps: usize,
+    /// A tick: whoever is away for longer comes back at the beginning of one.
+    tick: f64,
+    patience_ticks: usize,
     /// Who came in which phase and may come again: the last is that of the phase now.
     cohorts: VecDeque<Cohort>,
     /// What each of its tenants sends, as a share.
@@ -39,22 +41,48 @@ struct Cohort {
     phase: usize,
     /// Who waits to come again, by the tries that were made: the first place is for one.
     paused: Vec<ByClass>,
-    /// Who will lose patience, by step from now, and by tries.
+    /// Who will lose patience, by tick from now, and by tries.
     leaving: VecDeque<Vec<ByClass>>,
 }
 
 /// A cohort with fewer than this is gone.
 const GONE: f64 = 1e-6;
 
-/// Users of a population who want nothing now.
+/// Users of a population who want nothing now, or have what they want within a tick.
+///
+/// Of those, one asks each time it has thought and was answered: the interactive response time law (J. Buzen, P. Denning,
+/// *Operational analysis of queueing network models*, 1978). Who is away for longer is none of them until it is back.
 #[derive(Debug)]
 struct Thinking {
     users: Vec<u32>,
     think: f64,
     leaves: f64,
     now: f64,
-    /// Who will be answered, by step from now.
+    /// The share of those who asked in the step before that was back within a tick, and how long that took, over all who
+    /// asked.
+    back: f64,
+    took: f64,
+    /// Who will be answered, by tick from now.
     answered: VecDeque<f64>,
+}
+
+/// Shorter thoughts are not told apart.
+const THINK_MIN: f64 = 1e-3;
+
+impl Thinking {
+    /// How many ask in a step.
+    fn ask(&mut self, step: f64) -> f64 {
+        let each = step / (self.think + self.took).max(THINK_MIN);
+        let lost = 1.0 - self.back;
+        let times = if lost * each > 1e-9 {
+            -libm::expm1(-lost * each) / lost
+        } else {
+            each
+        };
+        let asked = self.now.max(0.0) * times;
+        self.now -= asked;
+        asked
+    }
 }
 
 /// What those of a workload send in a step who came in one phase, by tries that were made before.
@@ -90,7 +118,7 @@ pub(super) struct Fate {
 }
 
 impl Demand {
-    pub(super) fn new(index: usize, workload: &Workload, phases: &[Phase], step: f64) -> Self {
+    pub(super) fn new(index: usize, workload: &Workload, phases: &[Phase], tick: f64) -> Self {
         let mut begins = 0;
         let rate = |phase: &Phase| {
             let rate = phase.rates.get(index).map(|rate| Rate::new(rate, begins));
@@ -108,6 +136,8 @@ impl Demand {
                 think: population.think.as_secs_f64(),
                 leaves: population.leaves,
                 now: 0.0,
+                back: 0.0,
+                took: 0.0,
                 answered: VecDeque::new(),
             }),
             Source::Rate(_) | Source::Replay(_) => None,
@@ -139,7 +169,8 @@ impl Demand {
             classes,
             pause: workload.retry.pause.as_secs_f64(),
             tries,
-            patience_steps: (patience / step) as usize,
+            tick,
+            patience_ticks: ticks(patience, tick) + 1,
             cohorts: VecDeque::new(),
             tenants,
         }
@@ -150,7 +181,7 @@ impl Demand {
         self.cohorts.push_back(Cohort {
             phase,
             paused: vec![[0.0; Class::ALL.len()]; self.tries - 1],
-            leaving: vec![Vec::new(); self.patience_steps].into(),
+            leaving: vec![Vec::new(); self.patience_ticks].into(),
         });
         if let Some(thinking) = &mut self.population {
             let at = |phase: usize| thinking.users.get(phase).copied().unwrap_or(0);
@@ -164,29 +195,40 @@ impl Demand {
         }
     }
 
-    /// What it sends in a step of so many seconds, `into` a phase.
-    pub(super) fn send(&mut self, phase: usize, into: Nanos, step: f64) -> Vec<Sent> {
-        let new = match &mut self.population {
-            Some(thinking) => {
-                let new = thinking.now.max(0.0) * (1.0 - libm::exp(-step / thinking.think));
-                thinking.now -= new;
-                thinking.now += thinking.answered.pop_front().unwrap_or(0.0);
-                new
+    /// A tick begins: who was away comes back.
+    pub(super) fn tick(&mut self) {
+        let mut over = 0.0;
+        for cohort in &mut self.cohorts {
+            let gone = cohort.leaving.pop_front().unwrap_or_default();
+            cohort.leaving.push_back(Vec::new());
+            for (tries, by_class) in gone.into_iter().enumerate() {
+                for (class, gone) in by_class.into_iter().enumerate() {
+                    over += cohort.failed(tries, class, gone);
+                }
             }
+        }
+        self.back_to_thoughts(over);
+        if let Some(thinking) = &mut self.population {
+            thinking.now += thinking.answered.pop_front().unwrap_or(0.0);
+        }
+    }
+
+    /// What it sends in a step that begins `into` a phase.
+    pub(super) fn send(&mut self, phase: usize, into: Nanos, step: Nanos) -> Vec<Sent> {
+        let seconds = step as f64 / SECOND as f64;
+        let new = match &mut self.population {
+            Some(thinking) => thinking.ask(seconds),
             None => {
                 let lasts = self.lasts.get(phase).copied().unwrap_or(0);
-                let rate = self
-                    .rates
-                    .get(phase)
-                    .map_or(0.0, |rate| rate.at(into, lasts).0);
-                rate * step
+                let rate = self.rates.get(phase);
+                rate.map_or(0.0, |rate| users(*rate, into, into + step, lasts))
             }
         };
         self.cohorts
             .retain(|cohort| cohort.phase == phase || cohort.len() >= GONE);
         // Pauses are exponential.
-        let returns = 1.0 - libm::exp(-step / self.pause.max(1e-9));
-        let (mut sent, mut over) = (Vec::with_capacity(self.cohorts.len()), 0.0);
+        let returns = 1.0 - libm::exp(-seconds / self.pause.max(1e-9));
+        let mut sent = Vec::with_capacity(self.cohorts.len());
         for cohort in &mut self.cohorts {
             let mut by_tries = vec![[0.0; Class::ALL.len()]; self.tries];
             if cohort.phase == phase
@@ -201,22 +243,14 @@ impl Demand {
                     *paused -= *sent;
                 }
             }
-            let gone = cohort.leaving.pop_front().unwrap_or_default();
-            cohort.leaving.push_back(Vec::new());
-            for (tries, by_class) in gone.into_iter().enumerate() {
-                for (class, gone) in by_class.into_iter().enumerate() {
-                    over += cohort.failed(tries, class, gone);
-                }
-            }
             let phase = cohort.phase;
             sent.push(Sent { phase, by_tries });
         }
-        self.back_to_thoughts(over);
         sent
     }
 
     /// What becomes of what was sent in this step, by class.
-    pub(super) fn learn(&mut self, sent: &[Sent], fates: &[Fate; Class::ALL.len()], step: f64) {
+    pub(super) fn learn(&mut self, sent: &[Sent], fates: &[Fate; Class::ALL.len()]) {
         let mut over = 0.0;
         for (cohort, sent) in self.cohorts.iter_mut().zip(sent) {
             for (tries, by_class) in sent.by_tries.iter().enumerate() {
@@ -230,9 +264,20 @@ impl Demand {
         let Some(thinking) = &mut self.population else {
             return;
         };
-        for (class, fate) in fates.iter().enumerate() {
-            let answered = of_class(sent, class) * (1.0 - fate.fails - fate.gone).max(0.0);
-            let after = ((fate.latency / step) as usize).min(self.patience_steps);
+        (thinking.back, thinking.took) = (0.0, 0.0);
+        for (class, (fate, share)) in fates.iter().zip(self.classes).enumerate() {
+            let succeeds = (1.0 - fate.fails - fate.gone).max(0.0);
+            let answered = of_class(sent, class) * succeeds;
+            if self.tries == 1 {
+                thinking.back += share * fate.fails * (1.0 - thinking.leaves);
+            }
+            let after = ticks(fate.latency, self.tick).min(self.patience_ticks);
+            if after == 0 {
+                thinking.back += share * succeeds;
+                thinking.took += share * succeeds * fate.latency;
+                thinking.now += answered;
+                continue;
+            }
             if thinking.answered.len() <= after {
                 thinking.answered.resize(after + 1, 0.0);
             }
@@ -248,6 +293,23 @@ impl Demand {
             thinking.now += how_many * (1.0 - thinking.leaves);
         }
     }
+}
+
+/// Whole ticks in a time, which may be a rounding error short of them.
+fn ticks(time: f64, tick: f64) -> usize {
+    (time / tick + 1e-9) as usize
+}
+
+/// How many come between two times of a phase that lasts so long.
+fn users(rate: Rate, from: Nanos, to: Nanos, lasts: Nanos) -> f64 {
+    let (mut now, mut sum) = (from, 0.0);
+    while now < to {
+        let (rate, until) = rate.at(now, lasts);
+        let end = until.clamp(now + 1, to);
+        sum += rate * (end - now) as f64;
+        now = end;
+    }
+    sum / SECOND as f64
 }
 
 impl Cohort {

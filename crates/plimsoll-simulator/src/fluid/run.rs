@@ -12,12 +12,10 @@ use crate::agenda::{Nanos, SECOND};
 use crate::fleet::clients::nanos;
 use crate::fleet::{Ledger, Protection};
 
-/// Runs that are no longer than this have finer steps.
+/// Runs that are no longer than this have finer ticks.
 const SHORT: Nanos = 3_600 * SECOND;
-/// Steps in a second of a short run.
-const STEPS: u64 = 10;
-/// And at most, whatever people do.
-const STEPS_MAX: u64 = 100;
+/// Ticks in a second of a short run: a step is a tick, or what is left of it when something changes.
+const TICKS: u64 = 10;
 
 /// See the module's docs.
 #[derive(Debug)]
@@ -32,7 +30,7 @@ pub struct Fluid {
     phase: usize,
     phase_began: Nanos,
     now: Nanos,
-    steps_a_second: u64,
+    tick: Nanos,
 }
 
 /// A second of a run, by service.
@@ -76,20 +74,26 @@ impl Fluid {
         if let Some(service) = services.find(|service| !service.calls.is_empty()) {
             return Err(FluidError::Calls(service.name.clone()));
         }
-        let steps_a_second = steps_a_second(scenario);
-        let step = 1.0 / steps_a_second as f64;
+        let is_short = nanos(scenario.lasts()) <= SHORT;
+        let tick = SECOND / if is_short { TICKS } else { 1 };
+        let seconds = tick as f64 / SECOND as f64;
         let workloads = scenario.workloads.iter().enumerate();
         let services = scenario.services.iter().zip(protections).enumerate();
         let mut fluid = Self {
             demands: workloads
-                .map(|(index, workload)| Demand::new(index, workload, &scenario.phases, step))
+                .map(|(index, workload)| Demand::new(index, workload, &scenario.phases, seconds))
                 .collect(),
             stations: services
                 .map(|(position, (service, protection))| {
                     let admission = &protection.guard.admission;
                     let guarded = admission.mode == plimsoll_core::Mode::Enforce
                         && admission.limiter != LimiterKind::Off;
-                    Station::new(position, service, &scenario.faults, guarded)
+                    let attempts = if guarded {
+                        protection.bounds.attempts_max
+                    } else {
+                        1
+                    };
+                    Station::new(position, service, &scenario.faults, guarded, attempts)
                 })
                 .collect(),
             judgements: objectives
@@ -102,7 +106,7 @@ impl Fluid {
             phase: 0,
             phase_began: 0,
             now: 0,
-            steps_a_second,
+            tick,
         };
         fluid.demands.iter_mut().for_each(|demand| demand.begin(0));
         Ok(fluid)
@@ -124,7 +128,7 @@ impl Fluid {
         let mut bad = none;
         let end = (second.at + 1) * SECOND;
         while self.phase < self.phases.len() && self.now < end {
-            self.step(end, &mut second, &mut bad);
+            self.step(&mut second, &mut bad);
         }
         let counts = second.good.iter().zip(&bad);
         for (judgement, (good, bad)) in self.judgements.iter_mut().zip(counts) {
@@ -149,18 +153,20 @@ impl Fluid {
         self.judgements
     }
 
-    /// A step that goes no further than to `end`, and within which nothing changes.
-    fn step(&mut self, end: Nanos, second: &mut FluidSecond, bad: &mut [f64]) {
+    /// A step within which nothing changes: to the end of the tick at most.
+    fn step(&mut self, second: &mut FluidSecond, bad: &mut [f64]) {
+        if self.now.is_multiple_of(self.tick) {
+            self.demands.iter_mut().for_each(Demand::tick);
+        }
         self.change_faults();
-        let lasts = self.next_change().min(end) - self.now;
-        let lasts = lasts.min(SECOND / self.steps_a_second);
+        let ticks_on = (self.now / self.tick + 1) * self.tick;
+        let lasts = self.next_change().min(ticks_on) - self.now;
         let step = lasts as f64 / SECOND as f64;
         let (phase, into) = (self.phase, self.now - self.phase_began);
-        let middle = into + lasts / 2;
         let sent: Vec<Vec<Sent>> = self
             .demands
             .iter_mut()
-            .map(|demand| demand.send(phase, middle, step))
+            .map(|demand| demand.send(phase, into, lasts))
             .collect();
         let now = self.now as f64 / SECOND as f64;
         for (index, station) in self.stations.iter_mut().enumerate() {
@@ -182,7 +188,7 @@ impl Fluid {
                         sums.add(sent, &outcomes);
                     }
                 }
-                demand.learn(sent, &fates(&outcomes), step);
+                demand.learn(sent, &fates(&outcomes));
                 count(second, bad, index, sent, &outcomes);
             }
         }
@@ -223,22 +229,6 @@ impl Fluid {
             }
         }
     }
-}
-
-/// So many that what people do within a step is told apart: a step is at most a tenth of the shortest thought.
-fn steps_a_second(scenario: &Scenario) -> u64 {
-    let usual = if nanos(scenario.lasts()) <= SHORT {
-        STEPS
-    } else {
-        1
-    };
-    let thoughts = scenario.workloads.iter().filter_map(|it| match &it.source {
-        Source::Users(population) => Some(population.think.as_secs_f64()),
-        _ => None,
-    });
-    let shortest = thoughts.fold(f64::INFINITY, f64::min);
-    let wanted = libm::ceil(10.0 / shortest.max(1e-9)).min(STEPS_MAX as f64);
-    usual.max(wanted as u64)
 }
 
 fn fates(outcomes: &[Outcome; Class::ALL.len()]) -> [Fate; Class::ALL.len()] {

@@ -4,21 +4,21 @@
 //! everything is sent on: what can't be worked on waits at the endpoints, first in, first out, and is worked on though nobody waits for
 //! it any more. Units: requests, as shares of one too; seconds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use plimsoll_config::scenario::{Fault, FaultKind, ScenarioService, TimeSpread, Work};
 use plimsoll_core::Class;
 
 use super::demand::{Demand, Sent, of_class};
+use super::endpoints::{Able, Group, least, used};
 use super::latency::{Profile, Question, ServiceTime, Wait};
+use super::law::{fair_level, knee, slowed, steady, under_level};
 use crate::service::{Cache, Warming};
 
 /// While a queue stands, a request waits for its permit between these shares of the objective. Measured in per-request runs:
 /// see the tests of the fluid run.
 const STANDING: (f64, f64) = (0.2, 0.45);
-/// An endpoint that fails so much of what it gets is held out: see `endpoint` in `plimsoll-policy`.
-const HELD_OUT_FROM: f64 = 0.6;
 /// From this share of what it can carry on, a queue stands.
 const FULL: f64 = 0.98;
 /// Profiles that are kept.
@@ -34,6 +34,8 @@ pub(super) struct Station {
     service_time: ServiceTime,
     /// Whether a limiter acts.
     guarded: bool,
+    /// How often a request is tried whose connection can't be made.
+    attempts: f64,
     cancels: bool,
     cache: Option<Cache>,
     warming: Option<Warming>,
@@ -41,35 +43,6 @@ pub(super) struct Station {
     takes: f64,
     groups: Vec<Group>,
     profiles: BTreeMap<[u64; 5], Rc<Profile>>,
-}
-
-/// Endpoints to which the same happens.
-#[derive(Debug)]
-struct Group {
-    size: f64,
-    /// Among the service's endpoints.
-    first: usize,
-    /// Requests that are there, those that nobody waits for included.
-    backlog: f64,
-    /// How many requests its caches have seen since they were empty, for each endpoint.
-    cached: f64,
-    /// The same since they were started, and when they are there again.
-    begun: f64,
-    back: f64,
-    faults: Vec<(usize, FaultKind, f64)>,
-}
-
-/// What a group can do now.
-#[derive(Clone, Copy, Debug)]
-struct Able {
-    /// Requests a second.
-    capacity: f64,
-    workers: f64,
-    mean: f64,
-    /// The share that fails at once, and takes no work.
-    errors: f64,
-    gone: bool,
-    frozen_until: Option<f64>,
 }
 
 /// What becomes of the requests of one workload and class in a step.
@@ -83,6 +56,8 @@ pub(super) struct Outcome {
     pub(super) gone: f64,
     pub(super) in_time: f64,
     pub(super) answered: f64,
+    /// Attempts after the first, for each that was sent.
+    pub(super) again: f64,
     /// The mean latency of what is answered.
     pub(super) latency: f64,
     /// Distributions of latency, each for a share of what was sent.
@@ -95,6 +70,7 @@ impl Station {
         service: &ScenarioService,
         faults: &[Fault],
         guarded: bool,
+        attempts: u32,
     ) -> Self {
         let mut edges: Vec<usize> = faults
             .iter()
@@ -109,6 +85,7 @@ impl Station {
             size: (end - first) as f64,
             first,
             backlog: 0.0,
+            waiting: VecDeque::new(),
             cached: f64::INFINITY,
             begun: f64::INFINITY,
             back: 0.0,
@@ -125,6 +102,8 @@ impl Station {
             spread,
             service_time: ServiceTime::new(spread),
             guarded,
+            // Each at another endpoint.
+            attempts: (attempts as usize).min(service.endpoints) as f64,
             cancels: service.cancels,
             cache: service.cache.map(|cache| Cache {
                 hit: cache.hit,
@@ -148,6 +127,7 @@ impl Station {
                 group.faults.push((index, fault.kind, ends));
                 if fault.kind == FaultKind::Crash {
                     (group.backlog, group.begun) = (0.0, 0.0);
+                    group.waiting.clear();
                     group.back = group.back.max(ends + self.takes);
                 }
                 if matches!(fault.kind, FaultKind::Crash | FaultKind::Cold) {
@@ -184,34 +164,45 @@ impl Station {
         sent: &[(&Demand, &[Sent])],
         able: &[Able],
     ) -> Vec<[Outcome; Class::ALL.len()]> {
-        let ill = self.held_out(able);
-        let usable = able.iter().zip(&ill);
-        let usable = usable.filter(|(it, ill)| !it.gone && it.frozen_until.is_none() && !**ill);
-        let (mut capacity, mut workers, mut busy_time) = (0.0, 0.0, 0.0);
-        let (mut errors, mut parts) = (0.0, 0.0);
-        for (able, _) in usable {
-            capacity += able.capacity;
-            workers += able.workers;
-            busy_time += able.mean * able.capacity;
-            // The balancer passes an endpoint over as often as it fails.
-            let part = able.capacity * (1.0 - able.errors);
+        let sizes: Vec<f64> = self.groups.iter().map(|group| group.size).collect();
+        let used = used(&sizes, able);
+        let least_errors = least(able, &used, |it| it.errors);
+        let (mut capacity, mut workers, mut busy_time, mut errors) = (0.0, 0.0, 0.0, 0.0);
+        let mut parts = Vec::with_capacity(able.len());
+        for (able, used) in able.iter().zip(&used) {
+            // The balancer passes an endpoint over as often as it fails; what all do alike, it can't.
+            let passed = if least_errors < 1.0 {
+                (1.0 - able.errors) / (1.0 - least_errors)
+            } else {
+                1.0
+            };
+            let part = used * able.capacity * passed;
+            parts.push(part);
+            capacity += part;
+            workers += used * able.workers;
+            busy_time += able.mean * part;
             errors += able.errors * part;
-            parts += part;
         }
-        let mean = if capacity > 0.0 {
-            busy_time / capacity
+        let (mean, errors) = match capacity > 0.0 {
+            true => (busy_time / capacity, errors / capacity),
+            false => (self.time, 0.0),
+        };
+        // With nothing to be sent to, connections fail; what hangs somewhere uses up the limit, and the rest is refused.
+        let none = if able.iter().all(|it| it.gone) {
+            Outcome {
+                connect: 1.0,
+                again: self.attempts - 1.0,
+                ..Outcome::default()
+            }
         } else {
-            self.time
+            Outcome {
+                refused: 1.0,
+                ..Outcome::default()
+            }
         };
-        let errors = match (parts > 0.0, capacity > 0.0) {
-            (true, _) => errors / parts,
-            // All that is there fails all of it.
-            (false, fails) => f64::from(u8::from(fails)),
-        };
-        let none = self.without_any(able);
         // What fails at once takes no work.
-        let can = match errors < 1.0 {
-            true => capacity * step / (1.0 - errors),
+        let can = match least_errors < 1.0 {
+            true => capacity * step / (1.0 - least_errors),
             false => f64::INFINITY,
         };
         let mut left = can;
@@ -245,9 +236,9 @@ impl Station {
             self.wait(workers, busy, mean)
         };
         let worked = all.min(can) * (1.0 - errors);
-        for ((group, able), ill) in self.groups.iter_mut().zip(able).zip(&ill) {
-            if !able.gone && able.frozen_until.is_none() && !ill && capacity > 0.0 {
-                let each = worked * able.capacity / capacity / group.size;
+        for (group, part) in self.groups.iter_mut().zip(parts) {
+            if part > 0.0 {
+                let each = worked * part / capacity / group.size;
                 group.cached += each;
                 group.begun += each;
             }
@@ -271,6 +262,7 @@ impl Station {
                     refused: 1.0 - share,
                     errors: share * errors,
                     connect: 0.0,
+                    again: 0.0,
                     gone: works * (1.0 - profile.answered),
                     in_time: works * profile.in_time,
                     answered: works * profile.answered,
@@ -280,43 +272,6 @@ impl Station {
             })
         };
         sent.iter().enumerate().map(of_workload).collect()
-    }
-
-    /// Groups of endpoints that fail most of what they get, and are held out for it: at most half of all.
-    fn held_out(&self, able: &[Able]) -> Vec<bool> {
-        let there = |it: &&(usize, &Able)| !it.1.gone && it.1.frozen_until.is_none();
-        let size = |index: usize| self.groups.get(index).map_or(0.0, |group| group.size);
-        let all: f64 = self.groups.iter().map(|group| group.size).sum();
-        let all_there: Vec<(usize, &Able)> = able.iter().enumerate().collect();
-        let mut worst: Vec<(usize, &Able)> = all_there.iter().filter(there).copied().collect();
-        worst.sort_by(|a, b| b.1.errors.total_cmp(&a.1.errors));
-        let (mut held_out, mut out) = (vec![false; able.len()], 0.0);
-        for (index, it) in worst {
-            out += size(index);
-            if it.errors < HELD_OUT_FROM || out > all / 2.0 {
-                break;
-            }
-            if let Some(held_out) = held_out.get_mut(index) {
-                *held_out = true;
-            }
-        }
-        held_out
-    }
-
-    /// What becomes of requests while no endpoint can do anything: those that crashed refuse the connection, behind
-    /// those that are frozen people wait until they leave, and where all workers are away nothing is let in.
-    fn without_any(&self, able: &[Able]) -> Outcome {
-        let mut outcome = Outcome::default();
-        let all: f64 = self.groups.iter().map(|group| group.size).sum();
-        for (group, able) in self.groups.iter().zip(able) {
-            let share = group.size / all;
-            match (able.gone, able.frozen_until) {
-                (true, _) => outcome.connect += share,
-                (false, Some(_)) => outcome.gone += share,
-                (false, None) => outcome.refused += share,
-            }
-        }
-        outcome
     }
 
     fn bare_step(
@@ -334,6 +289,8 @@ impl Station {
         let endpoints: f64 = self.groups.iter().map(|group| group.size).sum();
         let patience = sent.iter().map(|(demand, _)| demand.patience);
         let patience = patience.fold(0.0, f64::max);
+        let drops = self.cancels && matches!(self.work, Work::Workers { .. });
+        let stays = drops.then_some(patience);
         let mut outcomes: Vec<Outcome> = sent.iter().map(|_| Outcome::default()).collect();
         for (index, able) in able.iter().enumerate() {
             // Each endpoint in its turn, whatever it does.
@@ -345,7 +302,11 @@ impl Station {
                 continue;
             }
             let works = all * share * (1.0 - able.errors);
-            let backlog = self.groups.get(index).map_or(0.0, |group| group.backlog);
+            let mut backlog = self.groups.get(index).map_or(0.0, |group| group.backlog);
+            if let Some(stays) = stays {
+                // Who is behind more than that is served when others have left.
+                backlog = backlog.min(able.capacity * stays);
+            }
             let size = self.groups.get(index).map_or(1.0, |group| group.size);
             let (shift, wait, mean, done) = match (able.frozen_until, self.work) {
                 (Some(until), _) => {
@@ -376,12 +337,7 @@ impl Station {
                 }
             };
             if let Some(group) = self.groups.get_mut(index) {
-                let worked = (group.backlog + works).min(done);
-                group.backlog = (group.backlog + works - done).max(0.0);
-                if self.cancels {
-                    // What waits for longer than anybody does is not there any more.
-                    group.backlog = group.backlog.min(able.capacity * patience);
-                }
+                let worked = group.work(now, works, done, stays);
                 group.cached += worked / group.size;
                 group.begun += worked / group.size;
             }
@@ -398,9 +354,13 @@ impl Station {
                 outcome.gone += works * (1.0 - profile.answered);
                 outcome.in_time += works * profile.in_time;
                 outcome.answered += works * profile.answered;
-                outcome.latency += works * profile.mean;
+                // Of those who are still there.
+                outcome.latency += works * profile.answered * profile.mean.min(demand.patience);
                 outcome.profiles.push((profile, works));
             }
+        }
+        for outcome in &mut outcomes {
+            outcome.latency /= outcome.answered.max(1e-300);
         }
         outcomes
             .into_iter()
@@ -514,81 +474,3 @@ const NO_WAIT: Wait = Wait::Worker {
     probability: 0.0,
     mean: 1.0,
 };
-
-/// How many times as long each of `n` requests takes under the Universal Scalability Law.
-fn slowed(n: f64, contention: f64, crosstalk: f64) -> f64 {
-    let others = (n - 1.0).max(0.0);
-    1.0 + contention * others + crosstalk * n * others
-}
-
-/// How many requests at once give the highest throughput.
-fn knee(contention: f64, crosstalk: f64) -> f64 {
-    libm::sqrt((1.0 - contention) / crosstalk).max(1.0)
-}
-
-/// How many are there at once if `offered` would be without the others: the fewest that do so much, or those that do the
-/// most.
-fn steady(offered: f64, contention: f64, crosstalk: f64) -> f64 {
-    let done = |n: f64| n / slowed(n, contention, crosstalk);
-    let (mut low, mut high) = (0.0, knee(contention, crosstalk));
-    if done(high) <= offered {
-        return high;
-    }
-    for _ in 0..40 {
-        let middle = f64::midpoint(low, high);
-        if done(middle) < offered {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
-    high
-}
-
-/// What a tenant may have at most, so that all get `left` together. What each workload asks is split among its tenants.
-fn fair_level(left: f64, asked: &[f64], tenants: &[&[f64]]) -> f64 {
-    let (mut low, mut high) = (0.0, asked.iter().sum::<f64>());
-    for _ in 0..50 {
-        let middle = f64::midpoint(low, high);
-        let pairs = asked.iter().zip(tenants);
-        let sum: f64 = pairs
-            .map(|(asked, tenants)| under_level(middle, *asked, tenants))
-            .sum();
-        if sum < left {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
-    high
-}
-
-fn under_level(level: f64, asked: f64, tenants: &[f64]) -> f64 {
-    tenants.iter().map(|share| (asked * share).min(level)).sum()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tenants_share_evenly_what_does_not_suffice() {
-        let (one, two) = (vec![1.0], vec![0.5, 0.5]);
-        let level = fair_level(90.0, &[300.0, 100.0], &[&one, &two]);
-        // Three tenants ask for 300, 50 and 50: 30 each.
-        assert!((level - 30.0).abs() < 1e-6);
-        assert!((under_level(level, 100.0, &two) - 60.0).abs() < 1e-6);
-        let level = fair_level(150.0, &[300.0, 40.0], &[&one, &two]);
-        assert!((under_level(level, 40.0, &two) - 40.0).abs() < 1e-6);
-        assert!((level - 110.0).abs() < 1e-6);
-    }
-
-    #[test]
-    fn what_interferes_has_a_steady_state_below_its_knee() {
-        let (contention, crosstalk) = (0.01, 0.000_6);
-        let there = steady(10.0, contention, crosstalk);
-        assert!((there / slowed(there, contention, crosstalk) - 10.0).abs() < 1e-6);
-        assert!(there < knee(contention, crosstalk));
-        assert!((steady(1e9, contention, crosstalk) - 40.62).abs() < 0.01);
-    }
-}

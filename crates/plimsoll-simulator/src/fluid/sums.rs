@@ -45,7 +45,7 @@ impl Sums {
             add(&mut self.requests, class, requests);
             add(&mut self.refused, class, requests * outcome.refused);
             add(&mut self.good, class, requests * outcome.in_time);
-            self.attempts += requests * (1.0 - outcome.refused);
+            self.attempts += requests * (1.0 - outcome.refused + outcome.again);
             let by_cause = [
                 (Cause::Answered, outcome.answered),
                 (Cause::Shed, outcome.refused),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use plimsoll_config::scenario::{Run, Scenario, parse, parse_for};
 use plimsoll_core::Ratio;
 use plimsoll_lifecycle::GuardParameters;
+use plimsoll_measure::Cause;
 use plimsoll_policy::Method;
 use plimsoll_simulator::fleet::{Cell, Ledger, Protection, Simulation};
 use plimsoll_simulator::fluid::Fluid;
@@ -53,7 +54,11 @@ fn by_fluid(scenario: &Scenario, with: bool) -> Ledger {
 }
 
 fn by_request(scenario: &Scenario, with: bool) -> Ledger {
-    let mut simulation = Simulation::new(scenario, &protections(scenario, with), 1);
+    by_request_of(scenario, with, 1)
+}
+
+fn by_request_of(scenario: &Scenario, with: bool, seed: u64) -> Ledger {
+    let mut simulation = Simulation::new(scenario, &protections(scenario, with), seed);
     while simulation.advance(Duration::from_secs(1)) {}
     simulation.finish()
 }
@@ -79,7 +84,12 @@ const ATTEMPTS_OFF: f64 = 0.1;
 /// Scenario, phase, workload, with Plimsoll or without; how far good and attempts may be off there.
 type Exception = (&'static str, &'static str, &'static str, bool, f64, f64);
 #[rustfmt::skip]
-const EXCEPTIONS: [Exception; 6] = [
+const EXCEPTIONS: [Exception; 9] = [
+    // Where work takes most of the objective, a wait more or less decides.
+    ("demo", "capacity to 40%", "all", true, 14.0, ATTEMPTS_OFF),
+    // Work that began while it was slow goes on as slowly, and the limit is found anew.
+    ("demo", "recovery 4", "all", true, 18.0, 0.2),
+    ("demo", "recovery 4", "all", false, 8.0, ATTEMPTS_OFF),
     // The tenants that ask for little are in time, if only just: waits are close to the objective.
     ("noisy-neighbour", "flood", "tenants", true, 8.0, ATTEMPTS_OFF),
     // A second of ten times the load is over before a new limit is found.
@@ -91,7 +101,9 @@ const EXCEPTIONS: [Exception; 6] = [
     ("regional-failover", "one left", "away", true, 25.0, ATTEMPTS_OFF),
     ("regional-failover", "one left", "home", true, 25.0, ATTEMPTS_OFF),
 ];
-const SHIPPED: [&str; 8] = [
+const DEMO: &str = "demo";
+const SHIPPED: [&str; 9] = [
+    DEMO,
     "bad-deploy",
     "cold-cache",
     "flash-sale",
@@ -110,28 +122,29 @@ fn the_fluid_run_says_what_the_run_by_request_says() {
     for name in SHIPPED {
         let scenario = shipped(name);
         for with in [true, false] {
-            let (fluid, requests) = (by_fluid(&scenario, with), by_request(&scenario, with));
-            for (p, phase) in scenario.phases.iter().enumerate() {
-                for (w, workload) in scenario.workloads.iter().enumerate() {
-                    let (fluid, requests) =
-                        (fluid.cell(p, w).unwrap(), requests.cell(p, w).unwrap());
-                    // Nobody wants anything of this workload in this phase.
-                    if sum(&fluid.users) + sum(&requests.users) == 0.0 {
-                        continue;
-                    }
-                    let place = (name, phase.name.as_str(), workload.name.as_str(), with);
-                    table.push_str(&row(place, fluid, requests));
-                    let known = |it: &&Exception| (it.0, it.1, it.2, it.3) == place;
-                    let exception = EXCEPTIONS.iter().find(known);
-                    let may = exception.map_or((GOOD_OFF, ATTEMPTS_OFF), |it| (it.4, it.5));
-                    let (fluid, requests) = (figures(fluid), figures(requests));
-                    let attempts_off = (fluid[2] - requests[2]).abs();
-                    let good_off = (fluid[0] - requests[0]).abs();
-                    // Where only one of them has users, it is no number.
-                    let is_number = (good_off + attempts_off).is_finite();
-                    if !is_number || good_off > may.0 || attempts_off > may.1 {
-                        wrong.push(format!("{place:?}: {fluid:?}, {requests:?}"));
-                    }
+            let fluid = rows(name, &scenario, &[by_fluid(&scenario, with)]);
+            let seeds = if name == DEMO { 3 } else { 1 };
+            let runs: Vec<Ledger> = (1..=seeds)
+                .map(|seed| by_request_of(&scenario, with, seed))
+                .collect();
+            let requests = rows(name, &scenario, &runs);
+            for ((phase, workload, fluid), (.., requests)) in fluid.iter().zip(&requests) {
+                // Nobody wants anything of this workload in this phase.
+                if sum(&fluid.users) + sum(&requests.users) == 0.0 {
+                    continue;
+                }
+                let place = (name, phase.as_str(), workload.as_str(), with);
+                table.push_str(&row(place, fluid, requests));
+                let known = |it: &&Exception| (it.0, it.1, it.2, it.3) == place;
+                let exception = EXCEPTIONS.iter().find(known);
+                let may = exception.map_or((GOOD_OFF, ATTEMPTS_OFF), |it| (it.4, it.5));
+                let (fluid, requests) = (figures(fluid), figures(requests));
+                let attempts_off = (fluid[2] - requests[2]).abs();
+                let good_off = (fluid[0] - requests[0]).abs();
+                // Where only one of them has users, it is no number.
+                let is_number = (good_off + attempts_off).is_finite();
+                if !is_number || good_off > may.0 || attempts_off > may.1 {
+                    wrong.push(format!("{place:?}: {fluid:?}, {requests:?}"));
                 }
             }
         }
@@ -151,12 +164,33 @@ const INTRODUCTION: &str = "\
 
 `plimsoll simulate SCENARIO --fluid` computes what is expected of each second, in place of single requests. Here are the
 shipped scenarios without `calls` by both, one seed of the run by request; in each pair of columns the fluid run comes first. Without policies, a proxy
-takes turns. `demo` is not among them: its phases last seconds, and in those that follow an overload the fluid run without policies is
-well again at once where the run by request is not (up to 72 points apart for a second or two).
+takes turns. The phases of `demo` last seconds: its workloads are one here, over three seeds.
 
 | scenario | phase | workload | policies | good, % | refused, % | attempts | P50, ms | P99, ms |
 |---|---|---|---|---|---|---|---|---|
 ";
+
+/// Phase, workload and what became of it, over all runs. The demo has a dozen workloads that are alike, in phases of seconds: there all
+/// are one.
+fn rows(name: &str, scenario: &Scenario, runs: &[Ledger]) -> Vec<(String, String, Cell)> {
+    let mut rows: Vec<(String, String, Cell)> = Vec::new();
+    for (p, phase) in scenario.phases.iter().enumerate() {
+        for (w, workload) in scenario.workloads.iter().enumerate() {
+            let mut cell = Cell::default();
+            for run in runs {
+                cell.merge(run.cell(p, w).unwrap());
+            }
+            match rows.last_mut() {
+                Some((last, _, all)) if name == DEMO && *last == phase.name => all.merge(&cell),
+                _ => {
+                    let workload = if name == DEMO { "all" } else { &workload.name };
+                    rows.push((phase.name.clone(), workload.to_owned(), cell));
+                }
+            }
+        }
+    }
+    rows
+}
 
 fn row(place: (&str, &str, &str, bool), fluid: &Cell, requests: &Cell) -> String {
     let pair = |of: &dyn Fn(&Cell) -> Option<f64>, digits: usize| {
@@ -298,34 +332,79 @@ fn check_phases(text: &str, off: f64) {
 
 const SERVICE: &str = "[service.s]\nendpoints = 4\nworkers = 10\ntime = \"10ms\"\n";
 
-#[test]
-fn an_outage_of_all_endpoints_fails_and_is_not_forgotten() {
-    let crash = format!(
-        "{SERVICE}[workload.w]\nrate = \"50/s\"\n[[phase]]\nname = \"before\"\nlasts = \"30s\"\n\
-         [[phase]]\nname = \"crash\"\nlasts = \"60s\"\n[[phase]]\nname = \"after\"\nlasts = \"30s\"\n\
-         [[fault]]\nkind = \"crash\"\nat = \"30s\"\nlasts = \"60s\"\n"
+/// A fault of 20 s at `endpoints`, after 20 s at `rate`.
+fn fault(rate: u32, faults: &[(&str, usize, usize)]) -> String {
+    let mut text = format!(
+        "[service.s]\nendpoints = 4\nworkers = 8\ntime = \"20ms\"\nobjective = \"300ms\"\n\
+         [workload.w]\nrate = \"{rate}/s\"\npatience = \"3s\"\n\
+         [[phase]]\nname = \"before\"\nlasts = \"20s\"\n[[phase]]\nname = \"bad\"\nlasts = \"20s\"\n"
     );
-    check_phases(&crash, 3.0);
-    // It is Plimsoll's and the services' failure, not people who leave: it spends the budget.
-    for with in [true, false] {
-        let mut fluid = fluid(&parse(&crash).unwrap(), with);
-        while fluid.advance().is_some() {}
-        let points = fluid.judgements()[0].points();
-        let left = points.last().unwrap().left.unwrap();
-        assert!(left < -20.0, "with: {with}: {left}");
+    for (kind, after, endpoints) in faults {
+        text.push_str(&format!(
+            "[[fault]]\n{kind}\nafter = {after}\nendpoints = {endpoints}\nat = \"20s\"\nlasts = \"20s\"\n"
+        ));
+    }
+    text
+}
+
+const CRASH: &str = "kind = \"crash\"";
+const FREEZE: &str = "kind = \"freeze\"";
+const NO_WORKERS: &str = "kind = \"capacity\"\nshare = \"0%\"";
+
+#[test]
+fn an_outage_of_all_endpoints_fails_as_by_request_and_spends_the_budget() {
+    for faults in [
+        &[(CRASH, 0, 4)][..],
+        &[(FREEZE, 0, 4)],
+        &[(NO_WORKERS, 0, 4)],
+        &[(NO_WORKERS, 0, 2), (CRASH, 2, 2)],
+    ] {
+        let scenario = parse(&fault(200, faults)).unwrap();
+        for with in [true, false] {
+            let share = |ledger: &Ledger, causes: &[Cause]| {
+                let cell = ledger.cell(1, 0).unwrap();
+                let of = causes.iter().map(|it| cell.causes[it.index()] as f64);
+                of.sum::<f64>() / sum(&cell.requests)
+            };
+            let (fluid_run, requests) = (by_fluid(&scenario, with), by_request(&scenario, with));
+            let connect = [Cause::Connect];
+            // Whoever waits in vain is refused in the end.
+            let refused = [Cause::Shed, Cause::QueueTimeout];
+            let left = [Cause::ClientGone];
+            for causes in [&connect[..], &refused, &left] {
+                let shares = [&fluid_run, &requests].map(|ledger| share(ledger, causes));
+                let off = (shares[0] - shares[1]).abs();
+                assert!(
+                    off <= 0.03,
+                    "{faults:?}, with: {with}: {causes:?}, {shares:?}"
+                );
+            }
+            let attempts = [&fluid_run, &requests].map(|it| figures(it.cell(1, 0).unwrap())[2]);
+            assert!((attempts[0] - attempts[1]).abs() <= 0.03, "{attempts:?}");
+            // What is not people who leave spends the budget: half of all requests, of 1 %.
+            if share(&requests, &left) < 0.01 {
+                let mut fluid = fluid(&scenario, with);
+                while fluid.advance().is_some() {}
+                let left = fluid.judgements()[0].points().last().unwrap().left;
+                assert!(left.unwrap() < -40.0, "{left:?}");
+            }
+        }
     }
 }
 
 #[test]
-fn an_endpoint_that_fails_all_is_held_out() {
-    check_phases(
-        &format!(
-            "{SERVICE}[workload.w]\nrate = \"400/s\"\n[[phase]]\nname = \"before\"\nlasts = \"20s\"\n\
-             [[phase]]\nname = \"bad\"\nlasts = \"60s\"\n\
-             [[fault]]\nkind = \"errors\"\nshare = \"100%\"\nendpoints = 1\nat = \"20s\"\nlasts = \"60s\"\n"
-        ),
-        1.0,
-    );
+fn endpoints_that_do_worse_than_others_are_held_out_up_to_a_half() {
+    let errors = |share: u32| format!("kind = \"errors\"\nshare = \"{share}%\"");
+    let slow = "kind = \"slow\"\ntimes = 5";
+    for share in [5, 30, 100] {
+        check_phases(&fault(700, &[(&errors(share), 0, 1)]), 1.0);
+    }
+    check_phases(&fault(700, &[(&errors(30), 0, 2)]), 3.0);
+    check_phases(&fault(700, &[(&errors(30), 0, 3)]), 4.0);
+    check_phases(&fault(700, &[(&errors(100), 0, 3)]), 3.0);
+    check_phases(&fault(700, &[(&errors(30), 0, 4)]), 3.0);
+    check_phases(&fault(1_300, &[(&errors(30), 0, 1)]), 4.0);
+    check_phases(&fault(700, &[(slow, 0, 1)]), 1.0);
 }
 
 #[test]
@@ -338,18 +417,36 @@ fn phases_faults_and_thoughts_may_be_shorter_than_a_step() {
         ),
         3.0,
     );
-    let text = "[service.s]\nworkers = 40\ntime = \"10ms\"\n[workload.w]\nusers = 100\nthink = \"200ms\"\n\
-                [[phase]]\nname = \"p\"\nlasts = \"2m\"\n";
-    let scenario = parse(text).unwrap();
+    let people = |more: &str| {
+        format!(
+            "[service.s]\nworkers = 40\ntime = \"10ms\"\n[workload.w]\nusers = 100\nthink = \"200ms\"\n\
+             [[phase]]\nname = \"p\"\nlasts = \"1m\"\n{more}"
+        )
+    };
     let users = |ledger: &Ledger| sum(&ledger.cell(0, 0).unwrap().users);
-    let (fluid, requests) = (
-        users(&by_fluid(&scenario, false)),
-        users(&by_request(&scenario, false)),
-    );
-    assert!(
-        (0.85..1.15).contains(&(fluid / requests)),
-        "{fluid}, {requests}"
-    );
+    let crash = "[[fault]]\nkind = \"crash\"\nat = \"20s\"\nlasts = \"3s\"\n";
+    let slow = "[[fault]]\nkind = \"slow\"\ntimes = 20\nat = \"20s\"\nlasts = \"10s\"\n";
+    for more in ["", crash, slow] {
+        let scenario = parse(&people(more)).unwrap();
+        let (fluid, requests) = (
+            users(&by_fluid(&scenario, false)),
+            users(&by_request(&scenario, false)),
+        );
+        assert!(
+            (0.97..1.03).contains(&(fluid / requests)),
+            "{more}: {fluid}, {requests}"
+        );
+    }
+    // In steps that are longer than a thought: each asks every 210 ms.
+    let long = people("").replace("1m", "2h");
+    let asked = users(&by_fluid(&parse(&long).unwrap(), false)) / 7_200.0;
+    assert!((470.0..480.0).contains(&asked), "{asked}");
+    // As are bursts.
+    let bursts = "[service.s]\nworkers = 10\ntime = \"10ms\"\n[workload.w]\nrate = \"50/s\"\n\
+                  [[phase]]\nname = \"p\"\nlasts = \"2h\"\n\
+                  rate = { w = { to = \"50/s\", peak = \"250/s\", lasts = \"100ms\", every = \"1s\" } }\n";
+    let asked = users(&by_fluid(&parse(bursts).unwrap(), false)) / 7_200.0;
+    assert!((69.9..70.1).contains(&asked), "{asked}");
     // A fault within one step of a long run.
     let long = "[service.s]\nworkers = 10\ntime = \"10ms\"\n[workload.w]\nrate = \"50/s\"\n\
                 [[phase]]\nname = \"p\"\nlasts = \"2h\"\n\
