@@ -13,6 +13,7 @@ const BURN_WINDOW: Duration = Duration::from_secs(3_600);
 const LEARNING: u64 = 28 * 86_400;
 /// How often it is looked whether it still burns.
 const LOOKED_EACH: u64 = 60;
+const DAY: u64 = 86_400;
 const YEAR: f64 = 365.0 * 86_400.0;
 
 /// The budget of a service over a run.
@@ -72,6 +73,11 @@ impl Judgement {
         }
     }
 
+    /// What the budget is for.
+    pub fn period(&self) -> Duration {
+        self.period
+    }
+
     /// The share that must be good.
     pub fn target(&self) -> Ratio {
         self.target
@@ -88,7 +94,8 @@ impl Judgement {
     }
 
     /// When nothing was left for the first time, in seconds since the run's beginning. Before a whole period is over, the budget is
-    /// that of the traffic so far, so an early minute may well use it up: the first day does not count.
+    /// that of the traffic so far, so an early minute may well use it up: the first day does not count, or the first period if that is
+    /// shorter.
     pub fn exhausted(&self) -> Option<u64> {
         self.exhausted
     }
@@ -145,7 +152,8 @@ impl Judgement {
         let burn = over(BURN_WINDOW).burn_rate(self.target);
         let at = self.seconds;
         self.points.push(BudgetPoint { at, left, burn });
-        if self.exhausted.is_none() && at >= 86_400 && left.is_some_and(|left| left <= 0.0) {
+        let told_from = self.period.as_secs().min(DAY);
+        if self.exhausted.is_none() && at >= told_from && left.is_some_and(|left| left <= 0.0) {
             self.exhausted = Some(at);
         }
     }
@@ -186,5 +194,19 @@ mod tests {
         assert!((90_001..90_120).contains(&first.at), "{first:?}");
         // An hour of 25: at the next note.
         assert_eq!(judgement.exhausted(), Some(93_600));
+    }
+
+    #[test]
+    fn a_short_period_is_told_of_once_it_is_over() {
+        let hours = Duration::from_secs(4 * 3_600);
+        let mut judgement = Judgement::new(Ratio::try_from(0.99).unwrap(), hours);
+        for second in 0..8 * 3_600_u64 {
+            let bad = if second < 3_600 { 10.0 } else { 0.0 };
+            judgement.on_second(100.0 - bad, bad);
+        }
+        judgement.end();
+        // A tenth of one of four hours, of 1 %; in the end the hour is no part of the period any more.
+        assert_eq!(judgement.exhausted(), Some(4 * 3_600));
+        assert_eq!(judgement.points().last().unwrap().left, Some(1.0));
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use plimsoll_config::scenario::Scenario;
 use plimsoll_measure::Urgency;
-use plimsoll_measure::figure::percent;
+use plimsoll_measure::figure::{duration, percent};
 use plimsoll_simulator::fleet::Ledger;
 use plimsoll_simulator::fluid::{Fluid, FluidError, Judgement};
 use serde_json::{Value, json};
@@ -61,10 +61,11 @@ pub(super) fn budgets(scenario: &Scenario, runs: &[Run]) -> String {
             });
             let _always = writeln!(
                 text,
-                "  {} {}: {left} left of {}{gone}; {}",
+                "  {} {}: {left} left of {} over {}{gone}; {}",
                 service.name,
                 run.arm.name(),
                 percent(Some(judgement.target().complement().get()), ""),
+                duration(judgement.period().as_secs_f64()),
                 calls(judgement),
             );
         }
@@ -101,6 +102,7 @@ pub(super) fn json(scenario: &Scenario, runs: &[Run]) -> Value {
             let alarms = alarms.map(|it| json!({"at": it.at, "alarm": it.alarm}));
             let judged = json!({
                 "target": judgement.target(),
+                "period_seconds": judgement.period().as_secs_f64(),
                 "exhausted_at": judgement.exhausted(),
                 "budget": points.collect::<Vec<_>>(),
                 "alarms": alarms.collect::<Vec<_>>(),

@@ -492,6 +492,11 @@ fn two_configurations_are_compared_seed_by_seed() {
     assert_eq!((&all["mean"], &all["shown"]), (&0.0.into(), &false.into()));
     let third = compare(&["--config", &file]);
     ends(&third, 1, &["two configurations can be compared"]);
+    ends(
+        &compare(&["--fluid"]),
+        1,
+        &["compare two without `--fluid`"],
+    );
     let nowhere = home.path("nowhere/report.html").display().to_string();
     ends(&compare(&["--html", &nowhere]), 2, &["report.html"]);
 }

@@ -411,14 +411,17 @@ fn budget(page: &Page<'_>, service: usize, axis: &TimeAxis, courses: &[Course]) 
         let share = percent(Some(target(arm)), " ");
         format!("{share} of users within {}", time(below))
     };
-    let first = courses
-        .first()
-        .map_or_else(String::new, |it| promise(it.arm));
+    let mut promises: Vec<String> = courses.iter().map(|it| promise(it.arm)).collect();
+    promises.dedup();
+    let promised = match promises.as_slice() {
+        [one] => one.clone(),
+        _ => "Each as it is configured".to_owned(),
+    };
     html! {
         div.head {
             h3 { "Error budget" }
             span.s.q {
-                (first) ", as if the run were the period. Who was not answered in time spends it, however often they tried."
+                (promised) ", as if the run were the period. Who was not answered in time spends it, however often they tried."
             }
         }
         div.cols.budgets {
@@ -433,7 +436,10 @@ fn budget(page: &Page<'_>, service: usize, axis: &TimeAxis, courses: &[Course]) 
                     p.num {
                         span.b { (course.arm.name()) }
                         span class={ "b tone " (condition(last)) } { (left) " left" }
-                        span.s.q { "burn rate " (figure::burn(last)) }
+                        span.s.q {
+                            "burn rate " (figure::burn(last))
+                            @if promises.len() > 1 { ", of " (promise) }
+                        }
                     }
                     div.chart {
                         (PreEscaped(LoadLine {

@@ -65,6 +65,11 @@ fn page(text: &str, loaded: &[Loaded], seeds: u64) -> String {
 }
 
 fn configuration(more: &str) -> Loaded {
+    promising("target = \"95%\"", more)
+}
+
+/// Whose objective for latency has also these keys.
+fn promising(objective: &str, more: &str) -> Loaded {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("plimsoll.toml");
     let text = format!(
@@ -74,7 +79,7 @@ fn configuration(more: &str) -> Loaded {
         [service.shop]
         endpoints = ["http://127.0.0.1:9001"]
         [service.shop.objective.latency]
-        target = "95%"
+        {objective}
         below = "200ms"
         [[route]]
         service = "shop"
@@ -101,6 +106,7 @@ fn a_page_is_the_same_to_the_byte_and_needs_nothing_else() {
     assert_eq!(first, page(SHOP, &[], 1));
     assert!(first.contains("half of &lt;b&gt;all&lt;/b&gt; workers &amp; a crash"));
     assert!(first.contains("without its policies"));
+    assert!(first.contains("with all policies off: each endpoint in its turn, whatever it does"));
     // Both faults, and what of the service they are at.
     assert!(first.contains("capacity: 50.0 % of workers left"));
     assert!(first.contains("crash, at endpoints 2 to 3 of 4"));
@@ -119,6 +125,27 @@ fn two_configurations_are_compared_and_their_secrets_stay_with_them() {
     assert!(page.contains("fewer in time with B"));
     assert!(page.contains("95.0 % of users within 200 ms"));
     assert!(!page.contains("a-secret-key"));
+}
+
+#[test]
+fn each_configuration_is_judged_by_its_own_objective() {
+    let both = [
+        configuration(""),
+        promising("target = \"98%\"\nperiod = \"7d\"", ""),
+    ];
+    let settings = settings(&scenario::parse(SHOP).unwrap(), &both).unwrap();
+    let promised = settings.iter().map(|setting| {
+        let (target, period) = setting.objectives[0];
+        (setting.arm, target.get(), period.as_secs() / 86_400)
+    });
+    let expected = [(Arm::A, 0.95, 28), (Arm::B, 0.98, 7), (Arm::Off, 0.95, 28)];
+    assert_eq!(promised.collect::<Vec<_>>(), expected);
+    let page = page(SHOP, &both, 1);
+    assert!(page.contains("Each as it is configured, as if the run were the period"));
+    for promise in ["95.0 %", "98.0 %"] {
+        let said = format!(", of {promise} of users within 200 ms</span>");
+        assert!(page.contains(&said), "{said}");
+    }
 }
 
 #[test]
