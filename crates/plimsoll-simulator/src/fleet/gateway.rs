@@ -15,7 +15,10 @@ use crate::fleet::timeline::Level;
 use crate::fleet::views::{Views, Watch};
 use crate::random::Stream;
 
-/// No permit is free for longer while a request waits: a wake-up takes 20 us, and may have to be passed on.
+/// How long it takes to wake another thread.
+pub(super) const WAKE: Nanos = 20_000;
+/// No permit is free for longer while a request waits. Where many become free at once, as when endpoints break connections, there
+/// is a wake-up for each that waits, since threads pass them on to each other.
 const IDLE_MAX: Nanos = 1_000_000;
 
 /// What Plimsoll is set to for a service.
@@ -47,8 +50,8 @@ struct Service {
     shared: Arc<GuardShared>,
     control: GuardControl,
     watch: Watch,
-    /// Since when a permit is free while a request waits, as seen after each event.
-    idle_since: Nanos,
+    /// Until when a permit may be free while a request waits, as seen after each event.
+    idle_until: Nanos,
 }
 
 impl Gateway {
@@ -65,7 +68,7 @@ impl Gateway {
                 control: GuardControl::new(&protection.guard, None, &shared, Instant::ORIGIN),
                 shared,
                 watch: Watch::new(protection.endpoint, seeds),
-                idle_since: NEVER,
+                idle_until: NEVER,
             }
         };
         Self {
@@ -109,12 +112,13 @@ impl Gateway {
         let admission = &service.shared.admission;
         let free = |limit| admission.in_flight() < limit;
         if admission.queued() == 0 || !admission.limit().is_some_and(free) {
-            service.idle_since = NEVER;
+            service.idle_until = NEVER;
             return;
         }
-        service.idle_since = service.idle_since.min(now);
+        let wake_ups = WAKE * admission.queued() as Nanos;
+        service.idle_until = service.idle_until.min(now + wake_ups + IDLE_MAX);
         assert!(
-            now - service.idle_since <= IDLE_MAX,
+            now <= service.idle_until,
             "a permit is free while a request waits"
         );
     }

@@ -2,9 +2,11 @@
 //!
 //! Method: services so plain that it is known what comes of them, without policies; then with them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_config::scenario::{Scenario, parse};
+use plimsoll_lifecycle::GuardParameters;
 use plimsoll_measure::Cause;
 use plimsoll_policy::Method;
 use plimsoll_simulator::fleet::{Cell, Ledger, Protection, Simulation};
@@ -226,6 +228,29 @@ fn all_of_it_at_once_is_the_same_each_time_and_every_request_ends_once() {
             assert_eq!(ended, cell.requests.iter().sum::<u64>());
             assert!(of(cell, Cause::Reset) > 0, "{work}");
         }
+    }
+}
+
+#[test]
+fn many_permits_that_become_free_at_once_are_passed_on_one_by_one() {
+    // What waits when all endpoints crash under a surge is handed on by threads that wake each other.
+    let crash = r#"
+        [[fault]]
+        kind = "crash"
+        at = "5s"
+        lasts = "2s""#;
+    let service = "endpoints = 6\nworkers = 16\ntime = \"20ms\"\nobjective = \"500ms\"";
+    let mut scenario = plain(service, 9_000, crash);
+    scenario.workloads[0].patience = Duration::from_secs(2);
+    for seed in 1..=5 {
+        let mut protection = protected();
+        let mut guard = GuardParameters::clone(&protection.guard);
+        guard.admission.objective = Some(scenario.services[0].objective);
+        protection.guard = Arc::new(guard);
+        let mut simulation = Simulation::new(&scenario, &[protection], seed);
+        while simulation.advance(Duration::from_secs(1)) {}
+        let ledger = simulation.finish();
+        assert!(of(ledger.cell(0, 0).unwrap(), Cause::Connect) > 0);
     }
 }
 

@@ -16,10 +16,9 @@ use super::{Request, Simulation, Try, TryState};
 use crate::agenda::{Nanos, Work};
 use crate::fleet::clients::nanos;
 use crate::fleet::event::{Event, RequestId};
+use crate::fleet::gateway::WAKE;
 use crate::fleet::thread::Thread;
 
-/// How long it takes to wake another thread.
-const WAKE: Nanos = 20_000;
 /// Timers of the shells are this coarse.
 const TIMER: Nanos = 1_000_000;
 /// What a request is answered with that fails at an endpoint.
