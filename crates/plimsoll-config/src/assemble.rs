@@ -73,6 +73,13 @@ fn mode(fields: &Fields) -> Option<Mode> {
     })
 }
 
+fn class(node: &Node) -> Option<Class> {
+    let Value::Word(word) = node.value else {
+        return None;
+    };
+    Class::ALL.into_iter().find(|it| it.name() == word)
+}
+
 fn network(node: &Node) -> Option<Network> {
     match node.value {
         Value::Network(network) => Some(network),
@@ -244,9 +251,16 @@ fn objective(name: &str, fields: &Fields) -> Option<Objective> {
         classes: fields
             .list("classes")
             .iter()
-            .map(governor::class)
+            .map(class)
             .collect::<Option<_>>()?,
     })
+}
+
+/// The name of the route at `place` in the file: its own, or one by its place.
+pub(crate) fn route_name(route: &Fields, place: usize) -> String {
+    route
+        .text("name")
+        .map_or_else(|| format!("route-{}", place + 1), str::to_owned)
 }
 
 /// The route at `place` in the file.
@@ -255,9 +269,7 @@ pub(crate) fn route(node: &Node, place: usize) -> Option<Route> {
     let headers = fields.table("headers")?.iter();
     let deadline = fields.table("deadline")?;
     Some(Route {
-        name: fields
-            .text("name")
-            .map_or_else(|| format!("route-{}", place + 1), str::to_owned),
+        name: route_name(fields, place),
         host: match fields.node("host").map(|node| &node.value) {
             None => HostPattern::Any,
             Some(Value::Host(host)) => host.clone(),
@@ -281,12 +293,7 @@ pub(crate) fn route(node: &Node, place: usize) -> Option<Route> {
             (None, Some(fields)) => RouteAction::Redirect(redirect(fields)?),
             _ => return None,
         },
-        class: match fields.word("class")? {
-            "critical" => Class::Critical,
-            "standard" => Class::Standard,
-            "sheddable" => Class::Sheddable,
-            _ => return None,
-        },
+        class: class(fields.node("class")?)?,
         tenant_header: match fields.table("tenant") {
             Some(tenant) => Some(tenant.text("header")?.to_owned()),
             None => None,

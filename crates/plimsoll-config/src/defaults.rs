@@ -9,6 +9,7 @@ use std::path::Path;
 use plimsoll_core::never;
 use toml::de::DeValue;
 
+use crate::assemble::route_name;
 use crate::diagnostic::Diagnostic;
 use crate::node::{Fields, Node, Value};
 use crate::read::{Place, Reader};
@@ -126,10 +127,7 @@ fn complete_node(
 
 /// What messages call the route at `position`.
 pub(crate) fn route_place(node: &Node, position: usize) -> Option<Place> {
-    let name = node
-        .as_table()?
-        .text("name")
-        .map_or_else(|| format!("route-{}", position + 1), str::to_owned);
+    let name = route_name(node.as_table()?, position);
     Some(Place::default().named("route", &name))
 }
 

@@ -1,6 +1,5 @@
 //! `[governor]`, and what services and objectives have for it.
 
-use plimsoll_core::Class;
 use plimsoll_governor::{Actuator, Condition, Rule};
 
 use super::mode;
@@ -42,13 +41,6 @@ fn actuator(node: &Node) -> Option<Actuator> {
         return None;
     };
     Actuator::ALL.into_iter().find(|it| it.name() == word)
-}
-
-pub(super) fn class(node: &Node) -> Option<Class> {
-    let Value::Word(word) = node.value else {
-        return None;
-    };
-    Class::ALL.into_iter().find(|it| it.name() == word)
 }
 
 /// The name in `service.NAME`.

@@ -93,9 +93,7 @@ fn check_route(
         .enumerate()
         .filter_map(|(place, node)| {
             let fields = node.as_table()?;
-            let given = fields.text("name").map(str::to_owned);
-            (fields.text("service")? == service)
-                .then(|| given.unwrap_or_else(|| format!("route-{}", place + 1)))
+            (fields.text("service")? == service).then(|| assemble::route_name(fields, place))
         })
         .collect();
     if leading_here.contains(route) {

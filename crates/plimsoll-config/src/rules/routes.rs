@@ -26,9 +26,7 @@ pub(super) fn check(file: &Fields, services: &Fields, diagnostics: &mut Vec<Diag
         let Some(route) = node.as_table() else {
             continue;
         };
-        let name = route
-            .text("name")
-            .map_or_else(|| format!("route-{}", place + 1), str::to_owned);
+        let name = assemble::route_name(route, place);
         check_target(&name, node, route, services, diagnostics);
         check_redirect(&name, route, diagnostics);
         check_rewrite(&name, route, diagnostics);

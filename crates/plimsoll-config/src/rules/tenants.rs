@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use crate::assemble::{rate_burst, rate_name};
+use crate::assemble::{rate_burst, rate_name, route_name};
 use crate::diagnostic::Diagnostic;
 use crate::node::{Fields, Node, Value};
 use crate::read::is_identifier;
@@ -15,9 +15,7 @@ pub(super) fn check(file: &Fields, diagnostics: &mut Vec<Diagnostic>) {
         let Some(route) = node.as_table() else {
             continue;
         };
-        let name = route
-            .text("name")
-            .map_or_else(|| format!("route-{}", place + 1), str::to_owned);
+        let name = route_name(route, place);
         check_rates(&name, route.list("rate"), diagnostics);
     }
 }
