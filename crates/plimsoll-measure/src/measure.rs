@@ -175,10 +175,14 @@ impl Measure {
         }
     }
 
-    /// What came to a service with the last tick; `None` for a name that the configuration has not.
-    pub fn latest(&self, service: &str) -> Option<Latest> {
-        let layout = self.layout.services.iter().find(|it| it.name == service)?;
-        let tracked = self.tracked.get(&SeriesKey::Service(service.to_owned()));
+    /// What came to each service of the configuration with the last tick, with its name.
+    pub fn latest(&self) -> impl Iterator<Item = (&str, Latest)> {
+        let services = self.layout.services.iter();
+        services.map(|layout| (layout.name.as_str(), self.latest_of(layout)))
+    }
+
+    fn latest_of(&self, layout: &ServiceLayout) -> Latest {
+        let tracked = self.tracked.get(&SeriesKey::Service(layout.name.clone()));
         let objective = |spec: &ObjectiveSpec| {
             let all = &tracked?.objectives;
             let objective = all.iter().find(|it| it.spec == *spec)?;
@@ -186,13 +190,13 @@ impl Measure {
         };
         let each = layout.objectives.iter();
         let causes = tracked.map(|tracked| tracked.latest).unwrap_or_default();
-        Some(Latest {
+        Latest {
             requests: causes.total(),
             refused: REFUSALS.iter().map(|cause| causes.with_cause(*cause)).sum(),
             objectives: each
                 .map(|spec| objective(spec).unwrap_or_default())
                 .collect(),
-        })
+        }
     }
 
     /// The picture as of the last tick.

@@ -13,12 +13,14 @@ use plimsoll_governor::{
     ServiceSignals, ServiceState, Signals, What,
 };
 use plimsoll_lifecycle::Counter;
-use plimsoll_measure::{GovernedView, Measure, MovedView, OnsetView, PageDelayView, ServiceView};
-
+use plimsoll_measure::{
+    GovernedView, Latest, Measure, MovedView, OnsetView, PageDelayView, ServiceView,
+};
 use plimsoll_store::Hash;
 use serde_json::{Value, json};
 
 use onset::Onsets;
+pub(crate) use onset::sentence;
 
 /// Burn rates that it is stated for how soon somebody would be called.
 const STATED: [f64; 3] = [2.0, 6.0, 14.4];
@@ -87,25 +89,16 @@ impl Governing {
         shared: &BTreeMap<String, Arc<ServiceShared>>,
     ) -> Vec<Decided> {
         self.ticked = now;
-        let names: Vec<String> = self
-            .governor
-            .parameters()
-            .services
-            .keys()
-            .cloned()
-            .collect();
-        let services = names
-            .iter()
-            .filter_map(|name| self.signals(name, measure, guards.get(name)));
+        let services = measure
+            .latest()
+            .map(|(name, latest)| self.signals(name, &latest, guards.get(name)));
         let signals = Signals {
             services: services.collect(),
         };
         let decided = self.governor.on_tick(now, &signals);
         self.watch_onsets(&signals, &decided);
-        for name in &names {
-            if let Some(shared) = shared.get(name) {
-                self.publish(name, shared);
-            }
+        for (name, shared) in shared {
+            self.publish(name, shared);
         }
         decided
     }
@@ -143,10 +136,9 @@ impl Governing {
     fn signals(
         &mut self,
         name: &str,
-        measure: &Measure,
+        latest: &Latest,
         guard: Option<&GuardView>,
-    ) -> Option<ServiceSignals> {
-        let latest = measure.latest(name)?;
+    ) -> ServiceSignals {
         let count = |counter: Counter| {
             let counters = guard.map_or(&[] as &[_], |guard| guard.counters.as_slice());
             let counted = counters.iter().find(|(it, _)| *it == counter);
@@ -161,7 +153,7 @@ impl Governing {
             counts,
             budget_left,
         };
-        Some(ServiceSignals {
+        ServiceSignals {
             name: name.to_owned(),
             objectives: latest.objectives.iter().map(objective).collect(),
             demand: Demand {
@@ -173,18 +165,16 @@ impl Governing {
                 at_limit: guard
                     .is_some_and(|guard| guard.limit.is_some_and(|limit| guard.in_flight >= limit)),
             },
-        })
+        }
     }
 
     /// Written each second, whatever was decided: what the data plane does is what the governor believes.
     fn publish(&self, name: &str, shared: &ServiceShared) {
         let steps = &shared.guard.steps;
-        let step = |actuator| {
-            let parameters = self.governor.parameters().services.get(name);
-            let enforces = parameters.is_some_and(|it| it.mode == Mode::Enforce);
-            let state = self.governor.service(name).filter(|_| enforces);
-            state.map_or(0, |state| state.step(actuator))
-        };
+        let parameters = self.governor.parameters().services.get(name);
+        let enforces = parameters.is_some_and(|it| it.mode == Mode::Enforce);
+        let state = self.governor.service(name).filter(|_| enforces);
+        let step = |actuator| state.map_or(0, |state| state.step(actuator));
         steps.set_hedge(step(Actuator::Hedge));
         steps.set_retry(step(Actuator::Retry));
         steps.set_shed(step(Actuator::Shed));

@@ -371,15 +371,14 @@ impl Process {
 
     fn tick(&mut self) {
         self.ticks += 1;
-        let now = self.clock.now();
+        let (now, timestamp) = (self.clock.now(), self.clock.timestamp());
         self.measure.tick(now);
         if self.ticks.is_multiple_of(CHANGES_EVERY) {
             for result in self.gateway.refresh_certificates() {
                 match result {
                     Ok(address) => {
                         let text = format!("certificates of {address} were read again");
-                        let at = self.clock.timestamp();
-                        self.governing.on_change(at, None, &text);
+                        self.governing.on_change(timestamp, None, &text);
                         let body = json!({ "text": text, "what": "certificates" });
                         let subject = format!("listener/{address}");
                         self.journal.write("change", &subject, &body);
@@ -402,7 +401,7 @@ impl Process {
                 // `service/NAME/...`
                 let service = subject.split('/').nth(1);
                 self.governing
-                    .on_change(self.clock.timestamp(), service, text.unwrap_or_default());
+                    .on_change(timestamp, service, text.unwrap_or_default());
                 self.journal.write("change", &subject, &body);
             }
         }
@@ -427,7 +426,6 @@ impl Process {
             ));
         }
         let guards = lock(&self.protection).views();
-        let timestamp = self.clock.timestamp();
         let decided = self
             .governing
             .tick(now, &self.measure, &guards, &self.shared);
@@ -485,27 +483,7 @@ impl Process {
 
     /// When a burn began is shown and logged, with the change that is the likeliest cause.
     fn on_onset(&mut self, service: &str, onset: &OnsetView) {
-        let mut text = format!(
-            "{} has burnt since {}",
-            onset.objective,
-            onset.at.to_rfc3339()
-        );
-        match onset.changes.first() {
-            Some(change) => {
-                let seconds = change.seconds_before;
-                text.push_str(&format!("; {seconds} s before: {}", change.what));
-            }
-            None => text.push_str("; nothing that is known was changed before"),
-        }
-        if let Some(split) = onset.split.first().filter(|it| it.of_bad > it.of_requests) {
-            text.push_str(&format!(
-                "; {:.0} % of the failures are of {} {}, which has {:.0} % of the requests",
-                100.0 * split.of_bad,
-                split.kind,
-                split.name,
-                100.0 * split.of_requests
-            ));
-        }
+        let text = governing::sentence(onset);
         tracing::warn!(service, "{text}");
         let body = json!({ "text": text, "onset": onset });
         self.journal

@@ -1,4 +1,5 @@
-//! What an objective makes of the seconds of a run: the code that judges a running gateway, on expected counts.
+//! What an objective makes of the seconds of a run: windows and detector of a running gateway, on expected counts. A page ends by
+//! an hour alone, and before a whole period is over the budget is that of the traffic so far.
 
 use std::time::Duration;
 

@@ -179,6 +179,32 @@ impl Onsets {
     }
 }
 
+/// What is known of an onset, for a person: the change that is the likeliest cause, and where most failures are.
+pub(crate) fn sentence(onset: &OnsetView) -> String {
+    let mut text = format!(
+        "{} has burnt since {}",
+        onset.objective,
+        onset.at.to_rfc3339()
+    );
+    match onset.changes.first() {
+        Some(change) => {
+            let seconds = change.seconds_before;
+            text.push_str(&format!("; {seconds} s before: {}", change.what));
+        }
+        None => text.push_str("; nothing that is known was changed before"),
+    }
+    if let Some(split) = onset.split.first().filter(|it| it.of_bad > it.of_requests) {
+        text.push_str(&format!(
+            "; {:.0} % of the failures are of {} {}, which has {:.0} % of the requests",
+            100.0 * split.of_bad,
+            split.kind,
+            split.name,
+            100.0 * split.of_requests
+        ));
+    }
+    text
+}
+
 fn before(now: Timestamp, seconds: u64) -> Timestamp {
     Timestamp::from_seconds(now.as_seconds().saturating_sub(seconds))
 }
