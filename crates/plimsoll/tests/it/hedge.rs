@@ -26,10 +26,17 @@ fn a_slow_answer_is_overtaken_and_its_connection_closed() {
         "hedge = { after = \"50ms\", budget = \"50%\" }",
     ));
     let plimsoll = home.run(&[]);
-    let latencies = ask_often(plimsoll.address(), 400);
+    let mut latencies = ask_often(plimsoll.address(), 400);
+    // How many go to the one that is often slow is the balancer's choice.
+    while often_slow.slow.load(Relaxed) <= 5 && latencies.len() < 4_000 {
+        latencies.extend(ask_often(plimsoll.address(), 400));
+    }
+    latencies.sort();
     let slow = often_slow.slow.load(Relaxed);
     assert!(slow > 5, "{slow} slow answers are none");
-    assert!(latencies[395] < SLOW / 2, "{:?}", &latencies[390..]);
+    let all = latencies.len();
+    let worst = &latencies[all * 390 / 400..];
+    assert!(latencies[all * 395 / 400] < SLOW / 2, "{worst:?}");
     wait_until("each slow answer was cut or given", || {
         often_slow.cut.load(Relaxed) + often_slow.late.load(Relaxed) == slow
     });
