@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
@@ -68,6 +68,7 @@ pub async fn serve_console(
             get(|| style(include_str!("../assets/page.css"))),
         )
         .route("/api/status", get(status))
+        .route("/api/v1/requests/{id}", get(request))
         .route("/api/reload", post(reload));
     if loopback {
         router = router.route("/metrics", get(ops::metrics));
@@ -132,6 +133,18 @@ async fn style(text: &'static str) -> Response {
 
 async fn status(State(control): State<Arc<dyn Control>>) -> Response {
     Json(control.snapshot().as_ref()).into_response()
+}
+
+async fn request(State(control): State<Arc<dyn Control>>, Path(id): Path<String>) -> Response {
+    // It is searched for: the control thread has better things to do.
+    let found = tokio::task::spawn_blocking(move || control.request(&id)).await;
+    match found {
+        Ok(Some(line)) => ([(header::CONTENT_TYPE, "application/json")], line).into_response(),
+        _ => {
+            let detail = "this request is not known: of those that went well only a sample is recorded, and the oldest are forgotten first";
+            Problem::new(StatusCode::NOT_FOUND, detail).into_response()
+        }
+    }
 }
 
 async fn reload(State(control): State<Arc<dyn Control>>) -> Response {

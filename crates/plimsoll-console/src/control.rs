@@ -16,6 +16,10 @@ pub trait Control: Send + Sync + 'static {
     /// All metrics, as of now.
     fn metrics(&self, format: Format) -> String;
 
+    /// What is known of a request by its id or its trace's, as JSON; of the latest that were bad or slow, and of a sample.
+    /// Reads up to 16 MiB: not to be called where a wait matters.
+    fn request(&self, id: &str) -> Option<String>;
+
     /// Whether new requests are welcome; if not, why.
     ///
     /// # Errors

@@ -3,18 +3,18 @@
 use std::io::Write as _;
 use std::time::Duration;
 
-use plimsoll_measure::Outcome;
+use plimsoll_lifecycle::AttemptEnd;
+use plimsoll_measure::{Cause, Origin, Outcome};
 use plimsoll_policy::TenantId;
 
 use crate::exchange::Exchange;
+use crate::plan::ServicePlan;
 
 /// Writes a request's line, if it is bad, slow, or drawn for the sample.
 pub(crate) fn write(exchange: &Exchange<'_>) {
     let plan = &exchange.plan.plan;
+    // What is not logged is recorded all the same, for `plimsoll explain`.
     let settings = &plan.config.gateway.log;
-    if settings.to == plimsoll_config::LogTarget::Off {
-        return;
-    }
     let settlement = exchange.call.settlement();
     let bad = settlement.cause.outcome() == Outcome::Bad;
     let slow = settlement.latency() >= settings.slow;
@@ -82,7 +82,16 @@ fn line(exchange: &Exchange<'_>, share: f64, line: &mut Line<'_>) {
     if settlement.service.is_some() {
         line.text("tenant", &TenantId(exchange.call.tenant()).to_string());
     }
+    if let Some(reason) = exchange.reason {
+        // Its class was refused before limit and queue were asked.
+        let governed = settlement.cause == Cause::Shed && reason == Cause::Shed.name();
+        line.text("reason", if governed { "governor" } else { reason });
+    }
     line.number("attempts", settlement.attempts.into());
+    failed_attempts(exchange, service, line);
+    if let Some(service) = service.filter(|_| settlement.cause.origin() == Origin::Plimsoll) {
+        at_the_service(service, line);
+    }
     line.seconds("duration_seconds", settlement.latency());
     if !settlement.waited.is_zero() {
         line.seconds("waited_seconds", settlement.waited);
@@ -105,6 +114,58 @@ fn line(exchange: &Exchange<'_>, share: f64, line: &mut Line<'_>) {
         line.bytes("user_agent", agent);
     }
     line.text.extend_from_slice(b"}\n");
+}
+
+/// What went wrong before the answer, or was the answer.
+fn failed_attempts(exchange: &Exchange<'_>, service: Option<&ServicePlan>, line: &mut Line<'_>) {
+    let failed = exchange.call.effects().failed.borrow();
+    if failed.is_empty() {
+        return;
+    }
+    line.key("failed");
+    line.text.push(b'[');
+    for (place, attempt) in failed.iter().enumerate() {
+        if place > 0 {
+            line.text.push(b',');
+        }
+        line.text.push(b'{');
+        let mut line = Line {
+            text: &mut *line.text,
+            empty: true,
+        };
+        let endpoint = service.and_then(|it| it.cluster.endpoints.get(attempt.endpoint.index()));
+        if let Some(endpoint) = endpoint {
+            line.text("endpoint", &endpoint.name);
+        }
+        match attempt.end {
+            AttemptEnd::ConnectFailed => line.text("end", Cause::Connect.name()),
+            AttemptEnd::Stale => line.text("end", "stale-connection"),
+            AttemptEnd::Cancelled => line.text("end", "cancelled"),
+            AttemptEnd::Failed { cause, after } => {
+                line.text("end", cause.name());
+                line.seconds("after_seconds", after);
+            }
+            AttemptEnd::Answered {
+                head_after, status, ..
+            } => {
+                line.text("end", Cause::UpstreamStatus.name());
+                line.number("status", status.into());
+                line.seconds("after_seconds", head_after);
+            }
+        }
+        line.text.push(b'}');
+    }
+    line.text.push(b']');
+}
+
+/// How full the service was when Plimsoll refused.
+fn at_the_service(service: &ServicePlan, line: &mut Line<'_>) {
+    let admission = &service.shared.guard.admission;
+    if let Some(limit) = admission.limit() {
+        line.number("limit", limit.into());
+    }
+    line.number("in_flight", admission.in_flight().into());
+    line.number("waiting", admission.queued().into());
 }
 
 /// A JSON object, key by key, at the end of a buffer.

@@ -57,6 +57,8 @@ pub(crate) struct Exchange<'a> {
     pub(crate) call: Call<ThreadEffects>,
     pub(crate) facts: Facts,
     pub(crate) status: u16,
+    /// The short word for why Plimsoll answered by itself.
+    pub(crate) reason: Option<&'static str>,
     /// Of the answer's head. One for all attempts together; what comes of the client's body moves it.
     deadline: Instant,
     /// When the last of the client's body came.
@@ -130,6 +132,7 @@ pub(crate) async fn serve(
         head,
         facts,
         status: 0,
+        reason: None,
         deadline: began,
         body_at: began,
         patience_ends: None,
@@ -539,6 +542,7 @@ impl Exchange<'_> {
         };
         let keep = if skipped { self.keep() } else { Keep::Close };
         self.status = answer.status;
+        self.reason = Some(answer.reason);
         let rates = self.rate_fields.as_deref();
         let sent = answer::send_own(
             down,

@@ -30,7 +30,7 @@ mod transfer;
 
 pub use gateway::{Gateway, GatewayError, GatewayStats};
 pub use listener::{BindError, BoundListener, bind};
-pub use log::{AccessLogError, AccessLogSender, AccessLogWriter};
+pub use log::{AccessLogError, AccessLogSender, AccessLogWriter, TenantTally};
 pub use plan::{
     Plan, RoutePlan, ServicePlan, ServiceShared, call_bounds, enforces, guard_parameters, mode_of,
     objective_specs,

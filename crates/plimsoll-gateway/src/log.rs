@@ -4,6 +4,10 @@
 //! fit is counted, as is what can't be written. Nor does the control plane: a reader that stopped reading
 //! holds the writer's thread, and nobody else. Query strings and header values that the configuration
 //! redacts are never written.
+//!
+//! The latest lines stay in memory, also where none are written: what became of a request can be asked.
+
+mod recorder;
 
 use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
@@ -11,11 +15,14 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use plimsoll_config::LogTarget;
 use tokio::sync::Notify;
+
+use recorder::Recorder;
+pub use recorder::TenantTally;
 
 /// Batches that may wait, and how large one grows: 4 MiB in all.
 const BATCHES_MAX: usize = 128;
@@ -40,6 +47,7 @@ struct Told {
     target: Mutex<Option<LogTarget>>,
     closing: AtomicBool,
     dropped: AtomicU64,
+    recorder: Mutex<Recorder>,
 }
 
 /// Hands lines to the writer.
@@ -125,6 +133,29 @@ impl AccessLogSender {
     /// How many lines were dropped: because the writer did not keep up, or because they can't be written.
     pub fn dropped(&self) -> u64 {
         self.told.dropped.load(Ordering::Relaxed)
+    }
+
+    /// The line of a request or of a trace, if it is among the latest: a JSON object. Reads up to 16 MiB.
+    pub fn find(&self, id: &str) -> Option<String> {
+        self.told.recorder().find(id)
+    }
+
+    /// What tenants asked of a service within the last half minute, or the last whole one; the one with most bad
+    /// requests first.
+    pub fn tenants(&self, service: &str) -> Vec<TenantTally> {
+        self.told.recorder().tenants(service)
+    }
+
+    /// Half a minute is over: what is older than it is left out of [`Self::tenants`] from now on.
+    pub fn on_half_minute(&self) {
+        self.told.recorder().on_half_minute();
+    }
+}
+
+impl Told {
+    fn recorder(&self) -> MutexGuard<'_, Recorder> {
+        let recorder = &self.recorder;
+        recorder.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -254,6 +285,7 @@ fn write_lines(receiver: &Receiver<Message>, mut output: Output, told: &Told) {
                 }
                 report(result, &mut failing);
                 unflushed = true;
+                told.recorder().add(text);
             }
             Ok(Message::Wake) => (),
             Err(RecvTimeoutError::Timeout) => {

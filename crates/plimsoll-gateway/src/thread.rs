@@ -368,7 +368,19 @@ pub(crate) struct ThreadEffects {
     /// Attempts in flight, by endpoint, with its generation when they began: what comes of an attempt from before a
     /// change says nothing. Two at most, and never at the same endpoint.
     generations: [Cell<Option<(EndpointId, u32)>>; 2],
+    /// Attempts that did not become the answer, for whoever asks what became of the request.
+    pub(crate) failed: RefCell<Vec<FailedAttempt>>,
 }
+
+/// An attempt that did not become the answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FailedAttempt {
+    pub(crate) endpoint: EndpointId,
+    pub(crate) end: AttemptEnd,
+}
+
+/// Failed attempts that are remembered of a request.
+const FAILED_MAX: usize = 8;
 
 impl ThreadEffects {
     pub(crate) fn new(thread: &Rc<Thread>, plan: &Rc<ThreadPlan>) -> Self {
@@ -377,6 +389,7 @@ impl ThreadEffects {
             plan: Rc::clone(plan),
             bytes: Bytes::default(),
             generations: [Cell::new(None), Cell::new(None)],
+            failed: RefCell::default(),
         }
     }
 
@@ -499,6 +512,16 @@ impl Effects for ThreadEffects {
             return;
         };
         endpoint.shared.end();
+        let failed = match end {
+            AttemptEnd::Answered { status, .. } => status >= 500,
+            AttemptEnd::Cancelled => false,
+            AttemptEnd::ConnectFailed | AttemptEnd::Stale | AttemptEnd::Failed { .. } => true,
+        };
+        let mut attempts = self.failed.borrow_mut();
+        if failed && attempts.len() < FAILED_MAX {
+            let endpoint = id;
+            attempts.push(FailedAttempt { endpoint, end });
+        }
         let generation = self.take_generation(id);
         if let Some(balancer) = self.plan.balancers.get(service.index()) {
             let mut balancer = balancer.borrow_mut();

@@ -12,6 +12,7 @@ use tracing_subscriber::prelude::*;
 use crate::client::{self, Target};
 use crate::configuration;
 use crate::exit::{Exit, report, say};
+use crate::explain::explain;
 use crate::journal::command::{JournalCommand, journal};
 use crate::launch;
 use crate::simulate::{Simulate, simulate};
@@ -91,6 +92,21 @@ enum Command {
     Reload {
         #[command(flatten)]
         at: At,
+    },
+    /// What became of one request, and why. Refused, failed and slow ones are known, and a sample of the others.
+    #[command(
+        after_help = "The id is in Plimsoll-Decision of an answer that went wrong, in X-Request-Id as services are sent it, and in the access log. A trace's id works too.\n\n\
+                      Example:\n  plimsoll explain 3cc92ba9a31c2e68c21922c574a9499c\n\n\
+                      Exit codes: 0 known, 1 not known, 3 no running Plimsoll found."
+    )]
+    Explain {
+        /// The request's id, or its trace's.
+        id: String,
+        #[command(flatten)]
+        at: At,
+        /// What is known of it as JSON, as in the access log.
+        #[arg(long)]
+        json: bool,
     },
     /// What changed and what was decided: a record that shows if it was changed.
     Journal {
@@ -248,6 +264,7 @@ pub(crate) fn main() -> ExitCode {
             }
         }
         Command::Reload { at } => reload(&at.target()).into(),
+        Command::Explain { id, at, json } => explain(&at.target(), &id, json).into(),
         Command::Journal { command } => journal(&command).into(),
     }
 }

@@ -67,6 +67,18 @@ pub(crate) fn reload(target: &Target) -> Result<String, ClientError> {
     Ok(message.unwrap_or(said))
 }
 
+/// The line of a request or a trace in the access log, as JSON.
+pub(crate) fn request_line(target: &Target, id: &str) -> Result<String, ClientError> {
+    let safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if id.is_empty() || id.len() > 128 || !id.bytes().all(safe) {
+        let why = format!(
+            "`{id}` is no request's id: Plimsoll-Decision in the answer has it, and X-Request-Id as services are sent it"
+        );
+        return Err(ClientError::Refused(why));
+    }
+    request(target, "GET", &format!("/api/v1/requests/{id}"))
+}
+
 fn request(target: &Target, method: &str, path: &str) -> Result<String, ClientError> {
     let folder = StateFolder::locate(target.state.as_deref());
     let authority = match &target.url {

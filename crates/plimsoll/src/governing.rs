@@ -1,6 +1,8 @@
 //! The governor in the running process: what it is told each second, and how its decisions reach the data plane.
 
+mod contributions;
 mod onset;
+mod outcomes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,13 +16,16 @@ use plimsoll_governor::{
 };
 use plimsoll_lifecycle::Counter;
 use plimsoll_measure::{
-    GovernedView, Latest, Measure, MovedView, OnsetView, PageDelayView, ServiceView,
+    Condition, GovernedView, Latest, Measure, MovedView, OnsetView, PageDelayView, SplitView,
 };
-use plimsoll_store::Hash;
+use plimsoll_store::{Appended, Hash};
 use serde_json::{Value, json};
 
+pub(crate) use contributions::Contributions;
 use onset::Onsets;
 pub(crate) use onset::sentence;
+pub(crate) use outcomes::Outcome;
+use outcomes::Outcomes;
 
 /// Burn rates that it is stated for how soon somebody would be called.
 const STATED: [f64; 3] = [2.0, 6.0, 14.4];
@@ -29,6 +34,7 @@ const STATED: [f64; 3] = [2.0, 6.0, 14.4];
 pub(crate) struct Governing {
     governor: Governor,
     onsets: Onsets,
+    outcomes: Outcomes,
     counted: BTreeMap<String, Counted>,
     ticked: Instant,
 }
@@ -45,6 +51,7 @@ impl Governing {
         Self {
             governor: Governor::new(parameters(config)),
             onsets: Onsets::default(),
+            outcomes: Outcomes::default(),
             counted: BTreeMap::new(),
             ticked: Instant::ORIGIN,
         }
@@ -70,10 +77,16 @@ impl Governing {
     pub(crate) fn onsets(
         &mut self,
         now: Timestamp,
-        view: impl Fn(&str) -> Option<ServiceView>,
+        split: impl Fn(&str) -> Vec<SplitView>,
     ) -> Vec<(String, OnsetView)> {
         let second = self.second();
-        self.onsets.due(second, now, view)
+        self.onsets.due(second, now, split)
+    }
+
+    /// A decision is written as `record`. Says what came of what it is the end of.
+    pub(crate) fn on_written(&mut self, decision: &Decision, record: Appended) -> Option<Outcome> {
+        let second = self.second();
+        self.outcomes.on_decision(second, decision, record)
     }
 
     fn second(&self) -> u64 {
@@ -87,7 +100,7 @@ impl Governing {
         measure: &Measure,
         guards: &BTreeMap<String, GuardView>,
         shared: &BTreeMap<String, Arc<ServiceShared>>,
-    ) -> Vec<Decided> {
+    ) -> (Vec<Decided>, Vec<Outcome>) {
         self.ticked = now;
         let services = measure
             .latest()
@@ -100,7 +113,14 @@ impl Governing {
         for (name, shared) in shared {
             self.publish(name, shared);
         }
-        decided
+        let services = &self.governor.parameters().services;
+        let place = |service: &str, objective: &str| {
+            let mut objectives = services.get(service)?.objectives.iter();
+            objectives.position(|(name, _)| name == objective)
+        };
+        let second = self.second();
+        let outcomes = self.outcomes.on_second(second, &signals, place);
+        (decided, outcomes)
     }
 
     fn watch_onsets(&mut self, signals: &Signals, decided: &[Decided]) {
@@ -223,22 +243,45 @@ impl Governing {
 }
 
 /// What the journal keeps of decisions, by subject. The first record of a tick has the basis, from which all of them can be
-/// made again; each has its digest.
-pub(crate) fn records(decided: &Decided) -> Vec<(String, Value)> {
+/// made again; each has its digest. Of what stands worse than before it says where the failures are.
+pub(crate) fn records(
+    decided: &Decided,
+    contributions: Option<&Contributions>,
+) -> Vec<(String, Value)> {
     let basis = serde_json::to_string(&decided.basis).unwrap_or_default();
     let digest = Hash::of(basis.as_bytes()).to_string();
     let record = |(place, decision): (usize, &Decision)| {
         let mut body = json!({
-            "text": decision.to_string(),
+            "text": text(decision, contributions),
             "decision": decision,
             "basis_sha256": digest,
         });
         if let Some(body) = body.as_object_mut().filter(|_| place == 0) {
             body.insert("basis".to_owned(), json!(decided.basis));
         }
+        if let (Some(body), true) = (body.as_object_mut(), is_worse(&decision.what)) {
+            body.insert("contributions".to_owned(), json!(contributions));
+        }
         (format!("service/{}", decision.service), body)
     };
     decided.decisions.iter().enumerate().map(record).collect()
+}
+
+/// A decision in words, with where the failures are if it says that there are any.
+pub(crate) fn text(decision: &Decision, contributions: Option<&Contributions>) -> String {
+    let contributions = contributions.filter(|_| is_worse(&decision.what));
+    match contributions.and_then(Contributions::sentence) {
+        Some(sentence) => format!("{decision}; {sentence}"),
+        None => decision.to_string(),
+    }
+}
+
+fn is_worse(what: &What) -> bool {
+    match what {
+        What::Condition { from, to } => to > from && *to > Condition::Healthy,
+        What::Page(_) | What::Helpless => true,
+        _ => false,
+    }
 }
 
 fn parameters(config: &Config) -> Parameters {
@@ -297,7 +340,7 @@ mod tests {
             };
             let now = Instant::from_nanos(second * 1_000_000_000);
             for decided in governor.on_tick(now, &signals) {
-                let records = records(&decided);
+                let records = records(&decided, None);
                 let (_, first) = &records[0];
                 let text = first.to_string();
                 assert!(

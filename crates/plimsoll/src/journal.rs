@@ -14,7 +14,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use plimsoll_measure::{JournalView, StoreFailure};
-use plimsoll_store::{Entry, Head, Identity, Keeper, Record, SqliteStore, Store, StoreError};
+use plimsoll_store::{
+    Appended, Entry, Head, Identity, Keeper, Record, SqliteStore, Store, StoreError,
+};
 use plimsoll_upstream::Clock;
 use serde_json::{Value, json};
 
@@ -22,6 +24,9 @@ use crate::exit::with_causes;
 use crate::state::StateFolder;
 
 pub(crate) use changes::{Addresses, configuration, endpoint_subject};
+pub(crate) use command::read;
+pub(crate) use line::line;
+pub(crate) use since::Since;
 
 /// How often the head is signed, in ticks of a second: what was cut off after it is found.
 const HEAD_EVERY: u64 = 60;
@@ -67,6 +72,18 @@ impl Journal {
     /// No secret and nothing of a client belongs in it.
     pub(crate) fn write(&self, kind: &str, subject: &str, body: &Value) {
         self.keeper.append(self.place.entry(kind, subject, body));
+    }
+
+    /// The same, with word of it.
+    pub(crate) fn write_and_tell(&self, kind: &str, subject: &str, body: &Value) -> Appended {
+        self.keeper
+            .append_and_tell(self.place.entry(kind, subject, body))
+    }
+
+    /// The same, about what is written as `cites`.
+    pub(crate) fn write_about(&self, cites: Option<u64>, kind: &str, subject: &str, body: &Value) {
+        let entry = self.place.entry(kind, subject, body);
+        self.keeper.append(Entry { cites, ..entry });
     }
 
     /// Signs and forgets when it is time; to be called each second.

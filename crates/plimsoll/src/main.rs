@@ -9,6 +9,7 @@ mod client;
 mod configuration;
 mod descriptors;
 mod exit;
+mod explain;
 mod governing;
 mod journal;
 mod launch;

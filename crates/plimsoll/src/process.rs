@@ -26,7 +26,7 @@ use tokio::task::JoinHandle;
 use crate::cli::Run;
 use crate::configuration::{self, Loaded, Source};
 use crate::exit::{Exit, say, with_causes};
-use crate::governing::{self, Governing};
+use crate::governing::{self, Contributions, Governing, Outcome};
 use crate::journal::{self, Addresses, Journal};
 use crate::launch::{LaunchError, RESOLVE_TIME_MAX, side_listener};
 use crate::state::{LastGood, StateFolder};
@@ -39,6 +39,8 @@ use crate::wiring;
 const CHANGES_EVERY: u64 = 5;
 /// How often what was learnt is written to the state folder.
 const LEARNT_EVERY: u64 = 60;
+/// For how long tenants' requests are counted, in ticks.
+const HALF_MINUTE: u64 = 30;
 /// Reloads that may wait for their turn.
 const RELOADS_MAX: usize = 16;
 /// How long the last lines of the access log may take to be written.
@@ -426,12 +428,9 @@ impl Process {
             ));
         }
         let guards = lock(&self.protection).views();
-        let decided = self
+        let (decided, outcomes) = self
             .governing
             .tick(now, &self.measure, &guards, &self.shared);
-        for decided in &decided {
-            self.on_decided(decided);
-        }
         let governed = |name: &str| self.governing.view(name, timestamp);
         let inputs = Inputs {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -445,40 +444,62 @@ impl Process {
             },
             connections: stats.connections as u64,
             services: service_inputs(&self.plan, &self.since, &guards, governed, now),
-            events: self.events.iter().cloned().collect(),
+            // Those of this second are still to come.
+            events: Vec::new(),
             warnings,
             journal: Some(self.journal.view()),
         };
-        let snapshot = self.measure.snapshot(timestamp, &inputs);
-        let view = |name: &str| {
+        let mut snapshot = self.measure.snapshot(timestamp, &inputs);
+        let log = self.access_log.sender();
+        if self.ticks.is_multiple_of(HALF_MINUTE) {
+            log.on_half_minute();
+        }
+        let contributions = |name: &str| {
             let mut services = snapshot.services.iter();
-            services.find(|it| it.name == name).cloned()
+            let service = services.find(|it| it.name == name)?;
+            Some(Contributions::of(service, &log.tenants(name)))
         };
-        for (service, onset) in self.governing.onsets(timestamp, view) {
+        for decided in &decided {
+            let contributions = contributions(&decided.basis.service);
+            self.on_decided(decided, contributions.as_ref());
+        }
+        for outcome in &outcomes {
+            self.on_outcome(outcome);
+        }
+        let split = |name: &str| contributions(name).map(|it| it.split).unwrap_or_default();
+        for (service, onset) in self.governing.onsets(timestamp, split) {
             self.on_onset(&service, &onset);
         }
+        snapshot.recent_events = self.events.iter().cloned().collect();
         self.view.snapshot.store(Arc::new(snapshot));
     }
 
     /// What the governor decided is shown, logged and journaled, with what it was made of.
-    fn on_decided(&mut self, decided: &Decided) {
-        for (subject, body) in governing::records(decided) {
-            self.journal.write("decision", &subject, &body);
-        }
-        for decision in &decided.decisions {
-            self.on_decision(decision);
+    fn on_decided(&mut self, decided: &Decided, contributions: Option<&Contributions>) {
+        let records = governing::records(decided, contributions);
+        for (decision, (subject, body)) in decided.decisions.iter().zip(records) {
+            let record = self.journal.write_and_tell("decision", &subject, &body);
+            self.on_decision(decision, governing::text(decision, contributions));
+            if let Some(outcome) = self.governing.on_written(decision, record) {
+                self.on_outcome(&outcome);
+            }
         }
     }
 
-    fn on_decision(&mut self, decision: &Decision) {
+    fn on_decision(&mut self, decision: &Decision, text: String) {
         let service = decision.service.as_str();
         match decision.what {
-            What::Page(_) | What::Absent(_) | What::Helpless => {
-                tracing::warn!(service, "{decision}");
-            }
-            _ => tracing::info!(service, "{decision}"),
+            What::Page(_) | What::Absent(_) | What::Helpless => tracing::warn!(service, "{text}"),
+            _ => tracing::info!(service, "{text}"),
         }
-        self.note(Some(service.to_owned()), decision.to_string());
+        self.note(Some(service.to_owned()), text);
+    }
+
+    /// What came of a decision is journaled beside it.
+    fn on_outcome(&self, outcome: &Outcome) {
+        let subject = format!("service/{}", outcome.service);
+        self.journal
+            .write_about(outcome.cites, "outcome", &subject, &outcome.body);
     }
 
     /// When a burn began is shown and logged, with the change that is the likeliest cause.

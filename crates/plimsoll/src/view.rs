@@ -54,6 +54,10 @@ impl Control for View {
         )
     }
 
+    fn request(&self, id: &str) -> Option<String> {
+        self.access_log.find(id)
+    }
+
     fn ready(&self) -> Result<(), String> {
         match &*self
             .not_ready

@@ -36,6 +36,10 @@ impl Control for Process {
         render_metrics(format, &[], &self.snapshot(), &ProcessView::default())
     }
 
+    fn request(&self, id: &str) -> Option<String> {
+        (id == "known").then(|| r#"{"id":"known"}"#.to_owned())
+    }
+
     fn ready(&self) -> Result<(), String> {
         if self.not_ready.load(Ordering::Relaxed) {
             Err("draining".to_owned())

@@ -5,9 +5,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use plimsoll_core::{Ratio, Timestamp};
-use plimsoll_measure::{
-    Ago, ChangeView, OnsetView, OnsetWatch, Outcome, ServiceView, SplitView, Tally, TrafficView,
-};
+use plimsoll_measure::{Ago, ChangeView, OnsetView, OnsetWatch, SplitView, Tally};
+
+use super::contributions::most;
 
 /// Changes that are remembered.
 const CHANGES_MAX: usize = 200;
@@ -104,12 +104,12 @@ impl Onsets {
             .remove(&(service.to_owned(), objective.to_owned()));
     }
 
-    /// What is to be said now. `view` gives a service as it is shown.
+    /// What is to be said now. `split` says where a service's failures are.
     pub(super) fn due(
         &mut self,
         second: u64,
         now: Timestamp,
-        view: impl Fn(&str) -> Option<ServiceView>,
+        split: impl Fn(&str) -> Vec<SplitView>,
     ) -> Vec<(String, OnsetView)> {
         let (due, later) = std::mem::take(&mut self.pending)
             .into_iter()
@@ -135,7 +135,7 @@ impl Onsets {
                 earliest: before(now, ago.earliest),
                 latest: before(now, ago.latest),
                 changes: self.ranked(&service, now, ago),
-                split: view(&service).map(|it| split(&it)).unwrap_or_default(),
+                split: split(&service),
             };
             self.found.insert(key, onset.clone());
             said.push((service, onset));
@@ -193,76 +193,14 @@ pub(crate) fn sentence(onset: &OnsetView) -> String {
         }
         None => text.push_str("; nothing that is known was changed before"),
     }
-    if let Some(split) = onset.split.first().filter(|it| it.of_bad > it.of_requests) {
-        text.push_str(&format!(
-            "; {:.0} % of the failures are of {} {}, which has {:.0} % of the requests",
-            100.0 * split.of_bad,
-            split.kind,
-            split.name,
-            100.0 * split.of_requests
-        ));
+    if let Some(most) = most(&onset.split) {
+        text.push_str(&format!("; {most}"));
     }
     text
 }
 
 fn before(now: Timestamp, seconds: u64) -> Timestamp {
     Timestamp::from_seconds(now.as_seconds().saturating_sub(seconds))
-}
-
-/// Where the failures of the last minute are, among what had any traffic; what has more than its part comes first.
-fn split(service: &ServiceView) -> Vec<SplitView> {
-    let endpoints = service.endpoints.iter();
-    let endpoints: Vec<_> = endpoints
-        .map(|it| ("endpoint", it.name.as_str(), Part::of(&it.traffic)))
-        .collect();
-    let routes = service.routes.iter();
-    let routes: Vec<_> = routes
-        .map(|it| ("route", it.name.as_str(), Part::of(&it.traffic)))
-        .collect();
-    let mut split: Vec<SplitView> = [endpoints, routes]
-        .iter()
-        .filter(|kind| kind.len() > 1)
-        .flat_map(|kind| {
-            let bad: f64 = kind.iter().map(|(.., part)| part.bad).sum();
-            let all: f64 = kind.iter().map(|(.., part)| part.all).sum();
-            let part = move |(kind, name, part): &(&str, &str, Part)| SplitView {
-                kind: (*kind).to_owned(),
-                name: (*name).to_owned(),
-                of_bad: part.bad / bad,
-                of_requests: part.all / all,
-            };
-            kind.iter()
-                .filter(move |_| bad > 0.0 && all > 0.0)
-                .map(part)
-        })
-        .collect();
-    let lift = |it: &SplitView| it.of_bad - it.of_requests;
-    split.sort_by(|a, b| lift(b).total_cmp(&lift(a)));
-    split.truncate(SHOWN_MAX);
-    split
-}
-
-/// Requests of the last minute that are in the SLI.
-#[derive(Clone, Copy)]
-struct Part {
-    bad: f64,
-    all: f64,
-}
-
-impl Part {
-    fn of(traffic: &TrafficView) -> Self {
-        let bad = traffic
-            .errors
-            .iter()
-            .filter(|it| it.outcome == Outcome::Bad);
-        let bad = bad.map(|it| it.count).sum::<u64>() as f64;
-        let all = match traffic.bad_share {
-            Some(share) if share > 0.0 => bad / share,
-            // All are good: how many is in the rate of the last ten seconds.
-            _ => traffic.requests_per_second.unwrap_or(0.0) * 60.0,
-        };
-        Self { bad, all }
-    }
 }
 
 #[cfg(test)]
@@ -289,7 +227,7 @@ mod tests {
         }
         let target = Ratio::of(999, 1_000).unwrap();
         onsets.on_page("shop", "availability", target, 659);
-        let said = onsets.due(659, now, |_| None);
+        let said = onsets.due(659, now, nowhere);
         let [(service, onset)] = said.as_slice() else {
             panic!("{said:?}");
         };
@@ -306,12 +244,16 @@ mod tests {
                 ("configuration a is in force", false, 941)
             ]
         );
-        assert!(onsets.due(700, now, |_| None).is_empty(), "not yet");
-        assert_eq!(onsets.due(719, now, |_| None).len(), 1, "once more");
-        assert!(onsets.due(10_000, now, |_| None).is_empty());
+        assert!(onsets.due(700, now, nowhere).is_empty(), "not yet");
+        assert_eq!(onsets.due(719, now, nowhere).len(), 1, "once more");
+        assert!(onsets.due(10_000, now, nowhere).is_empty());
         assert_eq!(onsets.of("shop").len(), 1);
         onsets.on_resolved("shop", "availability");
         assert!(onsets.of("shop").is_empty());
+    }
+
+    fn nowhere(_: &str) -> Vec<SplitView> {
+        Vec::new()
     }
 
     fn tally(good: u64, bad: u64) -> Tally {

@@ -228,6 +228,16 @@ fn event(record: &Record) -> String {
     format!("{}\n", record.to_cloudevent())
 }
 
+/// The latest records that pass, of the journal in a state folder; `None` if there is none that can be read.
+pub(crate) fn read(state: Option<&Path>, filter: &Filter) -> Option<Vec<Record>> {
+    let place = Place {
+        state: state.map(Path::to_owned),
+    };
+    Open::at(&place)
+        .and_then(|mut open| open.read(|store| store.list(filter)))
+        .ok()
+}
+
 fn list(which: &Which, count: u32) -> Result<Exit, ReadError> {
     let filter = which.filter(count as usize);
     let records = Open::at(&which.place)?.read(|store| store.list(&filter))?;

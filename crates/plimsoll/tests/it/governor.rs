@@ -6,6 +6,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::child::{Home, Plimsoll, config, get, metric, wait_until};
 use crate::load::Offer;
 use crate::script::{Link, Script};
@@ -84,7 +86,34 @@ fn retries_end_where_a_burn_is_to_be_stopped() {
     ] {
         assert!(status.contains(text), "{text:?} is not in\n{status}");
     }
+    wait_until("what came of it is journaled", || {
+        !journaled(&home, "outcome").is_empty()
+    });
+    let [decisions, outcomes] = ["decision", "outcome"].map(|kind| journaled(&home, kind));
+    let [outcome, ..] = outcomes.as_slice() else {
+        panic!("{outcomes:?}");
+    };
+    let decision = decisions
+        .iter()
+        .find(|it| it["sequence"] == outcome["cites"]);
+    let decision = &decision.expect("it cites a decision")["data"]["decision"];
+    assert_eq!(decision["actuator"], "retry", "{decision}");
+    let before = &outcome["data"]["before"];
+    assert!(before["bad_service"].as_u64() > Some(0), "{outcome}");
+    let worse = decisions
+        .iter()
+        .find(|it| it["data"]["decision"]["to"] == "severe");
+    let contributions = &worse.expect("it was severe")["data"]["contributions"];
+    assert_eq!(contributions["causes"][0]["cause"], "upstream-5xx");
     load.stop();
+}
+
+/// The records of a kind, as events.
+fn journaled(home: &Home, kind: &str) -> Vec<Value> {
+    let kind = format!("plimsoll.{kind}");
+    let mut events = home.records();
+    events.retain(|it| it["type"] == kind.as_str());
+    events
 }
 
 #[test]

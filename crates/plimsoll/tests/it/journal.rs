@@ -17,7 +17,7 @@ impl Home {
 
     /// All records, as `journal export` gives them; none before the database was made.
     #[track_caller]
-    fn records(&self) -> Vec<Value> {
+    pub(crate) fn records(&self) -> Vec<Value> {
         let output = self.ask(&["journal", "export"]);
         let said = String::from_utf8(output.stderr).unwrap();
         let not_yet = ["there is no journal in", "has nothing in it yet"];

@@ -13,6 +13,7 @@
 mod child;
 mod command_line;
 mod demo;
+mod explain;
 mod figures;
 mod forward;
 mod governor;
