@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -76,10 +76,34 @@ type Work = Box<dyn FnOnce(&mut dyn Store) -> Result<(), StoreError> + Send>;
 
 type Open = Box<dyn FnMut() -> Result<Box<dyn Store>, StoreError> + Send>;
 
-type Tell = SyncSender<Result<Record, String>>;
+type Tell = Box<dyn FnOnce(Result<Record, String>) + Send>;
+
+/// A change of the state, and the record of it.
+pub struct Change {
+    /// The record.
+    pub entry: Entry,
+    /// What is set.
+    pub key: String,
+    /// The version that it must still have; `None`: whatever it has.
+    pub expected: Option<u64>,
+    /// To what, told the record; `None` deletes it.
+    pub value: Box<dyn Fn(&Record) -> Option<Vec<u8>> + Send>,
+}
+
+/// Why a change was not made. Nothing of it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotChanged {
+    /// Somebody else changed it before.
+    Conflict,
+    /// The store fails, and how.
+    Failed(String),
+}
+
+type TellChanged = Box<dyn FnOnce(Result<(Record, u64), NotChanged>) + Send>;
 
 enum Message {
     Append(Entry, Option<Tell>),
+    Change(Box<Change>, TellChanged),
     Do(Work),
 }
 
@@ -121,9 +145,42 @@ impl Keeper {
 
     /// The same, with word of it.
     pub fn append_and_tell(&self, entry: Entry) -> Appended {
-        let (tell, told) = mpsc::sync_channel(1);
-        self.send(entry, Some(tell));
+        let (send, told) = mpsc::sync_channel(1);
+        self.append_then(entry, move |said| {
+            // Nobody may wait for it any more.
+            let _nobody = send.try_send(said);
+        });
         Appended(told)
+    }
+
+    /// The same; `tell` is called on the keeper's thread, and dropped where the entry is lost.
+    pub fn append_then(
+        &self,
+        entry: Entry,
+        tell: impl FnOnce(Result<Record, String>) + Send + 'static,
+    ) {
+        self.send(entry, Some(Box::new(tell)));
+    }
+
+    /// Has a value of the state changed and a record of it written, both or neither, after all that was asked for before.
+    /// While the store fails nothing of it waits: `tell`, on the keeper's thread, says so.
+    pub fn change(
+        &self,
+        change: Change,
+        tell: impl FnOnce(Result<(Record, u64), NotChanged>) + Send + 'static,
+    ) {
+        let message = Message::Change(Box::new(change), Box::new(tell));
+        let full = match &self.send {
+            Some(send) => match send.try_send(message) {
+                Ok(()) => return,
+                Err(TrySendError::Full(message) | TrySendError::Disconnected(message)) => message,
+            },
+            None => message,
+        };
+        if let Message::Change(_, tell) = full {
+            let why = "too much waits for the store".to_owned();
+            tell(Err(NotChanged::Failed(why)));
+        }
     }
 
     /// Has something else done with the store, after all that was asked for before. Says whether it will be.
@@ -196,15 +253,18 @@ impl Worker {
                     while self.waiting.len() < WAITING_MAX && work.is_none() {
                         match receive.try_recv() {
                             Ok(Message::Append(entry, tell)) => self.take(entry, tell),
-                            Ok(Message::Do(next)) => work = Some(next),
+                            Ok(other) => work = Some(other),
                             Err(_) => break,
                         }
                     }
                     self.write_waiting();
-                    if let Some(work) = work {
-                        self.work(work);
+                    match work {
+                        Some(Message::Do(work)) => self.work(work),
+                        Some(Message::Change(change, tell)) => tell(self.change(&change)),
+                        Some(Message::Append(..)) | None => (),
                     }
                 }
+                Ok(Message::Change(change, tell)) => tell(self.change(&change)),
                 Ok(Message::Do(work)) => self.work(work),
                 Err(RecvTimeoutError::Timeout) => self.write_waiting(),
                 Err(RecvTimeoutError::Disconnected) => {
@@ -223,7 +283,7 @@ impl Worker {
                     self.store = Some(store);
                     let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
                     view.open = true;
-                    works(&mut view);
+                    works_again(&mut view);
                 }
                 Err(error) => self.failed(&error),
             }
@@ -239,11 +299,51 @@ impl Worker {
         match work(store.as_mut()) {
             // What waits has its own word on that.
             Ok(()) if self.waiting.is_empty() => {
-                works(&mut self.view.lock().unwrap_or_else(PoisonError::into_inner));
+                works_again(&mut self.view.lock().unwrap_or_else(PoisonError::into_inner));
             }
             Ok(()) => (),
             Err(error) => self.failed(&error),
         }
+    }
+
+    fn change(&mut self, change: &Change) -> Result<(Record, u64), NotChanged> {
+        // In their order: what waits comes first.
+        if !self.waiting.is_empty() || self.gap.is_some() {
+            self.write_waiting();
+        }
+        self.opened();
+        let works = self.waiting.is_empty();
+        let Some(store) = self.store.as_mut().filter(|_| works) else {
+            return Err(NotChanged::Failed(self.why()));
+        };
+        let made = (|| {
+            let Change { entry, key, .. } = change;
+            let expected = match change.expected {
+                Some(expected) => expected,
+                None => store.value(key)?.map_or(0, |kept| kept.version),
+            };
+            store.append_and_set(entry, key, expected, &change.value)
+        })();
+        match made {
+            Ok(Some((record, version))) => {
+                let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
+                view.written += 1;
+                view.last = Some((record.sequence, record.hash.to_string()));
+                works_again(&mut view);
+                Ok((record, version))
+            }
+            Ok(None) => Err(NotChanged::Conflict),
+            Err(error) => {
+                self.failed(&error);
+                Err(NotChanged::Failed(describe(&error)))
+            }
+        }
+    }
+
+    fn why(&self) -> String {
+        let view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
+        let failing = view.failing.as_ref();
+        failing.map_or("it is not open", |(_, why)| why).to_owned()
     }
 
     fn take(&mut self, entry: Entry, tell: Option<Tell>) {
@@ -290,7 +390,7 @@ impl Worker {
                 let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
                 view.waiting = 0;
                 view.written += records.len() as u64;
-                works(&mut view);
+                works_again(&mut view);
                 view.last = last.or_else(|| view.last.take());
                 drop(view);
                 // A gap has nobody who waits for it.
@@ -342,7 +442,7 @@ impl Worker {
     }
 }
 
-fn works(view: &mut KeeperView) {
+fn works_again(view: &mut KeeperView) {
     if view.failing.take().is_some() {
         tracing::info!("the store works again");
     }
@@ -350,8 +450,7 @@ fn works(view: &mut KeeperView) {
 
 fn say(tell: Option<Tell>, said: Result<Record, String>) {
     if let Some(tell) = tell {
-        // Nobody may wait for it any more.
-        let _nobody = tell.try_send(said);
+        tell(said);
     }
 }
 

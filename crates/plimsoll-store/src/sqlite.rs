@@ -172,40 +172,12 @@ fn known_form(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
 
 impl Store for SqliteStore {
     fn append(&mut self, entries: &[Entry]) -> Result<Vec<Record>, StoreError> {
-        if let Some(entry) = entries.iter().find(|it| it.body.len() > BODY_BYTES_MAX) {
-            let (bytes, kind) = (entry.body.len(), &entry.kind);
-            let text = format!("a {kind} of {bytes} bytes; at most {BODY_BYTES_MAX} fit");
-            return Err(StoreError::Invalid(text));
-        }
+        check_size(entries)?;
         self.check_place()?;
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
-        // Read under the lock: while a process takes over from another, both write this chain.
-        let last = records(&transaction, LAST, &[&self.writer])?.pop();
-        let (mut sequence, mut previous) = match &last {
-            Some(record) => (record.sequence, record.hash),
-            None => (0, Hash::ZERO),
-        };
-        let mut records = Vec::with_capacity(entries.len());
-        for entry in entries {
-            sequence += 1;
-            let record = Record::following(&self.writer, sequence, previous, entry.clone());
-            previous = record.hash;
-            let text = format!("INSERT INTO journal ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)");
-            transaction.prepare_cached(&text)?.execute((
-                &record.writer,
-                whole(sequence),
-                whole(entry.at.as_nanos()),
-                &entry.kind,
-                &entry.subject,
-                entry.cites.map(whole),
-                &entry.body,
-                &record.previous.as_bytes()[..],
-                &record.hash.as_bytes()[..],
-            ))?;
-            records.push(record);
-        }
+        let records = append_in(&transaction, &self.writer, entries)?;
         transaction.commit()?;
         Ok(records)
     }
@@ -335,22 +307,33 @@ impl Store for SqliteStore {
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let text = "SELECT version, value IS NOT NULL FROM state WHERE key = ?";
-        let there: Option<(u64, bool)> = transaction
-            .query_row(text, [key], |row| Ok((natural(row, 0)?, row.get(1)?)))
-            .optional()?;
-        let (version, is_there) = there.unwrap_or((0, false));
-        // Of one that was deleted, the version is known to nobody who did not see it.
-        let fits = expected == version || (expected == 0 && !is_there);
-        if !fits {
-            return Ok(None);
-        }
-        let next = version + 1;
-        let text = "INSERT INTO state (key, version, value) VALUES (?, ?, ?)
-            ON CONFLICT (key) DO UPDATE SET version = excluded.version, value = excluded.value";
-        transaction.execute(text, (key, whole(next), value))?;
+        let version = set_in(&transaction, key, expected, value)?;
         transaction.commit()?;
-        Ok(Some(next))
+        Ok(version)
+    }
+
+    fn append_and_set(
+        &mut self,
+        entry: &Entry,
+        key: &str,
+        expected: u64,
+        value: &dyn Fn(&Record) -> Option<Vec<u8>>,
+    ) -> Result<Option<(Record, u64)>, StoreError> {
+        check_size(std::slice::from_ref(entry))?;
+        self.check_place()?;
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let written = append_in(&transaction, &self.writer, std::slice::from_ref(entry))?.pop();
+        let Some(record) = written else {
+            return Ok(None);
+        };
+        // Dropped without a commit, the record is not there either.
+        let Some(version) = set_in(&transaction, key, expected, value(&record).as_deref())? else {
+            return Ok(None);
+        };
+        transaction.commit()?;
+        Ok(Some((record, version)))
     }
 
     fn write_history(&mut self, series: &str, buckets: &[Bucket]) -> Result<(), StoreError> {
@@ -407,6 +390,71 @@ impl Store for SqliteStore {
         let gone = self.connection.execute(text, (resolution, whole(before)))?;
         Ok(gone as u64)
     }
+}
+
+fn check_size(entries: &[Entry]) -> Result<(), StoreError> {
+    let Some(entry) = entries.iter().find(|it| it.body.len() > BODY_BYTES_MAX) else {
+        return Ok(());
+    };
+    let (bytes, kind) = (entry.body.len(), &entry.kind);
+    let text = format!("a {kind} of {bytes} bytes; at most {BODY_BYTES_MAX} fit");
+    Err(StoreError::Invalid(text))
+}
+
+fn append_in(
+    transaction: &Connection,
+    writer: &str,
+    entries: &[Entry],
+) -> Result<Vec<Record>, StoreError> {
+    // Read under the lock: while a process takes over from another, both write this chain.
+    let last = records(transaction, LAST, &[&writer])?.pop();
+    let (mut sequence, mut previous) = match &last {
+        Some(record) => (record.sequence, record.hash),
+        None => (0, Hash::ZERO),
+    };
+    let mut records = Vec::with_capacity(entries.len());
+    for entry in entries {
+        sequence += 1;
+        let record = Record::following(writer, sequence, previous, entry.clone());
+        previous = record.hash;
+        let text = format!("INSERT INTO journal ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)");
+        transaction.prepare_cached(&text)?.execute((
+            &record.writer,
+            whole(sequence),
+            whole(entry.at.as_nanos()),
+            &entry.kind,
+            &entry.subject,
+            entry.cites.map(whole),
+            &entry.body,
+            &record.previous.as_bytes()[..],
+            &record.hash.as_bytes()[..],
+        ))?;
+        records.push(record);
+    }
+    Ok(records)
+}
+
+fn set_in(
+    transaction: &Connection,
+    key: &str,
+    expected: u64,
+    value: Option<&[u8]>,
+) -> Result<Option<u64>, StoreError> {
+    let text = "SELECT version, value IS NOT NULL FROM state WHERE key = ?";
+    let there: Option<(u64, bool)> = transaction
+        .query_row(text, [key], |row| Ok((natural(row, 0)?, row.get(1)?)))
+        .optional()?;
+    let (version, is_there) = there.unwrap_or((0, false));
+    // Of one that was deleted, the version is known to nobody who did not see it.
+    let fits = expected == version || (expected == 0 && !is_there);
+    if !fits {
+        return Ok(None);
+    }
+    let next = version + 1;
+    let text = "INSERT INTO state (key, version, value) VALUES (?, ?, ?)
+        ON CONFLICT (key) DO UPDATE SET version = excluded.version, value = excluded.value";
+    transaction.execute(text, (key, whole(next), value))?;
+    Ok(Some(next))
 }
 
 /// SQLite's whole numbers have a sign; none of ours comes near the end.

@@ -55,6 +55,17 @@ pub trait Store: Send {
         value: Option<&[u8]>,
     ) -> Result<Option<u64>, StoreError>;
 
+    /// Writes a record and a value of the state, both or neither: nothing is set that the journal does not tell of. `value`
+    /// is given the record; without one the value is deleted. Gives record and version, or `None` if the version was not
+    /// `expected` any more, and then nothing is written.
+    fn append_and_set(
+        &mut self,
+        entry: &Entry,
+        key: &str,
+        expected: u64,
+        value: &dyn Fn(&Record) -> Option<Vec<u8>>,
+    ) -> Result<Option<(Record, u64)>, StoreError>;
+
     /// Writes buckets of the history of a series, over those with the same resolution and beginning.
     fn write_history(&mut self, series: &str, buckets: &[Bucket]) -> Result<(), StoreError>;
 

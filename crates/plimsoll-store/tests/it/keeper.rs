@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use plimsoll_core::Timestamp;
-use plimsoll_store::{Keeper, SqliteStore, Store};
+use plimsoll_store::{Change, Keeper, NotChanged, Record, SqliteStore, Store};
 
 use crate::{NOW, entry, open};
 
@@ -81,6 +81,42 @@ fn while_the_store_fails_records_wait_in_order() {
     assert_eq!((keeper.view().failing, keeper.view().lost), (None, 0));
 }
 
+/// Asks for a change, and waits for what became of it.
+fn change(keeper: &Keeper, at: u64, expected: Option<u64>) -> Result<(Record, u64), NotChanged> {
+    let (send, receive) = std::sync::mpsc::channel();
+    let change = Change {
+        entry: entry(at, "change", "x"),
+        key: "k".to_owned(),
+        expected,
+        value: Box::new(|record| Some(vec![record.sequence as u8])),
+    };
+    keeper.change(change, move |said| send.send(said).unwrap());
+    receive.recv_timeout(LONG).unwrap()
+}
+
+#[test]
+fn a_change_is_durable_with_its_record_or_not_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let keeper = keeper(&path);
+    keeper.append(entry(1, "decision", "x"));
+    let (record, version) = change(&keeper, 2, Some(0)).unwrap();
+    assert_eq!((record.sequence, version), (2, 1));
+    assert_eq!(keeper.view().last, Some((2, record.hash.to_string())));
+    assert_eq!(change(&keeper, 3, Some(7)), Err(NotChanged::Conflict));
+    assert_eq!(change(&keeper, 3, None).unwrap().1, 2);
+    let held = hold(&path);
+    keeper.append(entry(4, "decision", "x"));
+    let failed = change(&keeper, 5, None);
+    assert!(matches!(failed, Err(NotChanged::Failed(_))), "{failed:?}");
+    drop(held);
+    until("it writes what waited", || keeper.view().waiting == 0);
+    let (record, _) = change(&keeper, 6, None).unwrap();
+    assert_eq!(record.sequence, 5, "what was not made left no record");
+    let kept = open(&path, "b").value("k").unwrap().unwrap();
+    assert_eq!((kept.version, kept.value), (3, vec![5]));
+}
+
 #[test]
 fn what_does_not_fit_is_lost_counted_and_leaves_a_gap() {
     let folder = tempfile::tempdir().unwrap();
@@ -104,7 +140,7 @@ fn what_does_not_fit_is_lost_counted_and_leaves_a_gap() {
     drop(keeper);
     let mut store = open(&path, "b");
     let records = store.chain("a", 0, 100_000).unwrap();
-    let lost = |it: &plimsoll_store::Record| -> u64 {
+    let lost = |it: &Record| -> u64 {
         let body: serde_json::Value = serde_json::from_slice(&it.entry.body).unwrap();
         body["lost"].as_u64().unwrap()
     };

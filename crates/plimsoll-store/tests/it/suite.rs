@@ -9,13 +9,14 @@ use crate::{entry, open};
 
 #[test]
 fn sqlite_keeps_all_promises() {
-    let promises: [fn(&mut dyn Store, &mut dyn Store); 7] = [
+    let promises: [fn(&mut dyn Store, &mut dyn Store); 8] = [
         chains_are_apart,
         what_is_too_large_is_refused_with_all_that_came_with_it,
         lists_are_filtered,
         forgetting_leaves_a_checkpoint,
         a_value_is_written_by_who_saw_the_last,
         a_deleted_value_is_not_written_by_who_saw_it_before,
+        a_change_and_its_record_are_written_both_or_neither,
         history_is_by_series_and_resolution,
     ];
     for promise in promises {
@@ -157,6 +158,29 @@ fn a_deleted_value_is_not_written_by_who_saw_it_before(a: &mut dyn Store, b: &mu
     assert_eq!(b.values("").unwrap(), []);
     assert_eq!(b.compare_and_set("x", 1, Some(b"stale")).unwrap(), None);
     assert_eq!(b.compare_and_set("x", 0, Some(b"new")).unwrap(), Some(3));
+}
+
+fn a_change_and_its_record_are_written_both_or_neither(a: &mut dyn Store, _: &mut dyn Store) {
+    let number = |record: &plimsoll_store::Record| Some(record.sequence.to_string().into_bytes());
+    let change = entry(1, "change", "x");
+    let first = a.append_and_set(&change, "k", 0, &number).unwrap();
+    let (record, version) = first.unwrap();
+    assert_eq!((record.sequence, version), (1, 1));
+    assert_eq!(a.value("k").unwrap().unwrap().value, b"1");
+    // Who saw another version writes no record either.
+    assert_eq!(a.append_and_set(&change, "k", 0, &number).unwrap(), None);
+    assert_eq!(a.end("a").unwrap(), 1);
+    let gone = a.append_and_set(&change, "k", 1, &|_| None).unwrap();
+    assert_eq!(gone.unwrap().0.previous, record.hash);
+    assert_eq!(a.value("k").unwrap(), None);
+    let mut large = change;
+    large.body = vec![b' '; BODY_BYTES_MAX + 1];
+    assert!(a.append_and_set(&large, "k", 0, &number).is_err());
+    assert_eq!(
+        (a.value("k").unwrap(), a.end("a").unwrap()),
+        (None, 2),
+        "nothing of it"
+    );
 }
 
 fn history_is_by_series_and_resolution(a: &mut dyn Store, b: &mut dyn Store) {
