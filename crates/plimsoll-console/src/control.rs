@@ -2,13 +2,19 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use plimsoll_measure::{Format, Snapshot};
 
-/// The end of a reload: a sentence for the operator, either way.
-pub type ReloadFuture = Pin<Box<dyn Future<Output = Result<String, String>> + Send>>;
+use crate::access::Caller;
+use crate::problem::Problem;
+use crate::wire::{Changed, JournalQuery, Records, TokenCreated, TokenWanted, Tokens};
 
-/// The process, as seen by the servers of this crate. Called on the control thread: none of it may block.
+/// What comes of something that takes a while.
+pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, Problem>> + Send>>;
+
+/// The process, as seen by the servers of this crate. Called on the control thread: none of it may block. Who may ask
+/// for what was checked before.
 pub trait Control: Send + Sync + 'static {
     /// The latest picture.
     fn snapshot(&self) -> Arc<Snapshot>;
@@ -26,6 +32,32 @@ pub trait Control: Send + Sync + 'static {
     /// The reason, for the operator.
     fn ready(&self) -> Result<(), String>;
 
+    /// Whose token this is. The time that it takes tells nothing of the tokens that there are.
+    ///
+    /// # Errors
+    /// It is nobody's, or that can't be told now.
+    fn caller(&self, secret: &[u8]) -> Result<Caller, Problem>;
+
     /// Reads the configuration again and puts it in force. An invalid one is refused, and the old one stays.
-    fn reload(&self) -> ReloadFuture;
+    fn reload(&self, by: &Caller) -> Answer<Changed>;
+
+    /// Records of the journal.
+    fn journal(&self, asked: JournalQuery) -> Answer<Records>;
+
+    /// The tokens that people have; never their secrets.
+    ///
+    /// # Errors
+    /// They can't be read now.
+    fn tokens(&self) -> Result<Tokens, Problem>;
+
+    /// Makes a token that is valid for so long, or until it is revoked. Its secret is told this once.
+    fn create_token(
+        &self,
+        by: &Caller,
+        wanted: TokenWanted,
+        lasts: Option<Duration>,
+    ) -> Answer<TokenCreated>;
+
+    /// Ends a token.
+    fn revoke_token(&self, by: &Caller, name: &str) -> Answer<Changed>;
 }

@@ -5,21 +5,28 @@
 //!
 //! Two servers, for two kinds of callers:
 //! - [`serve_ops`] for machines: `/metrics`, `/livez`, `/readyz`; read-only, without tenant or client data.
-//! - [`serve_console`] for people and the command line: the page `/`, `/api/status`, `POST /api/reload`.
+//! - [`serve_console`] for people and the command line: the page `/`, the control API
+//!   `/api/v1/...`.
 //!
-//! Invariants: every change needs the token; the console's `Host` and `Origin` are always checked, so that
+//! Invariants: every change needs a token, of somebody who may make it; the console's `Host` and `Origin` are always checked, so that
 //! a page of another site can neither read nor change anything; all that a peer sends is bounded in size
 //! and time.
 
+mod access;
+mod api;
 mod console;
 mod control;
 mod guard;
+mod length;
 mod ops;
 mod page;
 mod problem;
 mod server;
+mod wire;
 
+pub use access::{Caller, Role};
 pub use console::{ConsoleOptions, serve_console};
-pub use control::{Control, ReloadFuture};
-pub use guard::Token;
+pub use control::{Answer, Control};
 pub use ops::serve_ops;
+pub use problem::Problem;
+pub use wire::{Changed, JournalQuery, Records, TokenCreated, TokenView, TokenWanted, Tokens};

@@ -399,7 +399,7 @@ fn foot(out: &mut String, snapshot: &Snapshot) {
         out,
         format_args!(
             "<footer class=\"foot\"><span>Plimsoll {} \u{b7} configuration {} {} \u{b7} loaded {} UTC</span>\
-<a href=\"/api/status\">JSON</a></footer>\n</body></html>\n",
+<a href=\"/api/v1/status\">JSON</a></footer>\n</body></html>\n",
             Text(&snapshot.version),
             Text(path),
             Text(&snapshot.config.hash.chars().take(12).collect::<String>()),

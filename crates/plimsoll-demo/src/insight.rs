@@ -135,7 +135,7 @@ pub(crate) async fn ask(address: SocketAddr) -> Option<Answer> {
 async fn read(address: SocketAddr) -> Option<String> {
     let mut stream = TcpStream::connect(address).await.ok()?;
     let request =
-        format!("GET /api/status HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+        format!("GET /api/v1/status HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.ok()?;

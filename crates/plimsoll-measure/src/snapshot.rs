@@ -1,6 +1,6 @@
 //! What `status`, `top` and the console show: one consistent picture of one moment.
 //!
-//! The field names are an interface (`/api/status`, `status --json`): they change only together with
+//! The field names are an interface (`/api/v1/status`, `status --json`): they change only together with
 //! [`SCHEMA`]. An unknown is `null`, never zero. Units are in the names; shares are `0.0..=1.0`; times are
 //! RFC 3339 in UTC.
 
@@ -8,7 +8,7 @@ mod governed;
 mod journal;
 mod mark;
 mod protection;
-mod wire;
+pub mod wire;
 
 use std::time::Duration;
 

@@ -87,8 +87,11 @@ pub struct Change {
     /// The version that it must still have; `None`: whatever it has.
     pub expected: Option<u64>,
     /// To what, told the record; `None` deletes it.
-    pub value: Box<dyn Fn(&Record) -> Option<Vec<u8>> + Send>,
+    pub value: ValueOf,
 }
+
+/// What a value is, told the record of its change.
+pub type ValueOf = Box<dyn Fn(&Record) -> Option<Vec<u8>> + Send>;
 
 /// Why a change was not made. Nothing of it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -18,7 +18,7 @@ mod store;
 mod verify;
 
 pub use identity::{Head, HeadError, Identity, IdentityError};
-pub use keeper::{Appended, Change, Keeper, KeeperView, NotChanged};
+pub use keeper::{Appended, Change, Keeper, KeeperView, NotChanged, ValueOf};
 pub use record::{BODY_BYTES_MAX, Entry, Hash, Record};
 pub use sqlite::{Damage, SqliteStore};
 pub use store::{Bucket, Filter, Kept, Store, StoreError};

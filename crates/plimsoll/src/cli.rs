@@ -6,18 +6,20 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use plimsoll_console::Changed;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
-use crate::client::{self, Target};
+use crate::client::{self, ClientError, Target};
 use crate::configuration;
 use crate::exit::{Exit, report, say};
 use crate::explain::explain;
 use crate::journal::command::{JournalCommand, journal};
 use crate::launch;
 use crate::simulate::{Simulate, simulate};
-use crate::status::look::Look;
+use crate::status::look::{Look, clean};
 use crate::status::{render_status, render_would};
+use crate::token::{TokenCommand, token};
 use crate::top::run_top;
 
 /// Keeps your services serving while load, data, teams and cost grow.
@@ -113,6 +115,11 @@ enum Command {
         #[command(subcommand)]
         command: JournalCommand,
     },
+    /// Who may change what: tokens of people, with roles and owners.
+    Token {
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
     /// A process of the demo.
     #[command(hide = true)]
     DemoPart {
@@ -123,7 +130,7 @@ enum Command {
 
 /// Which running Plimsoll.
 #[derive(Debug, Args)]
-struct At {
+pub(crate) struct At {
     /// The console's URL, as http://127.0.0.1:7676. By default it is found by the state folder.
     #[arg(long, value_name = "URL", env = "PLIMSOLL_AT")]
     at: Option<String>,
@@ -133,7 +140,7 @@ struct At {
 }
 
 impl At {
-    fn target(&self) -> Target {
+    pub(crate) fn target(&self) -> Target {
         Target {
             url: self.at.clone(),
             state: self.state.clone(),
@@ -266,6 +273,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Reload { at } => reload(&at.target()).into(),
         Command::Explain { id, at, json } => explain(&at.target(), &id, json).into(),
         Command::Journal { command } => journal(&command).into(),
+        Command::Token { command } => token(&command).into(),
     }
 }
 
@@ -328,16 +336,31 @@ fn status(target: &Target, would: bool, json: bool) -> Exit {
 
 fn reload(target: &Target) -> Exit {
     match client::reload(target) {
-        Ok(said) => {
-            print(&format!("{said}\n"));
-            Exit::Done
-        }
-        Err(client::ClientError::Refused(said)) => {
-            say(&said);
+        Ok(changed) => said(&changed),
+        Err(error) => refused(&error),
+    }
+}
+
+/// Prints what was changed.
+pub(crate) fn said(changed: &Changed) -> Exit {
+    let number = changed.journal.map(|number| format!("  #{number}"));
+    let number = number.unwrap_or_default();
+    print(&format!("{}{number}\n", clean(&changed.message)));
+    if let Some(warning) = &changed.warning {
+        say(&format!("warning: {}", clean(warning)));
+    }
+    Exit::Done
+}
+
+/// Prints why nothing came of it.
+pub(crate) fn refused(error: &ClientError) -> Exit {
+    match error {
+        ClientError::Refused(said) => {
+            say(said);
             Exit::Refused
         }
-        Err(error) => {
-            report(&error);
+        error => {
+            report(error);
             Exit::Unreachable
         }
     }

@@ -6,8 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use plimsoll_console::Changed;
 use plimsoll_http1::{BodyDecoder, HeadLimits, Piece, ResponseHead, parse_response};
 use plimsoll_measure::Snapshot;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::state::StateFolder;
 
@@ -15,6 +18,9 @@ use crate::state::StateFolder;
 const TIME_MAX: Duration = Duration::from_secs(65);
 /// A snapshot of 10,000 endpoints stays below it.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// The environment variable with the token of whoever runs a command.
+const TOKEN: &str = "PLIMSOLL_TOKEN";
 
 /// Which process.
 #[derive(Clone, Debug, Default)]
@@ -48,23 +54,47 @@ pub(crate) enum ClientError {
 }
 
 pub(crate) fn snapshot_json(target: &Target) -> Result<String, ClientError> {
-    request(target, "GET", "/api/status")
+    request(target, "GET", "/api/v1/status", None)
 }
 
 pub(crate) fn snapshot(target: &Target) -> Result<Snapshot, ClientError> {
-    let text = snapshot_json(target)?;
-    serde_json::from_str(&text).map_err(|error| ClientError::Answer {
+    read(target, &snapshot_json(target)?)
+}
+
+pub(crate) fn reload(target: &Target) -> Result<Changed, ClientError> {
+    ask(target, "POST", "/api/v1/reload", None)
+}
+
+/// Asks, and reads the answer.
+pub(crate) fn ask<T: DeserializeOwned>(
+    target: &Target,
+    method: &str,
+    path: &str,
+    body: Option<&Value>,
+) -> Result<T, ClientError> {
+    read(target, &request(target, method, path, body)?)
+}
+
+fn read<T: DeserializeOwned>(target: &Target, text: &str) -> Result<T, ClientError> {
+    serde_json::from_str(text).map_err(|error| ClientError::Answer {
         authority: target.url.clone().unwrap_or_default(),
         why: error.to_string(),
     })
 }
 
-pub(crate) fn reload(target: &Target) -> Result<String, ClientError> {
-    let said = request(target, "POST", "/api/reload")?;
-    let message = serde_json::from_str::<serde_json::Value>(&said)
-        .ok()
-        .and_then(|answer| answer.get("message")?.as_str().map(str::to_owned));
-    Ok(message.unwrap_or(said))
+/// A name as a part of a path.
+pub(crate) fn part(name: &str) -> String {
+    let mut part = String::new();
+    for byte in name.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => {
+                part.push(byte.into());
+            }
+            // A dot too, for some take `..` for a step up.
+            other => part.push_str(&format!("%{other:02X}")),
+        }
+    }
+    part
 }
 
 /// The line of a request or a trace in the access log, as JSON.
@@ -76,10 +106,23 @@ pub(crate) fn request_line(target: &Target, id: &str) -> Result<String, ClientEr
         );
         return Err(ClientError::Refused(why));
     }
-    request(target, "GET", &format!("/api/v1/requests/{id}"))
+    request(target, "GET", &format!("/api/v1/requests/{id}"), None)
 }
 
-fn request(target: &Target, method: &str, path: &str) -> Result<String, ClientError> {
+/// The token of whoever runs the command; else that of the state folder.
+fn token(folder: &StateFolder) -> Option<String> {
+    let own = std::env::var(TOKEN).ok();
+    let own = own.map(|token| token.trim().to_owned());
+    own.filter(|token| !token.is_empty() && token.bytes().all(|it| it.is_ascii_graphic()))
+        .or_else(|| folder.token())
+}
+
+fn request(
+    target: &Target,
+    method: &str,
+    path: &str,
+    body: Option<&Value>,
+) -> Result<String, ClientError> {
     let folder = StateFolder::locate(target.state.as_deref());
     let authority = match &target.url {
         Some(url) => authority_of(url)?,
@@ -103,14 +146,19 @@ fn request(target: &Target, method: &str, path: &str) -> Result<String, ClientEr
         TcpStream::connect_timeout(&address, Duration::from_secs(2)).map_err(failed)?;
     stream.set_read_timeout(Some(TIME_MAX)).map_err(failed)?;
     stream.set_write_timeout(Some(TIME_MAX)).map_err(failed)?;
-    let token = folder
-        .token()
+    let token = token(&folder)
         .map(|token| format!("Authorization: Bearer {token}\r\n"))
         .unwrap_or_default();
-    let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {authority}\r\n{token}Content-Length: 0\r\nConnection: close\r\n\r\n"
+    let kind = match body {
+        Some(_) => "Content-Type: application/json\r\n",
+        None => "",
+    };
+    let body = body.map(Value::to_string).unwrap_or_default();
+    let length = body.len();
+    let sent = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {authority}\r\n{token}{kind}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
     );
-    stream.write_all(head.as_bytes()).map_err(failed)?;
+    stream.write_all(sent.as_bytes()).map_err(failed)?;
     let mut received = Vec::new();
     stream
         .take(ANSWER_BYTES_MAX as u64)
@@ -184,7 +232,7 @@ fn parse(received: &[u8]) -> Result<(u16, String), String> {
 
 /// The detail of problem details, or the text as it is.
 fn explain(status: u16, body: &str) -> String {
-    let detail = serde_json::from_str::<serde_json::Value>(body)
+    let detail = serde_json::from_str::<Value>(body)
         .ok()
         .and_then(|problem| problem.get("detail")?.as_str().map(str::to_owned));
     detail.unwrap_or_else(|| format!("the console answered {status}: {}", body.trim_end()))

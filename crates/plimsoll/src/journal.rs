@@ -7,6 +7,7 @@
 mod changes;
 pub(crate) mod command;
 mod line;
+pub(crate) mod read;
 mod since;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +16,8 @@ use std::time::Duration;
 
 use plimsoll_measure::{JournalView, StoreFailure};
 use plimsoll_store::{
-    Appended, Entry, Head, Identity, Keeper, Record, SqliteStore, Store, StoreError,
+    Appended, Change, Entry, Head, Identity, Keeper, NotChanged, Record, SqliteStore, Store,
+    StoreError,
 };
 use plimsoll_upstream::Clock;
 use serde_json::{Value, json};
@@ -71,7 +73,52 @@ impl Journal {
     /// (`service/checkout`). The body's `text`, if it has one, is what `plimsoll journal list` shows: a few words.
     /// No secret and nothing of a client belongs in it.
     pub(crate) fn write(&self, kind: &str, subject: &str, body: &Value) {
-        self.keeper.append(self.place.entry(kind, subject, body));
+        self.append(self.entry(kind, subject, body));
+    }
+
+    /// The same; `tell` is called on the store's thread, once the record is durable or has to wait.
+    pub(crate) fn write_then(
+        &self,
+        kind: &str,
+        subject: &str,
+        body: &Value,
+        tell: impl FnOnce(Result<Record, String>) + Send + 'static,
+    ) {
+        let entry = self.entry(kind, subject, body);
+        self.keeper.append_then(entry, tell);
+    }
+
+    /// A record as of now, for [`Self::append`] and [`Self::change`].
+    pub(crate) fn entry(&self, kind: &str, subject: &str, body: &Value) -> Entry {
+        self.place.entry(kind, subject, body)
+    }
+
+    pub(crate) fn append(&self, entry: Entry) {
+        self.keeper.append(entry);
+    }
+
+    /// Has a value of the state changed, with a record: both or neither. `tell` is called on the store's thread.
+    pub(crate) fn change(
+        &self,
+        change: Change,
+        tell: impl FnOnce(Result<(Record, u64), NotChanged>) + Send + 'static,
+    ) {
+        self.keeper.change(change, tell);
+    }
+
+    /// Has something else done with the store; nothing, where it can't be opened.
+    pub(crate) fn ask(
+        &self,
+        work: impl FnOnce(&mut dyn Store) -> Result<(), StoreError> + Send + 'static,
+    ) {
+        // Whoever needs it asks again.
+        let _full = self.keeper.ask(work);
+    }
+
+    /// Whether the store is open and does what it is asked.
+    pub(crate) fn works(&self) -> bool {
+        let view = self.keeper.view();
+        view.open && view.failing.is_none()
     }
 
     /// The same, with word of it.

@@ -4,6 +4,8 @@
 //! resolves names, serves the console, takes signals and reloads. The data plane's threads
 //! (`plimsoll-gateway`) never wait for it.
 
+mod access;
+mod asked;
 mod cli;
 mod client;
 mod configuration;
@@ -18,6 +20,7 @@ mod simulate;
 mod state;
 mod status;
 mod systemd;
+mod token;
 mod top;
 mod upgrade;
 mod view;

@@ -1,6 +1,8 @@
 //! The running process: the control thread's loop.
 
-use std::collections::{BTreeMap, VecDeque};
+mod changes;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
@@ -8,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use plimsoll_console::{ConsoleOptions, Control, Token, serve_console, serve_ops};
+use plimsoll_console::{ConsoleOptions, Control, serve_console, serve_ops};
 use plimsoll_core::{Instant, Timestamp};
 use plimsoll_gateway::{
     AccessLogWriter, Gateway, PROTECTION_TICK, Plan, Protection, ServiceShared, bind,
@@ -23,17 +25,21 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use crate::access::TokenRegister;
+use crate::asked::{Asked, Settled};
 use crate::cli::Run;
 use crate::configuration::{self, Loaded, Source};
 use crate::exit::{Exit, say, with_causes};
 use crate::governing::{self, Contributions, Governing, Outcome};
+use crate::journal::read::JournalReader;
 use crate::journal::{self, Addresses, Journal};
 use crate::launch::{LaunchError, RESOLVE_TIME_MAX, side_listener};
 use crate::state::{LastGood, StateFolder};
 use crate::systemd;
 use crate::upgrade::{self, Package, Predecessor};
-use crate::view::{ReloadRequest, Since, View, service_inputs};
+use crate::view::{Since, View, service_inputs};
 use crate::wiring;
+use changes::Later;
 
 /// How often certificate files are looked at, and the addresses behind names.
 const CHANGES_EVERY: u64 = 5;
@@ -41,8 +47,10 @@ const CHANGES_EVERY: u64 = 5;
 const LEARNT_EVERY: u64 = 60;
 /// For how long tenants' requests are counted, in ticks.
 const HALF_MINUTE: u64 = 30;
-/// Reloads that may wait for their turn.
-const RELOADS_MAX: usize = 16;
+/// What is asked for and may wait for its turn.
+const ASKS_MAX: usize = 16;
+/// What the store has done and the loop not gone on with: more than connections to the console.
+const SETTLED_MAX: usize = 256;
 /// How long the last lines of the access log may take to be written.
 const LAST_LINES_TIME_MAX: Duration = Duration::from_secs(2);
 /// Health transitions that may wait.
@@ -85,7 +93,6 @@ pub(crate) struct Process {
     loaded_at: Timestamp,
     state: StateFolder,
     lock: File,
-    token: String,
     clock: Clock,
     started: Instant,
     threads: usize,
@@ -106,7 +113,11 @@ pub(crate) struct Process {
     addresses: Addresses,
     ops: Server,
     console: Server,
-    reloads: mpsc::Receiver<ReloadRequest>,
+    asks: mpsc::Receiver<Asked>,
+    later: Later,
+    settled: mpsc::Receiver<Settled>,
+    /// Whose tokens were revoked while the store could not be told.
+    revoked: BTreeSet<String>,
     health: mpsc::Receiver<HealthEvent>,
     upgrades: UnixListener,
     ticks: u64,
@@ -120,7 +131,8 @@ enum Wake {
     Health(HealthEvent),
     Hangup,
     Stop,
-    Reload(ReloadRequest),
+    Asked(Asked),
+    Settled(Settled),
     Successor(UnixStream),
     HandedOver(std::io::Result<()>),
 }
@@ -136,7 +148,8 @@ struct Refused {
 impl Process {
     /// Starts everything that runs beside the data plane. Inside the control thread's runtime.
     pub(crate) fn begin(parts: Parts) -> Result<Self, LaunchError> {
-        let (reload_sender, reloads) = mpsc::channel(RELOADS_MAX);
+        let (ask_sender, asks) = mpsc::channel(ASKS_MAX);
+        let (later, settled) = mpsc::channel(SETTLED_MAX);
         let (health_sender, health) = mpsc::channel(HEALTH_EVENTS_MAX);
         let now = parts.clock.now();
         let timestamp = parts.clock.timestamp();
@@ -156,7 +169,10 @@ impl Process {
             access_log: parts.access_log.sender(),
             started: timestamp,
             not_ready: Mutex::new(Some("starting".to_owned())),
-            reloads: reload_sender,
+            clock: parts.clock,
+            tokens: ArcSwap::from_pointee(TokenRegister::new(&parts.token)),
+            journal: JournalReader::new(parts.state.store(), parts.clock),
+            asks: ask_sender,
         });
         let mut protection = parts.gateway.protection();
         protection.apply(&parts.plan, &parts.state.limits(), now);
@@ -167,7 +183,7 @@ impl Process {
         tokio::spawn(parts.resolver.run(receiver));
         let config = &parts.loaded.config;
         let ops = Server::ops(config.ops_listen, parts.ops, &view).map_err(LaunchError::Runtime)?;
-        let console = Server::console(config.console_listen, parts.console, &view, &parts.token)
+        let console = Server::console(config.console_listen, parts.console, &view)
             .map_err(LaunchError::Runtime)?;
         let upgrades = upgrade::listen(&parts.state.upgrade_socket())
             .and_then(UnixListener::from_std)
@@ -182,7 +198,6 @@ impl Process {
             loaded_at: timestamp,
             state: parts.state,
             lock: parts.lock,
-            token: parts.token,
             clock: parts.clock,
             started: now,
             threads: parts.threads,
@@ -202,7 +217,10 @@ impl Process {
             addresses: Addresses::default(),
             ops,
             console,
-            reloads,
+            asks,
+            later: Later(later),
+            settled,
+            revoked: BTreeSet::new(),
             health,
             upgrades,
             ticks: 0,
@@ -215,7 +233,9 @@ impl Process {
             &format!("Plimsoll {version} started"),
             &json!({ "version": version, "configuration": process.loaded.hash, "upgrade": process.run.upgrade }),
         );
-        process.journal_configuration(before.as_deref());
+        let body = journal::configuration(before.as_deref(), &process.loaded);
+        process.journal.write("change", "configuration", &body);
+        process.read_tokens();
         process.tick();
         Ok(process)
     }
@@ -253,7 +273,8 @@ impl Process {
                 _ = hangup.recv() => Wake::Hangup,
                 _ = terminate.recv() => Wake::Stop,
                 _ = interrupt.recv() => Wake::Stop,
-                Some(request) = self.reloads.recv() => Wake::Reload(request),
+                Some(asked) = self.asks.recv() => Wake::Asked(asked),
+                Some(settled) = self.settled.recv() => Wake::Settled(settled),
                 Ok((stream, _)) = self.upgrades.accept() => match stream.into_std() {
                     Ok(stream) => Wake::Successor(stream),
                     Err(_) => continue,
@@ -263,18 +284,9 @@ impl Process {
             match wake {
                 Wake::Tick => self.tick(),
                 Wake::Health(event) => self.on_health(&event),
-                Wake::Hangup => match self.reload().await {
-                    Ok(said) => tracing::info!("{said}"),
-                    Err(why) => say(&why),
-                },
-                Wake::Reload(request) => {
-                    let result = self.reload().await;
-                    match &result {
-                        Ok(said) => tracing::info!("{said}"),
-                        Err(why) => say(why),
-                    }
-                    let _asker_is_gone = request.send(result);
-                }
+                Wake::Hangup => self.reload("SIGHUP", None).await,
+                Wake::Asked(asked) => self.on_asked(asked).await,
+                Wake::Settled(settled) => settled(&mut self),
                 Wake::Stop => break,
                 Wake::Successor(stream) => self.hand_over(stream, handover_sender.clone()),
                 Wake::HandedOver(Ok(())) => {
@@ -291,6 +303,7 @@ impl Process {
                 }
             }
         }
+        self.end_asking();
         if !succeeded {
             systemd::notify("STOPPING=1");
         }
@@ -309,6 +322,7 @@ impl Process {
             tokio::select! {
                 _ = polls.tick() => (),
                 _ = ticks.tick() => self.tick(),
+                Some(settled) = self.settled.recv() => settled(&mut self),
                 _ = terminate.recv() => self.cut(),
                 _ = interrupt.recv() => self.cut(),
             }
@@ -409,6 +423,7 @@ impl Process {
         }
         self.journal
             .tick(self.ticks, self.loaded.config.journal_keep);
+        self.keep_up_with_store();
         if self.ticks.is_multiple_of(LEARNT_EVERY) {
             self.keep_learnt();
         }
@@ -592,32 +607,16 @@ impl Process {
         self.journal.write("process", "process", &body);
     }
 
-    /// The one in force came after that with the text `before`.
-    fn journal_configuration(&self, before: Option<&str>) {
-        let body = journal::configuration(before, &self.loaded);
-        self.journal.write("change", "configuration", &body);
-    }
-
-    /// Reads the configuration again. On an error nothing has changed.
-    async fn reload(&mut self) -> Result<String, String> {
-        self.try_to_reload().await.map_err(|refused| {
-            let Refused { said, why } = refused;
-            let body = json!({ "text": format!("reload refused: {why}"), "why": why });
-            self.journal.write("refusal", "configuration", &body);
-            format!("{said}\nreload refused: the configuration in force stays")
-        })
-    }
-
-    async fn try_to_reload(&mut self) -> Result<String, Refused> {
+    /// Says what came of it, and the text of the configuration before; `None` where there was nothing to read.
+    async fn try_to_reload(&mut self) -> Result<(String, Option<String>), Refused> {
         let source = match &self.source {
             // What was last good is not read again: the file it came from is.
             Source::LastGood { file, .. } => Source::File(file.into()),
             other => other.clone(),
         };
         if source == Source::Target {
-            return Ok(
-                "nothing to reload: this process was started with --to, without a file".to_owned(),
-            );
+            let said = "nothing to reload: this process was started with --to, without a file";
+            return Ok((said.to_owned(), None));
         }
         let loaded = configuration::load(&source, &self.run).map_err(|error| Refused {
             said: error.to_string(),
@@ -639,13 +638,12 @@ impl Process {
         {
             tracing::warn!("{problem}");
         }
-        self.apply(loaded, source, &old, clusters)
+        let before = self
+            .apply(loaded, source, &old, clusters)
             .map_err(refused)?;
         self.loaded.warn();
-        Ok(format!(
-            "reloaded: {}",
-            self.loaded.path.clone().unwrap_or_default()
-        ))
+        let path = self.loaded.path.clone().unwrap_or_default();
+        Ok((format!("reloaded: {path}"), Some(before)))
     }
 
     fn apply(
@@ -654,7 +652,7 @@ impl Process {
         source: Source,
         old: &Clusters,
         clusters: Clusters,
-    ) -> Result<(), String> {
+    ) -> Result<String, String> {
         let config = &loaded.config;
         let open: Vec<SocketAddr> = self
             .gateway
@@ -713,7 +711,7 @@ impl Process {
         }
         if let Some(listener) = console {
             self.console.task.abort();
-            match Server::console(console_address, listener, &self.view, &self.token) {
+            match Server::console(console_address, listener, &self.view) {
                 Ok(server) => self.console = server,
                 Err(error) => tracing::error!(%error, "the console can't be served"),
             }
@@ -722,12 +720,10 @@ impl Process {
             }
         }
         self.keep_last_good();
-        self.journal_configuration(Some(&before.text));
         let text = format!("configuration {} is in force", self.loaded.hash);
         self.governing.on_change(self.loaded_at, None, &text);
         self.note(None, text);
-        self.tick();
-        Ok(())
+        Ok(before.text)
     }
 
     fn keep_last_good(&self) {
@@ -818,13 +814,9 @@ impl Server {
         configured: SocketAddr,
         listener: TcpListener,
         view: &Arc<View>,
-        token: &str,
     ) -> std::io::Result<Self> {
         let (copy, control) = (listener.try_clone()?, Arc::clone(view) as Arc<dyn Control>);
-        let options = ConsoleOptions {
-            token: Token::new(token),
-            hosts: Vec::new(),
-        };
+        let options = ConsoleOptions { hosts: Vec::new() };
         let task = tokio::spawn(async move {
             if let Err(error) = serve_console(copy, control, options).await {
                 tracing::error!(%error, "the console has stopped");

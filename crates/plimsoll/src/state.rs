@@ -175,11 +175,7 @@ impl StateFolder {
         if let Some(token) = self.token() {
             return Ok(token);
         }
-        let mut random = [0_u8; 24];
-        File::open("/dev/urandom")
-            .and_then(|mut file| io::Read::read_exact(&mut file, &mut random))
-            .map_err(|source| self.failed(source))?;
-        let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let token = random_hex::<24>().map_err(|source| self.failed(source))?;
         self.write("token", token.as_bytes())?;
         Ok(token)
     }
@@ -316,6 +312,13 @@ impl StateFolder {
             source,
         }
     }
+}
+
+/// So many bytes that nobody can guess, in hex.
+pub(crate) fn random_hex<const BYTES: usize>() -> io::Result<String> {
+    let mut random = [0_u8; BYTES];
+    io::Read::read_exact(&mut File::open("/dev/urandom")?, &mut random)?;
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 #[cfg(test)]

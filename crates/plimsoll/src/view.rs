@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use plimsoll_console::{Control, ReloadFuture};
+use plimsoll_console::{
+    Answer, Caller, Changed, Control, JournalQuery, Problem, Records, TokenCreated, TokenWanted,
+    Tokens,
+};
 use plimsoll_core::{Class, Instant, Mode, Timestamp};
 use plimsoll_gateway::{AccessLogSender, GuardView, Plan};
 use plimsoll_lifecycle::Counter;
@@ -13,11 +17,12 @@ use plimsoll_measure::{
     ProtectionInput, Registry, ServiceInput, Snapshot,
 };
 use plimsoll_policy::{AdmissionParameters, LimiterKind, Verdict, Would};
-use plimsoll_upstream::Cluster;
-use tokio::sync::{mpsc, oneshot};
+use plimsoll_upstream::{Clock, Cluster};
+use tokio::sync::mpsc;
 
-/// Someone asks for a reload, and waits for what came of it.
-pub(crate) type ReloadRequest = oneshot::Sender<Result<String, String>>;
+use crate::access::TokenRegister;
+use crate::asked::{Asked, ask};
+use crate::journal::read::JournalReader;
 
 /// Shared between the control thread's loop and its servers.
 pub(crate) struct View {
@@ -27,7 +32,10 @@ pub(crate) struct View {
     pub(crate) started: Timestamp,
     /// Why no new requests are welcome.
     pub(crate) not_ready: Mutex<Option<String>>,
-    pub(crate) reloads: mpsc::Sender<ReloadRequest>,
+    pub(crate) clock: Clock,
+    pub(crate) tokens: ArcSwap<TokenRegister>,
+    pub(crate) journal: JournalReader,
+    pub(crate) asks: mpsc::Sender<Asked>,
 }
 
 impl View {
@@ -69,14 +77,41 @@ impl Control for View {
         }
     }
 
-    fn reload(&self) -> ReloadFuture {
-        let reloads = self.reloads.clone();
-        Box::pin(async move {
-            let (sender, receiver) = oneshot::channel();
-            let ending = || "the process is ending".to_owned();
-            reloads.send(sender).await.map_err(|_| ending())?;
-            receiver.await.map_err(|_| ending())?
+    fn caller(&self, secret: &[u8]) -> Result<Caller, Problem> {
+        self.tokens.load().caller(secret, self.clock.timestamp())
+    }
+
+    fn reload(&self, by: &Caller) -> Answer<Changed> {
+        let by = by.name.clone();
+        ask(&self.asks, |tell| Asked::Reload { by, tell })
+    }
+
+    fn journal(&self, asked: JournalQuery) -> Answer<Records> {
+        self.journal.read(asked)
+    }
+
+    fn tokens(&self) -> Result<Tokens, Problem> {
+        self.tokens.load().list(self.clock.timestamp())
+    }
+
+    fn create_token(
+        &self,
+        by: &Caller,
+        wanted: TokenWanted,
+        lasts: Option<Duration>,
+    ) -> Answer<TokenCreated> {
+        let by = by.name.clone();
+        ask(&self.asks, move |tell| Asked::CreateToken {
+            by,
+            wanted,
+            lasts,
+            tell,
         })
+    }
+
+    fn revoke_token(&self, by: &Caller, name: &str) -> Answer<Changed> {
+        let (by, name) = (by.name.clone(), name.to_owned());
+        ask(&self.asks, |tell| Asked::RevokeToken { by, name, tell })
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use plimsoll_measure::Snapshot;
 
-use crate::world::{Server, TOKEN};
+use crate::world::{PAYMENTS, Server, TOKEN, VIEWER};
 
 const LOOPBACK: &str = "127.0.0.1:0";
 
@@ -32,7 +32,7 @@ fn the_page_comes_with_a_policy_that_allows_no_script() {
 #[test]
 fn the_status_is_a_snapshot() {
     let server = Server::console(LOOPBACK);
-    let (status, answer) = server.send("GET /api/status", &[]);
+    let (status, answer) = server.send("GET /api/v1/status", &[]);
     assert_eq!(status, 200);
     let body = answer.split("\r\n\r\n").nth(1).unwrap();
     let snapshot: Snapshot = serde_json::from_str(body).unwrap();
@@ -43,23 +43,24 @@ fn the_status_is_a_snapshot() {
 fn a_reload_needs_the_token() {
     let server = Server::console(LOOPBACK);
     let reloads = || server.process.reloads.load(Ordering::Relaxed);
-    let (status, answer) = server.send("POST /api/reload", &["Content-Length: 0"]);
+    let (status, answer) = server.send("POST /api/v1/reload", &["Content-Length: 0"]);
     assert_eq!(status, 401);
     assert!(answer.contains("www-authenticate: Bearer"), "{answer}");
     assert!(answer.contains("application/problem+json"), "{answer}");
     let wrong = server.send(
-        "POST /api/reload",
+        "POST /api/v1/reload",
         &["Content-Length: 0", "Authorization: Bearer wrong"],
     );
     assert_eq!(wrong.0, 401);
     assert_eq!(reloads(), 0);
 
     let token = format!("Authorization: Bearer {TOKEN}");
-    let (status, answer) = server.send("POST /api/reload", &["Content-Length: 0", &token]);
+    let (status, answer) = server.send("POST /api/v1/reload", &["Content-Length: 0", &token]);
     assert_eq!(status, 200);
-    assert!(answer.ends_with("{\"message\":\"2 services\"}"), "{answer}");
+    let body = r#"{"message":"2 services","journal":7,"warning":null}"#;
+    assert!(answer.ends_with(body), "{answer}");
     assert_eq!(reloads(), 1);
-    assert_eq!(server.send("GET /api/reload", &[&token]).0, 405);
+    assert_eq!(server.send("GET /api/v1/reload", &[&token]).0, 405);
 }
 
 #[test]
@@ -67,7 +68,7 @@ fn a_refused_configuration_is_said_to_whoever_asked() {
     let server = Server::console(LOOPBACK);
     server.process.invalid.store(true, Ordering::Relaxed);
     let token = format!("Authorization: Bearer {TOKEN}");
-    let (status, answer) = server.send("POST /api/reload", &["Content-Length: 0", &token]);
+    let (status, answer) = server.send("POST /api/v1/reload", &["Content-Length: 0", &token]);
     assert_eq!(status, 422);
     assert!(answer.contains("line 3: no such service"), "{answer}");
 }
@@ -75,7 +76,7 @@ fn a_refused_configuration_is_said_to_whoever_asked() {
 #[test]
 fn a_name_that_another_site_may_own_gets_nothing() {
     let server = Server::console(LOOPBACK);
-    for path in ["/", "/api/status", "/metrics"] {
+    for path in ["/", "/api/v1/status", "/metrics"] {
         let (status, answer) = server.send(&format!("GET {path}"), &["Host: evil.example"]);
         assert_eq!(status, 421);
         assert!(!answer.contains("made-up"), "{answer}");
@@ -88,7 +89,10 @@ fn a_page_of_another_site_changes_nothing_even_with_the_token() {
     let server = Server::console(LOOPBACK);
     let token = format!("Authorization: Bearer {TOKEN}");
     let origin = "Origin: http://evil.example";
-    let (status, _) = server.send("POST /api/reload", &["Content-Length: 0", &token, origin]);
+    let (status, _) = server.send(
+        "POST /api/v1/reload",
+        &["Content-Length: 0", &token, origin],
+    );
     assert_eq!(status, 403);
     assert_eq!(server.process.reloads.load(Ordering::Relaxed), 0);
 }
@@ -97,7 +101,7 @@ fn a_page_of_another_site_changes_nothing_even_with_the_token() {
 fn off_loopback_even_reading_needs_the_token_and_there_are_no_metrics() {
     let server = Server::console("0.0.0.0:0");
     let token = format!("Authorization: Bearer {TOKEN}");
-    for path in ["/", "/api/status", "/tokens.css"] {
+    for path in ["/", "/api/v1/status", "/tokens.css"] {
         assert_eq!(server.send(&format!("GET {path}"), &[]).0, 401, "{path}");
         assert_eq!(
             server.send(&format!("GET {path}"), &[&token]).0,
@@ -106,4 +110,86 @@ fn off_loopback_even_reading_needs_the_token_and_there_are_no_metrics() {
         );
     }
     assert_eq!(server.send("GET /metrics", &[&token]).0, 404);
+}
+
+#[test]
+fn tokens_are_for_who_may_see_them_even_on_loopback() {
+    let server = Server::console(LOOPBACK);
+    let get = |token: &str| {
+        let token = format!("Authorization: Bearer {token}");
+        server.send("GET /api/v1/tokens", &[&token])
+    };
+    assert_eq!(server.send("GET /api/v1/tokens", &[]).0, 401);
+    assert_eq!(get("wrong").0, 401);
+    let (status, answer) = get(VIEWER);
+    assert_eq!(status, 403);
+    assert!(
+        answer.contains("this needs the role admin; vi has viewer"),
+        "{answer}"
+    );
+    assert_eq!(get(PAYMENTS).0, 403);
+    let (status, answer) = get(TOKEN);
+    assert_eq!(status, 200);
+    assert!(answer.contains("\"role\":\"viewer\""), "{answer}");
+}
+
+#[test]
+fn roles_and_owners_decide_on_changes() {
+    let server = Server::console(LOOPBACK);
+    let reload = |token: &str| server.send_json("POST /api/v1/reload", token, "");
+    let (status, answer) = reload(VIEWER);
+    assert_eq!(status, 403);
+    assert!(answer.contains("needs the role operator"), "{answer}");
+    let (status, answer) = reload(PAYMENTS);
+    assert_eq!(status, 403);
+    assert!(answer.contains("a token for all owners"), "{answer}");
+    assert_eq!(server.process.reloads.load(Ordering::Relaxed), 0);
+    let create = |token: &str| {
+        let wanted = r#"{"name":"bo","role":"viewer"}"#;
+        server.send_json("POST /api/v1/tokens", token, wanted).0
+    };
+    assert_eq!([VIEWER, PAYMENTS, TOKEN].map(create), [403, 403, 201]);
+    let revoke = |name: &str, token: &str| {
+        let line = format!("DELETE /api/v1/tokens/{name}");
+        server.send_json(&line, token, "").0
+    };
+    assert_eq!(revoke("vi", PAYMENTS), 403);
+    assert_eq!(revoke("vi", TOKEN), 200);
+    assert_eq!(revoke("nobody", TOKEN), 404);
+}
+
+#[test]
+fn a_body_that_cannot_be_read_is_refused_with_the_reason() {
+    let server = Server::console(LOOPBACK);
+    let refused = |body: &str, status: u16, part: &str| {
+        let answer = server.send_json("POST /api/v1/tokens", TOKEN, body);
+        assert_eq!(answer.0, status, "{answer:?}");
+        assert!(answer.1.contains(part), "{answer:?}");
+        assert!(answer.1.contains("application/problem+json"), "{answer:?}");
+    };
+    refused("", 400, "the body can't be read");
+    refused(r#"{"name":"bo"}"#, 400, "missing field `role`");
+    refused(r#"{"name":"bo","role":"root"}"#, 400, "unknown variant");
+    refused(
+        r#"{"name":"bo","role":"viewer","owner":"x"}"#,
+        400,
+        "unknown field `owner`",
+    );
+    refused(r#"{"name":"b o","role":"viewer"}"#, 422, "is no name");
+    refused(
+        &format!(r#"{{"name":"{}"}}"#, "a".repeat(70_000)),
+        413,
+        "too large",
+    );
+    let token = format!("Authorization: Bearer {TOKEN}");
+    let plain = ["Content-Length: 0", "Content-Type: text/plain", &token];
+    assert_eq!(server.send("POST /api/v1/tokens", &plain).0, 415);
+    for query in ["count=0", "count=501", "count=x", "subjekt=x"] {
+        let (status, answer) = server.send(&format!("GET /api/v1/journal?{query}"), &[]);
+        assert_eq!(status, 400, "{answer}");
+        assert!(answer.contains("application/problem+json"), "{answer}");
+    }
+    let (status, answer) = server.send("GET /api/v1/journal?subject=service/a", &[]);
+    assert_eq!(status, 200);
+    assert!(answer.contains("service/a"), "{answer}");
 }

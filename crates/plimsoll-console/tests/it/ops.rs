@@ -37,10 +37,10 @@ fn readiness_follows_the_process_and_says_why_not() {
 fn nothing_can_be_changed_here() {
     let server = Server::ops();
     assert_eq!(
-        server.send("POST /api/reload", &["Content-Length: 0"]).0,
+        server.send("POST /api/v1/reload", &["Content-Length: 0"]).0,
         404
     );
-    assert_eq!(server.send("GET /api/status", &[]).0, 404);
+    assert_eq!(server.send("GET /api/v1/status", &[]).0, 404);
     assert_eq!(server.send("POST /metrics", &["Content-Length: 0"]).0, 405);
     assert_eq!(server.process.reloads.load(Ordering::Relaxed), 0);
 }

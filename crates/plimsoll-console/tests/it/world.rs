@@ -6,13 +6,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use plimsoll_console::{ConsoleOptions, Control, ReloadFuture, Token, serve_console, serve_ops};
+use plimsoll_console::{
+    Answer, Caller, Changed, ConsoleOptions, Control, JournalQuery, Problem, Records, Role,
+    TokenCreated, TokenView, TokenWanted, Tokens, serve_console, serve_ops,
+};
 use plimsoll_core::{Instant, Timestamp};
 use plimsoll_measure::{
     Format, Inputs, Layout, Measure, ProcessView, Registry, Snapshot, render_metrics,
 };
 
 pub(crate) const TOKEN: &str = "a-token-for-the-tests-only";
+pub(crate) const VIEWER: &str = "a-token-that-only-reads";
+pub(crate) const PAYMENTS: &str = "a-token-for-services-of-payments";
 
 #[derive(Default)]
 pub(crate) struct Process {
@@ -48,16 +53,91 @@ impl Control for Process {
         }
     }
 
-    fn reload(&self) -> ReloadFuture {
+    fn caller(&self, secret: &[u8]) -> Result<Caller, Problem> {
+        let caller = |name: &str, role, owners: &[&str]| {
+            Ok(Caller {
+                name: name.to_owned(),
+                role,
+                owners: owners.iter().map(|it| (*it).to_owned()).collect(),
+            })
+        };
+        match std::str::from_utf8(secret) {
+            Ok(TOKEN) => caller("ana", Role::Admin, &[]),
+            Ok(VIEWER) => caller("vi", Role::Viewer, &[]),
+            Ok(PAYMENTS) => caller("pat", Role::Operator, &["payments"]),
+            _ => Err(Problem::unauthorized("this token is not valid")),
+        }
+    }
+
+    fn reload(&self, _: &Caller) -> Answer<Changed> {
         self.reloads.fetch_add(1, Ordering::Relaxed);
         let invalid = self.invalid.load(Ordering::Relaxed);
         Box::pin(async move {
             if invalid {
-                Err("line 3: no such service".to_owned())
-            } else {
-                Ok("2 services".to_owned())
+                return Err(Problem::invalid("line 3: no such service"));
+            }
+            Ok(changed("2 services"))
+        })
+    }
+
+    fn journal(&self, asked: JournalQuery) -> Answer<Records> {
+        let record = serde_json::json!({ "subject": asked.subject });
+        Box::pin(async move {
+            Ok(Records {
+                records: vec![record],
+            })
+        })
+    }
+
+    fn tokens(&self) -> Result<Tokens, Problem> {
+        Ok(Tokens {
+            tokens: vec![token("vi", Role::Viewer, Vec::new())],
+        })
+    }
+
+    fn create_token(
+        &self,
+        _: &Caller,
+        wanted: TokenWanted,
+        _: Option<Duration>,
+    ) -> Answer<TokenCreated> {
+        Box::pin(async move {
+            Ok(TokenCreated {
+                secret: "plim_0".to_owned(),
+                token: token(&wanted.name, wanted.role, wanted.owners),
+                journal: 7,
+            })
+        })
+    }
+
+    fn revoke_token(&self, _: &Caller, name: &str) -> Answer<Changed> {
+        let known = name == "vi";
+        Box::pin(async move {
+            match known {
+                true => Ok(changed("revoked")),
+                false => Err(Problem::not_found("there is no such token")),
             }
         })
+    }
+}
+
+fn changed(message: &str) -> Changed {
+    Changed {
+        message: message.to_owned(),
+        journal: Some(7),
+        warning: None,
+    }
+}
+
+fn token(name: &str, role: Role, owners: Vec<String>) -> TokenView {
+    TokenView {
+        name: name.to_owned(),
+        role,
+        owners,
+        created_at: Timestamp::from_seconds(1_795_615_852),
+        created_by: "ana".to_owned(),
+        expires_at: None,
+        expired: false,
     }
 }
 
@@ -76,7 +156,6 @@ impl Server {
 
     pub(crate) fn console(listen: &str) -> Self {
         let options = ConsoleOptions {
-            token: Token::new(TOKEN),
             hosts: vec!["ops.example".to_owned()],
         };
         Self::start(listen, |listener, process| async move {
@@ -123,6 +202,18 @@ impl Server {
         }
         request.push_str("\r\n");
         self.send_raw(request.as_bytes())
+    }
+
+    /// Sends a body as JSON, with a token.
+    pub(crate) fn send_json(&self, request_line: &str, token: &str, body: &str) -> (u16, String) {
+        let length = body.len();
+        self.send_raw(
+            format!(
+                "{request_line} HTTP/1.1\r\nConnection: close\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
+                 Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+            )
+            .as_bytes(),
+        )
     }
 
     pub(crate) fn send_raw(&self, request: &[u8]) -> (u16, String) {

@@ -3,13 +3,19 @@
 use plimsoll_core::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-pub(crate) fn serialize<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+/// Writes a time.
+///
+/// # Errors
+/// Those of the serializer.
+pub fn serialize<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     at.to_rfc3339().serialize(serializer)
 }
 
-pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Timestamp, D::Error> {
+/// Reads a time.
+///
+/// # Errors
+/// It is none as they are written here.
+pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse(&text).ok_or_else(|| {
         de::Error::invalid_value(
@@ -19,17 +25,26 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
     })
 }
 
-pub(crate) mod optional {
+/// Times that may be unknown.
+pub mod optional {
     use super::*;
 
-    pub(crate) fn serialize<S: Serializer>(
+    /// Writes a time or `null`.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(
         at: &Option<Timestamp>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         at.map(Timestamp::to_rfc3339).serialize(serializer)
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+    /// Reads a time or `null`.
+    ///
+    /// # Errors
+    /// It is neither.
+    pub fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<Timestamp>, D::Error> {
         #[derive(Deserialize)]

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::child::{Home, Service, config, free_address, get, metric, wait_until};
 
 impl Home {
-    fn database(&self) -> std::path::PathBuf {
+    pub(crate) fn database(&self) -> std::path::PathBuf {
         self.path("state/plimsoll.db")
     }
 
@@ -33,7 +33,7 @@ impl Home {
 
     /// Waits for a record that holds.
     #[track_caller]
-    fn wait_for_record(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn wait_for_record(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
         let mut found = None;
         wait_until(what, || {
             found = self.records().into_iter().find(&holds);
@@ -49,7 +49,7 @@ impl Home {
     }
 
     /// What `journal verify` says, and its exit code.
-    fn verify(&self, more: &[&str]) -> (i32, String) {
+    pub(crate) fn verify(&self, more: &[&str]) -> (i32, String) {
         let output = self.ask(&[&["journal", "verify"], more].concat());
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8(said).unwrap();
@@ -57,7 +57,7 @@ impl Home {
     }
 }
 
-fn is(kind: &'static str, text: &'static str) -> impl Fn(&Value) -> bool {
+pub(crate) fn is(kind: &'static str, text: &'static str) -> impl Fn(&Value) -> bool {
     move |it| {
         it["type"] == format!("plimsoll.{kind}")
             && it["data"]["text"].as_str().unwrap().contains(text)

@@ -10,6 +10,7 @@
     reason = "helpers of tests fail loudly"
 )]
 
+mod access;
 mod child;
 mod command_line;
 mod demo;

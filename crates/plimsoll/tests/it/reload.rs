@@ -186,10 +186,10 @@ fn a_reload_needs_the_token_which_is_for_its_owner_alone() {
     let home = Home::new();
     home.write(&config(&[service.address], "", ""));
     let plimsoll = home.run(&[]);
-    assert_eq!(ask(plimsoll.console(), "POST", "/api/reload", "").0, 401);
+    assert_eq!(ask(plimsoll.console(), "POST", "/api/v1/reload", "").0, 401);
     let wrong = format!("Authorization: Bearer {}\r\n", "0".repeat(48));
     assert_eq!(
-        ask(plimsoll.console(), "POST", "/api/reload", &wrong).0,
+        ask(plimsoll.console(), "POST", "/api/v1/reload", &wrong).0,
         401
     );
     let file = home.path("state/token");
@@ -198,7 +198,7 @@ fn a_reload_needs_the_token_which_is_for_its_owner_alone() {
     let token = std::fs::read_to_string(&file).unwrap();
     let right = format!("Authorization: Bearer {token}\r\n");
     assert_eq!(
-        ask(plimsoll.console(), "POST", "/api/reload", &right).0,
+        ask(plimsoll.console(), "POST", "/api/v1/reload", &right).0,
         200
     );
     // Without the state folder the command line has no token either.

@@ -1,0 +1,129 @@
+//! Who asks, and what they may do.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::problem::Problem;
+
+/// What a token allows. Each role may do what those before it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Reads.
+    Viewer,
+    /// Changes services of its owners.
+    Operator,
+    /// Approves changes of others.
+    Approver,
+    /// Makes and revokes tokens.
+    Admin,
+}
+
+impl Role {
+    /// The weakest first.
+    pub const ALL: [Self; 4] = [Self::Viewer, Self::Operator, Self::Approver, Self::Admin];
+
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Approver => "approver",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let role = Self::ALL.into_iter().find(|role| role.name() == text);
+        role.ok_or_else(|| {
+            format!("`{text}` is no role; expected viewer, operator, approver or admin")
+        })
+    }
+}
+
+/// Whoever asks, by their token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Who it is.
+    pub name: String,
+    /// What they may do.
+    pub role: Role,
+    /// Whose services they may change. None: all.
+    pub owners: Vec<String>,
+}
+
+impl Caller {
+    /// Refuses whoever has a weaker role.
+    pub(crate) fn needs(&self, role: Role) -> Result<(), Problem> {
+        if self.role >= role {
+            return Ok(());
+        }
+        let Self {
+            name, role: has, ..
+        } = self;
+        Err(Problem::forbidden(format!(
+            "this needs the role {role}; {name} has {has}"
+        )))
+    }
+
+    /// Refuses whoever may not change what belongs to all.
+    pub(crate) fn may_change_all(&self) -> Result<(), Problem> {
+        self.needs(Role::Operator)?;
+        if self.owners.is_empty() {
+            return Ok(());
+        }
+        Err(Problem::forbidden(format!(
+            "this changes all services: it needs a token for all owners; that of {} is for {}",
+            self.name,
+            self.owners.join(", ")
+        )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caller(role: Role, owners: &[&str]) -> Caller {
+        Caller {
+            name: "ana".to_owned(),
+            role,
+            owners: owners.iter().map(|it| (*it).to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn each_role_may_do_what_the_weaker_ones_may() {
+        for (place, has) in Role::ALL.into_iter().enumerate() {
+            for (needed, role) in Role::ALL.into_iter().enumerate() {
+                let allowed = caller(has, &[]).needs(role).is_ok();
+                assert_eq!(allowed, place >= needed, "{has} {role}");
+            }
+            assert_eq!(has.name().parse(), Ok(has));
+        }
+        assert!("root".parse::<Role>().is_err());
+    }
+
+    #[test]
+    fn a_token_for_owners_changes_nothing_of_all() {
+        let payments = caller(Role::Operator, &["payments", "search"]);
+        let said = payments.may_change_all().unwrap_err().to_string();
+        assert!(said.contains("payments, search"), "{said}");
+        let viewer = caller(Role::Viewer, &[]).may_change_all().unwrap_err();
+        let said = viewer.to_string();
+        assert_eq!(said, "this needs the role operator; ana has viewer");
+        assert!(caller(Role::Operator, &[]).may_change_all().is_ok());
+    }
+}

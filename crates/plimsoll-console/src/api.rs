@@ -1,0 +1,217 @@
+//! The control API: `/api/v1/...` on the console's address.
+//!
+//! One table says of each route what it is, who may ask and what it answers. The router is made from it, and the
+//! checks before each handler. A new route is a line there and a handler here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, delete, get, post};
+use axum::{Extension, Json, Router};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::access::{Caller, Role};
+use crate::control::{Answer, Control};
+use crate::problem::Problem;
+use crate::wire::{JournalQuery, TokenWanted, shown};
+
+/// How long anything may take: a reload opens listeners and reads certificates.
+const TIME_MAX: Duration = Duration::from_secs(60);
+/// How many records of the journal are given at most.
+const RECORDS_MAX: u32 = 500;
+
+type App = Arc<dyn Control>;
+
+/// Who asks; a problem where that is unknown.
+pub(crate) type Who = Result<Caller, Problem>;
+
+/// Who may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Needs {
+    /// Whoever may read at all.
+    Nothing,
+    /// Whoever has a role.
+    Role(Role),
+    /// An operator of all services.
+    AllServices,
+}
+
+/// One thing that can be asked.
+struct Route {
+    path: &'static str,
+    needs: Needs,
+    handler: fn() -> MethodRouter<App>,
+}
+
+const ROUTES: &[Route] = &[
+    Route {
+        path: "/api/v1/status",
+        needs: Needs::Nothing,
+        handler: || get(status),
+    },
+    Route {
+        path: "/api/v1/requests/{id}",
+        needs: Needs::Nothing,
+        handler: || get(request),
+    },
+    Route {
+        path: "/api/v1/reload",
+        needs: Needs::AllServices,
+        handler: || post(reload),
+    },
+    Route {
+        path: "/api/v1/journal",
+        needs: Needs::Nothing,
+        handler: || get(journal),
+    },
+    Route {
+        path: "/api/v1/tokens",
+        needs: Needs::Role(Role::Admin),
+        handler: || get(tokens),
+    },
+    Route {
+        path: "/api/v1/tokens",
+        needs: Needs::Role(Role::Admin),
+        handler: || post(create_token),
+    },
+    Route {
+        path: "/api/v1/tokens/{name}",
+        needs: Needs::Role(Role::Admin),
+        handler: || delete(revoke_token),
+    },
+];
+
+/// All routes, each behind its checks.
+pub(crate) fn router() -> Router<App> {
+    ROUTES.iter().fold(Router::new(), |router, route| {
+        let gate = middleware::from_fn_with_state(Gate(route.needs), enforce);
+        router.route(route.path, (route.handler)().route_layer(gate))
+    })
+}
+
+#[derive(Clone, Copy)]
+struct Gate(Needs);
+
+/// Before each handler: whoever gets there may do what it does.
+async fn enforce(
+    State(Gate(needs)): State<Gate>,
+    Extension(who): Extension<Who>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let allowed = match needs {
+        Needs::Nothing => return next.run(request).await,
+        Needs::Role(role) => who.and_then(|caller| caller.needs(role).map(|()| caller)),
+        Needs::AllServices => who.and_then(|caller| caller.may_change_all().map(|()| caller)),
+    };
+    match allowed {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn status(State(control): State<App>) -> Response {
+    Json(control.snapshot().as_ref()).into_response()
+}
+
+async fn request(State(control): State<App>, Path(id): Path<String>) -> Result<Response, Problem> {
+    // It is searched for: the control thread has better things to do.
+    let found = tokio::task::spawn_blocking(move || control.request(&id)).await;
+    match found {
+        Ok(Some(line)) => Ok(([(header::CONTENT_TYPE, "application/json")], line).into_response()),
+        _ => Err(Problem::not_found(
+            "this request is not known: of those that went well only a sample is recorded, and the oldest are forgotten first",
+        )),
+    }
+}
+
+async fn reload(
+    State(control): State<App>,
+    Extension(by): Extension<Caller>,
+) -> Result<Response, Problem> {
+    answer(control.reload(&by)).await
+}
+
+async fn journal(
+    State(control): State<App>,
+    query: Result<Query<JournalQuery>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(query) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
+    if query
+        .count
+        .is_some_and(|count| !(1..=RECORDS_MAX).contains(&count))
+    {
+        return Err(Problem::bad_request(format!(
+            "`count` is 1 to {RECORDS_MAX}; all of the journal: `plimsoll journal export`"
+        )));
+    }
+    answer(control.journal(query)).await
+}
+
+async fn tokens(State(control): State<App>) -> Result<Response, Problem> {
+    Ok(Json(control.tokens()?).into_response())
+}
+
+async fn create_token(
+    State(control): State<App>,
+    Extension(by): Extension<Caller>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let wanted: TokenWanted = read(&headers, body)?;
+    let lasts = wanted.check()?;
+    let made = answer(control.create_token(&by, wanted, lasts)).await?;
+    Ok((StatusCode::CREATED, made).into_response())
+}
+
+async fn revoke_token(
+    State(control): State<App>,
+    Extension(by): Extension<Caller>,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    answer(control.revoke_token(&by, &name)).await
+}
+
+/// Waits for an answer, but not for ever.
+async fn answer<T: Serialize>(answer: Answer<T>) -> Result<Response, Problem> {
+    match tokio::time::timeout(TIME_MAX, answer).await {
+        Ok(answer) => Ok(Json(answer?).into_response()),
+        Err(_) => Err(Problem::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "it goes on, but it takes long: see the log for how it ends",
+        )),
+    }
+}
+
+/// A body as it came; too large a one is none.
+type Body = Result<Bytes, BytesRejection>;
+
+/// Reads a body. A page of another site can't send one that says it is JSON without being asked about first.
+fn read<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, Problem> {
+    let kind = headers.get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/json") {
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "this needs a body in JSON: send `Content-Type: application/json`",
+        ));
+    }
+    let body = body.map_err(|error| Problem::new(error.status(), "the body is too large"))?;
+    serde_json::from_slice(&body).map_err(|error| {
+        Problem::bad_request(format!(
+            "the body can't be read: {}",
+            shown(&error.to_string())
+        ))
+    })
+}

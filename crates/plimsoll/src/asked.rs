@@ -1,0 +1,53 @@
+//! What others ask of the control thread's loop, which alone changes things.
+
+use std::time::Duration;
+
+use plimsoll_console::{Answer, Changed, Problem, TokenCreated, TokenWanted};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::process::Process;
+
+/// Whoever asked is told what came of it; gone, they are not.
+pub(crate) type Tell<T> = oneshot::Sender<Result<T, Problem>>;
+
+/// What is asked, and by whom.
+pub(crate) enum Asked {
+    Reload {
+        by: String,
+        tell: Tell<Changed>,
+    },
+    CreateToken {
+        by: String,
+        wanted: TokenWanted,
+        lasts: Option<Duration>,
+        tell: Tell<TokenCreated>,
+    },
+    RevokeToken {
+        by: String,
+        name: String,
+        tell: Tell<Changed>,
+    },
+}
+
+/// What the store's thread has done, for the loop to go on with.
+pub(crate) type Settled = Box<dyn FnOnce(&mut Process) + Send>;
+
+/// Asks the loop, and waits for what comes of it.
+pub(crate) fn ask<T: Send + 'static>(
+    asks: &mpsc::Sender<Asked>,
+    asked: impl FnOnce(Tell<T>) -> Asked + Send + 'static,
+) -> Answer<T> {
+    let asks = asks.clone();
+    Box::pin(async move {
+        let (tell, told) = oneshot::channel();
+        asks.send(asked(tell)).await.map_err(|_| ending())?;
+        told.await.map_err(|_| ending())?
+    })
+}
+
+/// The loop has ended, or what was to tell of a record was lost with it.
+fn ending() -> Problem {
+    Problem::unavailable(
+        "the process is ending, or the store can take no more: `plimsoll status` tells which",
+    )
+}

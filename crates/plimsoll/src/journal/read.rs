@@ -1,0 +1,71 @@
+//! The journal for whoever asks the running process: read off the control thread, as the command line reads it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use plimsoll_console::{Answer, JournalQuery, Problem, Records};
+use plimsoll_store::{Filter, Record, SqliteStore, Store as _, StoreError};
+use plimsoll_upstream::Clock;
+use tokio::sync::Semaphore;
+
+use super::since::Since;
+use crate::exit::with_causes;
+
+/// How many read at once; others wait for their turn.
+const READERS: usize = 2;
+/// How many records are given where it is not said.
+const COUNT: u32 = 50;
+
+/// Reads the store's file, whoever writes it.
+#[derive(Debug)]
+pub(crate) struct JournalReader {
+    path: PathBuf,
+    clock: Clock,
+    turns: Arc<Semaphore>,
+}
+
+impl JournalReader {
+    pub(crate) fn new(path: PathBuf, clock: Clock) -> Self {
+        Self {
+            path,
+            clock,
+            turns: Arc::new(Semaphore::new(READERS)),
+        }
+    }
+
+    pub(crate) fn read(&self, asked: JournalQuery) -> Answer<Records> {
+        let since = asked.since.as_deref().map(str::parse::<Since>).transpose();
+        let (path, turns, now) = (
+            self.path.clone(),
+            Arc::clone(&self.turns),
+            self.clock.timestamp(),
+        );
+        Box::pin(async move {
+            let since = since.map_err(|why| Problem::invalid(format!("`since`: {why}")))?;
+            let filter = Filter {
+                kind: asked.kind,
+                subject: asked.subject,
+                since: since.map(|since| since.as_of(now)),
+                until: None,
+                count: asked.count.unwrap_or(COUNT) as usize,
+            };
+            // Never closed, so this only waits.
+            let turn = turns.acquire_owned().await;
+            let read = tokio::task::spawn_blocking(move || {
+                let read = SqliteStore::open_to_read(&path)?.list(&filter);
+                drop(turn);
+                read
+            });
+            let records = read
+                .await
+                .map_err(|_| Problem::unavailable("reading the journal was broken off"))?
+                .map_err(|error: StoreError| {
+                    let why = with_causes(&error);
+                    Problem::unavailable(format!("the journal can't be read: {why}"))
+                })?;
+            Ok(Records {
+                records: records.iter().map(Record::to_cloudevent).collect(),
+            })
+        })
+    }
+}
