@@ -1,14 +1,14 @@
 //! One arm: a shop and the proxy in front of it.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::child::{Child, explain};
 use crate::director::Event;
 use crate::message::{ShopOrder, ShopState};
-use crate::proxy::{Addresses, ProxyKind, prepare};
+use crate::proxy::{Addresses, ProxyKind, prepare, state_of};
 
 /// A shop and its proxy.
 pub(crate) struct Arm {
@@ -55,7 +55,7 @@ impl Arm {
 
     /// Starts the proxy; `plimsoll` is the program that is Plimsoll.
     pub(crate) fn start_proxy(&mut self, plimsoll: &Path, folder: &Path) -> Result<(), String> {
-        let folder = folder.join(self.name);
+        let folder = self.folder(folder);
         let launch = std::fs::create_dir_all(&folder)
             .and_then(|()| prepare(self.kind, plimsoll, &folder, self.addresses, &self.ports))
             .map_err(|error| format!("writing the configuration of {}: {error}", self.name))?;
@@ -63,6 +63,15 @@ impl Arm {
         let child = Child::program(&name, &launch.program, &launch.args, &folder);
         self.proxy = Some(child.map_err(|error| explain(&error))?);
         Ok(())
+    }
+
+    fn folder(&self, folder: &Path) -> PathBuf {
+        folder.join(self.name)
+    }
+
+    /// Where the proxy keeps what it writes, if it is Plimsoll.
+    pub(crate) fn state(&self, folder: &Path) -> PathBuf {
+        state_of(&self.folder(folder), self.kind)
     }
 
     /// Ends the proxy; the shop goes on.

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::conclusion;
 use crate::cpu::CpuMeter;
 use crate::insight::{self, Answer, Insight};
 use crate::interrupt::Interrupt;
+use crate::journal::{self, Journal};
 use crate::limits;
 use crate::message::{
     Fault, LoadDone, LoadLive, LoadNews, LoadOrder, LoadSetup, ShopNews, ShopOrder,
@@ -97,6 +99,8 @@ struct Director<'a> {
     screen: Option<Screen>,
     plain: Plain,
     insight: Insight,
+    /// The program that is Plimsoll.
+    program: Option<PathBuf>,
     phase: Option<usize>,
     /// When the first phase began.
     began: Option<Duration>,
@@ -153,6 +157,7 @@ impl<'a> Director<'a> {
             screen: None,
             plain: Plain::default(),
             insight: Insight::default(),
+            program: None,
             phase: None,
             began: None,
             cpu: CpuMeter::default(),
@@ -224,6 +229,7 @@ impl<'a> Director<'a> {
                 std::env::current_exe().map_err(|error| format!("finding this program: {error}"))?
             }
         };
+        self.program = Some(program.clone());
         // Not before: the shops take any port that is free.
         let addresses =
             Addresses::free().map_err(|error| format!("finding free ports: {error}"))?;
@@ -314,7 +320,15 @@ impl<'a> Director<'a> {
             Event::Insight(answer) => {
                 if let Some(began) = self.began {
                     let at = self.clock.now().saturating_sub(began).as_secs_f64();
-                    self.insight.on_snapshot(at, &answer.snapshot);
+                    let new = self.insight.on_snapshot(at, &answer.snapshot);
+                    if self.screen.is_none() && !self.options.json {
+                        let events = self.insight.events.iter();
+                        events
+                            .rev()
+                            .take(new)
+                            .rev()
+                            .for_each(|event| self.plain.on_event(event));
+                    }
                 }
                 self.insight.guards = answer.guards;
             }
@@ -496,6 +510,7 @@ impl<'a> Director<'a> {
     }
 
     fn report(&mut self, done: &LoadDone) -> Report {
+        let journal = self.journal();
         let [without, with] = &self.arms;
         let mut report = Report {
             seed: self.options.seed,
@@ -507,10 +522,28 @@ impl<'a> Director<'a> {
             void: Vec::new(),
             interactive: self.interactive,
             notes: self.notes.clone(),
-            events: std::mem::take(&mut self.insight.events),
+            events: journal.events,
+            journal: journal.verified,
         };
+        if let Some(why) = journal.broken {
+            report.notes.push(format!(
+                "The journal is not whole, so nothing is told from it: {why}"
+            ));
+        }
         report.void = conclusion::void(&report, done);
         report
+    }
+
+    /// What the right arm has written of what it did, if it is one that writes.
+    fn journal(&self) -> Journal {
+        let [_, with] = &self.arms;
+        match (with.kind, &self.program) {
+            (ProxyKind::Plimsoll, Some(program)) => {
+                let state = with.state(self.folder.path());
+                journal::read(program, &state, |event| self.insight.when(event.at))
+            }
+            _ => Journal::default(),
+        }
     }
 
     /// The right arm goes on; the rest ends.

@@ -1,4 +1,4 @@
-//! What the right arm says about itself while it runs: its events become the list of what it did.
+//! What the right arm says about itself while it runs, line by line. What it did in the end is read from its journal.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::journal::shorten;
 use crate::report::Event;
 
 /// How often it is asked.
@@ -22,6 +23,8 @@ pub(crate) struct Insight {
     /// How the protections of its services stand now.
     pub(crate) guards: Vec<Guard>,
     seen: Option<Timestamp>,
+    /// When the last snapshot was taken, in seconds since the first phase began and by the right arm's clock.
+    last: Option<(f64, Timestamp)>,
 }
 
 /// What the right arm says about itself.
@@ -86,7 +89,11 @@ fn guards(body: &str) -> Vec<Guard> {
 impl Insight {
     /// A snapshot was taken `at` seconds after the first phase began. What happened before that phase is
     /// not part of the story.
-    pub(crate) fn on_snapshot(&mut self, at: f64, snapshot: &Snapshot) {
+    ///
+    /// Gives how many of [`Self::events`] are new.
+    pub(crate) fn on_snapshot(&mut self, at: f64, snapshot: &Snapshot) -> usize {
+        let before = self.events.len();
+        self.last = Some((at, snapshot.now));
         let mut newest = self.seen;
         for event in snapshot.recent_events.iter().rev() {
             if self.seen.is_some_and(|seen| event.at <= seen) {
@@ -104,21 +111,16 @@ impl Insight {
             }
         }
         self.seen = newest;
+        self.events.len() - before
     }
-}
 
-/// What happened and the innermost reason. The way between them is for logs, not for a list of one line each.
-fn shorten(text: &str) -> String {
-    let (what, reason) = text.split_once(": ").unwrap_or((text, ""));
-    let reason = reason.rsplit(": ").next().unwrap_or_default();
-    let reason = reason
-        .split_once(" (os error")
-        .map_or(reason, |(reason, _)| reason);
-    let what = what.replace("http://", "");
-    if reason.is_empty() {
-        what
-    } else {
-        format!("{what}: {reason}")
+    /// When something happened by the right arm's clock, in seconds since the first phase began.
+    pub(crate) fn when(&self, then: Timestamp) -> f64 {
+        let Some((at, now)) = self.last else {
+            return 0.0;
+        };
+        let seconds = |at: Timestamp| at.as_nanos() as f64 / 1e9;
+        at + seconds(then) - seconds(now)
     }
 }
 
@@ -177,13 +179,6 @@ mod tests {
         };
         assert_eq!(guards(body), [guard]);
         assert_eq!(guards("{}"), []);
-    }
-
-    #[test]
-    fn a_line_keeps_what_happened_and_the_innermost_reason() {
-        let text = "endpoint http://a:1 is down: connecting to http://a:1 (a:1): Connection refused (os error 111)";
-        assert_eq!(shorten(text), "endpoint a:1 is down: Connection refused");
-        assert_eq!(shorten("endpoint http://a:1 is up"), "endpoint a:1 is up");
     }
 
     fn snapshot(now: u64, events: &[(u64, &str)]) -> Snapshot {

@@ -23,6 +23,7 @@ mod clock;
 mod cpu;
 mod insight;
 mod interrupt;
+mod journal;
 mod limits;
 mod load;
 mod message;

@@ -5,6 +5,7 @@ use std::io::Write;
 use crate::catalogue;
 use crate::message::{ArmLive, LoadLive};
 use crate::plan::{Phase, Plan};
+use crate::report::Event;
 use crate::table::{Style, count, duration};
 
 /// Seconds between two lines.
@@ -71,6 +72,14 @@ impl Plain {
                 arm(with),
             ));
         }
+    }
+
+    /// The right arm did something.
+    pub(crate) fn on_event(&mut self, event: &Event) {
+        self.say(&format!(
+            "{:>5.1} s  Plimsoll: {} {}",
+            event.at, event.service, event.what
+        ));
     }
 
     fn is_due(&mut self, at: f64) -> bool {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use plimsoll_core::Class;
 
-use crate::catalogue::{SERVICES, ServiceModel};
+use crate::catalogue::{RECOMMENDATIONS, SERVICES, ServiceModel};
 use crate::options::Against;
 
 /// What stands between clients and a shop.
@@ -26,7 +26,7 @@ impl ProxyKind {
     pub(crate) fn title(self) -> String {
         match self {
             Self::Plain => "plain round robin, 30 s timeout".to_owned(),
-            Self::Plimsoll => "Plimsoll, its defaults".to_owned(),
+            Self::Plimsoll => "Plimsoll, its defaults, and its governor may act".to_owned(),
             Self::Peer(peer) => format!("{}, 30 s timeout, HTTP/1.1 to the shop", peer.name()),
         }
     }
@@ -115,7 +115,7 @@ pub(crate) fn prepare(
         ProxyKind::Plain | ProxyKind::Plimsoll => {
             let plain = kind == ProxyKind::Plain;
             let name = if plain { "plain" } else { "plimsoll" };
-            let text = plimsoll_config(plain, &folder.join(name), addresses, ports);
+            let text = plimsoll_config(plain, &state_of(folder, kind), addresses, ports);
             let path = write(&format!("{name}.toml"), text)?;
             Launch {
                 program: plimsoll.to_owned(),
@@ -137,6 +137,15 @@ pub(crate) fn prepare(
                 args: vec!["-db".into(), "-f".into(), path],
             }
         }
+    })
+}
+
+/// The state folder of a proxy that is Plimsoll.
+pub(crate) fn state_of(folder: &Path, kind: ProxyKind) -> PathBuf {
+    folder.join(if kind == ProxyKind::Plain {
+        "plain"
+    } else {
+        "plimsoll"
     })
 }
 
@@ -172,6 +181,9 @@ fn plimsoll_config(plain: bool, state: &Path, addresses: Addresses, ports: &[Vec
          [console]\nlisten = \"{console}\"\n",
         state = state.to_string_lossy(),
     );
+    if !plain {
+        text.push_str("\n[governor]\nmode = \"enforce\"\n");
+    }
     for (model, ports) in SERVICES.iter().zip(ports) {
         let endpoints: Vec<String> = ports
             .iter()
@@ -183,6 +195,9 @@ fn plimsoll_config(plain: bool, state: &Path, addresses: Addresses, ports: &[Vec
             "\n[service.{name}]\nowner = \"shop\"\nendpoints = [{}]\nprotocol = \"http2\"\n",
             endpoints.join(", ")
         );
+        if model.routes.iter().any(|route| route.asks_recommendations) {
+            let _ = writeln!(text, "depends_on = [\"service.{RECOMMENDATIONS}\"]");
+        }
         if plain {
             let _ = write!(
                 text,
@@ -300,7 +315,11 @@ mod tests {
                 "mode"
             ]
         );
-        assert!(with.lines().all(|line| without.contains(line)));
+        let more: Vec<&str> = with
+            .lines()
+            .filter(|line| !without.contains(line))
+            .collect();
+        assert_eq!(more, ["[governor]", "mode = \"enforce\""]);
     }
 
     #[test]

@@ -30,8 +30,11 @@ pub struct Report {
     pub interactive: bool,
     /// What was made smaller than planned, and why.
     pub notes: Vec<String>,
-    /// What the right arm did, in order of time.
+    /// What the right arm did, in order of time, by its journal.
     pub events: Vec<Event>,
+    /// What checking that journal said; `None` where the right arm has none that could be read.
+    #[serde(default)]
+    pub journal: Option<String>,
 }
 
 /// One kind of phase of a run, the same for both arms.

@@ -171,7 +171,11 @@ fn findings(out: &mut String, report: &Report, style: Style) {
     if report.events.is_empty() {
         let _ = writeln!(out, "What Plimsoll did: nothing that it reports.");
     } else {
-        let _ = writeln!(out, "What Plimsoll did");
+        let by = report.journal.as_deref().unwrap_or_default();
+        let by = by
+            .strip_prefix("whole: ")
+            .map_or_else(String::new, |it| format!(", by its journal ({it})"));
+        let _ = writeln!(out, "What Plimsoll did{by}");
         for event in &report.events {
             let _ = writeln!(
                 out,

@@ -309,6 +309,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_data_plane_has_the_steps_that_the_governor_moves() {
+        let steps = plimsoll_lifecycle::SHED_STEPS;
+        assert_eq!(Actuator::Shed.steps(), steps);
+    }
+
+    #[test]
     fn a_decision_can_be_made_again_from_what_the_journal_keeps() {
         let config = Config::for_target("http://127.0.0.1:1", None, None, None).unwrap();
         let mut parameters = parameters(&config);

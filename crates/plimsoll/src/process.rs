@@ -119,7 +119,8 @@ pub(crate) struct Process {
     /// Whose tokens were revoked while the store could not be told.
     revoked: BTreeSet<String>,
     health: mpsc::Receiver<HealthEvent>,
-    upgrades: UnixListener,
+    /// `None`: the state folder can't hold its socket, and no successor can take over.
+    upgrades: Option<UnixListener>,
     ticks: u64,
     /// A successor has been given everything, and has not said yet that it serves.
     handing_over: bool,
@@ -185,10 +186,9 @@ impl Process {
         let ops = Server::ops(config.ops_listen, parts.ops, &view).map_err(LaunchError::Runtime)?;
         let console = Server::console(config.console_listen, parts.console, &view)
             .map_err(LaunchError::Runtime)?;
-        let upgrades = upgrade::listen(&parts.state.upgrade_socket())
-            .and_then(UnixListener::from_std)
-            .map_err(LaunchError::Runtime)?;
-        parts.state.write_running(console.address())?;
+        // A full disk is no reason not to serve.
+        let upgrades = listen_for_successors(&parts.state);
+        keep_running(&parts.state, console.address());
         let journal = Journal::start(&parts.state, parts.clock).map_err(LaunchError::Runtime)?;
         let before = parts.state.last_good().map(|last_good| last_good.text);
         let mut process = Self {
@@ -275,7 +275,7 @@ impl Process {
                 _ = interrupt.recv() => Wake::Stop,
                 Some(asked) = self.asks.recv() => Wake::Asked(asked),
                 Some(settled) = self.settled.recv() => Wake::Settled(settled),
-                Ok((stream, _)) = self.upgrades.accept() => match stream.into_std() {
+                Ok((stream, _)) = accept(self.upgrades.as_ref()) => match stream.into_std() {
                     Ok(stream) => Wake::Successor(stream),
                     Err(_) => continue,
                 },
@@ -350,15 +350,10 @@ impl Process {
     /// A successor may have been near enough to take our place in the state folder: takes it again.
     fn remain(&mut self) {
         self.handing_over = false;
-        let listening =
-            upgrade::listen(&self.state.upgrade_socket()).and_then(UnixListener::from_std);
-        match listening {
-            Ok(listener) => self.upgrades = listener,
-            Err(error) => tracing::warn!(%error, "no successor can take over from this process"),
+        if let Some(listener) = listen_for_successors(&self.state) {
+            self.upgrades = Some(listener);
         }
-        if let Err(error) = self.state.write_running(self.console.address()) {
-            tracing::warn!(error = %with_causes(&error), "the command line won't find this process");
-        }
+        keep_running(&self.state, self.console.address());
     }
 
     /// The lines a person sees first.
@@ -715,9 +710,7 @@ impl Process {
                 Ok(server) => self.console = server,
                 Err(error) => tracing::error!(%error, "the console can't be served"),
             }
-            if let Err(error) = self.state.write_running(self.console.address()) {
-                tracing::warn!(error = %with_causes(&error), "the command line won't find this process");
-            }
+            keep_running(&self.state, self.console.address());
         }
         self.keep_last_good();
         let text = format!("configuration {} is in force", self.loaded.hash);
@@ -841,6 +834,31 @@ impl Server {
         side_listener(configured, None)
             .map(Some)
             .map_err(|error| with_causes(&error))
+    }
+}
+
+/// Where a successor may ask to take over.
+fn listen_for_successors(state: &StateFolder) -> Option<UnixListener> {
+    let listening = upgrade::listen(&state.upgrade_socket()).and_then(UnixListener::from_std);
+    listening
+        .inspect_err(|error| tracing::warn!(%error, "no successor can take over from this process"))
+        .ok()
+}
+
+/// The next successor; never, where none can ask.
+async fn accept(
+    listener: Option<&UnixListener>,
+) -> std::io::Result<(tokio::net::UnixStream, tokio::net::unix::SocketAddr)> {
+    match listener {
+        Some(listener) => listener.accept().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Says in the state folder where this process can be asked.
+fn keep_running(state: &StateFolder, console: SocketAddr) {
+    if let Err(error) = state.write_running(console) {
+        tracing::warn!(error = %with_causes(&error), "the command line won't find this process");
     }
 }
 

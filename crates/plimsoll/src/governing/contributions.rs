@@ -60,9 +60,14 @@ impl Contributions {
     }
 }
 
+/// How much more of the failures than of the requests something has that is worth a word.
+const UNEVEN: f64 = 0.15;
+
 /// What has the most of the failures beyond its part, if anything has.
 pub(super) fn most(split: &[SplitView]) -> Option<String> {
-    let first = split.first().filter(|it| it.of_bad > it.of_requests)?;
+    let first = split
+        .first()
+        .filter(|it| it.of_bad - it.of_requests >= UNEVEN)?;
     Some(format!(
         "{:.0} % of the failures are of {} {}, which has {:.0} % of the requests",
         100.0 * first.of_bad,

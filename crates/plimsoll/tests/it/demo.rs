@@ -64,6 +64,12 @@ fn run() -> Report {
             assert_eq!(refused, figures.refused);
         }
     }
+    let journal = report.journal.as_deref().unwrap_or_default();
+    assert!(journal.starts_with("whole: "), "{:?}", report.notes);
+    assert!(
+        !report.events.is_empty(),
+        "a crashed endpoint is down at least"
+    );
     // Printed where the test fails, or is asked to show what it says.
     println!("void: {:?}\n{:#?}", report.void, report.arms);
     report
