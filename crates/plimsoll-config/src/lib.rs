@@ -33,6 +33,7 @@ pub use difference::changed_keys;
 pub use files::check_files;
 pub use init::{InitError, init};
 pub use model::*;
+pub use nearest::nearest;
 pub use parse::parse;
 pub use pattern::{
     HostPattern, HostPatternError, PathPattern, PathPatternError, Segment, normal_form,

@@ -1,7 +1,7 @@
 //! What may have been meant by a name that is not known.
 
 /// The name most like `text`, if any is like it.
-pub(crate) fn nearest<'a>(text: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(text: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = text.to_lowercase().replace('-', "_");
     names
         .into_iter()

@@ -78,6 +78,24 @@ impl Caller {
         )))
     }
 
+    /// Refuses whoever may not change this service.
+    pub(crate) fn may_change(&self, service: &str, owner: Option<&str>) -> Result<(), Problem> {
+        self.needs(Role::Operator)?;
+        let name = &self.name;
+        match owner {
+            _ if self.owners.is_empty() => Ok(()),
+            Some(owner) if self.owners.iter().any(|it| it == owner) => Ok(()),
+            Some(owner) => Err(Problem::forbidden(format!(
+                "{service} belongs to {owner}: this needs a token for that owner; that of {name} is for {}",
+                self.owners.join(", ")
+            ))),
+            None => Err(Problem::forbidden(format!(
+                "{service} has no owner: this needs a token for all owners; that of {name} is for {}",
+                self.owners.join(", ")
+            ))),
+        }
+    }
+
     /// Refuses whoever may not change what belongs to all.
     pub(crate) fn may_change_all(&self) -> Result<(), Problem> {
         self.needs(Role::Operator)?;
@@ -117,13 +135,22 @@ mod tests {
     }
 
     #[test]
-    fn a_token_for_owners_changes_nothing_of_all() {
+    fn a_token_for_owners_changes_their_services_only() {
         let payments = caller(Role::Operator, &["payments", "search"]);
-        let said = payments.may_change_all().unwrap_err().to_string();
-        assert!(said.contains("payments, search"), "{said}");
-        let viewer = caller(Role::Viewer, &[]).may_change_all().unwrap_err();
-        let said = viewer.to_string();
-        assert_eq!(said, "this needs the role operator; ana has viewer");
-        assert!(caller(Role::Operator, &[]).may_change_all().is_ok());
+        assert!(payments.may_change("checkout", Some("payments")).is_ok());
+        let refused = |result: Result<(), Problem>| result.unwrap_err().to_string();
+        let other = refused(payments.may_change("mail", Some("ops")));
+        assert!(other.contains("belongs to ops"), "{other}");
+        let none = refused(payments.may_change("mail", None));
+        assert!(none.contains("has no owner"), "{none}");
+        let all = refused(payments.may_change_all());
+        assert!(all.contains("payments, search"), "{all}");
+        let viewer = refused(caller(Role::Viewer, &[]).may_change("mail", None));
+        assert_eq!(viewer, "this needs the role operator; ana has viewer");
+        let all = caller(Role::Operator, &[]);
+        assert!(all.may_change("mail", None).is_ok() && all.may_change_all().is_ok());
+        // A stronger role does not widen whose services they are.
+        let admin = caller(Role::Admin, &["payments"]);
+        assert!(admin.may_change("mail", Some("ops")).is_err());
     }
 }

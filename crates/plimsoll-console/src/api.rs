@@ -8,17 +8,18 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Path, Query, RawPathParams, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use axum::{Extension, Json, Router};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::access::{Caller, Role};
 use crate::control::{Answer, Control};
+use crate::overlay::{Overlay, SettingWanted, Verb};
 use crate::problem::Problem;
 use crate::wire::{JournalQuery, TokenWanted, shown};
 
@@ -39,6 +40,8 @@ enum Needs {
     Nothing,
     /// Whoever has a role.
     Role(Role),
+    /// An operator of the service that the path names.
+    Service,
     /// An operator of all services.
     AllServices,
 }
@@ -72,6 +75,21 @@ const ROUTES: &[Route] = &[
         handler: || get(journal),
     },
     Route {
+        path: "/api/v1/overlay",
+        needs: Needs::Nothing,
+        handler: || get(overlay),
+    },
+    Route {
+        path: "/api/v1/overlay/{service}/{verb}",
+        needs: Needs::Service,
+        handler: || put(set),
+    },
+    Route {
+        path: "/api/v1/overlay/{service}/{verb}",
+        needs: Needs::Service,
+        handler: || delete(end),
+    },
+    Route {
         path: "/api/v1/tokens",
         needs: Needs::Role(Role::Admin),
         handler: || get(tokens),
@@ -89,26 +107,40 @@ const ROUTES: &[Route] = &[
 ];
 
 /// All routes, each behind its checks.
-pub(crate) fn router() -> Router<App> {
+pub(crate) fn router(control: &App) -> Router<App> {
     ROUTES.iter().fold(Router::new(), |router, route| {
-        let gate = middleware::from_fn_with_state(Gate(route.needs), enforce);
+        let gate = Gate(Arc::clone(control), route.needs);
+        let gate = middleware::from_fn_with_state(gate, enforce);
         router.route(route.path, (route.handler)().route_layer(gate))
     })
 }
 
-#[derive(Clone, Copy)]
-struct Gate(Needs);
+#[derive(Clone)]
+struct Gate(App, Needs);
 
 /// Before each handler: whoever gets there may do what it does.
 async fn enforce(
-    State(Gate(needs)): State<Gate>,
+    State(Gate(control, needs)): State<Gate>,
     Extension(who): Extension<Who>,
+    parameters: RawPathParams,
     mut request: Request,
     next: Next,
 ) -> Response {
     let allowed = match needs {
         Needs::Nothing => return next.run(request).await,
         Needs::Role(role) => who.and_then(|caller| caller.needs(role).map(|()| caller)),
+        Needs::Service => {
+            let mut parameters = parameters.iter();
+            let service = parameters.find(|(name, _)| *name == "service");
+            let service = service.map_or("", |(_, service)| service);
+            who.and_then(|caller| {
+                // Whoever may change nothing is not told what there is.
+                caller.needs(Role::Operator)?;
+                let owner = control.owner(service)?;
+                caller.may_change(service, owner.as_deref())?;
+                Ok(caller)
+            })
+        }
         Needs::AllServices => who.and_then(|caller| caller.may_change_all().map(|()| caller)),
     };
     match allowed {
@@ -156,6 +188,32 @@ async fn journal(
         )));
     }
     answer(control.journal(query)).await
+}
+
+async fn overlay(State(control): State<App>) -> Response {
+    let entries = control.snapshot().overlay.clone();
+    Json(Overlay { entries }).into_response()
+}
+
+async fn set(
+    State(control): State<App>,
+    Extension(by): Extension<Caller>,
+    Path((service, verb)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let verb = verb.parse::<Verb>().map_err(Problem::not_found)?;
+    let wanted: SettingWanted = read(&headers, body)?;
+    answer(control.set(&by, &service, wanted.check(verb)?)).await
+}
+
+async fn end(
+    State(control): State<App>,
+    Extension(by): Extension<Caller>,
+    Path((service, verb)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let verb = verb.parse::<Verb>().map_err(Problem::not_found)?;
+    answer(control.end(&by, &service, verb)).await
 }
 
 async fn tokens(State(control): State<App>) -> Result<Response, Problem> {

@@ -64,7 +64,7 @@ pub async fn serve_console(
             "/page.css",
             get(|| style(include_str!("../assets/page.css"))),
         )
-        .merge(api::router());
+        .merge(api::router(&control));
     if loopback {
         router = router.route("/metrics", get(ops::metrics));
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use plimsoll_measure::{Format, Snapshot};
 
 use crate::access::Caller;
+use crate::overlay::{Setting, Verb};
 use crate::problem::Problem;
 use crate::wire::{Changed, JournalQuery, Records, TokenCreated, TokenWanted, Tokens};
 
@@ -57,6 +58,18 @@ pub trait Control: Send + Sync + 'static {
         wanted: TokenWanted,
         lasts: Option<Duration>,
     ) -> Answer<TokenCreated>;
+
+    /// Who owns a service; `None`: nobody is said to.
+    ///
+    /// # Errors
+    /// There is no such service.
+    fn owner(&self, service: &str) -> Result<Option<String>, Problem>;
+
+    /// Sets something of a service for a while.
+    fn set(&self, by: &Caller, service: &str, setting: Setting) -> Answer<Changed>;
+
+    /// Ends what is set of a service.
+    fn end(&self, by: &Caller, service: &str, verb: Verb) -> Answer<Changed>;
 
     /// Ends a token.
     fn revoke_token(&self, by: &Caller, name: &str) -> Answer<Changed>;

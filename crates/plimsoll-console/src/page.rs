@@ -91,7 +91,7 @@ fn warnings(out: &mut String, snapshot: &Snapshot) {
         Mode::Observe => Some("Observing only: policies decide and count, nothing acts."),
         Mode::Off => Some("All policies are off."),
     };
-    if snapshot.warnings.is_empty() && observing.is_none() {
+    if snapshot.warnings.is_empty() && observing.is_none() && snapshot.overlay.is_empty() {
         return;
     }
     out.push_str("<section class=\"panel pad warn\" aria-label=\"Warnings\"><ul>");
@@ -100,6 +100,10 @@ fn warnings(out: &mut String, snapshot: &Snapshot) {
         .chain(snapshot.warnings.iter().map(String::as_str))
     {
         put(out, format_args!("<li>{}</li>", Text(warning)));
+    }
+    for entry in &snapshot.overlay {
+        let (service, sentence) = (Text(&entry.service), entry.sentence());
+        put(out, format_args!("<li>{service}: {}</li>", Text(&sentence)));
     }
     out.push_str("</ul></section>\n");
 }
@@ -515,6 +519,27 @@ mod tests {
         assert!(!page.contains("onload"));
     }
 
+    #[test]
+    fn what_people_have_set_is_said_with_who_why_and_until() {
+        let mut snapshot = empty();
+        snapshot.overlay.push(plimsoll_measure::OverlayView {
+            id: "1".to_owned(),
+            service: "shop".to_owned(),
+            verb: "shed".to_owned(),
+            level: Some(2),
+            mode: None,
+            says: "class sheddable is refused".to_owned(),
+            by: "ana".to_owned(),
+            why: "<it> melts".to_owned(),
+            since: Timestamp::from_seconds(1_795_615_852),
+            until: Timestamp::from_seconds(1_795_616_452),
+            journal: Some(7),
+        });
+        let page = render(&snapshot);
+        let said = "shop: class sheddable is refused, set by ana until 2026-11-25 14:20 UTC: &lt;it&gt; melts";
+        assert!(page.contains(said), "{page}");
+    }
+
     fn empty() -> Snapshot {
         Snapshot {
             schema: SCHEMA,
@@ -527,6 +552,7 @@ mod tests {
             warnings: Vec::new(),
             connections: 0,
             services: Vec::new(),
+            overlay: Vec::new(),
             unrouted: TrafficView::default(),
             recent_events: Vec::new(),
             journal: None,

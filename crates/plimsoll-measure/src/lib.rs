@@ -35,6 +35,7 @@ pub use outcome::{Cause, Origin, Outcome, grpc_status_is_bad};
 pub use prometheus::{Format, ProcessView, render as render_metrics};
 pub use registry::{Reading, Registry, SERIES_MAX, SeriesKey};
 pub use series::{CauseCounts, Record, Series, Totals};
+pub use snapshot::OverlayView;
 pub use snapshot::wire;
 pub use snapshot::{ActionView, ClassView, ProtectionView, REFUSALS, RefusedView, refusing_policy};
 pub use snapshot::{

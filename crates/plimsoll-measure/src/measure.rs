@@ -19,8 +19,8 @@ use plimsoll_core::{Instant, Mode, Timestamp, never_count};
 use crate::objective::{Counts, ObjectiveSpec};
 use crate::registry::{Registry, SeriesKey};
 use crate::snapshot::{
-    ConfigView, EndpointState, EndpointView, EventView, GovernedView, JournalView, REFUSALS,
-    RouteView, SCHEMA, ServiceView, Snapshot, TrafficView,
+    ConfigView, EndpointState, EndpointView, EventView, GovernedView, JournalView, OverlayView,
+    REFUSALS, RouteView, SCHEMA, ServiceView, Snapshot, TrafficView,
 };
 
 pub use history::History;
@@ -79,6 +79,8 @@ pub struct Inputs {
     pub events: Vec<EventView>,
     /// What else someone should look at.
     pub warnings: Vec<String>,
+    /// What people have set for a while.
+    pub overlay: Vec<OverlayView>,
     /// The journal and its store; `None` where that is not known.
     pub journal: Option<JournalView>,
 }
@@ -218,6 +220,7 @@ impl Measure {
             warnings: self.warnings(&services, inputs),
             connections: inputs.connections,
             services,
+            overlay: inputs.overlay.clone(),
             unrouted: self.traffic(&SeriesKey::Unrouted),
             recent_events: inputs.events.iter().take(EVENTS_MAX).cloned().collect(),
             journal: inputs.journal.clone(),

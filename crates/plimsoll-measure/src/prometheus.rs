@@ -364,6 +364,16 @@ fn governed(out: &mut Exposition, snapshot: &Snapshot) {
             out.sample("", &labels, f64::from(moved.step));
         }
     }
+    out.family(
+        "plimsoll_overlay_entries",
+        Kind::Gauge,
+        "What people have set for a while, by service.",
+    );
+    for service in &snapshot.services {
+        let entries = snapshot.overlay.iter();
+        let count = entries.filter(|it| it.service == service.name).count();
+        out.sample("", &[("service", service.name.as_str())], count as f64);
+    }
 }
 
 fn objectives(out: &mut Exposition, readings: &[Reading], snapshot: &Snapshot) {

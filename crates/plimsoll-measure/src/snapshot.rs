@@ -7,6 +7,7 @@
 mod governed;
 mod journal;
 mod mark;
+mod overlay;
 mod protection;
 pub mod wire;
 
@@ -21,6 +22,7 @@ use crate::outcome::{Cause, Origin, Outcome};
 pub use governed::{ChangeView, GovernedView, MovedView, OnsetView, PageDelayView, SplitView};
 pub use journal::{JournalView, StoreFailure};
 pub use mark::Mark;
+pub use overlay::OverlayView;
 pub use protection::{
     ActionView, ClassView, ProtectionView, REFUSALS, RefusedView, refusing_policy,
 };
@@ -52,6 +54,9 @@ pub struct Snapshot {
     pub connections: u64,
     /// By name.
     pub services: Vec<ServiceView>,
+    /// What people have set for a while, by service and what is set.
+    #[serde(default)]
+    pub overlay: Vec<OverlayView>,
     /// What had no route: malformed requests, unknown hosts and paths.
     pub unrouted: TrafficView,
     /// The newest first.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use plimsoll_console::{Answer, Changed, Problem, TokenCreated, TokenWanted};
+use plimsoll_console::{Answer, Changed, Problem, Setting, TokenCreated, TokenWanted, Verb};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::process::Process;
@@ -21,6 +21,18 @@ pub(crate) enum Asked {
         wanted: TokenWanted,
         lasts: Option<Duration>,
         tell: Tell<TokenCreated>,
+    },
+    Set {
+        by: String,
+        service: String,
+        setting: Setting,
+        tell: Tell<Changed>,
+    },
+    End {
+        by: String,
+        service: String,
+        verb: Verb,
+        tell: Tell<Changed>,
     },
     RevokeToken {
         by: String,

@@ -12,6 +12,7 @@ use tracing_subscriber::prelude::*;
 
 use crate::client::{self, ClientError, Target};
 use crate::configuration;
+use crate::degrade::{Degrade, GovernorCommand, degrade, governor};
 use crate::exit::{Exit, report, say};
 use crate::explain::explain;
 use crate::journal::command::{JournalCommand, journal};
@@ -114,6 +115,13 @@ enum Command {
     Journal {
         #[command(subcommand)]
         command: JournalCommand,
+    },
+    /// Make a service do less for a while: refuse classes, make no retries or no second attempts.
+    Degrade(Degrade),
+    /// What the governor may do.
+    Governor {
+        #[command(subcommand)]
+        command: GovernorCommand,
     },
     /// Who may change what: tokens of people, with roles and owners.
     Token {
@@ -273,6 +281,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Reload { at } => reload(&at.target()).into(),
         Command::Explain { id, at, json } => explain(&at.target(), &id, json).into(),
         Command::Journal { command } => journal(&command).into(),
+        Command::Degrade(asked) => degrade(&asked).into(),
+        Command::Governor { command } => governor(&command).into(),
         Command::Token { command } => token(&command).into(),
     }
 }

@@ -21,6 +21,7 @@ use plimsoll_measure::{
 use plimsoll_store::{Appended, Hash};
 use serde_json::{Value, json};
 
+use crate::overlay::Held;
 pub(crate) use contributions::Contributions;
 use onset::Onsets;
 pub(crate) use onset::sentence;
@@ -33,6 +34,8 @@ const STATED: [f64; 3] = [2.0, 6.0, 14.4];
 /// The governor, and what its counters were with the last tick.
 pub(crate) struct Governing {
     governor: Governor,
+    /// What people hold, by service.
+    held: BTreeMap<String, Held>,
     onsets: Onsets,
     outcomes: Outcomes,
     counted: BTreeMap<String, Counted>,
@@ -49,7 +52,8 @@ struct Counted {
 impl Governing {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
-            governor: Governor::new(parameters(config)),
+            governor: Governor::new(parameters(config, &BTreeMap::new())),
+            held: BTreeMap::new(),
             onsets: Onsets::default(),
             outcomes: Outcomes::default(),
             counted: BTreeMap::new(),
@@ -59,13 +63,30 @@ impl Governing {
 
     /// Another configuration is in force.
     pub(crate) fn apply(&mut self, config: &Config) {
-        self.governor.set_parameters(parameters(config));
+        self.governor.set_parameters(parameters(config, &self.held));
         let services = &config.services;
         self.counted.retain(|name, _| services.contains_key(name));
         self.onsets.retain(|service, objective| {
             let service = services.get(service);
             service.is_some_and(|it| it.objectives.contains_key(objective))
         });
+    }
+
+    /// What people hold from now on: the data plane hears of it at once.
+    pub(crate) fn hold(
+        &mut self,
+        config: &Config,
+        held: BTreeMap<String, Held>,
+        shared: &BTreeMap<String, Arc<ServiceShared>>,
+    ) {
+        if self.held == held {
+            return;
+        }
+        self.held = held;
+        self.governor.set_parameters(parameters(config, &self.held));
+        for (name, shared) in shared {
+            self.publish(name, shared);
+        }
     }
 
     /// Somebody changed something, which may be why a service burns.
@@ -188,16 +209,18 @@ impl Governing {
         }
     }
 
-    /// Written each second, whatever was decided: what the data plane does is what the governor believes.
+    /// Written each second, whatever was decided: what the data plane does is what the governor believes, and at least
+    /// what people hold.
     fn publish(&self, name: &str, shared: &ServiceShared) {
         let steps = &shared.guard.steps;
         let parameters = self.governor.parameters().services.get(name);
         let enforces = parameters.is_some_and(|it| it.mode == Mode::Enforce);
         let state = self.governor.service(name).filter(|_| enforces);
         let step = |actuator| state.map_or(0, |state| state.step(actuator));
-        steps.set_hedge(step(Actuator::Hedge));
-        steps.set_retry(step(Actuator::Retry));
-        steps.set_shed(step(Actuator::Shed));
+        let held = self.held.get(name).copied().unwrap_or_default();
+        steps.set_hedge(step(Actuator::Hedge).max(held.hedge));
+        steps.set_retry(step(Actuator::Retry).max(held.retry));
+        steps.set_shed(step(Actuator::Shed).max(held.shed));
     }
 
     /// How a service is seen. `now` is the time of the last tick.
@@ -284,12 +307,13 @@ fn is_worse(what: &What) -> bool {
     }
 }
 
-fn parameters(config: &Config) -> Parameters {
+fn parameters(config: &Config, held: &BTreeMap<String, Held>) -> Parameters {
     let services = config.services.iter().map(|(name, service)| {
+        let mode = held.get(name).and_then(|held| held.mode);
         let specs = objective_specs(service);
         let parameters = ServiceParameters {
             tier: service.tier,
-            mode: mode_of(config, service, config.governor.mode),
+            mode: mode_of(config, service, mode.unwrap_or(config.governor.mode)),
             objectives: specs.into_iter().map(|it| (it.name, it.target)).collect(),
             depends_on: service.depends_on.clone(),
         };
@@ -317,7 +341,7 @@ mod tests {
     #[test]
     fn a_decision_can_be_made_again_from_what_the_journal_keeps() {
         let config = Config::for_target("http://127.0.0.1:1", None, None, None).unwrap();
-        let mut parameters = parameters(&config);
+        let mut parameters = parameters(&config, &BTreeMap::new());
         let (name, service) = parameters.services.iter_mut().next().unwrap();
         let target = plimsoll_core::Ratio::of(99, 100).unwrap();
         service.objectives = vec![("availability".to_owned(), target)];

@@ -1,6 +1,7 @@
 //! The running process: the control thread's loop.
 
 mod changes;
+mod overlay;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::File;
@@ -34,12 +35,14 @@ use crate::governing::{self, Contributions, Governing, Outcome};
 use crate::journal::read::JournalReader;
 use crate::journal::{self, Addresses, Journal};
 use crate::launch::{LaunchError, RESOLVE_TIME_MAX, side_listener};
+use crate::overlay::Overlay;
 use crate::state::{LastGood, StateFolder};
 use crate::systemd;
 use crate::upgrade::{self, Package, Predecessor};
 use crate::view::{Since, View, service_inputs};
 use crate::wiring;
 use changes::Later;
+use overlay::OverlayState;
 
 /// How often certificate files are looked at, and the addresses behind names.
 const CHANGES_EVERY: u64 = 5;
@@ -118,6 +121,7 @@ pub(crate) struct Process {
     settled: mpsc::Receiver<Settled>,
     /// Whose tokens were revoked while the store could not be told.
     revoked: BTreeSet<String>,
+    overlay: OverlayState,
     health: mpsc::Receiver<HealthEvent>,
     /// `None`: the state folder can't hold its socket, and no successor can take over.
     upgrades: Option<UnixListener>,
@@ -191,6 +195,10 @@ impl Process {
         keep_running(&parts.state, console.address());
         let journal = Journal::start(&parts.state, parts.clock).map_err(LaunchError::Runtime)?;
         let before = parts.state.last_good().map(|last_good| last_good.text);
+        let overlay = parts.state.overlay().map(|read| {
+            let bytes = read.map_err(|error| error.to_string())?;
+            Overlay::from_file(&bytes, now, timestamp)
+        });
         let mut process = Self {
             run: parts.run,
             source: parts.source,
@@ -221,6 +229,7 @@ impl Process {
             later: Later(later),
             settled,
             revoked: BTreeSet::new(),
+            overlay: OverlayState::read(overlay),
             health,
             upgrades,
             ticks: 0,
@@ -419,6 +428,7 @@ impl Process {
         self.journal
             .tick(self.ticks, self.loaded.config.journal_keep);
         self.keep_up_with_store();
+        self.tick_overlay();
         if self.ticks.is_multiple_of(LEARNT_EVERY) {
             self.keep_learnt();
         }
@@ -457,6 +467,7 @@ impl Process {
             // Those of this second are still to come.
             events: Vec::new(),
             warnings,
+            overlay: self.overlay.overlay.views(now, timestamp),
             journal: Some(self.journal.view()),
         };
         let mut snapshot = self.measure.snapshot(timestamp, &inputs);

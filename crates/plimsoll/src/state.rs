@@ -18,6 +18,9 @@ const LEARNT: &str = "learnt.json";
 /// The limits that were found; they too cost no more than themselves when damaged.
 const LIMITS: &str = "limits.json";
 
+/// What people have set for a while.
+const OVERLAY: &str = "overlay.json";
+
 /// The journal's signed head.
 const JOURNAL_HEAD: &str = "journal.head";
 
@@ -262,6 +265,23 @@ impl StateFolder {
                 tracing::warn!(%error, file = LIMITS, "the limits that were found can't be read: they are found anew");
                 BTreeMap::new()
             }
+        }
+    }
+
+    /// Keeps what people have set. Where that fails there is no file, so that a restart does not go on with an older one.
+    pub(crate) fn write_overlay(&self, overlay: &[u8]) -> Result<(), StateError> {
+        let written = self.write(OVERLAY, overlay);
+        if written.is_err() {
+            let _impossible_too = fs::remove_file(self.path.join(OVERLAY));
+        }
+        written
+    }
+
+    /// What people had set; `None` if there is no file.
+    pub(crate) fn overlay(&self) -> Option<io::Result<Vec<u8>>> {
+        match fs::read(self.path.join(OVERLAY)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            read => Some(read),
         }
     }
 

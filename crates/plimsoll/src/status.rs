@@ -11,8 +11,9 @@ mod protection;
 pub(crate) mod row;
 
 use plimsoll_core::{Mode, Timestamp};
-use plimsoll_measure::{Condition, ServiceView, Snapshot, figure};
+use plimsoll_measure::{Condition, OverlayView, ServiceView, Snapshot, figure};
 
+use crate::access::minute;
 use look::{Look, Tone, clean};
 pub(crate) use protection::{lines as protection_lines, render_would};
 
@@ -31,7 +32,7 @@ pub(crate) fn render_status(snapshot: &Snapshot, look: Look) -> String {
         lines.push(row::header(&snapshot.services, look));
         for service in services {
             lines.push(row::service(service, snapshot.now, look));
-            lines.extend(details(service, snapshot.now, look));
+            lines.extend(details(snapshot, service, look));
         }
     }
     if let Some(observed) = snapshot.services.iter().find_map(row::observed) {
@@ -98,11 +99,13 @@ pub(crate) fn warnings(snapshot: &Snapshot, look: Look) -> Vec<String> {
 }
 
 /// How its protections stand, and what is not as it should be: causes, endpoints out, further objectives that are short of budget.
-fn details(service: &ServiceView, now: Timestamp, look: Look) -> Vec<String> {
+fn details(snapshot: &Snapshot, service: &ServiceView, look: Look) -> Vec<String> {
+    let now = snapshot.now;
     let mut lines = Vec::new();
     if service.objectives.is_empty() {
         lines.push("no objective: add one, and this row says how the service stands".to_owned());
     }
+    lines.extend(set_by_people(snapshot, service));
     lines.extend(governed(service, now));
     let causes = row::causes(service, 4);
     if !causes.is_empty() {
@@ -125,6 +128,21 @@ fn details(service: &ServiceView, now: Timestamp, look: Look) -> Vec<String> {
         .iter()
         .map(|line| look.paint(Tone::Quiet, &look.cut(&look.text(&format!("    {line}")))))
         .collect()
+}
+
+/// What people have set of it for a while.
+pub(crate) fn set_by_people(snapshot: &Snapshot, service: &ServiceView) -> Vec<String> {
+    let entries = snapshot.overlay.iter();
+    let entries = entries.filter(|entry| entry.service == service.name);
+    let lines = |entry: &OverlayView| {
+        let (says, until) = (clean(&entry.says), minute(entry.until));
+        let (by, why) = (clean(&entry.by), clean(&entry.why));
+        [
+            format!("{says} until {until} UTC"),
+            format!("  set by {by}: {why}"),
+        ]
+    };
+    entries.flat_map(lines).collect()
 }
 
 /// How the governor sees it, where that is not well: the condition, what is moved, who was called.
@@ -193,6 +211,8 @@ mod tests {
         ■ reports                  ▆▆▆▆▆▆▆▆▆▆o▆     −8%    1.4×      3.1     8.4s / 5.0s       0%
             limit 20 of 1,000 (hold)  in flight 12  queue 0, for at most 20ms  objective 250ms (assumed)
         ▲ checkout                 ▆▆▆▆▏·····o      58%    6.8×      212    238ms / 250ms    3.4%
+            half of class sheddable is refused until 2026-11-25 14:20 UTC
+              set by ana: the sale
             severe for 2m 40s  paged: availability  moved: no retries
             not good over 1 min: upstream-5xx 3.1%, timeout 0.30%
             limit 38 of 1,000 (over the line)  in flight 38  queue 12, for at most 20ms  objective 250ms
@@ -235,6 +255,8 @@ mod tests {
             limit 20 of 1,000 (hold)  in flight 12  queue 0, for at most 20ms
             objective 250ms (assumed)
         ^ checkout        ####......o      58%    6.8x      212    238ms / 250ms    3.4%
+            half of class sheddable is refused until 2026-11-25 14:20 UTC
+              set by ana: the sale
             severe for 2m 40s  paged: availability  moved: no retries
             not good over 1 min: upstream-5xx 3.1%, timeout 0.30%
             limit 38 of 1,000 (over the line)  in flight 38  queue 12, for at most 20ms

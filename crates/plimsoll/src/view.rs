@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use plimsoll_console::{
-    Answer, Caller, Changed, Control, JournalQuery, Problem, Records, TokenCreated, TokenWanted,
-    Tokens,
+    Answer, Caller, Changed, Control, JournalQuery, Problem, Records, Setting, TokenCreated,
+    TokenWanted, Tokens, Verb,
 };
 use plimsoll_core::{Class, Instant, Mode, Timestamp};
 use plimsoll_gateway::{AccessLogSender, GuardView, Plan};
@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 use crate::access::TokenRegister;
 use crate::asked::{Asked, ask};
 use crate::journal::read::JournalReader;
+use crate::status::look::clean;
 
 /// Shared between the control thread's loop and its servers.
 pub(crate) struct View {
@@ -105,6 +106,41 @@ impl Control for View {
             by,
             wanted,
             lasts,
+            tell,
+        })
+    }
+
+    fn owner(&self, service: &str) -> Result<Option<String>, Problem> {
+        let snapshot = self.snapshot.load();
+        let mut services = snapshot.services.iter();
+        if let Some(found) = services.find(|it| it.name == service) {
+            return Ok(found.owner.clone());
+        }
+        let names = snapshot.services.iter().map(|it| it.name.as_str());
+        let service = clean(service);
+        let meant = plimsoll_config::nearest(&service, names);
+        let meant = meant.map_or(String::new(), |name| format!("; did you mean `{name}`?"));
+        Err(Problem::not_found(format!(
+            "there is no service `{service}`{meant}"
+        )))
+    }
+
+    fn set(&self, by: &Caller, service: &str, setting: Setting) -> Answer<Changed> {
+        let (by, service) = (by.name.clone(), service.to_owned());
+        ask(&self.asks, |tell| Asked::Set {
+            by,
+            service,
+            setting,
+            tell,
+        })
+    }
+
+    fn end(&self, by: &Caller, service: &str, verb: Verb) -> Answer<Changed> {
+        let (by, service) = (by.name.clone(), service.to_owned());
+        ask(&self.asks, move |tell| Asked::End {
+            by,
+            service,
+            verb,
             tell,
         })
     }

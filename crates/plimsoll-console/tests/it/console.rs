@@ -159,6 +159,41 @@ fn roles_and_owners_decide_on_changes() {
 }
 
 #[test]
+fn a_service_is_changed_by_who_covers_its_owner() {
+    let server = Server::console(LOOPBACK);
+    let set = |service: &str, token: &str| {
+        let line = format!("PUT /api/v1/overlay/{service}/shed");
+        let wanted = r#"{"level":2,"for":"10m","why":"it melts"}"#;
+        server.send_json(&line, token, wanted)
+    };
+    let (status, answer) = set("checkout", PAYMENTS);
+    assert_eq!(status, 200);
+    assert!(answer.contains("pat checkout shed Some(2)"), "{answer}");
+    assert_eq!(set("checkout", TOKEN).0, 200);
+    assert_eq!(set("mail", TOKEN).0, 200);
+    let (status, answer) = set("mail", PAYMENTS);
+    assert_eq!(status, 403);
+    assert!(answer.contains("mail has no owner"), "{answer}");
+    assert_eq!(set("checkout", VIEWER).0, 403);
+    assert_eq!(set("checkout", "wrong").0, 401);
+    // Whoever may change nothing is not told what there is.
+    assert_eq!(
+        [VIEWER, TOKEN].map(|token| set("nothing", token).0),
+        [403, 404]
+    );
+    let end = |path: &str, token: &str| {
+        let line = format!("DELETE /api/v1/overlay/{path}");
+        server.send_json(&line, token, "").0
+    };
+    assert_eq!(end("checkout/no-retries", PAYMENTS), 200);
+    assert_eq!(end("mail/no-retries", PAYMENTS), 403);
+    assert_eq!(end("checkout/stop", PAYMENTS), 404);
+    let wrong = server.send_json("PUT /api/v1/overlay/mail/shed", TOKEN, r#"{"level":9}"#);
+    assert_eq!(wrong.0, 422);
+    assert!(wrong.1.contains("`9` is no level of shed"), "{wrong:?}");
+}
+
+#[test]
 fn a_body_that_cannot_be_read_is_refused_with_the_reason() {
     let server = Server::console(LOOPBACK);
     let refused = |body: &str, status: u16, part: &str| {

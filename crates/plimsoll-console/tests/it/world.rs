@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use plimsoll_console::{
     Answer, Caller, Changed, ConsoleOptions, Control, JournalQuery, Problem, Records, Role,
-    TokenCreated, TokenView, TokenWanted, Tokens, serve_console, serve_ops,
+    Setting, TokenCreated, TokenView, TokenWanted, Tokens, Verb, serve_console, serve_ops,
 };
 use plimsoll_core::{Instant, Timestamp};
 use plimsoll_measure::{
@@ -108,6 +108,24 @@ impl Control for Process {
                 journal: 7,
             })
         })
+    }
+
+    fn owner(&self, service: &str) -> Result<Option<String>, Problem> {
+        match service {
+            "checkout" => Ok(Some("payments".to_owned())),
+            "mail" => Ok(None),
+            _ => Err(Problem::not_found("there is no such service")),
+        }
+    }
+
+    fn set(&self, by: &Caller, service: &str, setting: Setting) -> Answer<Changed> {
+        let said = format!("{} {service} {} {:?}", by.name, setting.verb, setting.level);
+        Box::pin(async move { Ok(changed(&said)) })
+    }
+
+    fn end(&self, by: &Caller, service: &str, verb: Verb) -> Answer<Changed> {
+        let said = format!("{} {service} {verb}", by.name);
+        Box::pin(async move { Ok(changed(&said)) })
     }
 
     fn revoke_token(&self, _: &Caller, name: &str) -> Answer<Changed> {

@@ -2,7 +2,7 @@
 //! told once that is durable.
 //!
 //! While the store fails, no token is made: nothing would be known of it after a restart. What makes things safer is done
-//! all the same, and it is said that its record waits: a configuration is read again, a token is revoked.
+//! all the same, and it is said that its record waits: a configuration is read again, a token is revoked. What is set for a while: `overlay`.
 
 use std::time::Duration;
 
@@ -23,12 +23,12 @@ pub(crate) struct Later(pub(super) mpsc::Sender<Settled>);
 
 impl Later {
     /// There is room for more than connections can ask for at once; without it whoever asked hears that it was lost.
-    fn go_on(&self, with: impl FnOnce(&mut Process) + Send + 'static) {
+    pub(super) fn go_on(&self, with: impl FnOnce(&mut Process) + Send + 'static) {
         let _process_is_gone = self.0.try_send(Box::new(with));
     }
 }
 
-fn answer<T>(tell: Tell<T>, said: Result<T, Problem>) {
+pub(super) fn answer<T>(tell: Tell<T>, said: Result<T, Problem>) {
     let _asker_is_gone = tell.send(said);
 }
 
@@ -42,6 +42,18 @@ impl Process {
                 lasts,
                 tell,
             } => self.create_token(by, wanted, lasts, tell),
+            Asked::Set {
+                by,
+                service,
+                setting,
+                tell,
+            } => self.set(&by, &service, &setting, tell),
+            Asked::End {
+                by,
+                service,
+                verb,
+                tell,
+            } => self.end(&by, &service, verb, tell),
             Asked::RevokeToken { by, name, tell } => self.revoke_token(&by, name, tell),
         }
     }
@@ -53,7 +65,7 @@ impl Process {
     }
 
     /// A successor has read what is set: what is set after that would be lost.
-    fn can_change(&self) -> Result<(), Problem> {
+    pub(super) fn can_change(&self) -> Result<(), Problem> {
         if self.handing_over {
             return Err(Problem::unavailable(
                 "another process takes over from this one: ask again in a moment",
@@ -254,7 +266,7 @@ fn subject(name: &str) -> String {
 }
 
 /// What was done, and what became of its record.
-fn changed(message: String, written: Result<Option<u64>, String>) -> Changed {
+pub(super) fn changed(message: String, written: Result<Option<u64>, String>) -> Changed {
     let (journal, failed) = match written {
         Ok(sequence) => (sequence, None),
         Err(why) => (None, Some(why)),

@@ -102,6 +102,19 @@ pub(crate) fn made_up() -> Snapshot {
                 None,
             ),
         ],
+        overlay: vec![plimsoll_measure::OverlayView {
+            id: "c0ffee".to_owned(),
+            service: "checkout".to_owned(),
+            verb: "shed".to_owned(),
+            level: Some(1),
+            mode: None,
+            says: "half of class sheddable is refused".to_owned(),
+            by: "ana".to_owned(),
+            why: "the sale".to_owned(),
+            since: ago(600),
+            until: Timestamp::from_seconds(now.as_seconds() + 600),
+            journal: Some(7),
+        }],
         unrouted: TrafficView {
             requests_total: 1_402,
             ..TrafficView::default()

@@ -8,7 +8,7 @@ use std::time::Duration;
 use plimsoll_measure::{Mark, ServiceView, Snapshot, figure};
 
 use crate::status::look::{Look, Tone, clean, glyph, tone};
-use crate::status::{events, protection_lines, row, warnings};
+use crate::status::{events, protection_lines, row, set_by_people, warnings};
 
 /// Without a snapshot for this long, the figures are said to be old.
 const STALE_AFTER: Duration = Duration::from_secs(5);
@@ -232,6 +232,11 @@ impl View {
             lines.push(look.cut(&look.text(&parts.join("   "))));
             let width = look.width.saturating_sub(2);
             lines.extend(
+                set_by_people(&self.snapshot, service)
+                    .iter()
+                    .map(|line| look.cut(&look.text(&format!("  {line}")))),
+            );
+            lines.extend(
                 protection_lines(service, width)
                     .iter()
                     .map(|line| look.cut(&look.text(&format!("  {line}")))),
@@ -380,14 +385,14 @@ mod tests {
           2 more healthy: catalog 91%, a-service-with-a-very-long-name 100%
 
         checkout   P50 24ms   P95 119ms   P99.9 476ms   upstream-5xx 3.1%, timeout 0.30%
+          half of class sheddable is refused until 2026-11-25 14:20 UTC
+            set by ana: the sale
           limit 38 of 1,000 (over the line)  in flight 38  queue 12, for at most 20ms  objective 250ms
           refused 1 min: critical 0%, standard 12.3%, sheddable 88.0%  since the start 31,917
           endpoint http://127.0.0.1:9003 down for 1m 35s
 
         Recent
         14:09:17 checkout     endpoint http://127.0.0.1:9003 up → down: 3 connects in a row failed
-        14:06:42 catalog      endpoint http://127.0.0.1:9011 up → down: health check: 503
-        12:10:52              configuration loaded
         ↑↓ select  q quit
         ");
     }

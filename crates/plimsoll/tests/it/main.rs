@@ -23,6 +23,7 @@ mod hostile;
 mod journal;
 mod large;
 mod load;
+mod overlay;
 mod protection;
 mod reload;
 mod report;
