@@ -1,7 +1,9 @@
 //! The control API: `/api/v1/...` on the console's address.
 //!
-//! One table says of each route what it is, who may ask and what it answers. The router is made from it, and the
-//! checks before each handler. A new route is a line there and a handler here.
+//! One table says of each route what it is, who may ask and what it answers. The router is made from it, the checks
+//! before each handler, and the OpenAPI document. A new route is a line there and a handler here.
+
+mod openapi;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,73 +49,186 @@ enum Needs {
 }
 
 /// One thing that can be asked.
-struct Route {
+pub(crate) struct Route {
+    method: &'static str,
     path: &'static str,
+    /// Its name in the OpenAPI document.
+    id: &'static str,
+    about: &'static str,
     needs: Needs,
+    /// Name, type and meaning of each parameter of the query.
+    query: &'static [(&'static str, &'static str, &'static str)],
+    /// The schema of what is sent.
+    body: Option<&'static str>,
+    /// The status where all is well, and the schema of what comes.
+    answer: (u16, &'static str),
+    /// Further statuses, besides those that follow from what it needs and takes.
+    refusals: &'static [u16],
     handler: fn() -> MethodRouter<App>,
 }
 
 const ROUTES: &[Route] = &[
     Route {
-        path: "/api/v1/status",
+        method: "get",
+        path: "/api/v1/openapi.json",
+        id: "openapi",
+        about: "This document.",
         needs: Needs::Nothing,
+        query: &[],
+        body: None,
+        answer: (200, "Document"),
+        refusals: &[],
+        handler: || get(document),
+    },
+    Route {
+        method: "get",
+        path: "/api/v1/status",
+        id: "status",
+        about: "The latest picture of all services.",
+        needs: Needs::Nothing,
+        query: &[],
+        body: None,
+        answer: (200, "Snapshot"),
+        refusals: &[],
         handler: || get(status),
     },
     Route {
+        method: "get",
         path: "/api/v1/requests/{id}",
+        id: "request",
+        about: "What is known of one request, by its id or its trace's: a line of the access log.",
         needs: Needs::Nothing,
+        query: &[],
+        body: None,
+        answer: (200, "RequestLine"),
+        refusals: &[404],
         handler: || get(request),
     },
     Route {
+        method: "post",
         path: "/api/v1/reload",
+        id: "reload",
+        about: "Reads the configuration again; an invalid one is refused, and the old one stays.",
         needs: Needs::AllServices,
+        query: &[],
+        body: None,
+        answer: (200, "Changed"),
+        refusals: &[422, 503, 504],
         handler: || post(reload),
     },
     Route {
+        method: "get",
         path: "/api/v1/journal",
+        id: "journal",
+        about: "Records of the journal, the latest, in the order of their times.",
         needs: Needs::Nothing,
+        query: &[
+            ("kind", "string", "Of this kind: `change`, `decision`, ..."),
+            (
+                "subject",
+                "string",
+                "About this or a part of it, as `service/checkout`.",
+            ),
+            (
+                "since",
+                "string",
+                "Not before: how long ago, as `1h`, or a time in UTC.",
+            ),
+            ("count", "integer", "At most so many: 50, or up to 500."),
+        ],
+        body: None,
+        answer: (200, "Records"),
+        refusals: &[400, 422, 503],
         handler: || get(journal),
     },
     Route {
+        method: "get",
         path: "/api/v1/overlay",
+        id: "overlay",
+        about: "What people have set of services for a while.",
         needs: Needs::Nothing,
+        query: &[],
+        body: None,
+        answer: (200, "Overlay"),
+        refusals: &[],
         handler: || get(overlay),
     },
     Route {
+        method: "put",
         path: "/api/v1/overlay/{service}/{verb}",
+        id: "set",
+        about: "Sets `shed`, `no-retries`, `no-hedges` or `governor-mode` of a service, for a while.",
         needs: Needs::Service,
+        query: &[],
+        body: Some("SettingWanted"),
+        answer: (200, "Changed"),
+        refusals: &[404, 409, 422, 503, 504],
         handler: || put(set),
     },
     Route {
+        method: "delete",
         path: "/api/v1/overlay/{service}/{verb}",
+        id: "end",
+        about: "Ends what is set of a service.",
         needs: Needs::Service,
+        query: &[],
+        body: None,
+        answer: (200, "Changed"),
+        refusals: &[404, 503, 504],
         handler: || delete(end),
     },
     Route {
+        method: "get",
         path: "/api/v1/tokens",
+        id: "tokens",
+        about: "The tokens that people have; never their secrets.",
         needs: Needs::Role(Role::Admin),
+        query: &[],
+        body: None,
+        answer: (200, "Tokens"),
+        refusals: &[503],
         handler: || get(tokens),
     },
     Route {
+        method: "post",
         path: "/api/v1/tokens",
+        id: "createToken",
+        about: "Makes a token. Its secret is told this once.",
         needs: Needs::Role(Role::Admin),
+        query: &[],
+        body: Some("TokenWanted"),
+        answer: (201, "TokenCreated"),
+        refusals: &[409, 422, 503, 504],
         handler: || post(create_token),
     },
     Route {
+        method: "delete",
         path: "/api/v1/tokens/{name}",
+        id: "revokeToken",
+        about: "Ends a token.",
         needs: Needs::Role(Role::Admin),
+        query: &[],
+        body: None,
+        answer: (200, "Changed"),
+        refusals: &[404, 503, 504],
         handler: || delete(revoke_token),
     },
 ];
 
 /// All routes, each behind its checks.
 pub(crate) fn router(control: &App) -> Router<App> {
-    ROUTES.iter().fold(Router::new(), |router, route| {
+    let document = Document(openapi::document(ROUTES).to_string().into());
+    let router = ROUTES.iter().fold(Router::new(), |router, route| {
         let gate = Gate(Arc::clone(control), route.needs);
         let gate = middleware::from_fn_with_state(gate, enforce);
         router.route(route.path, (route.handler)().route_layer(gate))
-    })
+    });
+    router.layer(Extension(document))
 }
+
+/// The OpenAPI document, as it is sent.
+#[derive(Clone)]
+struct Document(Bytes);
 
 #[derive(Clone)]
 struct Gate(App, Needs);
@@ -150,6 +265,10 @@ async fn enforce(
         }
         Err(problem) => problem.into_response(),
     }
+}
+
+async fn document(Extension(Document(text)): Extension<Document>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], text).into_response()
 }
 
 async fn status(State(control): State<App>) -> Response {

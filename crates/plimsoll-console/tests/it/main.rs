@@ -10,6 +10,7 @@
 )]
 
 mod console;
+mod openapi;
 mod ops;
 mod server;
 mod world;

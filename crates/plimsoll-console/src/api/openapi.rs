@@ -1,0 +1,272 @@
+//! The OpenAPI document (3.1.1) of the control API, made from its table of routes.
+//!
+//! Schemas stand here, by hand, beside the types that they describe in `wire` and `overlay`; the tests hold each answer
+//! against its schema, and refuse a field that no schema has.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+use super::{Needs, Route};
+use crate::access::Role;
+use crate::overlay::{LEVEL_MAX, Verb};
+
+/// The whole document.
+pub(super) fn document(routes: &[Route]) -> Value {
+    let mut paths = Map::new();
+    for route in routes {
+        let path = paths.entry(route.path).or_insert_with(|| json!({}));
+        if let Some(path) = path.as_object_mut() {
+            path.insert(route.method.to_owned(), operation(route));
+        }
+    }
+    json!({
+        "openapi": "3.1.1",
+        "info": {
+            "title": "Plimsoll's control API",
+            "version": "1",
+            "description": "On the console's address. Fields are added to answers; none changes its meaning within v1. A change is answered once its record in the journal is durable.",
+            "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
+        },
+        "servers": [{ "url": "http://127.0.0.1:7676" }],
+        "paths": paths,
+        "components": {
+            "schemas": schemas(),
+            "securitySchemes": {
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "A token of `plimsoll token create`, or that of the state folder.",
+                },
+            },
+        },
+    })
+}
+
+fn operation(route: &Route) -> Value {
+    let (status, schema) = route.answer;
+    let mut answers = Map::new();
+    answers.insert(
+        status.to_string(),
+        content("It is so.", "application/json", schema),
+    );
+    for refusal in refusals(route) {
+        let content = content(meaning(refusal), "application/problem+json", "Problem");
+        answers.insert(refusal.to_string(), content);
+    }
+    let security = match route.needs {
+        // Free on loopback.
+        Needs::Nothing => json!([{}, { "token": [] }]),
+        _ => json!([{ "token": [] }]),
+    };
+    let mut operation = json!({
+        "operationId": route.id,
+        "summary": route.about,
+        "description": needs(route.needs),
+        "security": security,
+        "parameters": parameters(route),
+        "responses": answers,
+    });
+    if let (Some(body), Some(operation)) = (route.body, operation.as_object_mut()) {
+        let mut content = content("What is wanted.", "application/json", body);
+        if let Some(content) = content.as_object_mut() {
+            content.insert("required".to_owned(), true.into());
+        }
+        operation.insert("requestBody".to_owned(), content);
+    }
+    operation
+}
+
+fn content(description: &str, kind: &str, schema: &str) -> Value {
+    json!({ "description": description, "content": { kind: { "schema": reference(schema) } } })
+}
+
+fn reference(schema: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{schema}") })
+}
+
+fn needs(needs: Needs) -> String {
+    match needs {
+        Needs::Nothing => "Free on loopback; elsewhere it needs a token.".to_owned(),
+        Needs::Role(role) => format!("Needs a token with the role {role}."),
+        Needs::Service => {
+            "Needs a token with the role operator that covers the owner of the service.".to_owned()
+        }
+        Needs::AllServices => {
+            "Needs a token with the role operator that covers all owners.".to_owned()
+        }
+    }
+}
+
+/// The statuses other than that where all is well.
+fn refusals(route: &Route) -> BTreeSet<u16> {
+    // No token where one is needed; a Host that may be another site's.
+    let mut refusals = BTreeSet::from([400, 401, 421]);
+    refusals.extend(route.refusals);
+    if route.needs != Needs::Nothing || route.method != "get" {
+        refusals.insert(403);
+    }
+    if route.body.is_some() {
+        refusals.extend([413, 415]);
+    }
+    refusals
+}
+
+fn meaning(status: u16) -> &'static str {
+    match status {
+        400 => "The request can't be read.",
+        401 => "The token is missing or not valid.",
+        403 => "The token is not enough, or a page of another site asks.",
+        404 => "What is named does not exist.",
+        409 => "It does not go with what is there.",
+        413 => "The body is too large.",
+        415 => "The body is no JSON.",
+        421 => "The Host may be another site's.",
+        422 => "What is wanted can be read and can't be done.",
+        503 => "It can't be done now: the store fails, or the process ends or is taken over from.",
+        _ => "It takes long: see the log for how it ends.",
+    }
+}
+
+fn parameters(route: &Route) -> Vec<Value> {
+    let names = route.path.split('/').filter_map(|part| {
+        let name = part.strip_prefix('{')?.strip_suffix('}')?;
+        let schema = match name {
+            "verb" => one_of(&Verb::ALL.map(Verb::name)),
+            _ => json!({ "type": "string" }),
+        };
+        Some(json!({ "name": name, "in": "path", "required": true, "schema": schema }))
+    });
+    let query = route.query.iter().map(|(name, kind, about)| {
+        json!({ "name": name, "in": "query", "description": about, "schema": { "type": kind } })
+    });
+    names.chain(query).collect()
+}
+
+fn one_of(words: &[&str]) -> Value {
+    json!({ "type": "string", "enum": words })
+}
+
+fn text() -> Value {
+    json!({ "type": "string" })
+}
+
+fn time() -> Value {
+    json!({ "type": "string", "format": "date-time" })
+}
+
+fn whole() -> Value {
+    json!({ "type": "integer", "minimum": 0 })
+}
+
+fn list(items: &Value) -> Value {
+    json!({ "type": "array", "items": items })
+}
+
+/// The same, or `null`.
+fn nullable(mut schema: Value) -> Value {
+    if let Some(kind) = schema.get_mut("type") {
+        *kind = json!([kind.take(), "null"]);
+    }
+    if let Some(Value::Array(words)) = schema.get_mut("enum") {
+        words.push(Value::Null);
+    }
+    schema
+}
+
+fn object<const FIELDS: usize>(fields: [(&str, Value); FIELDS]) -> Value {
+    let required: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
+    let required = json!(required);
+    let properties: Map<String, Value> = fields
+        .into_iter()
+        .map(|(name, schema)| (name.to_owned(), schema))
+        .collect();
+    json!({ "type": "object", "required": required, "properties": properties })
+}
+
+/// What is sent: only these are needed, and others are refused.
+fn wanted<const FIELDS: usize>(needed: &[&str], fields: [(&str, Value); FIELDS]) -> Value {
+    let mut schema = object(fields);
+    if let Some(schema) = schema.as_object_mut() {
+        schema.insert("required".to_owned(), json!(needed));
+        schema.insert("additionalProperties".to_owned(), false.into());
+    }
+    schema
+}
+
+fn schemas() -> Value {
+    let role = || one_of(&Role::ALL.map(Role::name));
+    let mode = || one_of(&["enforce", "observe", "off"]);
+    let verb = || one_of(&Verb::ALL.map(Verb::name));
+    let level = || json!({ "type": "integer", "minimum": 1, "maximum": LEVEL_MAX });
+    let any = || json!({ "type": "object" });
+    let length = || json!({ "type": "string", "pattern": "^[0-9]+[smhd]$" });
+    json!({
+        "Problem": object([("title", text()), ("status", whole()), ("detail", text())]),
+        "Changed": object([
+            ("message", text()),
+            ("journal", nullable(whole())),
+            ("warning", nullable(text())),
+        ]),
+        "Document": any(),
+        "RequestLine": any(),
+        "Records": object([("records", list(&any()))]),
+        "Overlay": object([("entries", list(&reference("OverlayEntry")))]),
+        "OverlayEntry": object([
+            ("id", text()),
+            ("service", text()),
+            ("verb", verb()),
+            ("level", nullable(level())),
+            ("mode", nullable(mode())),
+            ("says", text()),
+            ("by", text()),
+            ("why", text()),
+            ("since", time()),
+            ("until", time()),
+            ("journal", nullable(whole())),
+        ]),
+        "SettingWanted": wanted(&["for", "why"], [
+            ("level", level()),
+            ("mode", mode()),
+            ("for", length()),
+            ("why", json!({ "type": "string", "minLength": 1, "maxLength": 500 })),
+        ]),
+        "Tokens": object([("tokens", list(&reference("Token")))]),
+        "Token": object([
+            ("name", text()),
+            ("role", role()),
+            ("owners", list(&text())),
+            ("created_at", time()),
+            ("created_by", text()),
+            ("expires_at", nullable(time())),
+            ("expired", json!({ "type": "boolean" })),
+        ]),
+        "TokenWanted": wanted(&["name", "role"], [
+            ("name", json!({ "type": "string", "pattern": "^[A-Za-z0-9._@-]{1,64}$" })),
+            ("role", role()),
+            ("owners", list(&text())),
+            ("for", nullable(length())),
+        ]),
+        "TokenCreated": object([
+            ("secret", text()),
+            ("token", reference("Token")),
+            ("journal", whole()),
+        ]),
+        "Snapshot": object([
+            ("schema", whole()),
+            ("version", text()),
+            ("instance", text()),
+            ("now", time()),
+            ("uptime_seconds", json!({ "type": "number", "minimum": 0 })),
+            ("mode", mode()),
+            ("config", any()),
+            ("warnings", list(&text())),
+            ("connections", whole()),
+            ("services", list(&any())),
+            ("overlay", list(&reference("OverlayEntry"))),
+            ("unrouted", any()),
+            ("recent_events", list(&any())),
+            ("journal", nullable(any())),
+        ]),
+    })
+}
