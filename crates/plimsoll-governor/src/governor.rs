@@ -194,6 +194,14 @@ impl Governor {
         self.services.get(name)
     }
 
+    /// How far an actuator of a service is to be moved: not at all where decisions are not acted on.
+    pub fn enforced(&self, name: &str, actuator: Actuator) -> u8 {
+        let parameters = self.parameters.services.get(name);
+        let enforces = parameters.is_some_and(|it| it.mode == Mode::Enforce);
+        let state = self.services.get(name).filter(|_| enforces);
+        state.map_or(0, |state| state.step(actuator))
+    }
+
     /// What it is set to.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters

@@ -23,4 +23,4 @@ pub use governor::{Governor, Parameters, Rule, ServiceParameters};
 pub use pager::{Absence, Page};
 pub use plimsoll_measure::Condition;
 pub use service::ServiceState;
-pub use signals::{Demand, ObjectiveSignals, ServiceSignals, Signals};
+pub use signals::{Demand, Meter, ObjectiveSignals, ServiceSignals, Signals, Standing};

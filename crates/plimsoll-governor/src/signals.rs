@@ -39,7 +39,7 @@ pub struct Demand {
     pub retries: u64,
     /// Attempts that were made beside one that took long.
     pub hedges: u64,
-    /// Requests that Plimsoll refused since not all fits.
+    /// Requests that Plimsoll refused since not all fits, other than by the governor's shed level.
     pub refused: u64,
     /// Requests that wait now.
     pub waiting: u64,
@@ -47,9 +47,82 @@ pub struct Demand {
     pub at_limit: bool,
 }
 
+/// How a service's guard stands, with counters that only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Attempts that were made again.
+    pub retries: u64,
+    /// Attempts that were made beside another.
+    pub hedges: u64,
+    /// Requests that the governor's own shed level refused.
+    pub governed: u64,
+    /// Requests that wait.
+    pub waiting: u64,
+    /// Requests that have a permit.
+    pub in_flight: u64,
+    /// How many may; `None`: as many as come.
+    pub limit: Option<u64>,
+}
+
+/// Makes of counters what a second brought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Meter {
+    before: Option<Standing>,
+}
+
+impl Meter {
+    /// A second is over in which so many requests ended, and so many of them were refused since not all fits. What its own
+    /// shed level refuses is no sign for the governor that not all fits. The first second has no retries: how many there were
+    /// before it is not known.
+    pub fn on_second(&mut self, requests: u64, refused: u64, now: Standing) -> Demand {
+        let before = self.before.replace(now).unwrap_or(now);
+        let governed = now.governed.saturating_sub(before.governed);
+        Demand {
+            requests,
+            retries: now.retries.saturating_sub(before.retries),
+            hedges: now.hedges.saturating_sub(before.hedges),
+            refused: refused.saturating_sub(governed),
+            waiting: now.waiting,
+            at_limit: now.limit.is_some_and(|limit| now.in_flight >= limit),
+        }
+    }
+}
+
 impl Demand {
     /// Whether more is asked for than fits.
     pub const fn exceeds(self) -> bool {
         self.refused > 0 || self.waiting > 0 || self.at_limit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_it_refuses_itself_is_no_sign_that_not_all_fits() {
+        let mut meter = Meter::default();
+        let begun = Standing {
+            retries: 7,
+            governed: 100,
+            limit: Some(10),
+            ..Standing::default()
+        };
+        let first = meter.on_second(50, 0, begun);
+        assert_eq!((first.retries, first.exceeds()), (0, false));
+        let sheds = Standing {
+            retries: 9,
+            governed: 120,
+            ..begun
+        };
+        let second = meter.on_second(50, 20, sheds);
+        assert_eq!((second.retries, second.refused), (2, 0));
+        assert!(!second.exceeds());
+        let full = Standing {
+            in_flight: 10,
+            ..sheds
+        };
+        assert!(meter.on_second(50, 0, full).exceeds());
+        assert!(meter.on_second(50, 1, sheds).exceeds());
     }
 }

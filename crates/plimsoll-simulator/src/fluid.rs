@@ -12,8 +12,10 @@
 mod budget;
 mod demand;
 mod endpoints;
+mod govern;
 mod latency;
 mod law;
+mod retries;
 mod run;
 mod station;
 mod sums;

@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use plimsoll_config::Config;
-use plimsoll_core::{Instant, Mode, Timestamp};
+use plimsoll_core::{Instant, Timestamp};
 use plimsoll_gateway::{GuardView, ServiceShared, mode_of, objective_specs};
 use plimsoll_governor::{
-    Actuator, Decided, Decision, Demand, Governor, ObjectiveSignals, Parameters, ServiceParameters,
-    ServiceSignals, ServiceState, Signals, What,
+    Actuator, Decided, Decision, Governor, Meter, ObjectiveSignals, Parameters, ServiceParameters,
+    ServiceSignals, ServiceState, Signals, Standing, What,
 };
 use plimsoll_lifecycle::Counter;
 use plimsoll_measure::{
@@ -31,22 +31,15 @@ use outcomes::Outcomes;
 /// Burn rates that it is stated for how soon somebody would be called.
 const STATED: [f64; 3] = [2.0, 6.0, 14.4];
 
-/// The governor, and what its counters were with the last tick.
+/// The governor, and what it is told by.
 pub(crate) struct Governing {
     governor: Governor,
     /// What people hold, by service.
     held: BTreeMap<String, Held>,
     onsets: Onsets,
     outcomes: Outcomes,
-    counted: BTreeMap<String, Counted>,
+    meters: BTreeMap<String, Meter>,
     ticked: Instant,
-}
-
-/// Counters that only grow.
-#[derive(Clone, Copy, Default)]
-struct Counted {
-    retries: u64,
-    hedges: u64,
 }
 
 impl Governing {
@@ -56,7 +49,7 @@ impl Governing {
             held: BTreeMap::new(),
             onsets: Onsets::default(),
             outcomes: Outcomes::default(),
-            counted: BTreeMap::new(),
+            meters: BTreeMap::new(),
             ticked: Instant::ORIGIN,
         }
     }
@@ -65,7 +58,7 @@ impl Governing {
     pub(crate) fn apply(&mut self, config: &Config) {
         self.governor.set_parameters(parameters(config, &self.held));
         let services = &config.services;
-        self.counted.retain(|name, _| services.contains_key(name));
+        self.meters.retain(|name, _| services.contains_key(name));
         self.onsets.retain(|service, objective| {
             let service = services.get(service);
             service.is_some_and(|it| it.objectives.contains_key(objective))
@@ -185,11 +178,15 @@ impl Governing {
             let counted = counters.iter().find(|(it, _)| *it == counter);
             counted.map_or(0, |(_, count)| *count)
         };
-        let now = Counted {
+        let standing = Standing {
             retries: count(Counter::Retry),
             hedges: count(Counter::Hedge),
+            governed: count(Counter::Governed),
+            waiting: guard.map_or(0, |guard| guard.queued.iter().copied().map(u64::from).sum()),
+            in_flight: guard.map_or(0, |guard| u64::from(guard.in_flight)),
+            limit: guard.and_then(|guard| guard.limit.map(u64::from)),
         };
-        let before = self.counted.insert(name.to_owned(), now).unwrap_or(now);
+        let meter = self.meters.entry(name.to_owned()).or_default();
         let objective = |&(counts, budget_left)| ObjectiveSignals {
             counts,
             budget_left,
@@ -197,15 +194,7 @@ impl Governing {
         ServiceSignals {
             name: name.to_owned(),
             objectives: latest.objectives.iter().map(objective).collect(),
-            demand: Demand {
-                requests: latest.requests,
-                retries: now.retries.saturating_sub(before.retries),
-                hedges: now.hedges.saturating_sub(before.hedges),
-                refused: latest.refused,
-                waiting: guard.map_or(0, |guard| guard.queued.iter().copied().map(u64::from).sum()),
-                at_limit: guard
-                    .is_some_and(|guard| guard.limit.is_some_and(|limit| guard.in_flight >= limit)),
-            },
+            demand: meter.on_second(latest.requests, latest.refused, standing),
         }
     }
 
@@ -213,10 +202,7 @@ impl Governing {
     /// what people hold.
     fn publish(&self, name: &str, shared: &ServiceShared) {
         let steps = &shared.guard.steps;
-        let parameters = self.governor.parameters().services.get(name);
-        let enforces = parameters.is_some_and(|it| it.mode == Mode::Enforce);
-        let state = self.governor.service(name).filter(|_| enforces);
-        let step = |actuator| state.map_or(0, |state| state.step(actuator));
+        let step = |actuator| self.governor.enforced(name, actuator);
         let held = self.held.get(name).copied().unwrap_or_default();
         steps.set_hedge(step(Actuator::Hedge).max(held.hedge));
         steps.set_retry(step(Actuator::Retry).max(held.retry));
@@ -307,7 +293,8 @@ fn is_worse(what: &What) -> bool {
     }
 }
 
-fn parameters(config: &Config, held: &BTreeMap<String, Held>) -> Parameters {
+/// What the governor is set to, by the configuration and by what people hold.
+pub(crate) fn parameters(config: &Config, held: &BTreeMap<String, Held>) -> Parameters {
     let services = config.services.iter().map(|(name, service)| {
         let mode = held.get(name).and_then(|held| held.mode);
         let specs = objective_specs(service);
@@ -327,7 +314,7 @@ fn parameters(config: &Config, held: &BTreeMap<String, Held>) -> Parameters {
 
 #[cfg(test)]
 mod tests {
-    use plimsoll_governor::Basis;
+    use plimsoll_governor::{Basis, Demand};
     use plimsoll_measure::Counts;
 
     use super::*;

@@ -8,6 +8,7 @@ mod difference;
 mod files;
 mod fitted;
 mod fluid;
+mod governed;
 mod page;
 mod progress;
 mod replay;
@@ -28,6 +29,7 @@ use plimsoll_config::{
 use plimsoll_core::{Mode, Ratio};
 use plimsoll_gateway::{call_bounds, enforces, guard_parameters};
 use plimsoll_policy::{Method, Ring};
+use plimsoll_simulator::Governed;
 use plimsoll_simulator::fleet::Protection;
 
 use crate::cli::print;
@@ -149,6 +151,8 @@ struct Setting {
     protections: Vec<Protection>,
     /// Of each service: the share of answers that must be in time, and the period of the budget.
     objectives: Vec<(Ratio, Duration)>,
+    /// What the governor is set to, if there is one.
+    governed: Option<Governed>,
 }
 
 /// Runs the command.
@@ -293,6 +297,11 @@ fn settings(scenario: &Scenario, loaded: &[Loaded]) -> Result<Vec<Setting>, Stri
             arm: *arm,
             file: file.map(|file| (file.path.clone().unwrap_or_default(), file.hash.clone())),
             protections: protections(scenario, file.map(|file| &file.config), *arm)?,
+            governed: match (*arm, file) {
+                (Arm::Off, _) => None,
+                (_, Some(file)) => governed::governed(scenario, &file.config),
+                (_, None) => governed::governed(scenario, &default_config(scenario)?),
+            },
             objectives: objectives(scenario, file.map(|file| &file.config)),
         })
     };
@@ -319,8 +328,8 @@ fn objectives(scenario: &Scenario, config: Option<&Config>) -> Vec<(Ratio, Durat
 fn run_fluid(options: &Simulate, path: &Path, scenario: &Scenario, settings: &[Setting]) -> Exit {
     if settings.iter().any(|it| it.arm == Arm::B) {
         say(
-            "error: of a configuration the fluid run knows only whether a service has a limiter, and its latency objective: \
-             compare two without `--fluid`",
+            "error: of a configuration the fluid run knows only whether a service has a limiter, its retries, its objectives and \
+             the governor: compare two without `--fluid`",
         );
         return Exit::Refused;
     }

@@ -46,6 +46,8 @@ pub(super) enum Event {
     Tick { gateway: u32 },
     /// A gateway's view of endpoints is ticked.
     Health { gateway: u32 },
+    /// A second of a gateway's governor is over.
+    Govern { gateway: u32 },
     /// A second is over.
     Sample,
     /// A fault begins.

@@ -2,17 +2,20 @@
 //!
 //! The counterpart of `plimsoll-gateway`, `protection.rs`, and of `plimsoll-upstream`, `health.rs`.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_core::Instant;
-use plimsoll_lifecycle::{Bounds, GuardControl, GuardParameters, GuardShared};
+use plimsoll_governor::{Actuator, Standing};
+use plimsoll_lifecycle::{Bounds, Counter, GuardControl, GuardParameters, GuardShared};
 use plimsoll_policy::{Balancer, EndpointParameters, Method, Verdict};
 
 use crate::agenda::{NEVER, Nanos};
 use crate::fleet::timeline::Level;
 use crate::fleet::views::{Views, Watch};
+use crate::governing::{Counting, Decisions, Governed, Governing};
 use crate::random::Stream;
 
 /// How long it takes to wake another thread.
@@ -42,7 +45,11 @@ pub struct Protection {
 #[derive(Debug)]
 pub(super) struct Gateway {
     services: Vec<Service>,
+    governor: Option<(Governing, Counts)>,
 }
+
+/// What the objectives of each service counted in this second.
+pub(super) type Counts = Rc<RefCell<Vec<Counting>>>;
 
 /// A service before which it stands.
 #[derive(Debug)]
@@ -73,6 +80,31 @@ impl Gateway {
         };
         Self {
             services: services.iter().map(service).collect(),
+            governor: None,
+        }
+    }
+
+    /// From now on it has a governor. Gives where its threads count what it is told by.
+    pub(super) fn govern(&mut self, governed: &Governed) -> Counts {
+        let counts = Rc::new(RefCell::new(Counting::all(governed)));
+        self.governor = Some((Governing::new(governed), Rc::clone(&counts)));
+        counts
+    }
+
+    /// A second is over: the governor decides, and moves what it may.
+    pub(super) fn decide(&mut self, now: Instant, gateway: u32, decisions: &mut Decisions) {
+        let Some((governor, counts)) = &mut self.governor else {
+            return;
+        };
+        let services = &self.services;
+        let standing = |index: usize| services.get(index).map(Service::standing);
+        let standing = |index| standing(index).unwrap_or_default();
+        governor.tick(now, gateway, &mut counts.borrow_mut(), standing, decisions);
+        for (index, service) in services.iter().enumerate() {
+            let steps = &service.shared.steps;
+            steps.set_hedge(governor.step(index, Actuator::Hedge));
+            steps.set_retry(governor.step(index, Actuator::Retry));
+            steps.set_shed(governor.step(index, Actuator::Shed));
         }
     }
 
@@ -150,6 +182,20 @@ impl Gateway {
             u64::from(service.shared.admission.in_flight()) + service.watch.in_flight()
         };
         self.services.iter().map(of).sum()
+    }
+}
+
+impl Service {
+    fn standing(&self) -> Standing {
+        let (admission, counters) = (&self.shared.admission, &self.shared.counters);
+        Standing {
+            retries: counters.get(Counter::Retry),
+            hedges: counters.get(Counter::Hedge),
+            governed: counters.get(Counter::Governed),
+            waiting: u64::from(admission.queued()),
+            in_flight: u64::from(admission.in_flight()),
+            limit: admission.limit().map(u64::from),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use plimsoll_measure::{Cause, Histogram, Origin, Outcome};
 
 use super::timeline::{Level, Timeline};
 use crate::agenda::Nanos;
+use crate::governing::Decisions;
 
 /// The users of one workload who came in one phase, or the calls of one service to another.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,6 +92,7 @@ pub struct Ledger {
     /// Users who paused before another try when the last phase ended.
     cut: u64,
     timeline: Option<Timeline>,
+    decisions: Option<Decisions>,
 }
 
 impl Ledger {
@@ -102,6 +104,7 @@ impl Ledger {
             cells,
             cut: 0,
             timeline: None,
+            decisions: None,
         }
     }
 
@@ -113,6 +116,7 @@ impl Ledger {
             cells: vec![Cell::default(); phases * senders],
             cut: 0,
             timeline: None,
+            decisions: None,
         }
     }
 
@@ -144,10 +148,23 @@ impl Ledger {
             mine.merge(theirs);
         }
         self.cut += other.cut;
+        if let (Some(mine), Some(theirs)) = (&mut self.decisions, &other.decisions) {
+            mine.merge(theirs);
+        }
         match (&mut self.timeline, &other.timeline) {
             (Some(mine), Some(theirs)) => mine.merge(theirs),
             _ => self.timeline = None,
         }
+    }
+
+    /// What governors decided, if there were any.
+    pub fn decisions(&self) -> Option<&Decisions> {
+        self.decisions.as_ref()
+    }
+
+    /// Where they are kept.
+    pub(crate) fn decisions_mut(&mut self) -> &mut Decisions {
+        self.decisions.get_or_insert_default()
     }
 
     /// Users who paused before another try when the last phase ended. They did not come again, and have no answer.

@@ -33,6 +33,7 @@ use crate::fleet::senders::{Need, Sender, needs, senders};
 use crate::fleet::site::{Site, healthy};
 use crate::fleet::slab::Slab;
 use crate::fleet::thread::{Thread, ThreadEffects, ThreadService};
+use crate::governing::Governed;
 use crate::random::Stream;
 use calls::Progress;
 
@@ -214,6 +215,26 @@ impl Simulation {
         self.agenda.note(self.sampled, Event::Sample);
     }
 
+    /// Each gateway has a governor. To be asked for at the beginning.
+    pub fn govern(&mut self, governed: &Governed) {
+        assert_eq!(
+            governed.services.len(),
+            self.services.len(),
+            "each service has its objectives"
+        );
+        self.ledger.borrow_mut().decisions_mut();
+        let threads = self.threads.len() / self.gateways.len();
+        for index in 0..self.gateways.len() {
+            let counts = self.gateways[index].govern(governed);
+            for thread in index * threads..(index + 1) * threads {
+                self.threads[thread].count(Rc::clone(&counts));
+            }
+            let gateway = index as u32;
+            let first = SECOND * (index as Nanos + 1) / self.gateways.len() as Nanos;
+            self.agenda.note(first, Event::Govern { gateway });
+        }
+    }
+
     /// What the workload at a position replays, in the order of time. To be given at the beginning; without it
     /// nothing comes of that workload.
     pub fn replay(&mut self, workload: usize, requests: Arc<[Recorded]>) {
@@ -356,6 +377,7 @@ impl Simulation {
             Some(Event::Want { member }) => self.on_want(now, member),
             Some(Event::Tick { gateway }) => self.tick(now, gateway),
             Some(Event::Health { gateway }) => self.watch(now, gateway),
+            Some(Event::Govern { gateway }) => self.decide(now, gateway),
             Some(Event::Sample) => self.sample(now),
             Some(Event::Begin { fault }) => self.begin_fault(now, fault),
             Some(Event::End { fault }) => self.end_fault(now, fault),

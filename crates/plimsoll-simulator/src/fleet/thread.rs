@@ -3,7 +3,7 @@
 //! The counterpart of `plimsoll-gateway`, `thread.rs` and `admission.rs`. What a policy says of other calls of the
 //! thread is kept until the simulation has an ear for it ([`Thread::take_events`]).
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +20,7 @@ use plimsoll_policy::{
 };
 
 use crate::agenda::{NEVER, Nanos};
+use crate::fleet::gateway::Counts;
 use crate::fleet::ledger::Ledger;
 use crate::fleet::views::Views;
 use crate::random::Stream;
@@ -36,6 +37,8 @@ pub(super) struct Thread {
     pub(super) first: u32,
     random: RefCell<Stream>,
     services: Vec<ThreadService>,
+    /// Where it counts for its gateway's governor, if there is one.
+    counts: OnceCell<Counts>,
 }
 
 /// A thread's halves of one service's policies.
@@ -89,7 +92,13 @@ impl Thread {
             first,
             random: RefCell::new(random),
             services,
+            counts: OnceCell::new(),
         }
+    }
+
+    /// From now on it counts for a governor.
+    pub(super) fn count(&self, counts: Counts) {
+        never!(self.counts.set(counts).is_err());
     }
 
     pub(super) fn now(&self) -> Instant {
@@ -163,6 +172,15 @@ impl Thread {
         let at = at.as_nanos().max(earliest);
         service.expiry.set(at);
         Some(at)
+    }
+
+    fn count_for_governor(&self, settlement: &Settlement) {
+        let Some((counts, id)) = self.counts.get().zip(settlement.service) else {
+            return;
+        };
+        if let Some(counting) = counts.borrow_mut().get_mut(id.index()) {
+            counting.add(settlement.class, settlement.cause, settlement.latency());
+        }
     }
 
     fn guard<R>(
@@ -307,6 +325,7 @@ impl Effects for ThreadEffects {
         if let Some(service) = service {
             let guard = service.guard.borrow();
             guard.on_settled(settlement.class, settlement.cause);
+            self.thread.count_for_governor(settlement);
             let mut ledger = self.thread.ledger.borrow_mut();
             let now = self.thread.clock.get();
             ledger.settled(now, self.cell, settlement, service.objective);

@@ -93,6 +93,17 @@ pub(super) struct Sent {
 }
 
 impl Sent {
+    /// So much of each class.
+    pub(super) fn scaled(&self, shares: &ByClass) -> Self {
+        let mut scaled = self.clone();
+        for by_class in &mut scaled.by_tries {
+            for (sent, share) in by_class.iter_mut().zip(shares) {
+                *sent *= share;
+            }
+        }
+        scaled
+    }
+
     pub(super) fn of_class(&self, class: usize) -> f64 {
         self.by_tries
             .iter()

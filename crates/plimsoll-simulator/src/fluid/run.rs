@@ -6,11 +6,14 @@ use plimsoll_policy::LimiterKind;
 
 use super::budget::Judgement;
 use super::demand::{Demand, Fate, Sent, of_class};
+use super::govern::Govern;
+use super::retries::Retries;
 use super::station::{Outcome, Station};
 use super::sums::Sums;
 use crate::agenda::{Nanos, SECOND};
 use crate::fleet::clients::nanos;
 use crate::fleet::{Ledger, Protection};
+use crate::governing::Governed;
 
 /// Runs that are no longer than this have finer ticks.
 const SHORT: Nanos = 3_600 * SECOND;
@@ -23,6 +26,7 @@ pub struct Fluid {
     demands: Vec<Demand>,
     stations: Vec<Station>,
     judgements: Vec<Judgement>,
+    govern: Option<Govern>,
     faults: Vec<Fault>,
     /// By phase and workload.
     sums: Vec<Sums>,
@@ -93,13 +97,23 @@ impl Fluid {
                     } else {
                         1
                     };
-                    Station::new(position, service, &scenario.faults, guarded, attempts)
+                    let retries = Retries::of(protection, scenario.gateways);
+                    let retries = retries.filter(|_| guarded);
+                    Station::new(
+                        position,
+                        service,
+                        &scenario.faults,
+                        guarded,
+                        attempts,
+                        retries,
+                    )
                 })
                 .collect(),
             judgements: objectives
                 .iter()
                 .map(|(target, period)| Judgement::new(*target, *period))
                 .collect(),
+            govern: None,
             faults: scenario.faults.clone(),
             sums: vec![Sums::default(); scenario.phases.len() * scenario.workloads.len()],
             phases: scenario.phases.iter().map(|it| nanos(it.lasts)).collect(),
@@ -110,6 +124,16 @@ impl Fluid {
         };
         fluid.demands.iter_mut().for_each(|demand| demand.begin(0));
         Ok(fluid)
+    }
+
+    /// There is a governor. To be asked for at the beginning.
+    pub fn govern(&mut self, governed: &Governed) {
+        assert_eq!(
+            governed.services.len(),
+            self.stations.len(),
+            "each service has its objectives"
+        );
+        self.govern = Some(Govern::new(governed));
     }
 
     /// Goes on for a second. `None`: the run is over.
@@ -134,13 +158,20 @@ impl Fluid {
         for (judgement, (good, bad)) in self.judgements.iter_mut().zip(counts) {
             judgement.on_second(*good, *bad);
         }
+        if let Some(govern) = &mut self.govern {
+            govern.on_second(self.now, &mut self.stations);
+        }
         Some(second)
     }
 
     /// What was expected, by phase and workload. A user is counted in the phase in which it came.
     pub fn ledger(&self) -> Ledger {
         let cells = self.sums.iter().map(Sums::cell).collect();
-        Ledger::of(self.demands.len(), cells)
+        let mut ledger = Ledger::of(self.demands.len(), cells);
+        if let Some(govern) = &self.govern {
+            *ledger.decisions_mut() = govern.decisions().clone();
+        }
+        ledger
     }
 
     /// The budget of each service.
@@ -190,6 +221,9 @@ impl Fluid {
                 }
                 demand.learn(sent, &fates(&outcomes));
                 count(second, bad, index, sent, &outcomes);
+                if let Some(govern) = &mut self.govern {
+                    govern.count(index, station.objective, sent, &outcomes);
+                }
             }
         }
         self.now += lasts;

@@ -14,6 +14,7 @@ use super::demand::{Demand, Sent, of_class};
 use super::endpoints::{Able, Group, least, used};
 use super::latency::{Profile, Question, ServiceTime, Wait};
 use super::law::{fair_level, knee, slowed, steady, under_level};
+use super::retries::Retries;
 use crate::service::{Cache, Warming};
 
 /// While a queue stands, a request waits for its permit between these shares of the objective. Measured in per-request runs:
@@ -36,6 +37,12 @@ pub(super) struct Station {
     guarded: bool,
     /// How often a request is tried whose connection can't be made.
     attempts: f64,
+    /// How attempts that failed are made again.
+    retries: Option<Retries>,
+    /// How far the governor has moved retries and shedding.
+    steps: (u8, u8),
+    /// A queue stood in the last step.
+    full: bool,
     cancels: bool,
     cache: Option<Cache>,
     warming: Option<Warming>,
@@ -51,6 +58,8 @@ pub(super) struct Outcome {
     /// Shares of what was sent: refused by Plimsoll, answered with an error, not connected, given up by the client, answered in time,
     /// answered at all.
     pub(super) refused: f64,
+    /// That part of it which the governor's shed level refuses.
+    pub(super) governed: f64,
     pub(super) errors: f64,
     pub(super) connect: f64,
     pub(super) gone: f64,
@@ -71,6 +80,7 @@ impl Station {
         faults: &[Fault],
         guarded: bool,
         attempts: u32,
+        retries: Option<Retries>,
     ) -> Self {
         let mut edges: Vec<usize> = faults
             .iter()
@@ -104,6 +114,9 @@ impl Station {
             guarded,
             // Each at another endpoint.
             attempts: (attempts as usize).min(service.endpoints) as f64,
+            retries,
+            steps: (0, 0),
+            full: false,
             cancels: service.cancels,
             cache: service.cache.map(|cache| Cache {
                 hit: cache.hit,
@@ -143,8 +156,45 @@ impl Station {
         }
     }
 
+    /// Whether more was asked for than fits.
+    pub(super) fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// The governor moves these, to these steps.
+    pub(super) fn govern(&mut self, retry: u8, shed: u8) {
+        self.steps = (retry, shed);
+    }
+
     /// A step of so many seconds: gives by workload and class what becomes of what was sent.
     pub(super) fn step(
+        &mut self,
+        now: f64,
+        step: f64,
+        sent: &[(&Demand, &[Sent])],
+    ) -> Vec<[Outcome; Class::ALL.len()]> {
+        let (_, shed) = self.steps;
+        if shed == 0 {
+            return self.let_in(now, step, sent);
+        }
+        let shares = let_in(shed);
+        let scaled = sent.iter().map(|(demand, sent)| {
+            let scaled = sent.iter().map(|it| it.scaled(&shares));
+            (*demand, scaled.collect())
+        });
+        let scaled: Vec<(&Demand, Vec<Sent>)> = scaled.collect();
+        let pairs = scaled
+            .iter()
+            .map(|(demand, sent)| (*demand, sent.as_slice()));
+        let pairs: Vec<(&Demand, &[Sent])> = pairs.collect();
+        let mut outcomes = self.let_in(now, step, &pairs);
+        for (outcome, share) in outcomes.iter_mut().flat_map(|it| it.iter_mut().zip(shares)) {
+            outcome.shed(share);
+        }
+        outcomes
+    }
+
+    fn let_in(
         &mut self,
         now: f64,
         step: f64,
@@ -205,6 +255,16 @@ impl Station {
             true => capacity * step / (1.0 - least_errors),
             false => f64::INFINITY,
         };
+        let first: f64 = sent
+            .iter()
+            .flat_map(|(_, sent)| (0..Class::ALL.len()).map(|class| of_class(sent, class)))
+            .sum();
+        let retries = self.retries.filter(|_| self.steps.0 == 0);
+        let (errors, again) = match retries {
+            Some(retries) if errors > 0.0 => retries.of_errors(errors, first.min(can), step),
+            _ => (errors, 0.0),
+        };
+        let can = can / (1.0 + again);
         let mut left = can;
         let mut all = 0.0;
         let mut admitted = vec![[1.0; Class::ALL.len()]; sent.len()];
@@ -226,7 +286,8 @@ impl Station {
             left = (left - sum).max(0.0);
         }
         let busy = (all / can).min(1.0);
-        let wait = if busy >= FULL && can.is_finite() {
+        self.full = busy >= FULL && can.is_finite();
+        let wait = if self.full {
             let (least, most) = STANDING;
             Wait::Permit {
                 least: least * self.objective,
@@ -262,7 +323,8 @@ impl Station {
                     refused: 1.0 - share,
                     errors: share * errors,
                     connect: 0.0,
-                    again: 0.0,
+                    again: share * again,
+                    governed: 0.0,
                     gone: works * (1.0 - profile.answered),
                     in_time: works * profile.in_time,
                     answered: works * profile.answered,
@@ -474,3 +536,13 @@ const NO_WAIT: Wait = Wait::Worker {
     probability: 0.0,
     mean: 1.0,
 };
+
+/// Which share of each class a shed level lets in, as `Steps::sheds` of the life cycle does.
+fn let_in(shed: u8) -> [f64; Class::ALL.len()] {
+    Class::ALL.map(|class| match (class, shed) {
+        (Class::Critical, _) | (_, 0) => 1.0,
+        (Class::Standard, 3) | (Class::Sheddable, 1) => 0.5,
+        (Class::Standard, 1 | 2) => 1.0,
+        (Class::Standard | Class::Sheddable, _) => 0.0,
+    })
+}

@@ -11,6 +11,7 @@ mod calls;
 mod controls;
 mod fleet;
 mod fluid;
+mod governor;
 mod kernel;
 mod loads;
 mod machine;

@@ -12,7 +12,7 @@ use super::access_log::AccessLog;
 use super::files::may_write;
 use super::report::plural;
 use super::runs::run_all;
-use super::{Arm, Setting, objectives, protections};
+use super::{Arm, Setting, governed, objectives, protections};
 use crate::cli::print;
 use crate::exit::{Exit, say};
 
@@ -100,6 +100,7 @@ fn simulated(
         file: None,
         protections: protections(scenario, config, Arm::Plimsoll)?,
         objectives: objectives(scenario, config),
+        governed: config.and_then(|config| governed::governed(scenario, config)),
     };
     let ledgers = run_all(scenario, &[], &[setting], 1, 0);
     let ledger = ledgers.first().and_then(|ledgers| ledgers.first());

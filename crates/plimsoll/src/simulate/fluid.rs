@@ -28,6 +28,9 @@ pub(super) fn run(scenario: &Scenario, settings: &[Setting]) -> Result<Vec<Run>,
     let progress = Progress::new("simulating", steps);
     let of = |setting: &Setting| {
         let mut fluid = Fluid::new(scenario, &setting.protections, &setting.objectives)?;
+        if let Some(governed) = &setting.governed {
+            fluid.govern(governed);
+        }
         while let Some(second) = fluid.advance() {
             if second.at % STEP == STEP - 1 {
                 progress.step();

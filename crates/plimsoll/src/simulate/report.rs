@@ -10,7 +10,7 @@ use plimsoll_simulator::fleet::{Cell, Ledger};
 use serde_json::{Map, Value, json};
 
 use super::difference::{CONFIDENCE, Difference, Figure};
-use super::{Arm, Setting};
+use super::{Arm, Setting, governed};
 
 /// See the module's docs.
 pub(super) struct Report<'a> {
@@ -58,6 +58,7 @@ impl Report<'_> {
         if self.is_comparison() {
             self.push_differences(&mut text);
         }
+        text.push_str(&governed::text(&self.arms, scenario.gateways));
         text
     }
 
@@ -248,6 +249,7 @@ impl Report<'_> {
             "configurations": Value::Object(files.collect()),
             "phases": scenario.phases.iter().enumerate().map(phase).collect::<Vec<_>>(),
             "differences": self.json_of_differences(),
+            "decisions": governed::json(&self.arms),
         })
     }
 

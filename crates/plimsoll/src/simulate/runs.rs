@@ -83,6 +83,9 @@ pub(super) fn run_seeds(
             let protections = setting.map(|it| it.protections.as_slice());
             let seed = seeds.first.wrapping_add(run);
             let mut simulation = Simulation::new(scenario, protections.unwrap_or_default(), seed);
+            if let Some(governed) = setting.and_then(|it| it.governed.as_ref()) {
+                simulation.govern(governed);
+            }
             if run < seeds.drawn {
                 simulation.record_every(step);
             }

@@ -192,7 +192,9 @@ mod tests {
         let line = format!("# run it: plimsoll simulate found.toml --seed {seed}\n");
         assert!(file.contains(&line), "{file}");
         let scenario = scenario::parse(&file).unwrap();
-        let settings = settings(&scenario, &[]).unwrap();
+        let mut settings = settings(&scenario, &[]).unwrap();
+        // A search has none.
+        settings[0].governed = None;
         let seeds = Seeds {
             first: seed,
             count: 1,

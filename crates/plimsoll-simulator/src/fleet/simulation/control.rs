@@ -9,7 +9,7 @@ use plimsoll_measure::Cause;
 use plimsoll_policy::retry::Failure;
 
 use super::{HEALTH_TICK, Simulation, TICK, Try, TryState};
-use crate::agenda::Nanos;
+use crate::agenda::{Nanos, SECOND};
 use crate::fleet::clients::nanos;
 use crate::fleet::event::Event;
 use crate::fleet::timeline::Level;
@@ -36,6 +36,14 @@ impl Simulation {
         });
         let next = now + HEALTH_TICK;
         self.agenda.note(next, Event::Health { gateway });
+    }
+
+    /// A second of a governor is over.
+    pub(super) fn decide(&mut self, now: Nanos, gateway: u32) {
+        let mut ledger = self.ledger.borrow_mut();
+        let decisions = ledger.decisions_mut();
+        self.gateways[gateway as usize].decide(Instant::from_nanos(now), gateway, decisions);
+        self.agenda.note(now + SECOND, Event::Govern { gateway });
     }
 
     /// A step of the timeline is over: keeps where all guards are.

@@ -1,0 +1,236 @@
+//! The governor in a run: what it is told each second, what it says, and how far it has moved what it may move.
+//!
+//! The counterpart of the process's `governing.rs`: the same governor with the same signals. What they are counted from is
+//! the run's; a shell has a registry for it.
+
+use std::time::Duration;
+
+use plimsoll_core::{Class, Instant, Ratio};
+use plimsoll_governor::{
+    Actuator, Governor, Meter, ObjectiveSignals, Parameters, ServiceSignals, Signals, Standing,
+    What,
+};
+use plimsoll_measure::{
+    Cause, Counts, ObjectiveSpec, Origin, Outcome, REFUSALS, Tally, Window, objective_levels,
+};
+
+/// So many decisions of a run are kept; all are counted.
+const NOTED_MAX: usize = 10_000;
+
+/// What the governor is set to for the services of a scenario.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Governed {
+    /// As a process would be given them.
+    pub parameters: Parameters,
+    /// Of each service of the scenario, in the same order: its name, and its objectives in the order of the parameters'.
+    /// A scenario has no routes, so each is of all of them.
+    pub services: Vec<(String, Vec<ObjectiveSpec>)>,
+}
+
+/// What was decided in a run, by one governor or by those of all gateways.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decisions {
+    /// How many decisions there were.
+    pub count: u64,
+    /// How many of them moved something, or would have.
+    pub moves: u64,
+    /// The first of them, in the order of time.
+    pub noted: Vec<Noted>,
+}
+
+/// One decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Noted {
+    /// Since the beginning of the run.
+    pub at: Duration,
+    /// The gateway that decided, from 0.
+    pub gateway: u32,
+    /// The service.
+    pub service: String,
+    /// What was decided: its word, as in the journal.
+    pub what: &'static str,
+    /// What was moved, from which step to which.
+    pub moved: Option<(Actuator, u8, u8)>,
+    /// As a person reads it.
+    pub text: String,
+}
+
+impl Decisions {
+    /// Adds those of another run: they are counted. What is noted stays that of the first.
+    pub fn merge(&mut self, other: &Self) {
+        self.count += other.count;
+        self.moves += other.moves;
+    }
+}
+
+/// Counts for the objectives of a service.
+#[derive(Clone, Debug)]
+pub(crate) struct Counting {
+    specs: Vec<ObjectiveSpec>,
+    counts: Vec<Counts>,
+    requests: u64,
+    refused: u64,
+}
+
+impl Counting {
+    /// Of each service, with nothing in them.
+    pub(crate) fn all(governed: &Governed) -> Vec<Self> {
+        let services = governed.services.iter();
+        services.map(|(_, specs)| Self::new(specs)).collect()
+    }
+
+    fn new(specs: &[ObjectiveSpec]) -> Self {
+        Self {
+            specs: specs.to_vec(),
+            counts: vec![Counts::default(); specs.len()],
+            requests: 0,
+            refused: 0,
+        }
+    }
+
+    /// A request ended.
+    pub(crate) fn add(&mut self, class: Class, cause: Cause, latency: Duration) {
+        self.requests += 1;
+        self.refused += u64::from(REFUSALS.contains(&cause));
+        for (spec, counts) in self.specs.iter().zip(&mut self.counts) {
+            if !spec.classes.is_empty() && !spec.classes.contains(&class) {
+                continue;
+            }
+            match spec.sli.judge(cause.outcome(), latency) {
+                Outcome::Good => counts.good += 1,
+                Outcome::Bad => {
+                    counts.bad += 1;
+                    counts.bad_service += u64::from(cause.origin() == Origin::Service);
+                }
+                Outcome::Excluded => (),
+            }
+        }
+    }
+
+    /// What a second brought, in place of single requests.
+    pub(crate) fn set(
+        &mut self,
+        requests: u64,
+        refused: u64,
+        counts: impl Iterator<Item = Counts>,
+    ) {
+        (self.requests, self.refused) = (requests, refused);
+        for (place, counts) in self.counts.iter_mut().zip(counts) {
+            *place = counts;
+        }
+    }
+
+    pub(crate) fn specs(&self) -> &[ObjectiveSpec] {
+        &self.specs
+    }
+}
+
+/// A governor over the services of a scenario.
+#[derive(Debug)]
+pub(crate) struct Governing {
+    governor: Governor,
+    services: Vec<Service>,
+}
+
+#[derive(Debug)]
+struct Service {
+    name: String,
+    windows: Vec<(Window<Tally>, Ratio, Duration)>,
+    meter: Meter,
+}
+
+impl Governing {
+    pub(crate) fn new(governed: &Governed) -> Self {
+        let service = |(name, specs): &(String, Vec<ObjectiveSpec>)| Service {
+            name: name.clone(),
+            windows: specs
+                .iter()
+                .map(|it| {
+                    let window = Window::new(&objective_levels(it.period));
+                    (window, it.target, it.period)
+                })
+                .collect(),
+            meter: Meter::default(),
+        };
+        Self {
+            governor: Governor::new(governed.parameters.clone()),
+            services: governed.services.iter().map(service).collect(),
+        }
+    }
+
+    /// A second is over. Takes what was counted of each service; `standing` says how its guard stands.
+    pub(crate) fn tick(
+        &mut self,
+        now: Instant,
+        gateway: u32,
+        counted: &mut [Counting],
+        standing: impl Fn(usize) -> Standing,
+        decisions: &mut Decisions,
+    ) {
+        let pairs = self.services.iter_mut().zip(counted).enumerate();
+        let services = pairs
+            .map(|(index, (service, counting))| service.signals(now, counting, standing(index)))
+            .collect();
+        for decided in self.governor.on_tick(now, &Signals { services }) {
+            for decision in decided.decisions {
+                let moved = match decision.what {
+                    What::Move {
+                        actuator, from, to, ..
+                    } => Some((actuator, from, to)),
+                    _ => None,
+                };
+                decisions.count += 1;
+                decisions.moves += u64::from(moved.is_some());
+                if decisions.noted.len() < NOTED_MAX {
+                    decisions.noted.push(Noted {
+                        at: Duration::from_nanos(now.as_nanos()),
+                        gateway,
+                        what: decision.what.name(),
+                        moved,
+                        text: decision.to_string(),
+                        service: decision.service,
+                    });
+                }
+            }
+        }
+    }
+
+    /// How far an actuator of a service is to be moved.
+    pub(crate) fn step(&self, service: usize, actuator: Actuator) -> u8 {
+        let service = self.services.get(service);
+        service.map_or(0, |it| self.governor.enforced(&it.name, actuator))
+    }
+}
+
+impl Service {
+    /// Takes what was counted.
+    fn signals(
+        &mut self,
+        now: Instant,
+        counting: &mut Counting,
+        standing: Standing,
+    ) -> ServiceSignals {
+        let (requests, refused) = (counting.requests, counting.refused);
+        (counting.requests, counting.refused) = (0, 0);
+        let each = self.windows.iter_mut().zip(&mut counting.counts);
+        let objectives = each.map(|((window, target, period), counts)| {
+            let counts = std::mem::take(counts);
+            // What came in the second before `now`.
+            let second = Instant::from_nanos(now.as_nanos().saturating_sub(1));
+            window.add(second, Duration::from_secs(1), &counts.budget());
+            let sum = window.sum(second, *period);
+            let spent = sum.amount.burn_rate(*target);
+            // Of the time that was not observed it is taken that all of it is good.
+            let observed = (sum.observed.as_secs_f64() / period.as_secs_f64()).min(1.0);
+            ObjectiveSignals {
+                counts,
+                budget_left: spent.map(|spent| 1.0 - spent * observed),
+            }
+        });
+        ServiceSignals {
+            name: self.name.clone(),
+            objectives: objectives.collect(),
+            demand: self.meter.on_second(requests, refused, standing),
+        }
+    }
+}
