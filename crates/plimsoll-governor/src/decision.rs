@@ -92,8 +92,13 @@ pub enum Because {
         /// The share with it.
         bad_share: f64,
     },
-    /// The burn has stopped.
+    /// What it is made for has stopped.
     Ended,
+    /// It has burnt on for long, maybe for another reason: whether the step still helps shows without it.
+    Review {
+        /// The share of bad ones with it.
+        bad_share: f64,
+    },
     /// It may not be moved any more: the configuration has changed.
     Forbidden,
 }
@@ -158,6 +163,11 @@ impl std::fmt::Display for Decision {
                         100.0 * bad_share
                     )?,
                     Because::Ended => write!(f, ": the burn has stopped")?,
+                    Because::Review { bad_share } => write!(
+                        f,
+                        ": to see whether it still helps, {:.1} % fails with it",
+                        100.0 * bad_share
+                    )?,
                     Because::Forbidden => write!(f, ": the configuration has changed")?,
                 }
             }

@@ -1,9 +1,10 @@
 //! Which actuator of one service moves: the least harmful first, one step at a time, and back in reverse.
 //!
-//! A step is given its time to show what it does. If it did not help it is taken back and left alone for a while, the
-//! longer the more often that was so. When the burn has stopped, steps are taken back one by one; if one was missed,
-//! the next time it stays for twice as long. So a burn that comes with each return is met ever more rarely: for any
-//! actuator, moves within a time grow with its logarithm only.
+//! A step is given its time to show what it does. If it did not help, or cost more than it saved, it is taken back and left
+//! alone for a while, the longer the more often that was so. When what it is made for has stopped, steps are taken back
+//! one by one; if one was missed, the next time it stays for twice as long. What goes on for long is looked at again: a
+//! step is taken back, and goes up again only if it helps. So a burn that comes with each return is met ever more rarely:
+//! for any actuator, moves within a time grow with its logarithm only.
 //! Units: seconds; shares in `0.0..=1.0`.
 
 use std::collections::BTreeMap;
@@ -35,6 +36,9 @@ const MISSED_WITHIN: u64 = 300;
 const BARRED: u64 = 600;
 /// And at most.
 const BARRED_MAX: u64 = 4 * 3_600;
+/// How long a step that helped stays before it is looked at again, at first: what it helped against may have gone, and
+/// something else have come that it does not help against.
+const REVIEW: u64 = 600;
 
 /// The actuators of one service.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -45,8 +49,6 @@ pub(crate) struct Ladder {
     trial: Option<Trial>,
     /// Since when it burns.
     burns_since: Option<u64>,
-    /// Since when it does not.
-    calm_since: Option<u64>,
     /// That nothing is left was said.
     helpless: bool,
 }
@@ -55,7 +57,11 @@ pub(crate) struct Ladder {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Moved {
     step: u8,
-    /// When a step was last taken back because the burn had stopped.
+    /// When it was last moved up.
+    rose: u64,
+    /// Since when there is nothing that it is made for.
+    calm_since: Option<u64>,
+    /// When a step was last taken back because the burn had stopped, or to look at it again.
     returned: Option<u64>,
     /// How often in a row that was too early.
     missed: u32,
@@ -70,6 +76,8 @@ struct Trial {
     actuator: Actuator,
     /// The share of failures before it.
     before: f64,
+    /// The burn before it, refusals included.
+    all_before: f64,
     began: u64,
 }
 
@@ -83,8 +91,12 @@ pub(crate) struct Situation {
     pub(crate) bad_share: f64,
     /// Among so many.
     pub(crate) requests: u64,
+    /// How fast the budget that stands worst burns over the same time, refusals included.
+    pub(crate) all_burn: f64,
     /// From which share on it still burns.
     pub(crate) threshold: f64,
+    /// From which share on each actuator may be moved, in the order of harm.
+    pub(crate) thresholds: [f64; Actuator::ALL.len()],
     pub(crate) demand: Demand,
     /// Another service is to be moved.
     pub(crate) deferred: bool,
@@ -110,22 +122,27 @@ impl Ladder {
         self.moved.get(&actuator).map_or(0, |moved| moved.step)
     }
 
-    /// A second is over. `may` says what may be moved at all.
+    /// A second is over. `ever` says what may be moved at all, `may` what may be moved further now.
     pub(crate) fn on_second(
         &mut self,
         now: &Situation,
+        ever: impl Fn(Actuator) -> bool,
         may: impl Fn(Actuator) -> bool,
     ) -> Option<Step> {
         let second = now.second;
         if now.burn > Burn::No {
             self.burns_since.get_or_insert(second);
-            self.calm_since = None;
         } else {
-            self.calm_since.get_or_insert(second);
             self.burns_since = None;
             self.helpless = false;
         }
-        if let Some(forbidden) = self.most_harmful(|actuator| !may(actuator)) {
+        for (actuator, moved) in &mut self.moved {
+            match may(*actuator) {
+                true => moved.calm_since = None,
+                false => _ = moved.calm_since.get_or_insert(second),
+            }
+        }
+        if let Some(forbidden) = self.most_harmful(|actuator, _| !ever(actuator)) {
             self.trial = None;
             return Some(self.set(forbidden, 0, Because::Forbidden));
         }
@@ -135,10 +152,10 @@ impl Ladder {
         if second < self.next {
             return None;
         }
-        if now.burn == Burn::No {
-            return self.step_back(second);
+        if let Some(step) = self.step_back(second).or_else(|| self.review(now)) {
+            return Some(step);
         }
-        let burns_for = second - self.burns_since.unwrap_or(second);
+        let burns_for = second - self.burns_since?;
         let goes_on = now.bad_share >= now.threshold / 2.0;
         if now.deferred || !goes_on || burns_for < PATIENCE {
             return None;
@@ -147,21 +164,25 @@ impl Ladder {
         if now.observes && self.moved.values().any(|moved| moved.step > 0) {
             return None;
         }
-        let next = Actuator::ALL.into_iter().find(|&actuator| {
+        let can = |&actuator: &Actuator| {
             let moved = self.moved.get(&actuator).copied().unwrap_or_default();
             may(actuator)
                 && moved.step < actuator.steps()
                 && second >= moved.barred_until
                 && actuator.applies(now.demand)
-        });
-        match next {
-            Some(actuator) => Some(self.step_up(actuator, now)),
-            None if self.helpless => None,
-            None => {
-                self.helpless = true;
-                Some(Step::Helpless)
-            }
+        };
+        // What only still counts as severe, since it was a minute ago, is not met with what is for severe burns.
+        let enough = |actuator: &Actuator| {
+            let threshold = now.thresholds.get(*actuator as usize);
+            threshold.is_some_and(|threshold| now.bad_share >= threshold / 2.0)
+        };
+        let mut able = Actuator::ALL.into_iter().filter(can).peekable();
+        if able.peek().is_none() {
+            let said = std::mem::replace(&mut self.helpless, true);
+            return (!said).then_some(Step::Helpless);
         }
+        let next = able.find(enough)?;
+        Some(self.step_up(next, now))
     }
 
     fn step_up(&mut self, actuator: Actuator, now: &Situation) -> Step {
@@ -174,11 +195,13 @@ impl Ladder {
                 moved.missed = 0;
             }
         }
+        moved.rose = now.second;
         let to = moved.step + 1;
         self.next = now.second + actuator.settle();
         self.trial = (!now.observes).then_some(Trial {
             actuator,
             before: now.bad_share,
+            all_before: now.all_burn,
             began: now.second,
         });
         self.set(
@@ -197,7 +220,9 @@ impl Ladder {
             return None;
         }
         self.trial = None;
-        let helped = now.bad_share <= HELPED * trial.before || now.bad_share < now.threshold / 2.0;
+        let fewer = now.bad_share <= HELPED * trial.before || now.bad_share < now.threshold / 2.0;
+        // What is refused in place of what would have failed is no gain, and what would not have failed is a loss.
+        let helped = fewer && now.all_burn <= trial.all_before;
         let moved = self.moved.entry(trial.actuator).or_default();
         if helped || moved.step == 0 {
             moved.failed = 0;
@@ -216,22 +241,40 @@ impl Ladder {
     }
 
     fn step_back(&mut self, second: u64) -> Option<Step> {
-        let actuator = self.most_harmful(|_| true)?;
+        let is_over = |_, moved: &Moved| {
+            let hold = HOLD.saturating_mul(1 << moved.missed.min(10)).min(HOLD_MAX);
+            moved.calm_since.is_some_and(|since| second - since >= hold)
+        };
+        let actuator = self.most_harmful(is_over)?;
+        Some(self.give_back(actuator, second, Because::Ended))
+    }
+
+    /// What burns on for long may burn for another reason than at first.
+    fn review(&mut self, now: &Situation) -> Option<Step> {
+        let second = now.second;
+        let is_due = |_, moved: &Moved| {
+            let review = REVIEW.saturating_mul(1 << moved.missed.min(10));
+            moved.calm_since.is_none() && second - moved.rose >= review.min(BARRED_MAX)
+        };
+        let due = self.most_harmful(is_due).filter(|_| !now.observes)?;
+        let because = Because::Review {
+            bad_share: now.bad_share,
+        };
+        Some(self.give_back(due, second, because))
+    }
+
+    fn give_back(&mut self, actuator: Actuator, second: u64, because: Because) -> Step {
         let moved = self.moved.entry(actuator).or_default();
-        let hold = HOLD.saturating_mul(1 << moved.missed.min(10)).min(HOLD_MAX);
-        if second - self.calm_since? < hold {
-            return None;
-        }
         moved.returned = Some(second);
         let to = moved.step - 1;
         self.next = second + actuator.settle().max(HOLD);
-        Some(self.set(actuator, to, Because::Ended))
+        self.set(actuator, to, because)
     }
 
-    fn most_harmful(&self, passes: impl Fn(Actuator) -> bool) -> Option<Actuator> {
+    fn most_harmful(&self, passes: impl Fn(Actuator, &Moved) -> bool) -> Option<Actuator> {
         let moved = self.moved.iter().rev();
         moved
-            .filter(|(actuator, moved)| moved.step > 0 && passes(**actuator))
+            .filter(|(actuator, moved)| moved.step > 0 && passes(**actuator, moved))
             .map(|(actuator, _)| *actuator)
             .next()
     }
@@ -261,6 +304,8 @@ mod tests {
         moves: Vec<(u64, Actuator, u8)>,
         helpless: u32,
         observes: bool,
+        /// What each step of shedding refuses beyond what would be refused anyhow, as a share of all.
+        refused: [f64; 5],
     }
 
     impl World {
@@ -271,6 +316,7 @@ mod tests {
                 moves: Vec::new(),
                 helpless: 0,
                 observes: false,
+                refused: [0.0; 5],
             }
         }
 
@@ -287,7 +333,10 @@ mod tests {
                     },
                     bad_share,
                     requests: 1_000,
+                    all_burn: bad_share
+                        + self.refused[usize::from(self.ladder.step(Actuator::Shed))],
                     threshold: 0.03,
+                    thresholds: [0.03; 3],
                     demand: Demand {
                         requests: 1_000,
                         retries: 100,
@@ -297,7 +346,8 @@ mod tests {
                     deferred: false,
                     observes: self.observes,
                 };
-                match self.ladder.on_second(&situation, |_| true) {
+                let may = |_| situation.burn > Burn::No;
+                match self.ladder.on_second(&situation, |_| true, may) {
                     Some(Step::Move { actuator, to, .. }) => {
                         self.moves.push((self.second, actuator, to));
                     }
@@ -364,6 +414,54 @@ mod tests {
         let late = world.moves.iter().filter(|(at, ..)| *at > 43_200).count();
         assert!(world.moves.len() <= 70, "{}", world.moves.len());
         assert!(late <= 26, "{late} moves in half a day");
+    }
+
+    #[test]
+    fn what_costs_more_than_it_saves_is_taken_back() {
+        use Actuator::{Retry, Shed};
+        let mut world = World::new();
+        world.refused = [0.0, 0.1, 0.2, 0.4, 0.6];
+        // Each step takes 30 % of the failures: at the third, that is less than is refused for it.
+        let lessens = |ladder: &Ladder| 0.5 * f64::from(0.7_f32.powi(ladder.step(Shed).into()));
+        world.seconds(120, lessens);
+        let expected = [
+            (Retry, 1),
+            (Retry, 0),
+            (Shed, 1),
+            (Shed, 2),
+            (Shed, 3),
+            (Shed, 2),
+        ];
+        assert_eq!(world.steps(), expected, "{:?}", world.moves);
+    }
+
+    #[test]
+    fn what_burns_on_for_another_reason_is_not_met_as_before() {
+        use Actuator::{Retry, Shed};
+        let mut world = World::new();
+        // It helps against what comes first.
+        world.seconds(45, |ladder| match ladder.step(Shed) {
+            0 => 0.4,
+            _ => 0.1,
+        });
+        assert_eq!(world.ladder.step(Shed), 1, "{:?}", world.moves);
+        world.moves.clear();
+        world.seconds(6 * 3_600, |_| 0.1);
+        assert_eq!(world.ladder.step(Shed), 0, "{:?}", world.moves);
+        assert!(world.moves.len() < 40, "{:?}", world.moves);
+        // What goes on to help stays, but for a look now and then.
+        let mut world = World::new();
+        let helps = |ladder: &Ladder| match ladder.step(Retry) {
+            0 => 0.4,
+            _ => 0.1,
+        };
+        world.seconds(60, helps);
+        let mut without = 0;
+        for _ in 0..6 * 3_600 {
+            world.seconds(1, helps);
+            without += u32::from(world.ladder.step(Retry) == 0);
+        }
+        assert!((1..=120).contains(&without), "{without} s");
     }
 
     #[test]

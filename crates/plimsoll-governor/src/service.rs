@@ -168,26 +168,37 @@ impl ServiceState {
             return;
         };
         let now = objective.recent.over(NOW).service();
+        let all_burns = self.objectives.iter().zip(&service.objectives);
+        let all_burns = all_burns.filter_map(|(objective, (_, target))| {
+            let lately = objective.recent.over(NOW).budget();
+            lately.burn_rate(*target)
+        });
+        let condition = self.condition;
+        let may_at = |actuator, burn| may(rules, actuator, service, burn, condition);
+        let thresholds = Actuator::ALL.map(|actuator| {
+            let from = match may_at(actuator, Burn::Burning) {
+                true => Burn::Burning,
+                false => Burn::Severe,
+            };
+            from.threshold(*target)
+        });
         let situation = Situation {
             second,
             burn,
             bad_share: share(now),
             requests: now.total(),
+            all_burn: all_burns.fold(0.0, f64::max),
             threshold: Burn::Burning.threshold(*target),
+            thresholds,
             demand: self.demand(),
             deferred: deferred.is_some(),
             observes: service.mode != Mode::Enforce,
         };
-        let condition = self.condition;
-        let may = |actuator| may(rules, actuator, service, burn, condition);
-        let moved = |actuator: Actuator| self.ladder.step(actuator) > 0;
-        // What is moved stays until the burn has stopped, though the condition that allowed it is over.
-        let stays = Actuator::ALL.map(moved);
-        let ever = |actuator| may_ever(rules, actuator, service);
-        let step = self.ladder.on_second(&situation, |actuator| {
-            let stays = stays.get(actuator as usize).copied().unwrap_or(false);
-            may(actuator) || (stays && ever(actuator))
-        });
+        let step = self.ladder.on_second(
+            &situation,
+            |actuator| may_ever(rules, actuator, service),
+            |actuator| may_at(actuator, burn),
+        );
         match step {
             Some(Step::Move {
                 actuator,
