@@ -9,10 +9,12 @@ const CASES: &str = "20000";
 /// Runs the property tests with many cases, and the tests that are ignored for their length.
 ///
 /// `name` is a package of the workspace, a part of a test's name, `limiter`: the suite of scenarios, `loom`: more
-/// orders between threads, `search`: many random scenarios, or `mutations`: whether these find broken policies.
+/// orders between threads, `search`: many random scenarios, `mutations`: whether these find broken policies, or `governor`:
+/// bad days with one and without.
 pub(crate) fn soak(name: Option<&str>) -> Result<(), Failure> {
     match name {
         Some("search") => return search(),
+        Some("governor") => return governor(),
         Some("mutations") => return crate::mutations::soak(),
         _ => tools::ensure(tools::FOR_TESTS)?,
     }
@@ -67,4 +69,25 @@ fn search() -> Result<(), Failure> {
         "10000",
     ];
     step("soak search", &mut cargo(&arguments))
+}
+
+/// A thousand days as flows and fifty hours by request, with a governor and without: their figures go into the docs.
+fn governor() -> Result<(), Failure> {
+    let file = crate::run::root().join("docs/governor.md");
+    let mut command = cargo(&[
+        "run",
+        "--release",
+        "--locked",
+        "--package",
+        "plimsoll-simulator",
+        "--example",
+        "governor",
+        "--",
+        "--days",
+        "1000",
+        "--hours",
+        "50",
+        "--write",
+    ]);
+    step("soak governor", command.arg(file))
 }

@@ -10,6 +10,7 @@
 mod agenda;
 mod arena;
 mod calendar;
+pub mod days;
 pub mod fit;
 pub mod fleet;
 pub mod fluid;

@@ -13,6 +13,7 @@ mod shrink;
 mod vary;
 
 pub use generate::generate;
+pub(crate) use generate::{Draw, millis, percent, seconds};
 pub use judge::{Invariant, Violation, judge};
 pub use ranges::{Range, Ranges};
 pub use shrink::shrink;

@@ -32,20 +32,25 @@ pub(super) fn steady(offered: f64, contention: f64, crosstalk: f64) -> f64 {
 
 /// What a tenant may have at most, so that all get `left` together. What each workload asks is split among its tenants.
 pub(super) fn fair_level(left: f64, asked: &[f64], tenants: &[&[f64]]) -> f64 {
-    let (mut low, mut high) = (0.0, asked.iter().sum::<f64>());
-    for _ in 0..50 {
-        let middle = f64::midpoint(low, high);
-        let pairs = asked.iter().zip(tenants);
-        let sum: f64 = pairs
-            .map(|(asked, tenants)| under_level(middle, *asked, tenants))
-            .sum();
-        if sum < left {
-            low = middle;
-        } else {
-            high = middle;
+    let mut level = 0.0;
+    // What those leave who ask for less is split among the rest, who are fewer each time.
+    loop {
+        let (mut below, mut above) = (0.0, 0_u32);
+        for (asked, tenants) in asked.iter().zip(tenants) {
+            for share in *tenants {
+                match asked * share {
+                    less if less < level => below += less,
+                    _ => above += 1,
+                }
+            }
         }
+        let next = (left - below) / f64::from(above);
+        // Also where nobody is above.
+        if !next.is_finite() || next <= level {
+            return level;
+        }
+        level = next;
     }
-    high
 }
 
 pub(super) fn under_level(level: f64, asked: f64, tenants: &[f64]) -> f64 {

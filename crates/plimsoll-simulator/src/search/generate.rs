@@ -239,28 +239,28 @@ fn fault(
 }
 
 /// Draws from ranges. One stream is for all but what [`vary`] makes of it: a scenario is its seed.
-pub(super) struct Draw(pub(super) Stream);
+pub(crate) struct Draw(pub(crate) Stream);
 
 impl Draw {
-    pub(super) fn even(&mut self, Range(low, high): Range) -> f64 {
+    pub(crate) fn even(&mut self, Range(low, high): Range) -> f64 {
         low + self.0.unit() * (high - low)
     }
 
     /// As often between 1 and 10 as between 10 and 100.
-    pub(super) fn logarithmic(&mut self, Range(low, high): Range) -> f64 {
+    pub(crate) fn logarithmic(&mut self, Range(low, high): Range) -> f64 {
         low * libm::pow(high / low, self.0.unit())
     }
 
-    pub(super) fn count(&mut self, Range(low, high): Range) -> u32 {
+    pub(crate) fn count(&mut self, Range(low, high): Range) -> u32 {
         low as u32 + self.0.below((high - low) as u32 + 1)
     }
 }
 
-pub(super) fn seconds(count: u32) -> Duration {
+pub(crate) fn seconds(count: u32) -> Duration {
     Duration::from_secs(count.into())
 }
 
-pub(super) fn millis(seconds: f64) -> Duration {
+pub(crate) fn millis(seconds: f64) -> Duration {
     Duration::from_millis(libm::round(seconds * 1e3).max(1.0) as u64)
 }
 
@@ -274,6 +274,6 @@ pub(super) fn rounded(value: f64) -> f64 {
 }
 
 /// To whole hundredths.
-pub(super) fn percent(share: f64) -> f64 {
+pub(crate) fn percent(share: f64) -> f64 {
     libm::round(share * 100.0) / 100.0
 }
