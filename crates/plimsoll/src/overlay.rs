@@ -132,6 +132,18 @@ impl Overlay {
         over.map(|(_, entry)| entry.view).collect()
     }
 
+    /// Entries whose records are not known to be written.
+    pub(crate) fn unrecorded(&self) -> Vec<OverlayView> {
+        let entries = self.entries.values();
+        let without = entries.filter(|entry| entry.view.journal.is_none());
+        without.map(|entry| entry.view.clone()).collect()
+    }
+
+    /// Whether there is an entry of this id.
+    pub(crate) fn has(&self, id: &str) -> bool {
+        self.entries.values().any(|entry| entry.view.id == id)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }

@@ -5,7 +5,7 @@
 
 use plimsoll_console::{Changed, Problem, Setting, Verb};
 use plimsoll_measure::OverlayView;
-use plimsoll_store::{Change, Kept, NotChanged, Record};
+use plimsoll_store::{Change, Entry, Kept, NotChanged, Record, ValueOf};
 use serde_json::{Value, json};
 
 use super::Process;
@@ -22,6 +22,8 @@ pub(crate) struct OverlayState {
     pub(super) overlay: Overlay,
     /// There was no file: the store may know more.
     unknown: bool,
+    /// What an earlier process set while the store failed: its record may have been lost with it.
+    unrecorded: Vec<OverlayView>,
     /// The store may have something else, since so many changes.
     unwritten: Option<u64>,
     changes: u64,
@@ -32,6 +34,7 @@ impl OverlayState {
     pub(super) fn read(file: Option<Result<Overlay, String>>) -> Self {
         match file {
             Some(Ok(overlay)) => Self {
+                unrecorded: overlay.unrecorded(),
                 overlay,
                 unwritten: Some(0),
                 ..Self::default()
@@ -76,14 +79,6 @@ impl Process {
         );
         let cites = self.overlay.overlay.insert(view.clone(), now, timestamp);
         let cites = cites.and_then(|before| before.journal);
-        let value = move |record: &Record| {
-            let journal = Some(record.sequence);
-            serde_json::to_vec(&OverlayView {
-                journal,
-                ..view.clone()
-            })
-            .ok()
-        };
         let body = json!({
             "text": text, "what": "overlay", "verb": setting.verb.name(), "level": setting.level, "mode": setting.mode,
             "by": by, "why": setting.why, "for_seconds": setting.lasts.as_secs(),
@@ -95,7 +90,7 @@ impl Process {
             id: Some(id),
             tell: Some(tell),
         };
-        self.change_overlay(done, &body, cites, Box::new(value));
+        self.change_overlay(done, &body, cites, with_number(view));
     }
 
     pub(super) fn end(&mut self, by: &str, service: &str, verb: Verb, tell: Tell<Changed>) {
@@ -138,9 +133,41 @@ impl Process {
                 };
                 self.change_overlay(done, &body, view.journal, Box::new(|_| None));
             }
+            for view in std::mem::take(&mut self.overlay.unrecorded) {
+                self.record_anew(view);
+            }
             self.match_store();
         }
         self.hold();
+    }
+
+    /// What is in force has a record, also where that of its beginning was lost.
+    fn record_anew(&mut self, view: OverlayView) {
+        let Ok(verb) = view.verb.parse::<Verb>() else {
+            return;
+        };
+        // It may have run out.
+        if !self.overlay.overlay.has(&view.id) {
+            return;
+        }
+        let (by, why) = (&view.by, &view.why);
+        let text = format!(
+            "{} is in force, set by {by} at {} UTC while the store failed, until {} UTC: {why}",
+            named(&view),
+            minute(view.since),
+            minute(view.until)
+        );
+        let body = json!({
+            "text": text, "what": "overlay", "verb": view.verb, "level": view.level, "mode": view.mode, "by": by, "why": why,
+        });
+        let done = Done {
+            service: view.service.clone(),
+            verb,
+            text,
+            id: Some(view.id.clone()),
+            tell: None,
+        };
+        self.change_overlay(done, &body, None, with_number(view));
     }
 
     /// What is in force reaches the data plane.
@@ -152,13 +179,7 @@ impl Process {
         self.governing.hold(&self.loaded.config, held, &self.shared);
     }
 
-    fn change_overlay(
-        &mut self,
-        done: Done,
-        body: &Value,
-        cites: Option<u64>,
-        value: plimsoll_store::ValueOf,
-    ) {
+    fn change_overlay(&mut self, done: Done, body: &Value, cites: Option<u64>, value: ValueOf) {
         self.overlay.changes += 1;
         let at = self.clock.timestamp();
         let Done {
@@ -191,7 +212,7 @@ impl Process {
         &mut self,
         done: Done,
         kept: Result<(), String>,
-        entry: plimsoll_store::Entry,
+        entry: Entry,
         said: Result<(Record, u64), NotChanged>,
     ) {
         let written = match said {
@@ -290,6 +311,15 @@ impl Process {
         let _warned = self.keep_overlay();
         self.hold();
     }
+}
+
+/// What the store has of an entry: the number of its record too.
+fn with_number(view: OverlayView) -> ValueOf {
+    Box::new(move |record| {
+        let journal = Some(record.sequence);
+        let view = view.clone();
+        serde_json::to_vec(&OverlayView { journal, ..view }).ok()
+    })
 }
 
 /// A change of the overlay that is made, and whom to tell once that is durable.

@@ -208,6 +208,24 @@ fn with_the_store_gone_it_is_in_force_and_its_record_waits() {
             .unwrap_or(0)
     };
     wait_until("the store has it", || kept() == 1);
+    // A kill takes what waited with it: the next process says what it found in force.
+    std::fs::rename(home.database(), &aside).unwrap();
+    std::fs::create_dir(home.database()).unwrap();
+    assert!(home.ask(&args).status.success());
+    { plimsoll }.process.kill().unwrap();
+    std::fs::remove_dir(home.database()).unwrap();
+    std::fs::rename(&aside, home.database()).unwrap();
+    let plimsoll = home.run(&[]);
+    assert!(is_shed(&plimsoll));
+    let found = home.wait_for_record(
+        "found",
+        is("change", "shed 2 is in force, set by state-folder"),
+    );
+    let number: u64 = found["sequence"].as_str().unwrap().parse().unwrap();
+    wait_until("its number is known", || {
+        entries(&home)[0]["journal"].as_u64() == Some(number)
+    });
+    assert_eq!(home.verify(&[]).0, 0);
 }
 
 #[test]
