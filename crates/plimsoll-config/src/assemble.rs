@@ -148,6 +148,7 @@ fn service(fields: &Fields) -> Option<Service> {
     let objectives = fields.table("objective")?.iter();
     Some(Service {
         owner: fields.text("owner").map(str::to_owned),
+        runbook: fields.text("runbook").map(str::to_owned),
         tier: fields.count("tier")?,
         endpoints: fields
             .list("endpoints")

@@ -1,6 +1,6 @@
 //! What is wrong with a configuration file: the place, the reason and the fix.
 //!
-//! Elsewhere: who finds it (`read`, `rules`, `files`). What a span marks as secret is never shown.
+//! Elsewhere: who finds it (`read`, `rules`, `files`; of other files, the binary). What a span marks as secret is never shown.
 
 use std::ops::Range;
 
@@ -41,11 +41,7 @@ pub struct Diagnostic {
 
 impl Diagnostic {
     /// An error at `span`.
-    pub(crate) fn error(
-        code: &'static str,
-        span: Range<usize>,
-        message: impl Into<String>,
-    ) -> Self {
+    pub fn error(code: &'static str, span: Range<usize>, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
             code,
@@ -72,27 +68,31 @@ impl Diagnostic {
     }
 
     /// About the file as a whole.
-    pub(crate) fn without_place(mut self) -> Self {
+    pub fn without_place(mut self) -> Self {
         self.span = None;
         self
     }
 
-    pub(crate) fn label(mut self, label: impl Into<String>) -> Self {
+    /// With what was found at the place, and what was expected.
+    pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = label.into();
         self
     }
 
-    pub(crate) fn related(mut self, span: Range<usize>, label: impl Into<String>) -> Self {
+    /// With another place that belongs to it.
+    pub fn related(mut self, span: Range<usize>, label: impl Into<String>) -> Self {
         self.related.push((span, label.into()));
         self
     }
 
-    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+    /// With what to do about it.
+    pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
-    pub(crate) fn note(mut self, note: impl Into<String>) -> Self {
+    /// With something else that is worth knowing.
+    pub fn note(mut self, note: impl Into<String>) -> Self {
         self.notes.push(note.into());
         self
     }

@@ -41,3 +41,4 @@ pub use pattern::{
 };
 pub use reference::reference_markdown;
 pub use schema::schema;
+pub use unit::{show_duration, show_percent};

@@ -165,6 +165,8 @@ pub enum LogTarget {
 pub struct Service {
     /// Who is asked about it.
     pub owner: Option<String>,
+    /// Where people read what to do.
+    pub runbook: Option<String>,
     /// 1 is the most important.
     pub tier: u8,
     /// At least one.
@@ -292,6 +294,8 @@ pub struct Governor {
     pub mode: Mode,
     /// What may be moved; none: each actuator from the burn on that it is made for.
     pub rules: Vec<plimsoll_governor::Rule>,
+    /// Multi-window alerts for other tools.
+    pub pairs: Vec<plimsoll_measure::BurnPair>,
 }
 
 /// `[service.NAME.objective.OBJECTIVE]`

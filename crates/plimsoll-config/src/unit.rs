@@ -268,7 +268,7 @@ fn rate_unit_meant(unit: &str) -> Option<&'static str> {
 }
 
 /// A duration as it is written, in the largest unit that divides it.
-pub(crate) fn show_duration(duration: Duration) -> String {
+pub fn show_duration(duration: Duration) -> String {
     let nanos = duration.as_nanos();
     if nanos == 0 {
         return "0s".into();
@@ -281,7 +281,7 @@ pub(crate) fn show_duration(duration: Duration) -> String {
 }
 
 /// A share as it is written, to six digits after the point.
-pub(crate) fn show_percent(share: Ratio) -> String {
+pub fn show_percent(share: Ratio) -> String {
     let digits = format!("{:.6}", share.get() * 100.0);
     format!("{}%", digits.trim_end_matches('0').trim_end_matches('.'))
 }

@@ -171,7 +171,8 @@ impl std::ops::AddAssign for Counts {
     }
 }
 
-fn per_budget(bad_share: f64, target: Ratio) -> f64 {
+/// A share of bad requests as a burn rate.
+pub(crate) fn per_budget(bad_share: f64, target: Ratio) -> f64 {
     // `1 - 0.999` is 0.0010000000000000009; rounding to 1e-12 gives back what was written.
     let allowed = libm::round(target.complement().get() * 1e12) / 1e12;
     if allowed > 0.0 {

@@ -1,6 +1,7 @@
 //! `[governor]`, and what services and objectives have for it.
 
 use plimsoll_governor::{Actuator, Condition, Rule};
+use plimsoll_measure::{BurnPair, Urgency};
 
 use super::mode;
 use crate::model::Governor;
@@ -14,6 +15,24 @@ pub(super) fn governor(fields: &Fields) -> Option<Governor> {
         rules: rules
             .map(|(name, field)| rule(name, field.node.as_table()?))
             .collect::<Option<_>>()?,
+        pairs: fields
+            .list("pairs")
+            .iter()
+            .map(|node| pair(node.as_table()?))
+            .collect::<Option<_>>()?,
+    })
+}
+
+fn pair(fields: &Fields) -> Option<BurnPair> {
+    Some(BurnPair {
+        budget_share: fields.percent("budget")?,
+        long: fields.duration("long")?,
+        short: fields.duration("short")?,
+        urgency: match fields.word("severity")? {
+            "page" => Urgency::Page,
+            "ticket" => Urgency::Ticket,
+            _ => return None,
+        },
     })
 }
 

@@ -1,5 +1,7 @@
 //! Rules about what the governor knows: dependencies, which requests an objective is about, targets that can be watched.
 
+mod pairs;
+
 use std::collections::BTreeSet;
 
 use plimsoll_measure::{BurnDetector, OBJECTIVES_MAX};
@@ -10,6 +12,9 @@ use crate::nearest::nearest;
 use crate::node::{Fields, Node};
 
 pub(super) fn check(file: &Fields, services: &Fields, diagnostics: &mut Vec<Diagnostic>) {
+    if let Some(node) = file.table("governor").and_then(|it| it.node("pairs")) {
+        pairs::check(node, diagnostics);
+    }
     for (name, field) in services.iter() {
         let Some(service) = field.node.as_table() else {
             continue;

@@ -300,3 +300,14 @@ fn what_the_governor_is_told_must_refer_to_something_and_be_watchable() {
         "[governor]\nmode = \"on\"\n[governor.rule.a]\nwhen = \"healthy\"\nmay = [\"sched\"]\n[governor.rule.b]\nwhen = { tier = 0 }",
     ]));
 }
+
+#[test]
+fn pairs_of_windows_are_two_windows_and_a_share() {
+    let many = "{ budget = \"1%\", long = \"1h\", short = \"5m\" }, ".repeat(9);
+    insta::assert_snapshot!(apps(&[
+        "[governor]\npairs = [{ budget = \"2%\", long = \"5m\", short = \"1h\" }, { budget = \"2%\", long = \"5m\", short = \"5m\" }]",
+        "[governor]\npairs = [{ budget = \"0%\", long = \"1h\", short = \"5m\" }, { budget = \"101%\", long = \"1h\", short = \"5m\" }]",
+        "[governor]\npairs = [{ budget = \"2%\", long = \"1h\", short = \"90500ms\", severity = \"email\" }, { long = \"93d\" }]",
+        &format!("[governor]\npairs = [{many}]"),
+    ]));
+}

@@ -61,6 +61,12 @@ fn the_whole_scheme_is_read() {
     assert_eq!(fast.routes, ["buy"]);
     assert_eq!(fast.classes, [Class::Critical, Class::Standard]);
     assert_eq!(config.governor.mode, Mode::Enforce);
+    let pairs = &config.governor.pairs;
+    assert_eq!(pairs.len(), 1);
+    assert_eq!(pairs[0].budget_share.get(), 0.025);
+    assert_eq!(pairs[0].long, Duration::from_secs(5_400));
+    assert_eq!(pairs[0].short, Duration::from_secs(450));
+    assert_eq!(pairs[0].urgency, plimsoll_measure::Urgency::Ticket);
     let [gently, hard] = config.governor.rules.as_slice() else {
         panic!("{:?}", config.governor.rules);
     };

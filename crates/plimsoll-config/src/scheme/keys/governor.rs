@@ -1,7 +1,9 @@
 //! The keys of the governor.
 
-use super::MODE;
+use std::time::Duration;
+
 use super::route::CLASSES;
+use super::{MINUTE, MODE};
 use crate::scheme::{Key, Kind, NameKind, Table, Word};
 
 pub(super) static GOVERNOR: Table = Table {
@@ -23,8 +25,58 @@ pub(super) static GOVERNOR: Table = Table {
             "What may be moved and when, by name. None: `hedge` and `retry` from `burning` on, `shed` from `severe` on.",
         )
         .default("{}"),
+        Key::new(
+            "pairs",
+            Kind::List {
+                of: &Kind::Table(&PAIR),
+                bare: false,
+            },
+            "Multi-window alerts, for `plimsoll slo export`: at most 8. Plimsoll itself calls people by another test.",
+        )
+        .default(PAIRS),
     ]],
     main: Some("mode"),
+};
+
+/// The four of *The Site Reliability Workbook*, chapter 5.
+const PAIRS: &str = r#"[{ budget = "2%", long = "1h", short = "5m", severity = "page" }, { budget = "5%", long = "6h", short = "30m", severity = "page" }, { budget = "10%", long = "1d", short = "2h", severity = "ticket" }, { budget = "10%", long = "3d", short = "6h", severity = "ticket" }]"#;
+
+static PAIR: Table = Table {
+    doc: "Two windows. Somebody is called while the budget burns so fast in both of them that its share would be gone within the long one.",
+    groups: &[&[
+        Key::new(
+            "budget",
+            Kind::Percent,
+            "The share of the period's budget, spent within `long`.",
+        )
+        .required(),
+        Key::new("long", WINDOW, "The window that the share is for.").required(),
+        Key::new("short", WINDOW, "The window that says whether it goes on.").required(),
+        Key::new(
+            "severity",
+            Kind::Either {
+                words: &[
+                    Word {
+                        word: "page",
+                        doc: "somebody is to look now",
+                    },
+                    Word {
+                        word: "ticket",
+                        doc: "in working hours",
+                    },
+                ],
+                other: None,
+            },
+            "How soon somebody is to look.",
+        )
+        .default(r#""page""#),
+    ]],
+    main: None,
+};
+
+const WINDOW: Kind = Kind::Duration {
+    min: MINUTE,
+    max: Duration::from_secs(92 * 86_400),
 };
 
 static RULE: Table = Table {

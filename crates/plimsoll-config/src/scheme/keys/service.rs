@@ -54,7 +54,11 @@ static SERVICE_KEYS: &[Key] = &[
     .default("{}"),
     Key::new("protect", Kind::Table(&PROTECT), "What protects it and its callers.").default("{}"),
     Key::later("contract"),
-    Key::later("runbook"),
+    Key::new(
+        "runbook",
+        Kind::Text,
+        "Where people read what to do, as a URL: for the alerts of `plimsoll slo export`.",
+    ),
     Key::new(
         "depends_on",
         Kind::List { of: &Kind::Text, bare: true },
