@@ -28,6 +28,14 @@ pub(crate) const FOR_TESTS: &[Tool] = &[
         package: "nginx",
     },
     Tool {
+        program: "prometheus",
+        package: "prometheus",
+    },
+    Tool {
+        program: "promtool",
+        package: "prometheus",
+    },
+    Tool {
         program: "chromium",
         package: "chromium",
     },

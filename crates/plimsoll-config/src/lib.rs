@@ -41,4 +41,4 @@ pub use pattern::{
 };
 pub use reference::reference_markdown;
 pub use schema::schema;
-pub use unit::{show_duration, show_percent};
+pub use unit::{read_duration, show_duration, show_percent};

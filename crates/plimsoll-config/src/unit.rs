@@ -73,6 +73,11 @@ impl Rate {
     }
 }
 
+/// A duration as the configuration file has it, such as `250ms`; `None` for what is none.
+pub fn read_duration(text: &str) -> Option<Duration> {
+    duration(text).ok()
+}
+
 /// `"250ms"`, `"1.5s"`, `"1m30s"`: numbers with units, the larger unit first.
 pub(crate) fn duration(text: &str) -> Result<Duration, UnitError> {
     let mut rest = text;

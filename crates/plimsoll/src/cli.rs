@@ -18,6 +18,7 @@ use crate::explain::explain;
 use crate::journal::command::{JournalCommand, journal};
 use crate::launch;
 use crate::simulate::{Simulate, simulate};
+use crate::slo::{SloCommand, slo};
 use crate::status::look::{Look, clean};
 use crate::status::{render_status, render_would};
 use crate::token::{TokenCommand, token};
@@ -127,6 +128,11 @@ enum Command {
     Token {
         #[command(subcommand)]
         command: TokenCommand,
+    },
+    /// Objectives for other tools, and from them: OpenSLO, Prometheus, Grafana.
+    Slo {
+        #[command(subcommand)]
+        command: SloCommand,
     },
     /// A process of the demo.
     #[command(hide = true)]
@@ -284,6 +290,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Degrade(asked) => degrade(&asked).into(),
         Command::Governor { command } => governor(&command).into(),
         Command::Token { command } => token(&command).into(),
+        Command::Slo { command } => slo(&command).into(),
     }
 }
 

@@ -19,6 +19,7 @@ mod launch;
 mod overlay;
 mod process;
 mod simulate;
+mod slo;
 mod state;
 mod status;
 mod systemd;

@@ -16,7 +16,7 @@ const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 const BAD_GATEWAY: &[u8] = b"HTTP/1.1 502 Bad\r\nContent-Length: 0\r\n\r\n";
 
 /// Fails two of five.
-fn failing() -> Script {
+pub(crate) fn failing() -> Script {
     let number = AtomicU64::new(0);
     Script::start(move |_, link: &mut Link| {
         while link.head().is_some() {

@@ -29,6 +29,7 @@ mod reload;
 mod report;
 mod script;
 mod shutdown;
+mod slo;
 mod tls;
 mod tunnel;
 mod upgrade;
