@@ -5,6 +5,7 @@ use plimsoll_measure::{Condition, Counts, Urgency};
 use serde::{Deserialize, Serialize};
 
 use crate::actuator::Actuator;
+use crate::ladder::HELPED;
 use crate::pager::{Absence, Page};
 
 /// A decision about one service.
@@ -85,7 +86,7 @@ pub enum Because {
         /// The share of bad ones among those that were let in, over the last five seconds.
         bad_share: f64,
     },
-    /// The step before did not help, so it is taken back.
+    /// The step before did not help, or cost more than it saved, so it is taken back.
     NoEffect {
         /// The share before that step.
         before: f64,
@@ -133,6 +134,19 @@ impl Evidence {
     }
 }
 
+impl Because {
+    /// Its word, as in the journal.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Burns { .. } => "burns",
+            Self::NoEffect { .. } => "no-effect",
+            Self::Ended => "ended",
+            Self::Review { .. } => "review",
+            Self::Forbidden => "forbidden",
+        }
+    }
+}
+
 impl std::fmt::Display for Decision {
     /// A sentence, as a person reads it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -158,7 +172,11 @@ impl std::fmt::Display for Decision {
                     }
                     Because::NoEffect { before, bad_share } => write!(
                         f,
-                        ": it did not help, {:.1} % failed before and {:.1} % with it",
+                        ": it {}, {:.1} % failed before and {:.1} % with it",
+                        match *bad_share <= HELPED * before {
+                            true => "cost more than it saved",
+                            false => "did not help",
+                        },
                         100.0 * before,
                         100.0 * bad_share
                     )?,

@@ -21,7 +21,7 @@ pub(crate) const NOW: usize = 5;
 /// What is seen in the first seconds of a trouble is less than it is: nothing is compared with that.
 const PATIENCE: u64 = 5;
 /// A step has helped if not more than this share of the failures is left.
-const HELPED: f64 = 0.8;
+pub(crate) const HELPED: f64 = 0.8;
 /// Fewer requests don't tell whether it has.
 const TRIAL_REQUESTS: u64 = 20;
 /// But a trial does not last longer.

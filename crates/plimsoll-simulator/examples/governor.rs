@@ -197,7 +197,7 @@ fn each<T: Send>(
             if index >= count {
                 return;
             }
-            if index % 50 == 0 {
+            if index.is_multiple_of(50) {
                 eprintln!("{what}: {index} of {count}");
             }
             if let Some(result) = run(seed + index) {

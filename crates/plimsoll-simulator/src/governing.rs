@@ -51,6 +51,8 @@ pub struct Noted {
     pub what: &'static str,
     /// What was moved, from which step to which.
     pub moved: Option<(Actuator, u8, u8)>,
+    /// Why it was moved: its word, as in the journal.
+    pub because: Option<&'static str>,
     /// As a person reads it.
     pub text: String,
 }
@@ -173,11 +175,14 @@ impl Governing {
             .collect();
         for decided in self.governor.on_tick(now, &Signals { services }) {
             for decision in decided.decisions {
-                let moved = match decision.what {
+                let (moved, because) = match decision.what {
                     What::Move {
-                        actuator, from, to, ..
-                    } => Some((actuator, from, to)),
-                    _ => None,
+                        actuator,
+                        from,
+                        to,
+                        because,
+                    } => (Some((actuator, from, to)), Some(because.name())),
+                    _ => (None, None),
                 };
                 decisions.count += 1;
                 decisions.moves += u64::from(moved.is_some());
@@ -187,6 +192,7 @@ impl Governing {
                         gateway,
                         what: decision.what.name(),
                         moved,
+                        because,
                         text: decision.to_string(),
                         service: decision.service,
                     });

@@ -81,13 +81,65 @@ fn missed(moves: &[&Noted]) -> (u32, u32) {
             }
             Some((_, _, 0)) => {
                 let held = rose.map(|rose| (noted.at - rose).as_secs_f64());
-                let ended = !noted.text.contains("did not help");
+                let ended = noted.because == Some("ended");
+                let reviewed = noted.because == Some("review");
                 let least = (HOLD * libm::pow(2.0, f64::from(in_a_row))).min(HOLD_MAX);
                 too_short += u32::from(ended && held.is_some_and(|held| held < least));
-                back = ended.then_some(noted.at);
+                back = (ended || reviewed).then_some(noted.at);
             }
             _ => (),
         }
     }
     (most, too_short)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noted(at: u64, from: u8, to: u8, because: &'static str) -> Noted {
+        Noted {
+            at: Duration::from_secs(at),
+            gateway: 0,
+            service: "shop".to_owned(),
+            what: "move",
+            moved: Some((Actuator::Retry, from, to)),
+            because: Some(because),
+            text: String::new(),
+        }
+    }
+
+    #[test]
+    fn one_that_comes_again_soon_must_be_held_for_longer() {
+        let mut decisions = Decisions {
+            noted: vec![
+                noted(100, 0, 1, "burns"),
+                noted(140, 1, 0, "ended"),
+                noted(200, 0, 1, "burns"),
+                noted(229, 1, 0, "ended"),
+            ],
+            ..Decisions::default()
+        };
+        let expected = Turns {
+            an_hour: 4,
+            in_a_row: 1,
+            too_short: 1,
+        };
+        assert_eq!(turns(&decisions), expected);
+        // What did not help was not missed; what was long ago neither.
+        decisions.noted[1].because = Some("no-effect");
+        assert_eq!(
+            (turns(&decisions).in_a_row, turns(&decisions).too_short),
+            (0, 0)
+        );
+        decisions.noted[1] = noted(140, 1, 0, "ended");
+        decisions.noted[3].at = Duration::from_secs(230);
+        assert_eq!(turns(&decisions).too_short, 0);
+        decisions.noted[2].at = Duration::from_secs(3_700);
+        decisions.noted[3].at = Duration::from_secs(3_716);
+        assert_eq!(
+            (turns(&decisions).in_a_row, turns(&decisions).an_hour),
+            (0, 3)
+        );
+    }
 }

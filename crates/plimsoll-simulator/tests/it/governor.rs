@@ -199,7 +199,7 @@ fn compared(
                     let Some(seed) = seeds.lock().unwrap().next() else {
                         return;
                     };
-                    let compared = compare(seed).expect("what is drawn has a run as flows");
+                    let compared = compare(seed).unwrap();
                     done.lock().unwrap().push(compared);
                 }
             });
@@ -210,7 +210,7 @@ fn compared(
 
 #[track_caller]
 fn keep(all: &[Compared], loss_max: f64) {
-    for bad in all.iter().filter(|it| !it.keeps(loss_max)) {
+    if let Some(bad) = all.iter().find(|it| !it.keeps(loss_max)) {
         let moves = bad.noted.iter().filter(|it| it.moved.is_some());
         let moves: Vec<_> = moves.map(|it| (it.at, &it.service, &it.text)).collect();
         println!("{}", write(&bad.scenario));

@@ -52,41 +52,54 @@ fn decisions(ledgers: &[Ledger]) -> Option<Decisions> {
     Some(sum)
 }
 
-/// How many decisions there were, and the first of them.
-pub(super) fn text(arms: &[(Arm, Vec<Ledger>)], gateways: usize) -> String {
-    let mut text = String::new();
-    for (arm, ledgers) in arms {
-        let Some(decisions) = decisions(ledgers).filter(|it| it.count > 0) else {
-            continue;
-        };
+/// What is said of an arm's decisions.
+pub(super) struct Said {
+    /// How many there were, and which are shown.
+    pub(super) heading: String,
+    /// When, the service, and what.
+    pub(super) lines: Vec<[String; 3]>,
+}
+
+/// Of each arm with decisions: how many there were, and the first of them.
+pub(super) fn said(arms: &[(Arm, Vec<Ledger>)], gateways: usize) -> Vec<Said> {
+    let of = |(arm, ledgers): &(Arm, Vec<Ledger>)| {
+        let decisions = decisions(ledgers).filter(|it| it.count > 0)?;
         let mine = || decisions.noted.iter().filter(|it| it.gateway == 0);
-        // Where little fits, conditions are what can be left out.
-        let is_more = |it: &&Noted| it.what != "condition";
+        // Where not all fits, conditions are what can be left out.
         let few = mine().count() <= LINES_MAX;
-        let shown: Vec<&Noted> = mine()
-            .filter(|it| few || is_more(it))
-            .take(LINES_MAX)
-            .collect();
+        let shown = mine().filter(|it| few || it.what != "condition");
+        let line = |it: &Noted| {
+            let at = format!("{:.1} s", it.at.as_secs_f64());
+            [at, it.service.clone(), it.text.clone()]
+        };
+        let lines: Vec<_> = shown.take(LINES_MAX).map(line).collect();
         let whose = match (gateways, ledgers.len()) {
             (1, 1) => "",
             (1, _) => ", of the first seed",
             (_, 1) => ", of the first gateway",
             _ => ", of the first gateway and seed",
         };
-        let _always = writeln!(
-            text,
-            "\ngovernor, {}: {} decisions, {} of them moves{}",
+        let mut heading = format!(
+            "governor, {}: {} decisions, {} of them moves",
             arm.name(),
             decisions.count,
             decisions.moves,
-            match shown.len() {
-                0 => String::new(),
-                some => format!("; the first {some}{whose}:"),
-            }
         );
-        for noted in shown {
-            let at = noted.at.as_secs_f64();
-            let _always = writeln!(text, "  {at:>8.1} s  {}: {}", noted.service, noted.text);
+        if !lines.is_empty() {
+            let _always = write!(heading, "; the first {}{whose}:", lines.len());
+        }
+        Some(Said { heading, lines })
+    };
+    arms.iter().filter_map(of).collect()
+}
+
+/// The same, as it is printed.
+pub(super) fn text(arms: &[(Arm, Vec<Ledger>)], gateways: usize) -> String {
+    let mut text = String::new();
+    for said in said(arms, gateways) {
+        let _always = writeln!(text, "\n{}", said.heading);
+        for [at, service, what] in said.lines {
+            let _always = writeln!(text, "  {at:>10}  {service}: {what}");
         }
     }
     text
@@ -98,7 +111,9 @@ pub(super) fn json(arms: &[(Arm, Vec<Ledger>)]) -> Value {
         let decisions = decisions(ledgers)?;
         let noted = decisions.noted.iter().map(|it| {
             let moved = it.moved.map(|(actuator, from, to)| {
-                json!({ "actuator": actuator.name(), "from": from, "to": to })
+                json!({
+                    "actuator": actuator.name(), "from": from, "to": to, "because": it.because,
+                })
             });
             json!({
                 "at": it.at.as_secs_f64(),

@@ -15,7 +15,7 @@ use plimsoll_plot::{COMPONENTS, Interval, Reading, SYMBOLS, TOKENS, intervals};
 
 use super::difference::{Figure, points};
 use super::report::{COLUMNS, HEADER, Report, Who, good_share, share, sum, total};
-use super::{Arm, Setting};
+use super::{Arm, Setting, governed};
 use course::{Course, Grid};
 
 /// Services that are drawn, at most, and the same times arms.
@@ -77,6 +77,7 @@ impl Page<'_> {
                         @if report.seeds > 1 || report.is_comparison() { (self.differences()) }
                         (self.services())
                         (self.causes())
+                        (self.decisions())
                         (self.origin())
                     }
                     footer.foot {
@@ -130,6 +131,23 @@ impl Page<'_> {
                     }
                     @if left_out > 0 { " " (left_out) " more rows, which differ less, are printed in the terminal." }
                     @if let Some(note) = report.cut_note() { " In these figures: " (note) "." }
+                }
+            }
+        }
+    }
+
+    /// What governors decided.
+    fn decisions(&self) -> Markup {
+        let (report, gateways) = (self.report, self.report.scenario.gateways);
+        html! {
+            @for (index, said) in governed::said(&report.arms, gateways).into_iter().enumerate() {
+                section.panel aria-labelledby={ "decisions-" (index) } {
+                    div.head { h2 id={ "decisions-" (index) } { (said.heading) } }
+                    div.scroll tabindex="0" role="region" aria-label="Decisions" { table.tight { tbody {
+                        @for [at, service, what] in said.lines {
+                            tr { td.r.n { (at) } th scope="row" { (service) } td.rep { (what) } }
+                        }
+                    } } }
                 }
             }
         }

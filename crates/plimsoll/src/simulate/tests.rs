@@ -214,3 +214,40 @@ fn a_table_says_who_would_have_come_again_after_the_end() {
         None
     );
 }
+
+#[test]
+fn decisions_are_made_at_what_a_service_burns_because_of() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios");
+    let scenario = path.join("governed-dependency.toml");
+    let given = read_scenario(&scenario, Run::ByRequest).unwrap();
+    let loaded = configuration::from_file(&path.join("config/governed.toml")).unwrap();
+    let mut settings = settings(&given.scenario, &[loaded]).unwrap();
+    assert!(settings[1].governed.is_none(), "without policies");
+    settings.truncate(1);
+    let runs = run_all(&given.scenario, &[], &settings, 1, 0);
+    let decisions = &runs[0][0].decisions().unwrap().noted;
+    let of = |service: &str, what: &str| {
+        let all = decisions.iter();
+        let mine = all.filter(|it| it.service == service && it.what == what);
+        mine.collect::<Vec<_>>()
+    };
+    let moves = of("orders", "move");
+    assert!(
+        moves
+            .iter()
+            .any(|it| it.moved.is_some_and(|(_, from, _)| from == 0))
+    );
+    let last = moves.last().and_then(|it| it.moved);
+    assert!(last.is_some_and(|(_, _, to)| to == 0), "{moves:?}");
+    assert!(of("shop", "move").is_empty());
+    assert!(!of("shop", "defer").is_empty());
+    let arms = [(Arm::Plimsoll, runs[0].clone())];
+    let text = governed::text(&arms, 1);
+    assert!(text.contains("burns because orders does"), "{text}");
+    let json = governed::json(&arms);
+    let noted = json["plimsoll"]["first_seed"].as_array().unwrap();
+    assert_eq!(
+        noted.len() as u64,
+        json["plimsoll"]["count"].as_u64().unwrap()
+    );
+}
