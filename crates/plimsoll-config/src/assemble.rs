@@ -10,6 +10,7 @@ mod tenant;
 use std::collections::BTreeMap;
 
 use plimsoll_core::{Class, Mode};
+use plimsoll_measure::{Begins, Calendar, Maintenance, Period};
 
 use crate::model::*;
 use crate::node::{Fields, Node, Value};
@@ -48,6 +49,11 @@ pub(crate) fn config(file: &Fields) -> Option<Config> {
         console_listen: file.table("console")?.address("listen")?,
         journal_keep: file.table("journal")?.duration("keep")?,
         governor: governor::governor(file.table("governor")?)?,
+        maintenances: file
+            .table("maintenance")?
+            .iter()
+            .map(|(name, field)| Some((name.to_owned(), maintenance(field.node.as_table()?)?)))
+            .collect::<Option<_>>()?,
         services: services
             .map(|(name, field)| Some((name.to_owned(), service(field.node.as_table()?)?)))
             .collect::<Option<_>>()?,
@@ -247,7 +253,7 @@ fn objective(name: &str, fields: &Fields) -> Option<Objective> {
             _ => return None,
         },
         target: fields.percent("target")?,
-        period: fields.duration("period")?,
+        period: period(fields)?,
         routes: texts(fields.list("routes"))?,
         classes: fields
             .list("classes")
@@ -255,6 +261,30 @@ fn objective(name: &str, fields: &Fields) -> Option<Objective> {
             .map(class)
             .collect::<Option<_>>()?,
     })
+}
+
+fn maintenance(fields: &Fields) -> Option<Maintenance> {
+    Some(Maintenance {
+        services: texts(fields.list("services"))?,
+        begins: match (fields.text("from"), fields.text("every")) {
+            (Some(from), None) => Begins::once(from)?,
+            (None, Some(every)) => Begins::weekly(every)?,
+            _ => return None,
+        },
+        lasts: fields.duration("for")?,
+    })
+}
+
+/// What an objective's budget is for.
+pub(crate) fn period(objective: &Fields) -> Option<Period> {
+    match objective.node("period")?.value {
+        Value::Duration(length) => Some(Period::Rolling(length)),
+        Value::Word(word) => {
+            let mut all = Calendar::ALL.into_iter();
+            all.find(|it| it.name() == word).map(Period::Calendar)
+        }
+        _ => None,
+    }
 }
 
 /// The name of the route at `place` in the file: its own, or one by its place.

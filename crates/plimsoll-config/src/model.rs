@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use plimsoll_core::{Class, Mode, Ratio};
+use plimsoll_measure::{Maintenance, Period};
 
 use crate::pattern::{HostPattern, PathPattern};
 
@@ -33,6 +34,8 @@ pub struct Config {
     pub journal_keep: Duration,
     /// What watches the objectives.
     pub governor: Governor,
+    /// Maintenance windows by name.
+    pub maintenances: BTreeMap<String, Maintenance>,
     /// Services by name.
     pub services: BTreeMap<String, Service>,
     /// Tenants by name.
@@ -305,8 +308,8 @@ pub struct Objective {
     pub kind: ObjectiveKind,
     /// The share that must be good.
     pub target: Ratio,
-    /// The rolling period the budget is for.
-    pub period: Duration,
+    /// What the budget is for.
+    pub period: Period,
     /// Only requests of these routes; empty = all.
     pub routes: Vec<String>,
     /// Only requests of these classes; empty = all.

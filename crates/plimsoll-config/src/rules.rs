@@ -1,9 +1,10 @@
 //! What must hold between values: names that refer to something, keys that do not contradict.
 //!
 //! Elsewhere: what a single value must look like (`scalar`); rules about routes (`rules/routes.rs`),
-//! about protections (`rules/protect.rs`), about what the governor knows (`rules/governor.rs`), about tenants and rates (`rules/tenants.rs`).
+//! about protections (`rules/protect.rs`), about what the governor knows (`rules/governor.rs`), about maintenance (`rules/maintenance.rs`), about tenants and rates (`rules/tenants.rs`).
 
 mod governor;
+mod maintenance;
 mod protect;
 mod routes;
 mod tenants;
@@ -58,6 +59,7 @@ pub(crate) fn check(file: &Fields, diagnostics: &mut Vec<Diagnostic>) {
         }
     }
     governor::check(file, services, diagnostics);
+    maintenance::check(file, services, diagnostics);
     routes::check(file, services, diagnostics);
     tenants::check(file, diagnostics);
 }

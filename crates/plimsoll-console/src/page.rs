@@ -338,7 +338,7 @@ fn gauge(out: &mut String, objective: Option<&ObjectiveView>, now: Timestamp) {
 
 /// The period, and how much of it was observed where that is not all.
 fn period(objective: &ObjectiveView) -> String {
-    let period = figure::duration(objective.period_seconds);
+    let period = objective.period();
     if objective.observed_seconds + 1.0 < objective.period_seconds {
         format!(
             "{} of {period}",
@@ -568,6 +568,7 @@ mod tests {
             in_flight: None,
             serving_to_all: false,
             governed: None,
+            maintenance: None,
             protection: None,
             traffic: TrafficView::default(),
             objectives: Vec::new(),

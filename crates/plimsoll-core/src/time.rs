@@ -95,9 +95,19 @@ impl Timestamp {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
+    /// Year, month (from 1) and day (from 1), in UTC.
+    pub fn date(self) -> (u64, u64, u64) {
+        civil_from_days(self.as_seconds() / 86_400)
+    }
+
+    /// The beginning of a day, in UTC; `year` from 1970 on, `month` in `1..=12`, `day` from 1.
+    pub fn of_date(year: u64, month: u64, day: u64) -> Self {
+        Self::from_seconds(days_from_civil(year, month, day).saturating_mul(86_400))
+    }
+
     /// Writes it as RFC 3339 in UTC with milliseconds, as in `2026-11-25T14:10:52.123Z`.
     pub fn to_rfc3339(self) -> String {
-        let (year, month, day) = civil_from_days(self.as_seconds() / 86_400);
+        let (year, month, day) = self.date();
         let second = self.as_seconds() % 86_400;
         format!(
             "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
@@ -140,6 +150,21 @@ fn civil_from_days(days: u64) -> (u64, u64, u64) {
     (year, month, day)
 }
 
+/// The way back, from 1970 on.
+fn days_from_civil(year: u64, month: u64, day: u64) -> u64 {
+    let year = if month <= 2 {
+        year.saturating_sub(1)
+    } else {
+        year
+    };
+    let era = year / 400;
+    let year_of_era = year % 400;
+    let month_from_march = (month + 9) % 12;
+    let day_of_year = (153 * month_from_march + 2) / 5 + day.saturating_sub(1);
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    (era * 146_097 + day_of_era).saturating_sub(719_468)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,5 +191,14 @@ mod tests {
         check(1_795_615_852, "2026-11-25T14:10:52.000Z");
         check(4_102_444_799, "2099-12-31T23:59:59.000Z");
         check(4_107_542_400, "2100-03-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn every_day_of_two_centuries_has_a_date_that_leads_back_to_it() {
+        for day in 0..73_050 {
+            let at = Timestamp::from_seconds(day * 86_400);
+            let (year, month, of_month) = at.date();
+            assert_eq!(Timestamp::of_date(year, month, of_month), at);
+        }
     }
 }

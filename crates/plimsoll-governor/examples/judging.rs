@@ -88,6 +88,7 @@ fn signals(name: &str, burns: bool) -> ServiceSignals {
             at_limit: burns,
             ..Demand::default()
         },
+        is_maintained: false,
     }
 }
 

@@ -20,7 +20,7 @@ pub struct Decided {
 /// What decisions were made of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Basis {
-    /// The tick, in nanoseconds of the process's monotonic clock.
+    /// The tick, in nanoseconds of the governor's clock: since the epoch.
     pub now_nanos: u64,
     /// The service.
     pub service: String,

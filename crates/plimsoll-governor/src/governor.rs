@@ -10,6 +10,7 @@ use crate::actuator::Actuator;
 use crate::basis::{Basis, Decided};
 use crate::condition::Burn;
 use crate::decision::Decision;
+use crate::memory::Memory;
 use crate::service::ServiceState;
 use crate::signals::{ServiceSignals, Signals};
 
@@ -115,10 +116,25 @@ impl Governor {
                 let wanted = is.objectives.get(place)?;
                 was.objectives.iter().position(|it| it == wanted)
             };
-            state.keep_objectives(place, is.objectives.len());
+            state.keep_objectives(place, &is.objectives);
             if was.mode != is.mode {
                 state.forget_moves();
             }
+        }
+    }
+
+    /// What an objective counts is something else by now, though its name and its target may be the same: what is known of
+    /// it is forgotten.
+    pub fn forget_objective(&mut self, service: &str, objective: &str) {
+        let parameters = self.parameters.services.get(service);
+        let mut targets = parameters
+            .iter()
+            .flat_map(|it| it.objectives.iter().zip(0..));
+        let Some(((_, target), place)) = targets.find(|((name, _), _)| name == objective) else {
+            return;
+        };
+        if let Some(state) = self.services.get_mut(service) {
+            state.forget_objective(place, *target);
         }
     }
 
@@ -189,6 +205,26 @@ impl Governor {
         decided
     }
 
+    /// What is worth keeping for a successor.
+    pub fn memory(&self) -> Memory {
+        let of = |(name, state): (&String, &ServiceState)| {
+            let service = self.parameters.services.get(name)?;
+            Some((name.clone(), state.memory(&service.objectives)))
+        };
+        Memory(self.services.iter().filter_map(of).collect())
+    }
+
+    /// Goes on from what a predecessor knew, of objectives that are still the same. What was learnt since the start is left
+    /// out where there is something.
+    pub fn recall(&mut self, memory: &Memory) {
+        for (name, service) in &self.parameters.services {
+            if let Some(remembered) = memory.0.get(name) {
+                let state = self.services.entry(name.clone()).or_default();
+                state.recall(&service.objectives, remembered);
+            }
+        }
+    }
+
     /// What is known of a service.
     pub fn service(&self, name: &str) -> Option<&ServiceState> {
         self.services.get(name)
@@ -238,6 +274,7 @@ mod tests {
         governor: Governor,
         second: u64,
         said: Vec<(u64, Decision)>,
+        is_maintained: bool,
     }
 
     /// What a second brings to a service: good, bad by itself, refused.
@@ -262,6 +299,7 @@ mod tests {
                 governor: Governor::new(parameters),
                 second: 0,
                 said: Vec::new(),
+                is_maintained: false,
             }
         }
 
@@ -302,6 +340,7 @@ mod tests {
                         at_limit: refused > 0,
                         ..Demand::default()
                     },
+                    is_maintained: self.is_maintained,
                 }
             });
             Signals {
@@ -435,6 +474,117 @@ mod tests {
         world.governor.set_parameters(parameters);
         world.seconds(1, burns);
         assert_eq!(world.step("b", Actuator::Shed), 0);
+    }
+
+    #[test]
+    fn under_maintenance_nobody_is_called_and_what_was_moved_is_taken_back() {
+        let mut world = World::new(&[("a", &[])]);
+        world.seconds(3_600, |_, _| (100, 0, 0));
+        world.seconds(30, |_, _| (50, 50, 5));
+        assert!(world.moves("a") > 0);
+        world.is_maintained = true;
+        let before = world.said.len();
+        // Its objectives count nothing.
+        world.seconds(3_000, |_, _| (0, 0, 0));
+        for (_, decision) in &world.said[before..] {
+            let name = decision.what.name();
+            assert!(["condition", "move"].contains(&name), "{decision}");
+        }
+        assert_eq!(world.step("a", Actuator::Shed), 0);
+        world.is_maintained = false;
+        let before = world.said.len();
+        world.seconds(600, |_, _| (100, 0, 0));
+        let late = world.said[before..]
+            .iter()
+            .filter(|(_, it)| it.what.name() == "page");
+        assert_eq!(late.count(), 0);
+    }
+
+    #[test]
+    fn of_objectives_only_the_one_that_changed_begins_anew() {
+        let mut world = World::new(&[("a", &[])]);
+        let objectives = |targets: [f64; 3]| -> Vec<_> {
+            let names = ["x", "y", "z"].into_iter();
+            let pair =
+                |(name, target): (&str, f64)| (name.to_owned(), Ratio::try_from(target).unwrap());
+            names.zip(targets).map(pair).collect()
+        };
+        let mut parameters = world.governor.parameters.clone();
+        let set = |parameters: &mut Parameters, targets| {
+            parameters.services.get_mut("a").unwrap().objectives = objectives(targets);
+        };
+        set(&mut parameters, [0.99, 0.99, 0.99]);
+        world.governor.set_parameters(parameters.clone());
+        let bad = ObjectiveSignals {
+            counts: Counts {
+                good: 50,
+                bad: 50,
+                bad_service: 50,
+            },
+            budget_left: Some(0.5),
+        };
+        for second in 1..600 {
+            let service = ServiceSignals {
+                name: "a".to_owned(),
+                objectives: vec![bad; 3],
+                demand: Demand::default(),
+                is_maintained: false,
+            };
+            let signals = Signals {
+                services: vec![service],
+            };
+            world
+                .governor
+                .on_tick(Instant::from_nanos(second * 1_000_000_000), &signals);
+        }
+        let paged = |world: &World| {
+            let state = world.governor.service("a").unwrap();
+            [0, 1, 2].map(|place| state.is_paged(place))
+        };
+        assert_eq!(paged(&world), [true; 3]);
+        set(&mut parameters, [0.99, 0.98, 0.99]);
+        world.governor.set_parameters(parameters);
+        assert_eq!(paged(&world), [true, false, true]);
+        world.governor.forget_objective("a", "z");
+        assert_eq!(paged(&world), [true, false, false]);
+    }
+
+    #[test]
+    fn a_successor_knows_who_was_called_and_goes_on_learning_but_begins_with_nothing_moved() {
+        let mut world = World::new(&[("a", &[])]);
+        world.seconds(3_600, |_, _| (100, 0, 0));
+        world.seconds(300, |_, _| (50, 50, 5));
+        assert!(world.governor.service("a").unwrap().is_paged(0) && world.moves("a") > 0);
+        let text = serde_json::to_string(&world.governor.memory()).unwrap();
+        assert!(text.len() < 4_096, "{}", text.len());
+        let memory: Memory = serde_json::from_str(&text).unwrap();
+
+        let mut next = World::new(&[("a", &[])]);
+        next.governor.recall(&memory);
+        next.second = world.second + 60;
+        next.seconds(1, |_, _| (50, 50, 5));
+        let state = next.governor.service("a").unwrap();
+        assert!(state.is_paged(0));
+        let delay = |world: &World| world.governor.service("a").unwrap().page_delay(0, 6.0);
+        assert!((delay(&next).unwrap() / delay(&world).unwrap() - 1.0).abs() < 0.05);
+        assert_eq!(next.moves("a"), 0);
+        // Nobody is called again for the same, and it ends as it would have.
+        next.seconds(600, |_, _| (50, 50, 5));
+        next.seconds(2 * 3_600, |_, _| (1_000, 0, 0));
+        let said = |what: &str| {
+            next.said
+                .iter()
+                .filter(|(_, it)| it.what.name() == what)
+                .count()
+        };
+        assert_eq!((said("page"), said("resolved")), (0, 1), "{:?}", next.said);
+
+        let mut other = World::new(&[("a", &[])]);
+        let mut parameters = other.governor.parameters.clone();
+        parameters.services.get_mut("a").unwrap().objectives[0].1 = Ratio::try_from(0.9).unwrap();
+        other.governor.set_parameters(parameters);
+        other.governor.recall(&memory);
+        assert!(!other.governor.service("a").unwrap().is_paged(0));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What the governor knows of one service.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use plimsoll_core::{Mode, Ratio};
 use plimsoll_measure::{Condition, Counts};
@@ -11,6 +11,7 @@ use crate::condition::{Burn, Watch, share};
 use crate::decision::{Evidence, Span, What};
 use crate::governor::{Rule, ServiceParameters, may, may_ever};
 use crate::ladder::{Ladder, NOW, Situation, Step};
+use crate::memory::Remembered;
 use crate::pager::{Call, Pager};
 use crate::recent::Recent;
 use crate::signals::{Demand, ObjectiveSignals, ServiceSignals};
@@ -97,23 +98,17 @@ impl ServiceState {
         let targets = &parameters.objectives;
         self.objectives.truncate(targets.len());
         for (_, target) in targets.iter().skip(self.objectives.len()) {
-            self.objectives.push(Objective {
-                recent: Recent::default(),
-                all: Watch::default(),
-                service: Watch::default(),
-                pager: Pager::new(*target),
-                exhausted: false,
-                budget_left: None,
-            });
+            self.objectives.push(Objective::new(*target));
         }
         if self.demands.len() == DEMAND_SECONDS {
             self.demands.pop_front();
         }
         self.demands.push_back(signals.demand);
+        let is_maintained = signals.is_maintained;
         let each = self.objectives.iter_mut().zip(targets);
         for ((objective, (name, target)), signals) in each.zip(&signals.objectives) {
             for call in objective
-                .on_second(second, *target, signals)
+                .on_second(second, *target, signals, is_maintained)
                 .into_iter()
                 .flatten()
             {
@@ -221,19 +216,53 @@ impl ServiceState {
         }
     }
 
-    /// The parameters are others: what is known of objectives that are not the same is forgotten.
-    pub(crate) fn keep_objectives(&mut self, kept: impl Fn(usize) -> Option<usize>, count: usize) {
-        let mut before: Vec<Option<Objective>> = std::mem::take(&mut self.objectives)
-            .into_iter()
-            .map(Some)
-            .collect();
-        // The rest is made when the next second is judged; so a gap would shift what comes after it.
-        for place in 0..count {
-            let objective = kept(place).and_then(|place| before.get_mut(place)?.take());
-            let Some(objective) = objective else {
-                break;
-            };
+    /// The parameters are others: what is known of objectives that are not the same is forgotten. `before` gives the
+    /// place that each of the `targets` had.
+    pub(crate) fn keep_objectives(
+        &mut self,
+        before: impl Fn(usize) -> Option<usize>,
+        targets: &[(String, Ratio)],
+    ) {
+        let known = std::mem::take(&mut self.objectives);
+        let mut known: Vec<Option<Objective>> = known.into_iter().map(Some).collect();
+        for (place, (_, target)) in targets.iter().enumerate() {
+            let kept = before(place).and_then(|place| known.get_mut(place)?.take());
+            let objective = kept.unwrap_or_else(|| Objective::new(*target));
             self.objectives.push(objective);
+        }
+    }
+
+    /// The objective at a place means something else by now: what is known of it is forgotten.
+    pub(crate) fn forget_objective(&mut self, place: usize, target: Ratio) {
+        if let Some(objective) = self.objectives.get_mut(place) {
+            *objective = Objective::new(target);
+        }
+    }
+
+    /// What is worth keeping of each objective, by name.
+    pub(crate) fn memory(&self, targets: &[(String, Ratio)]) -> BTreeMap<String, Remembered> {
+        let objectives = self.objectives.iter().zip(targets);
+        let remembered = |(objective, (name, target)): (&Objective, &(String, Ratio))| {
+            let pager = objective.pager.clone();
+            let target = *target;
+            (name.clone(), Remembered { target, pager })
+        };
+        objectives.map(remembered).collect()
+    }
+
+    /// Goes on from what was kept, of objectives that are the same.
+    pub(crate) fn recall(
+        &mut self,
+        targets: &[(String, Ratio)],
+        remembered: &BTreeMap<String, Remembered>,
+    ) {
+        let missing = targets.iter().skip(self.objectives.len());
+        let missing = missing.map(|(_, target)| Objective::new(*target));
+        self.objectives.extend(missing);
+        for (objective, (name, target)) in self.objectives.iter_mut().zip(targets) {
+            if let Some(remembered) = remembered.get(name).filter(|it| it.is_for(*target)) {
+                objective.pager = remembered.pager.clone();
+            }
         }
     }
 
@@ -269,11 +298,23 @@ impl ServiceState {
 }
 
 impl Objective {
+    fn new(target: Ratio) -> Self {
+        Self {
+            recent: Recent::default(),
+            all: Watch::default(),
+            service: Watch::default(),
+            pager: Pager::new(target),
+            exhausted: false,
+            budget_left: None,
+        }
+    }
+
     fn on_second(
         &mut self,
         second: u64,
         target: Ratio,
         signals: &ObjectiveSignals,
+        is_maintained: bool,
     ) -> [Option<Call>; 2] {
         self.recent.add(second, signals.counts);
         self.all.on_second(target, &self.recent, Counts::budget);
@@ -285,6 +326,10 @@ impl Objective {
             Some(left) => left <= 0.0,
             None => false,
         };
+        // What is not counted is not absent, and a page does not end by it.
+        if is_maintained {
+            return [None, None];
+        }
         self.pager
             .on_second(second, target, signals.counts.budget())
     }

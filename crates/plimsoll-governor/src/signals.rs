@@ -19,6 +19,9 @@ pub struct ServiceSignals {
     pub objectives: Vec<ObjectiveSignals>,
     /// What was asked of it.
     pub demand: Demand,
+    /// Whether it is in a maintenance window: nobody is called, and its objectives counted nothing.
+    #[serde(default)]
+    pub is_maintained: bool,
 }
 
 /// What a second brought to one objective.

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use plimsoll_core::{Class, Ratio};
-use plimsoll_measure::{Cause, ObjectiveSpec, Record, Registry, Sli};
+use plimsoll_measure::{Cause, ObjectiveSpec, Period, Record, Registry, Sli};
 
 const RECORDS: usize = 4_096;
 const ROUNDS: usize = 5_000;
@@ -18,7 +18,7 @@ fn main() {
         name: name.to_owned(),
         sli,
         target: Ratio::ONE,
-        period: Duration::from_secs(3_600),
+        period: Period::Rolling(Duration::from_secs(3_600)),
         classes: Vec::new(),
         routes: Vec::new(),
     };

@@ -11,11 +11,13 @@ mod condition;
 pub mod figure;
 mod histogram;
 mod interval;
+mod maintenance;
 mod measure;
 mod objective;
 mod onset;
 mod outcome;
 mod pairs;
+mod period;
 mod prometheus;
 mod registry;
 mod series;
@@ -27,13 +29,18 @@ pub use condition::Condition;
 pub use histogram::{AtomicHistogram, Histogram, QUANTILE_ERROR, SCALE, SLOTS, SparseHistogram};
 pub use histogram::{slot_of, upper_nanos};
 pub use interval::{MeanInterval, student_t_quantile};
-pub use measure::{BURN_WINDOWS, EVENTS_MAX, History, Latest, Measure};
+pub use maintenance::{Begins, Maintenance, MaintenanceChange};
+pub use measure::{BURN_WINDOWS, EVENTS_MAX, Latest, Measure, Versions};
 pub use measure::{EndpointInput, Inputs, Layout, ServiceInput, ServiceLayout};
+pub use measure::{
+    LatencyOf, Learnt, LearntStretch, Loading, Second, VersionChange, Wanted, series_name,
+};
 pub use measure::{ProtectionCounter, ProtectionInput};
 pub use objective::{Counts, Forecast, OBJECTIVES_MAX, ObjectiveSpec, Sli, Tally, forecast};
 pub use onset::{Ago, Onset, OnsetWatch, onset, usual_share};
 pub use outcome::{Cause, Origin, Outcome, grpc_status_is_bad};
 pub use pairs::{BURN_PAIRS_MAX, BurnPair};
+pub use period::{Calendar, Now, Period};
 pub use prometheus::{Format, ProcessView, render as render_metrics};
 pub use registry::{Reading, Registry, SERIES_MAX, SeriesKey};
 pub use series::{CauseCounts, Record, Series, Totals};
@@ -41,11 +48,12 @@ pub use snapshot::OverlayView;
 pub use snapshot::wire;
 pub use snapshot::{ActionView, ClassView, ProtectionView, REFUSALS, RefusedView, refusing_policy};
 pub use snapshot::{
-    BurnView, ConfigView, EndpointState, EndpointView, ErrorView, EventView, LatencyView, Mark,
-    ObjectiveView, RouteView, SCHEMA, ServiceView, Snapshot, TrafficView,
+    BurnView, CalendarView, ConfigView, EndpointState, EndpointView, ErrorView, EventView,
+    LatencyView, MaintenanceView, Mark, ObjectiveView, RouteView, SCHEMA, ServiceView, Snapshot,
+    TrafficView,
 };
 pub use snapshot::{
     ChangeView, GovernedView, JournalView, MovedView, OnsetView, PageDelayView, SplitView,
     StoreFailure,
 };
-pub use window::{Amount, Level, RECENT_LEVELS, RingHistory, Sum, Window, objective_levels};
+pub use window::{Amount, Level, RECENT_LEVELS, Sum, Window, objective_levels};

@@ -4,11 +4,16 @@
 //! Units: `now` is monotonic and drives the windows; the timestamp is only shown.
 //! Elsewhere: the counters (`series`), the history (`window`), the exposition (`prometheus`).
 
+mod clock;
 mod history;
+#[cfg(test)]
+mod history_tests;
+mod learnt;
 mod protection;
 #[cfg(test)]
 mod protection_tests;
 mod tracked;
+mod versions;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,18 +21,22 @@ use std::time::Duration;
 
 use plimsoll_core::{Instant, Mode, Timestamp, never_count};
 
+use crate::maintenance::{Maintenance, MaintenanceChange, Maintenances};
 use crate::objective::{Counts, ObjectiveSpec};
 use crate::registry::{Registry, SeriesKey};
 use crate::snapshot::{
-    ConfigView, EndpointState, EndpointView, EventView, GovernedView, JournalView, OverlayView,
-    REFUSALS, RouteView, SCHEMA, ServiceView, Snapshot, TrafficView,
+    ConfigView, EndpointState, EndpointView, EventView, GovernedView, JournalView, MaintenanceView,
+    OverlayView, REFUSALS, RouteView, SCHEMA, ServiceView, Snapshot, TrafficView,
 };
 
-pub use history::History;
-use history::Restored;
+use clock::BudgetClock;
+use history::Replay;
+pub use history::{LatencyOf, Loading, Second, Wanted, series_name};
+pub use learnt::{Learnt, LearntStretch};
 pub use protection::{ProtectionCounter, ProtectionInput};
 pub use tracked::BURN_WINDOWS;
 use tracked::{Tracked, TrackedObjective};
+pub use versions::{VersionChange, Versions};
 
 /// How many events are shown.
 pub const EVENTS_MAX: usize = 50;
@@ -123,6 +132,8 @@ pub struct Latest {
     /// In the order of the configuration: what each objective counted, and the share of its budget that is left, `None`
     /// without traffic.
     pub objectives: Vec<(Counts, Option<f64>)>,
+    /// Whether it is in a maintenance window, so that its objectives counted nothing.
+    pub is_maintained: bool,
 }
 
 /// The history of all series.
@@ -132,7 +143,15 @@ pub struct Measure {
     layout: Layout,
     tracked: BTreeMap<SeriesKey, Tracked>,
     ticked: Instant,
-    restored: Restored,
+    clock: BudgetClock,
+    /// What the last tick brought.
+    second: Second,
+    versions: Versions,
+    /// What came since something is being loaded.
+    replay: Option<Replay>,
+    maintenances: Maintenances,
+    /// What is not said yet.
+    maintenance_changes: Vec<MaintenanceChange>,
 }
 
 impl Measure {
@@ -143,24 +162,46 @@ impl Measure {
             layout,
             tracked: BTreeMap::new(),
             ticked: now,
-            restored: Restored::default(),
+            clock: BudgetClock::new(),
+            second: Second::default(),
+            versions: Versions::default(),
+            replay: None,
+            maintenances: Maintenances::default(),
+            maintenance_changes: Vec::new(),
         }
     }
 
-    /// Another configuration is in force. History stays with the names.
-    pub fn set_layout(&mut self, layout: Layout) {
+    /// These maintenance windows are planned now, by name; those that somebody began stay.
+    pub fn plan_maintenance(&mut self, planned: BTreeMap<String, Maintenance>) {
+        self.maintenances.plan(planned);
+    }
+
+    /// Begins a maintenance window with the next tick, or gives the one that was begun under this name another end.
+    pub fn begin_maintenance(&mut self, name: String, services: Vec<String>, until: Timestamp) {
+        self.maintenances.begin(name, services, until);
+    }
+
+    /// Ends a maintenance window that was begun before its time, with the next tick.
+    pub fn end_maintenance(&mut self, name: &str) {
+        self.maintenances.end(name);
+    }
+
+    /// Windows that began or ended since this was last asked for.
+    pub fn maintenance_changes(&mut self) -> Vec<MaintenanceChange> {
+        std::mem::take(&mut self.maintenance_changes)
+    }
+
+    /// Another configuration is in force. History stays with the names. Says which objectives have another version now.
+    pub fn set_layout(&mut self, layout: Layout) -> Vec<VersionChange> {
         self.layout = layout;
+        let now = self.clock.timestamp(self.ticked);
+        self.versions.follow(&self.layout, now)
     }
 
-    /// What a successor needs so that budgets outlive the process; to be written now and then.
-    pub fn history(&self, timestamp: Timestamp) -> History {
-        History::of(&self.tracked, self.ticked, timestamp)
-    }
-
-    /// Takes over what a predecessor observed, before the first tick. An objective that is not the same any
-    /// more starts empty; the time between the two was not observed.
-    pub fn restore(&mut self, history: History, timestamp: Timestamp) {
-        self.restored = Restored::new(history, timestamp);
+    /// Has budgets follow the calendar; to be called with each tick, before it. Says how far ahead of the system's clock
+    /// theirs is: it does not go back with it.
+    pub fn follow_calendar(&mut self, now: Instant, system: Timestamp) -> Duration {
+        self.clock.follow(now, system)
     }
 
     /// Reads all counters; to be called each second. What was counted since the last call is taken to have
@@ -168,13 +209,92 @@ impl Measure {
     pub fn tick(&mut self, now: Instant) {
         let observed = now - self.ticked;
         self.ticked = now;
+        let budget_now = self.clock.at(now);
+        let changes = self.maintenances.tick(self.clock.timestamp(now));
+        self.maintenance_changes.extend(changes);
+        let mut second = Second {
+            at: budget_now.as_nanos() / 1_000_000_000,
+            observed,
+            ..Second::default()
+        };
         for reading in self.registry.read() {
             let tracked = self
                 .tracked
                 .entry(reading.key.clone())
                 .or_insert_with(Tracked::new);
-            tracked.on_reading(now, observed, reading, &mut self.restored);
+            let is_maintained = match &reading.key {
+                SeriesKey::Service(service) => self.maintenances.of(service).is_some(),
+                _ => false,
+            };
+            tracked.on_reading(
+                now,
+                budget_now,
+                observed,
+                reading,
+                is_maintained,
+                &self.versions,
+                &mut second.latencies,
+            );
+            let objectives = tracked.objectives.iter();
+            let counted = objectives.filter(|it| it.latest != Counts::default());
+            second
+                .counts
+                .extend(counted.map(|it| (Arc::clone(&it.series), it.latest)));
         }
+        if let Some(replay) = &mut self.replay
+            && !replay.on_tick(budget_now, &second)
+        {
+            self.replay = None;
+        }
+        self.second = second;
+    }
+
+    /// The last tick by the clock of budgets: since the epoch, and never back.
+    pub fn budget_now(&self) -> Instant {
+        self.clock.at(self.ticked)
+    }
+
+    /// What the last tick brought that is to outlive the process.
+    pub fn second(&self) -> &Second {
+        &self.second
+    }
+
+    /// The latency of the minute and the hour that are on, to be kept where the process ends.
+    pub fn last_latencies(&self) -> Vec<LatencyOf> {
+        let tracked = self.tracked.values();
+        tracked.flat_map(Tracked::latencies).collect()
+    }
+
+    /// Begins to load what was kept, up to and with the last tick: that must be kept before it is read. What comes until
+    /// [`Measure::adopt`] is counted on top of it.
+    pub fn load(&mut self) -> Loading {
+        self.replay = Some(Replay::default());
+        let at = self.clock.at(self.ticked);
+        Loading::new(self.layout.clone(), self.versions.clone(), at)
+    }
+
+    /// What was loaded takes the place of what is known, if it knows as much. Says which objectives have another version
+    /// than was kept; `None`: it came too late, and should be loaded again.
+    pub fn adopt(&mut self, mut loading: Loading) -> Option<Vec<VersionChange>> {
+        let replay = self.replay.take()?;
+        let (versions, mut changes) = loading.take_versions();
+        self.versions = versions;
+        // Another configuration may have come into force meanwhile.
+        let now = self.clock.timestamp(self.ticked);
+        changes.extend(self.versions.follow(&self.layout, now));
+        for (key, tracked) in &mut self.tracked {
+            if let SeriesKey::Service(service) = key {
+                for objective in &mut tracked.objectives {
+                    replay.give(&mut loading, service, objective);
+                }
+            }
+        }
+        Some(changes)
+    }
+
+    /// The versions in force, to be kept.
+    pub fn versions(&self) -> &Versions {
+        &self.versions
     }
 
     /// What came to each service of the configuration with the last tick, with its name.
@@ -188,7 +308,10 @@ impl Measure {
         let objective = |spec: &ObjectiveSpec| {
             let all = &tracked?.objectives;
             let objective = all.iter().find(|it| it.spec == *spec)?;
-            Some((objective.latest, objective.budget_left(self.ticked)))
+            Some((
+                objective.latest,
+                objective.budget_left(self.clock.at(self.ticked)),
+            ))
         };
         let each = layout.objectives.iter();
         let causes = tracked.map(|tracked| tracked.latest).unwrap_or_default();
@@ -198,6 +321,7 @@ impl Measure {
             objectives: each
                 .map(|spec| objective(spec).unwrap_or_default())
                 .collect(),
+            is_maintained: self.maintenances.of(&layout.name).is_some(),
         }
     }
 
@@ -207,7 +331,7 @@ impl Measure {
             .layout
             .services
             .iter()
-            .map(|layout| self.service(layout, timestamp, inputs))
+            .map(|layout| self.service(layout, inputs))
             .collect();
         Snapshot {
             schema: SCHEMA,
@@ -227,12 +351,7 @@ impl Measure {
         }
     }
 
-    fn service(
-        &self,
-        layout: &ServiceLayout,
-        timestamp: Timestamp,
-        inputs: &Inputs,
-    ) -> ServiceView {
+    fn service(&self, layout: &ServiceLayout, inputs: &Inputs) -> ServiceView {
         let key = SeriesKey::Service(layout.name.clone());
         let input = inputs.services.get(&layout.name);
         let tracked = self.tracked.get(&key);
@@ -245,6 +364,13 @@ impl Measure {
             in_flight: input.and_then(|input| input.in_flight),
             serving_to_all: input.is_some_and(|input| input.serving_to_all),
             governed: input.and_then(|input| input.governed.clone()),
+            maintenance: self
+                .maintenances
+                .of(&layout.name)
+                .map(|(name, until)| MaintenanceView {
+                    name: name.to_owned(),
+                    until,
+                }),
             protection: input
                 .and_then(|input| input.protection.as_ref())
                 .map(|protection| protection::view(protection, tracked, self.ticked)),
@@ -254,9 +380,11 @@ impl Measure {
                 .iter()
                 .map(|spec| {
                     let tracked = objectives.iter().find(|objective| objective.spec == *spec);
+                    let version = self.versions.number(&layout.name, &spec.name);
+                    let now = self.clock.at(self.ticked);
                     tracked.map_or_else(
-                        || TrackedObjective::new(spec, 1).view(self.ticked, timestamp),
-                        |tracked| tracked.view(self.ticked, timestamp),
+                        || TrackedObjective::new(spec, 1, "".into()).view(now, version),
+                        |tracked| tracked.view(now, version),
                     )
                 })
                 .collect(),
@@ -338,6 +466,7 @@ mod tests {
     use super::*;
     use crate::objective::Sli;
     use crate::outcome::Cause;
+    use crate::period::Period;
     use crate::series::{Record, Series};
     use crate::snapshot::LatencyView;
 
@@ -439,44 +568,6 @@ mod tests {
         let objective = world.service().objectives.remove(0);
         assert_eq!((objective.good, objective.bad), (60, 0));
         assert_eq!(objective.budget_left, Some(1.0));
-    }
-
-    #[test]
-    fn a_budget_outlives_the_process() {
-        let mut world = World::new(availability(3_600));
-        world.seconds(600, |series| {
-            (0..9).for_each(|_| series.record(0, &answered(1)));
-            series.record(
-                0,
-                &Record {
-                    cause: Cause::Reset,
-                    ..answered(1)
-                },
-            );
-        });
-        let at = Timestamp::from_seconds(10_000);
-        let json = serde_json::to_string(&world.measure.history(at)).unwrap();
-
-        let restored = |objective, later: u64| {
-            let mut next = World::new(objective);
-            let history = serde_json::from_str(&json).unwrap();
-            next.measure
-                .restore(history, Timestamp::from_seconds(10_000 + later));
-            next.seconds(1, |series| series.record(0, &answered(1)));
-            let objective = next.service().objectives.remove(0);
-            (objective.good, objective.bad)
-        };
-        assert_eq!(restored(availability(3_600), 60), (5_401, 600));
-        assert_eq!(
-            restored(availability(3_600), 3_600),
-            (1, 0),
-            "all of it is older than the period"
-        );
-        assert_eq!(
-            restored(availability(1_800), 60),
-            (1, 0),
-            "another period is another objective"
-        );
     }
 
     #[test]
@@ -588,7 +679,7 @@ mod tests {
             name: "availability".to_owned(),
             sli: Sli::Availability,
             target: Ratio::try_from(0.99).unwrap(),
-            period: Duration::from_secs(period_seconds),
+            period: Period::Rolling(Duration::from_secs(period_seconds)),
             classes: Vec::new(),
             routes: Vec::new(),
         }

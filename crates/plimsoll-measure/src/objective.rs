@@ -12,8 +12,9 @@ use plimsoll_core::{Class, Ratio, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::Outcome;
+use crate::period::{Now, Period};
 
-/// An objective of a service: an SLI, its target, and the rolling period that the budget is for.
+/// An objective of a service: an SLI, its target, and the period that the budget is for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ObjectiveSpec {
     /// Unique within its service.
@@ -22,14 +23,22 @@ pub struct ObjectiveSpec {
     pub sli: Sli,
     /// The share that must be good.
     pub target: Ratio,
-    /// The rolling period.
-    pub period: Duration,
+    /// What the budget is for.
+    pub period: Period,
     /// Only requests of these classes; none named: all.
     #[serde(default)]
     pub classes: Vec<Class>,
     /// Only requests of these routes; none named: all.
     #[serde(default)]
     pub routes: Vec<String>,
+}
+
+impl ObjectiveSpec {
+    /// Whether both count the same requests in the same way, whatever their names, targets and periods: then what was
+    /// counted for one is what the other would have counted.
+    pub fn counts_the_same_as(&self, other: &Self) -> bool {
+        self.sli == other.sli && self.classes == other.classes && self.routes == other.routes
+    }
 }
 
 /// How many objectives a service may have: a request says by one bit each which of them it is in.
@@ -203,28 +212,26 @@ pub enum Forecast {
 
 /// The forecast from what is left and how fast it burns.
 ///
-/// Burning at rate `b` spends `b` budgets a period, so `left` lasts `left / b` periods. What leaves the
+/// Burning at rate `b` spends `b` budgets a period, so `left` lasts `left / b` periods. What leaves a
 /// rolling period gives budget back; that is not counted on, so the forecast errs towards sooner. At a rate
-/// of at most 1.0 the budget that flows back is at least what is spent, and it lasts.
-pub fn forecast(
-    left: Option<f64>,
-    burn: Option<f64>,
-    period: Duration,
-    now: Timestamp,
-) -> Forecast {
+/// of at most 1.0 the budget that flows back is at least what is spent, and it lasts. A period of the calendar gives
+/// nothing back before its end: there it lasts if it is not gone by then.
+pub fn forecast(left: Option<f64>, burn: Option<f64>, period: Now, now: Timestamp) -> Forecast {
     let (Some(left), Some(burn)) = (left, burn) else {
         return Forecast::Unknown;
     };
     if left <= 0.0 {
         return Forecast::Gone;
     }
-    if burn <= 1.0 {
+    if burn <= 1.0 && period.ends.is_none() {
         return Forecast::Lasts;
     }
-    let seconds = period.as_secs_f64() * left / burn;
-    match Duration::try_from_secs_f64(seconds) {
-        Ok(wait) => Forecast::GoneAt { at: now + wait },
-        Err(_) => Forecast::Lasts,
+    let seconds = period.length.as_secs_f64() * left / burn;
+    let at = Duration::try_from_secs_f64(seconds).map(|wait| now + wait);
+    match (at, period.ends) {
+        (Ok(at), None) => Forecast::GoneAt { at },
+        (Ok(at), Some(ends)) if at < ends => Forecast::GoneAt { at },
+        _ => Forecast::Lasts,
     }
 }
 
@@ -285,8 +292,8 @@ mod tests {
 
     #[test]
     fn the_forecast_is_unknown_without_traffic_and_never_later_than_the_rate_says() {
-        let period = Duration::from_secs(1_000);
         let now = Timestamp::from_seconds(100);
+        let period = Period::Rolling(Duration::from_secs(1_000)).at(now);
         assert_eq!(forecast(None, Some(2.0), period, now), Forecast::Unknown);
         assert_eq!(forecast(Some(0.5), None, period, now), Forecast::Unknown);
         assert_eq!(forecast(Some(0.0), Some(0.0), period, now), Forecast::Gone);
@@ -302,6 +309,20 @@ mod tests {
             Forecast::GoneAt { at: now },
             "a target of 100 % has no time left"
         );
+    }
+
+    #[test]
+    fn within_the_calendar_a_budget_lasts_if_it_lasts_to_the_boundary() {
+        let day = 86_400;
+        let now = Timestamp::of_date(2026, 11, 26);
+        let month = Period::Calendar(crate::Calendar::Month).at(now);
+        // Five of thirty days are left.
+        let at = Timestamp::from_seconds(now.as_seconds() + 3 * day);
+        let gone = Forecast::GoneAt { at };
+        assert_eq!(forecast(Some(0.1), Some(1.0), month, now), gone);
+        assert_eq!(forecast(Some(0.2), Some(1.0), month, now), Forecast::Lasts);
+        assert_eq!(forecast(Some(0.5), Some(2.9), month, now), Forecast::Lasts);
+        assert_eq!(forecast(Some(0.5), Some(0.0), month, now), Forecast::Lasts);
     }
 
     proptest! {

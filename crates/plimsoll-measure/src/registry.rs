@@ -1,6 +1,6 @@
 //! Which series there are: found by name, so that what comes back after a reload finds its counters.
 //!
-//! A changed objective is a new version of it, whose counters start again; all other totals go on and never
+//! An objective that counts something else than before starts its counters again; all other totals go on and never
 //! go backwards. Only the control plane uses the registry: it may lock.
 //! Bound: `series_max`; what does not fit is counted in one series called `other`.
 
@@ -58,7 +58,7 @@ struct Inner {
 struct Entry {
     /// Of series that nobody writes any more, but for their objectives.
     retired: Totals,
-    /// The version in force of each objective that there ever was.
+    /// Each objective that there ever was, as it was last.
     versions: BTreeMap<String, Version>,
     /// The last is the one in force; those before may still be written by requests that began before.
     live: Vec<Generation>,
@@ -66,17 +66,18 @@ struct Entry {
 
 #[derive(Debug)]
 struct Version {
-    number: u32,
+    /// Another number for each time that it counts something else; counters go on while it is the same.
+    counting: u32,
     spec: ObjectiveSpec,
-    /// What series counted for this version that nobody writes any more.
+    /// What series counted for it that nobody writes any more.
     retired: Counts,
 }
 
-/// A series and the versions of its objectives.
+/// A series, and the numbers of what its objectives count.
 #[derive(Debug)]
 struct Generation {
     series: Arc<Series>,
-    versions: Vec<u32>,
+    counting: Vec<u32>,
 }
 
 /// What a name counted so far.
@@ -86,7 +87,8 @@ pub struct Reading {
     pub key: SeriesKey,
     /// Over all versions; `objectives` are those of the version in force, see [`Reading::objectives`].
     pub totals: Totals,
-    /// The objectives in force and their versions, in the order of `totals.objectives`.
+    /// The objectives in force, in the order of `totals.objectives`. The number beside each changes when it counts something
+    /// else: then its counters began again.
     pub objectives: Vec<(ObjectiveSpec, u32)>,
 }
 
@@ -208,33 +210,32 @@ impl Entry {
         {
             return Arc::clone(&generation.series);
         }
-        let versions = objectives
-            .iter()
-            .map(|spec| self.version_of(spec))
-            .collect();
+        let counting = objectives.iter().map(|spec| self.counting(spec)).collect();
         let series = Arc::new(Series::new(threads, objectives.to_vec()));
         self.live.push(Generation {
             series: Arc::clone(&series),
-            versions,
+            counting,
         });
         series
     }
 
-    /// The version of an objective as it is now: a new one where it changed, even back to what it once was.
-    fn version_of(&mut self, spec: &ObjectiveSpec) -> u32 {
+    /// The number of what the objective counts now. If that is something else than before, even what it once was, its
+    /// counters start again; with another target or period they go on.
+    fn counting(&mut self, spec: &ObjectiveSpec) -> u32 {
         let first = || Version {
-            number: 1,
+            counting: 1,
             spec: spec.clone(),
             retired: Counts::default(),
         };
         let version = self.versions.entry(spec.name.clone()).or_insert_with(first);
-        if version.spec != *spec {
+        if !version.spec.counts_the_same_as(spec) {
             *version = Version {
-                number: version.number + 1,
+                counting: version.counting + 1,
                 ..first()
             };
         }
-        version.number
+        version.spec = spec.clone();
+        version.counting
     }
 
     /// Takes over what nobody but us holds any more.
@@ -254,7 +255,7 @@ impl Entry {
             let totals = generation.series.read();
             self.retired.merge_counts(&totals);
             for (spec, version) in self.versions.iter_mut() {
-                version.retired += generation.tally(&totals, spec, version.number);
+                version.retired += generation.tally(&totals, spec, version.counting);
             }
         }
     }
@@ -276,12 +277,12 @@ impl Entry {
             let reading = generation.series.read();
             totals.merge_counts(&reading);
             for (version, tally) in versions.iter().zip(&mut totals.objectives) {
-                *tally += generation.tally(&reading, &version.spec.name, version.number);
+                *tally += generation.tally(&reading, &version.spec.name, version.counting);
             }
         }
         let objectives = versions
             .iter()
-            .map(|version| (version.spec.clone(), version.number))
+            .map(|version| (version.spec.clone(), version.counting))
             .collect();
         Reading {
             key: key.clone(),
@@ -292,16 +293,16 @@ impl Entry {
 }
 
 impl Generation {
-    /// What was counted for this version of an objective.
-    fn tally(&self, totals: &Totals, name: &str, version: u32) -> Counts {
+    /// What was counted for an objective while it counted what has this number.
+    fn tally(&self, totals: &Totals, name: &str, counting: u32) -> Counts {
         let counted = self
             .series
             .objectives()
             .iter()
-            .zip(&self.versions)
+            .zip(&self.counting)
             .zip(&totals.objectives);
         counted
-            .filter(|((spec, number), _)| spec.name == name && **number == version)
+            .filter(|((spec, number), _)| spec.name == name && **number == counting)
             .fold(Counts::default(), |mut sum, (_, tally)| {
                 sum += *tally;
                 sum
@@ -318,6 +319,7 @@ mod tests {
     use super::*;
     use crate::objective::Sli;
     use crate::outcome::Cause;
+    use crate::period::Period;
     use crate::series::Record;
 
     #[test]
@@ -330,9 +332,9 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_objective_starts_again_and_the_others_go_on() {
+    fn an_objective_that_counts_something_else_starts_again_and_the_others_go_on() {
         let registry = Registry::new(1, 10);
-        let before = registry.service("shop", &[availability(0.99), latency(100)]);
+        let before = registry.service("shop", &[availability(0.99), latency(50)]);
         one(&before, Cause::Answered);
         let after = registry.service("shop", &[availability(0.999), latency(100)]);
         // A request that began before the reload ends after it.
@@ -344,13 +346,14 @@ mod tests {
                 .read_one(&SeriesKey::Service("shop".to_owned()))
                 .unwrap();
             assert_eq!(reading.totals.requests(), 3);
-            assert_eq!(reading.totals.objectives, [counts(1, 0), counts(2, 1)]);
+            // Another target judges the same counts; another threshold counts something else.
+            assert_eq!(reading.totals.objectives, [counts(2, 1), counts(1, 0)]);
             let versions: Vec<u32> = reading
                 .objectives
                 .iter()
                 .map(|(_, version)| *version)
                 .collect();
-            assert_eq!(versions, [2, 1]);
+            assert_eq!(versions, [1, 2]);
             // The next reload retires the series that nobody writes any more: nothing changes by it.
             let _same = registry.service("shop", &[availability(0.999), latency(100)]);
         }
@@ -359,15 +362,9 @@ mod tests {
     #[test]
     fn an_objective_that_goes_back_to_what_it_was_starts_again() {
         let registry = Registry::new(1, 10);
-        one(
-            &registry.service("shop", &[availability(0.99)]),
-            Cause::Reset,
-        );
-        one(
-            &registry.service("shop", &[availability(0.9)]),
-            Cause::Reset,
-        );
-        let third = registry.service("shop", &[availability(0.99)]);
+        one(&registry.service("shop", &[latency(100)]), Cause::Reset);
+        one(&registry.service("shop", &[latency(50)]), Cause::Reset);
+        let third = registry.service("shop", &[latency(100)]);
         one(&third, Cause::Answered);
         let reading = registry
             .read_one(&SeriesKey::Service("shop".to_owned()))
@@ -431,7 +428,7 @@ mod tests {
             name: "availability".to_owned(),
             sli: Sli::Availability,
             target: Ratio::try_from(target).unwrap(),
-            period: Duration::from_secs(3_600),
+            period: Period::Rolling(Duration::from_secs(3_600)),
             classes: Vec::new(),
             routes: Vec::new(),
         }
@@ -444,7 +441,7 @@ mod tests {
                 below: Duration::from_millis(millis),
             },
             target: Ratio::ONE,
-            period: Duration::from_secs(3_600),
+            period: Period::Rolling(Duration::from_secs(3_600)),
             classes: Vec::new(),
             routes: Vec::new(),
         }

@@ -307,6 +307,7 @@ mod tests {
     use plimsoll_core::Ratio;
 
     use super::*;
+    use crate::period::Period;
     fn record(cause: Cause, millis: u64) -> Record {
         Record {
             class: Class::Standard,
@@ -325,7 +326,7 @@ mod tests {
                 below: Duration::from_millis(millis),
             },
             target: Ratio::ONE,
-            period: Duration::from_secs(3_600),
+            period: Period::Rolling(Duration::from_secs(3_600)),
             classes: Vec::new(),
             routes: Vec::new(),
         }

@@ -16,8 +16,10 @@ use std::time::Duration;
 use plimsoll_core::{Mode, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::figure;
 use crate::objective::Forecast;
 use crate::outcome::{Cause, Origin, Outcome};
+use crate::period::Calendar;
 
 pub use governed::{ChangeView, GovernedView, MovedView, OnsetView, PageDelayView, SplitView};
 pub use journal::{JournalView, StoreFailure};
@@ -96,6 +98,9 @@ pub struct ServiceView {
     /// How the governor sees it; `null` where nothing is governed.
     #[serde(default)]
     pub governed: Option<GovernedView>,
+    /// The maintenance window that it is in; `null`: none.
+    #[serde(default)]
+    pub maintenance: Option<MaintenanceView>,
     /// How its protections stand; `null` where that is not known.
     pub protection: Option<ProtectionView>,
     /// Its requests.
@@ -162,11 +167,14 @@ pub struct ObjectiveView {
     pub below_seconds: Option<f64>,
     /// The share that must be good.
     pub target: f64,
-    /// The rolling period.
+    /// How long the period is: a rolling one, or the one of the calendar that is on.
     pub period_seconds: f64,
+    /// The period, if it is one of the calendar; `null` for a rolling one.
+    #[serde(default)]
+    pub calendar: Option<CalendarView>,
     /// How much of the period was observed.
     pub observed_seconds: f64,
-    /// From 1; counts start again with each.
+    /// From 1; another with each change of what it is.
     pub version: u32,
     /// Good requests over the period.
     pub good: u64,
@@ -183,7 +191,35 @@ pub struct ObjectiveView {
     pub burn: Vec<BurnView>,
 }
 
+/// A maintenance window that is on: nothing counts for objectives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MaintenanceView {
+    /// Its name.
+    pub name: String,
+    /// When it ends.
+    #[serde(with = "wire")]
+    pub until: Timestamp,
+}
+
+/// A period of the calendar, in UTC.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CalendarView {
+    /// `week`, `month` or `quarter`.
+    pub calendar: Calendar,
+    /// When the budget is whole again.
+    #[serde(with = "wire")]
+    pub ends: Timestamp,
+}
+
 impl ObjectiveView {
+    /// What the budget is for, in a word: `28d`, or `month`.
+    pub fn period(&self) -> String {
+        self.calendar.as_ref().map_or_else(
+            || figure::duration(self.period_seconds),
+            |calendar| calendar.calendar.name().to_owned(),
+        )
+    }
+
     /// The burn rate over a window, as `1h`; `None` where it is unknown.
     pub fn burn_over(&self, window: &str) -> Option<f64> {
         self.burn

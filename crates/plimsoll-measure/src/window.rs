@@ -12,7 +12,6 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use plimsoll_core::Instant;
-use serde::{Deserialize, Serialize};
 
 use crate::objective::Tally;
 
@@ -64,8 +63,8 @@ impl Level {
 /// histogram in each slot, some 35 KiB in all: finer steps would cost more than they say.
 pub const RECENT_LEVELS: [Level; 3] = [Level::new(1, 10), Level::new(5, 12), Level::new(20, 15)];
 
-/// For an objective: 1 s for 10 min, 10 s for 2 h, 2 min for 3 d, then 1 h (or a 2,160th, if that is more)
-/// to the end of its period. At most 5,640 slots.
+/// For an objective: 1 s for 10 min, 10 s for 2 h, 2 min for 3 d, then 1 h (or a 2,304th, if that is more)
+/// to the end of its period. At most 5,784 slots.
 pub fn objective_levels(period: Duration) -> Vec<Level> {
     let mut levels = vec![
         Level::new(1, 600),
@@ -74,7 +73,7 @@ pub fn objective_levels(period: Duration) -> Vec<Level> {
     ];
     if period > Duration::from_secs(3 * 86_400) {
         let hours = period.as_secs().div_ceil(3_600);
-        let step = hours.div_ceil(2_160);
+        let step = hours.div_ceil(2_304);
         levels.push(Level::new(step * 3_600, hours.div_ceil(step) as usize));
     }
     levels
@@ -94,15 +93,6 @@ pub struct Sum<T> {
     /// How much of the span was observed: zero where there is no history yet, less than the span in a
     /// process that is younger, and more than it where one observation took longer.
     pub observed: Duration,
-}
-
-/// What a ring holds, in a form that outlives the process.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RingHistory<T> {
-    /// The length of a slot.
-    step_nanos: u64,
-    /// How many steps ago it began, how long of it was observed in nanoseconds, and what.
-    slots: Vec<(u64, u64, T)>,
 }
 
 #[derive(Clone, Debug)]
@@ -173,22 +163,52 @@ impl<T: Amount> Window<T> {
         Duration::from_nanos(observed_nanos)
     }
 
-    /// All slots in which something was observed, for each ring: what [`Window::restore`] takes.
-    pub fn export(&self, now: Instant) -> Vec<RingHistory<T>> {
-        self.rings.iter().map(|ring| ring.export(now)).collect()
+    /// The steps of its rings, the finest first.
+    pub fn steps(&self) -> impl Iterator<Item = Duration> {
+        let nanos = self.rings.iter().map(|ring| ring.step_nanos);
+        nanos.map(Duration::from_nanos)
     }
 
-    /// Takes over what a window of the same levels exported, `elapsed` ago. Rings of other steps, and what
-    /// is older than a ring reaches, are left out. To be called before anything is added.
-    pub fn restore(&mut self, now: Instant, elapsed: Duration, rings: &[RingHistory<T>]) {
-        for ring in &mut self.rings {
-            if let Some(history) = rings
+    /// How far the ring with this step reaches; zero if there is none.
+    pub fn reach(&self, step: Duration) -> Duration {
+        let ring = self.ring(step);
+        ring.map_or(Duration::ZERO, |ring| {
+            Duration::from_nanos(ring.step_nanos.saturating_mul(ring.slots_max as u64))
+        })
+    }
+
+    /// Adds what was observed in the past to the ring with this step alone. For a window that is made of what was kept: in
+    /// the order of time, and before anything else is added.
+    pub fn fill(&mut self, step: Duration, at: Instant, observed: Duration, amount: &T) {
+        let observed_nanos = u64::try_from(observed.as_nanos()).unwrap_or(u64::MAX);
+        let mut rings = self.rings.iter_mut();
+        if let Some(ring) = rings.find(|ring| u128::from(ring.step_nanos) == step.as_nanos()) {
+            ring.add(at, observed_nanos, amount);
+        }
+    }
+
+    /// The same history with other levels, as far as it is there: what a finer ring has stands in for a coarser one that was
+    /// not.
+    #[must_use]
+    pub fn with_levels(&self, levels: &[Level]) -> Self {
+        let mut window = Self::new(levels);
+        for ring in &mut window.rings {
+            let same = self
+                .rings
                 .iter()
-                .find(|history| history.step_nanos == ring.step_nanos)
-            {
-                ring.restore(now, elapsed, history);
+                .find(|it| it.step_nanos == ring.step_nanos);
+            let finer = self.rings.iter().rev();
+            let mut finer = finer.filter(|it| it.step_nanos < ring.step_nanos);
+            if let Some(from) = same.or_else(|| finer.next()) {
+                ring.take_from(from);
             }
         }
+        window
+    }
+
+    fn ring(&self, step: Duration) -> Option<&Ring<T>> {
+        let mut rings = self.rings.iter();
+        rings.find(|ring| u128::from(ring.step_nanos) == step.as_nanos())
     }
 
     /// How many slots are held.
@@ -230,36 +250,11 @@ impl<T: Amount> Ring<T> {
         }
     }
 
-    fn export(&self, now: Instant) -> RingHistory<T> {
-        let since_newest = (now.as_nanos() / self.step_nanos).saturating_sub(self.newest);
-        let slots = self.slots.iter().rev().zip(since_newest..);
-        RingHistory {
-            step_nanos: self.step_nanos,
-            slots: slots
-                .filter(|(slot, _)| slot.observed_nanos > 0)
-                .map(|(slot, age)| (age, slot.observed_nanos, slot.amount.clone()))
-                .collect(),
-        }
-    }
-
-    fn restore(&mut self, now: Instant, elapsed: Duration, history: &RingHistory<T>) {
-        let elapsed =
-            u64::try_from(elapsed.as_nanos() / u128::from(self.step_nanos)).unwrap_or(u64::MAX);
-        self.slots.clear();
-        self.newest = now.as_nanos() / self.step_nanos;
-        for (age, observed_nanos, amount) in &history.slots {
-            let age = usize::try_from(age.saturating_add(elapsed)).unwrap_or(usize::MAX);
-            if age >= self.slots_max {
-                continue;
-            }
-            while self.slots.len() <= age {
-                self.slots.push_front(Slot::default());
-            }
-            let place = self.slots.len() - 1 - age;
-            if let Some(slot) = self.slots.get_mut(place) {
-                slot.amount.add(amount);
-                slot.observed_nanos = slot.observed_nanos.saturating_add(*observed_nanos);
-            }
+    fn take_from(&mut self, other: &Self) {
+        let oldest = (other.newest + 1).saturating_sub(other.slots.len() as u64);
+        for (slot, number) in other.slots.iter().zip(oldest..) {
+            let at = Instant::from_nanos(number.saturating_mul(other.step_nanos));
+            self.add(at, slot.observed_nanos, &slot.amount);
         }
     }
 
@@ -314,7 +309,7 @@ mod tests {
         for days in [1, 3, 7, 28, 30, 90, 365, 10_000] {
             let period = Duration::from_secs(days * 86_400);
             let levels = objective_levels(period);
-            assert!(levels.iter().map(|level| level.slots).sum::<usize>() <= 5_640);
+            assert!(levels.iter().map(|level| level.slots).sum::<usize>() <= 5_784);
             assert!(
                 levels
                     .last()
@@ -325,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_exported_is_restored_as_old_as_it_is() {
+    fn with_other_levels_history_goes_on_as_far_as_it_is_there() {
         let at = |seconds: u64| Instant::from_nanos(seconds * 1_000_000_000);
         let second = Duration::from_secs(1);
         let mut window = Window::new(&LEVELS);
@@ -339,20 +334,19 @@ mod tests {
                 },
             );
         }
-        let exported = window.export(at(1_099));
-        // Another process, whose clock began elsewhere; all is on time a step of every ring later.
-        let mut restored = Window::new(&LEVELS);
-        restored.restore(at(19), Duration::from_secs(20), &exported);
+        let longer = [LEVELS[0], LEVELS[1], LEVELS[2], Level::new(60, 10)];
+        let other = window.with_levels(&longer);
         for span in [1, 5, 10, 25, 60, 100] {
             let span = Duration::from_secs(span);
-            assert_eq!(
-                restored.sum(at(19), span),
-                window.sum(at(1_119), span),
-                "{span:?}"
-            );
+            assert_eq!(other.sum(at(1_099), span), window.sum(at(1_099), span));
         }
-        restored.add(at(20), second, &Tally { good: 7, bad: 0 });
-        assert_eq!(restored.sum(at(20), second).amount.good, 7);
+        // What is coarser is made of what is finer.
+        let long = other.sum(at(1_099), Duration::from_secs(600));
+        assert_eq!((long.amount.bad, long.observed), (100, 100 * second));
+        let shorter = other.with_levels(&LEVELS[..2]);
+        assert_eq!(shorter.sum(at(1_099), second).amount.good, 1_099);
+        assert_eq!(shorter.reach(5 * second), 30 * second);
+        assert_eq!(shorter.reach(20 * second), Duration::ZERO);
     }
 
     proptest! {

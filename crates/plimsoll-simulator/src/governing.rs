@@ -148,8 +148,9 @@ impl Governing {
             windows: specs
                 .iter()
                 .map(|it| {
-                    let window = Window::new(&objective_levels(it.period));
-                    (window, it.target, it.period)
+                    let period = it.period.longest();
+                    let window = Window::new(&objective_levels(period));
+                    (window, it.target, period)
                 })
                 .collect(),
             meter: Meter::default(),
@@ -237,6 +238,7 @@ impl Service {
             name: self.name.clone(),
             objectives: objectives.collect(),
             demand: self.meter.on_second(requests, refused, standing),
+            is_maintained: false,
         }
     }
 }

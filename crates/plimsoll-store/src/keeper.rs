@@ -295,6 +295,10 @@ impl Worker {
     }
 
     fn work(&mut self, work: Work) {
+        // In their order: what waits comes first, however much else is asked for.
+        if !self.waiting.is_empty() || self.gap.is_some() {
+            self.write_waiting();
+        }
         self.opened();
         let Some(store) = &mut self.store else {
             return;

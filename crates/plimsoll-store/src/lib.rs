@@ -6,10 +6,12 @@
 //!
 //! - `record`: the envelope, and the chain of hashes that makes a change to the past show.
 //! - `identity`: who writes, and the signature under the head of its chain.
+//! - `history`: what is kept of what was counted, and in which form.
 //! - `store`: what any store does; `sqlite`: the one on a disk.
 //! - `verify`: whether what is there is what was written.
 //! - `keeper`: the thread, what it is told, and what is done while the store fails.
 
+mod history;
 mod identity;
 mod keeper;
 mod record;
@@ -17,9 +19,10 @@ mod sqlite;
 mod store;
 mod verify;
 
+pub use history::{Addition, Additions, Amount, Bucket, RESOLUTIONS, Stretch};
 pub use identity::{Head, HeadError, Identity, IdentityError};
 pub use keeper::{Appended, Change, Keeper, KeeperView, NotChanged, ValueOf};
 pub use record::{BODY_BYTES_MAX, Entry, Hash, Record};
 pub use sqlite::{Damage, SqliteStore};
-pub use store::{Bucket, Filter, Kept, Store, StoreError};
+pub use store::{Filter, Kept, Store, StoreError};
 pub use verify::{Break, Report, verify};

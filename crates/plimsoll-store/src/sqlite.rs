@@ -2,20 +2,23 @@
 //!
 //! A file that is damaged is moved aside and kept, and a new one is begun: see [`Damage`].
 
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_core::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, TransactionBehavior};
 
+use crate::history::{self, Additions, Amount, RESOLUTIONS, Stretch};
 use crate::identity::Head;
 use crate::record::{BODY_BYTES_MAX, Entry, Hash, Record};
-use crate::store::{Bucket, Filter, Kept, Store, StoreError};
+use crate::store::{Filter, Kept, Store, StoreError};
 
 /// The form of the tables.
-const FORM: i64 = 1;
+const FORM: i64 = 2;
 /// How long another process may hold the file.
 const BUSY: Duration = Duration::from_secs(2);
 const TABLES: &str = "
@@ -28,11 +31,14 @@ CREATE INDEX journal_at ON journal (at);
 CREATE TABLE checkpoint (writer TEXT PRIMARY KEY, head TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE state (key TEXT PRIMARY KEY, version INTEGER NOT NULL, value BLOB) WITHOUT ROWID;
 CREATE TABLE series (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+";
+/// All series of a stretch of time are one row: see the history's docs. In form 1 nothing wrote a history.
+const HISTORY: &str = "
+DROP TABLE IF EXISTS history;
 CREATE TABLE history (
-    resolution INTEGER NOT NULL, series INTEGER NOT NULL, start INTEGER NOT NULL, good INTEGER NOT NULL,
-    bad INTEGER NOT NULL, p50 INTEGER, p99 INTEGER,
-    PRIMARY KEY (resolution, series, start)
-) WITHOUT ROWID;
+    resolution INTEGER NOT NULL, start INTEGER NOT NULL, observed INTEGER NOT NULL, amounts BLOB NOT NULL,
+    UNIQUE (resolution, start)
+);
 ";
 const LAST: &str = "WHERE writer = ? ORDER BY sequence DESC LIMIT 1";
 const COLUMNS: &str = "writer, sequence, at, kind, subject, cites, body, previous, hash";
@@ -45,6 +51,8 @@ pub struct SqliteStore {
     path: PathBuf,
     /// Device and number of the file that is open.
     file: Option<(u64, u64)>,
+    /// The numbers of series that were written.
+    numbers: HashMap<Arc<str>, u32>,
 }
 
 /// A store was damaged. What could be read of it is in the file that was kept.
@@ -112,8 +120,11 @@ impl SqliteStore {
             let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
             return Err(rusqlite::Error::SqliteFailure(code, Some(found)).into());
         }
-        if form == 0 {
-            let begun = format!("BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {FORM}; COMMIT;");
+        if form < FORM {
+            let tables = if form == 0 { TABLES } else { "" };
+            let begun = format!(
+                "BEGIN IMMEDIATE; {tables} {HISTORY} PRAGMA user_version = {FORM}; COMMIT;"
+            );
             connection.execute_batch(&begun)?;
         }
         Ok(Self::on(connection, writer, path))
@@ -125,6 +136,7 @@ impl SqliteStore {
             writer: writer.to_owned(),
             path: path.to_owned(),
             file: identity_of(path),
+            numbers: HashMap::new(),
         }
     }
 
@@ -336,58 +348,86 @@ impl Store for SqliteStore {
         Ok(Some((record, version)))
     }
 
-    fn write_history(&mut self, series: &str, buckets: &[Bucket]) -> Result<(), StoreError> {
+    fn add_history(&mut self, additions: &Additions) -> Result<(), StoreError> {
+        self.check_place()?;
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
-        transaction
-            .prepare_cached("INSERT INTO series (name) VALUES (?) ON CONFLICT DO NOTHING")?
-            .execute([series])?;
-        for bucket in buckets {
+        let mut numbers = HashMap::new();
+        for ((resolution, start), addition) in additions {
+            let text = "SELECT observed, amounts FROM history WHERE resolution = ? AND start = ?";
+            let there: Option<(u64, Vec<u8>)> = transaction
+                .prepare_cached(text)?
+                .query_row((resolution, whole(*start)), |row| {
+                    Ok((natural(row, 0)?, row.get(1)?))
+                })
+                .optional()?;
+            let (observed, row) = there.unwrap_or_default();
+            let mut amounts = amounts_of(*resolution, *start, &row);
+            for (series, amount) in &addition.amounts {
+                let number = match (self.numbers.get(series), numbers.get(series)) {
+                    (Some(number), _) | (None, Some(number)) => *number,
+                    (None, None) => {
+                        let number = number_of(&transaction, series)?;
+                        numbers.insert(Arc::clone(series), number);
+                        number
+                    }
+                };
+                history::add(&mut amounts, number, amount);
+            }
+            let observed = observed.saturating_add(addition.observed_millis);
             let text =
-                "INSERT OR REPLACE INTO history (resolution, series, start, good, bad, p50, p99)
-                SELECT ?, id, ?, ?, ?, ?, ? FROM series WHERE name = ?";
-            transaction.prepare_cached(text)?.execute((
-                bucket.resolution,
-                whole(bucket.start),
-                whole(bucket.good),
-                whole(bucket.bad),
-                bucket.p50,
-                bucket.p99,
-                series,
-            ))?;
+                "INSERT INTO history (resolution, start, observed, amounts) VALUES (?, ?, ?, ?)
+                ON CONFLICT DO UPDATE SET observed = excluded.observed, amounts = excluded.amounts";
+            let row = history::encode(&amounts);
+            let values = (resolution, whole(*start), whole(observed), row);
+            transaction.prepare_cached(text)?.execute(values)?;
         }
-        Ok(transaction.commit()?)
+        transaction.commit()?;
+        self.numbers.extend(numbers);
+        Ok(())
     }
 
-    fn history(
+    fn visit_history(
         &mut self,
-        series: &str,
         resolution: u32,
         from: u64,
         until: u64,
-    ) -> Result<Vec<Bucket>, StoreError> {
-        let text = "SELECT start, good, bad, p50, p99 FROM history
-            WHERE resolution = ? AND series = (SELECT id FROM series WHERE name = ?) AND start >= ? AND start < ?
-            ORDER BY start";
+        visit: &mut dyn FnMut(Stretch<'_>),
+    ) -> Result<(), StoreError> {
+        let text = "SELECT start, observed, amounts FROM history
+            WHERE resolution = ? AND start >= ? AND start < ? ORDER BY start";
         let mut statement = self.connection.prepare_cached(text)?;
-        let values = (resolution, series, whole(from), whole(until));
-        let buckets = statement.query_map(values, |row| {
-            Ok(Bucket {
-                resolution,
-                start: natural(row, 0)?,
-                good: natural(row, 1)?,
-                bad: natural(row, 2)?,
-                p50: row.get(3)?,
-                p99: row.get(4)?,
-            })
-        })?;
-        Ok(buckets.collect::<Result<_, _>>()?)
+        let mut rows = statement.query((resolution, whole(from), whole(until)))?;
+        while let Some(row) = rows.next()? {
+            let start = natural(row, 0)?;
+            let amounts = amounts_of(resolution, start, &row.get::<_, Vec<u8>>(2)?);
+            visit(Stretch {
+                start,
+                observed_millis: natural(row, 1)?,
+                amounts: &amounts,
+            });
+        }
+        Ok(())
     }
 
-    fn forget_history(&mut self, resolution: u32, before: u64) -> Result<u64, StoreError> {
-        let text = "DELETE FROM history WHERE resolution = ? AND start < ?";
-        let gone = self.connection.execute(text, (resolution, whole(before)))?;
+    fn series(&mut self) -> Result<BTreeMap<String, u32>, StoreError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT name, id FROM series")?;
+        let series = statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(series.collect::<Result<_, _>>()?)
+    }
+
+    fn thin_history(&mut self) -> Result<u64, StoreError> {
+        let mut gone = 0;
+        for (resolution, kept) in RESOLUTIONS {
+            let text = "DELETE FROM history WHERE resolution = ?1 AND start <
+                (SELECT start FROM history WHERE resolution = ?1 ORDER BY start DESC LIMIT 1 OFFSET ?2)";
+            gone += self
+                .connection
+                .execute(text, (resolution, whole(kept - 1)))?;
+        }
         Ok(gone as u64)
     }
 }
@@ -455,6 +495,29 @@ fn set_in(
         ON CONFLICT (key) DO UPDATE SET version = excluded.version, value = excluded.value";
     transaction.execute(text, (key, whole(next), value))?;
     Ok(Some(next))
+}
+
+/// A row that somebody else made is as good as none: what comes later must not wait for it.
+fn amounts_of(resolution: u32, start: u64, row: &[u8]) -> BTreeMap<u32, Amount> {
+    history::decode(row).unwrap_or_else(|| {
+        tracing::warn!(
+            resolution,
+            start,
+            "a row of the history can't be read and is left out"
+        );
+        BTreeMap::new()
+    })
+}
+
+/// The number of a series; given to it if it has none.
+fn number_of(connection: &Connection, series: &str) -> Result<u32, StoreError> {
+    connection
+        .prepare_cached("INSERT INTO series (name) VALUES (?) ON CONFLICT DO NOTHING")?
+        .execute([series])?;
+    let number = connection
+        .prepare_cached("SELECT id FROM series WHERE name = ?")?
+        .query_row([series], |row| row.get(0))?;
+    Ok(number)
 }
 
 /// SQLite's whole numbers have a sign; none of ours comes near the end.

@@ -1,9 +1,11 @@
 //! What any store does. One suite of tests for all of them: `tests/it/suite.rs`.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use plimsoll_core::Timestamp;
 
+use crate::history::{Additions, Bucket, Stretch};
 use crate::identity::{Head, IdentityError};
 use crate::record::{Entry, Record};
 
@@ -66,20 +68,46 @@ pub trait Store: Send {
         value: &dyn Fn(&Record) -> Option<Vec<u8>>,
     ) -> Result<Option<(Record, u64)>, StoreError>;
 
-    /// Writes buckets of the history of a series, over those with the same resolution and beginning.
-    fn write_history(&mut self, series: &str, buckets: &[Bucket]) -> Result<(), StoreError>;
+    /// Adds to the history: all of it or none.
+    fn add_history(&mut self, additions: &Additions) -> Result<(), StoreError>;
 
-    /// The buckets of a series with a resolution that begin in `from..until`, in seconds since the epoch.
+    /// The buckets of a series with a resolution that begin in `from..until`, in seconds since the epoch: those in which
+    /// anything was observed, whether or not the series counted anything.
     fn history(
         &mut self,
         series: &str,
         resolution: u32,
         from: u64,
         until: u64,
-    ) -> Result<Vec<Bucket>, StoreError>;
+    ) -> Result<Vec<Bucket>, StoreError> {
+        let number = self.series()?.get(series).copied();
+        let mut buckets = Vec::new();
+        self.visit_history(resolution, from, until, &mut |stretch| {
+            let amount = number.and_then(|number| stretch.amounts.get(&number));
+            buckets.push(Bucket {
+                resolution,
+                start: stretch.start,
+                observed_millis: stretch.observed_millis,
+                amount: amount.copied().unwrap_or_default(),
+            });
+        })?;
+        Ok(buckets)
+    }
 
-    /// Forgets all buckets with a resolution that begin before `before`, in seconds since the epoch.
-    fn forget_history(&mut self, resolution: u32, before: u64) -> Result<u64, StoreError>;
+    /// Visits what all series counted, in the order of time.
+    fn visit_history(
+        &mut self,
+        resolution: u32,
+        from: u64,
+        until: u64,
+        visit: &mut dyn FnMut(Stretch<'_>),
+    ) -> Result<(), StoreError>;
+
+    /// The numbers of all series of the history, by name.
+    fn series(&mut self) -> Result<BTreeMap<String, u32>, StoreError>;
+
+    /// Forgets what is more than is kept of each resolution, the oldest first: see [`crate::RESOLUTIONS`].
+    fn thin_history(&mut self) -> Result<u64, StoreError>;
 }
 
 /// Which records are asked for.
@@ -104,23 +132,6 @@ pub struct Kept {
     pub version: u64,
     /// The value.
     pub value: Vec<u8>,
-}
-
-/// What happened to one objective in one stretch of time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bucket {
-    /// How long it is, in seconds.
-    pub resolution: u32,
-    /// When it begins, in seconds since the epoch; a multiple of the resolution.
-    pub start: u64,
-    /// Good requests.
-    pub good: u64,
-    /// Bad ones.
-    pub bad: u64,
-    /// The median latency, in microseconds.
-    pub p50: Option<u32>,
-    /// The 99th percentile, in microseconds.
-    pub p99: Option<u32>,
 }
 
 /// A store can't do what it was asked to.

@@ -11,8 +11,8 @@ use plimsoll_config::Config;
 use plimsoll_core::{Instant, Timestamp};
 use plimsoll_gateway::{GuardView, ServiceShared, mode_of, objective_specs};
 use plimsoll_governor::{
-    Actuator, Decided, Decision, Governor, Meter, ObjectiveSignals, Parameters, ServiceParameters,
-    ServiceSignals, ServiceState, Signals, Standing, What,
+    Actuator, Decided, Decision, Governor, Memory, Meter, ObjectiveSignals, Parameters,
+    ServiceParameters, ServiceSignals, ServiceState, Signals, Standing, What,
 };
 use plimsoll_lifecycle::Counter;
 use plimsoll_measure::{
@@ -82,6 +82,23 @@ impl Governing {
         }
     }
 
+    /// What is worth keeping for a successor.
+    pub(crate) fn memory(&self) -> Memory {
+        self.governor.memory()
+    }
+
+    /// Goes on from what a predecessor kept.
+    pub(crate) fn recall(&mut self, memory: &Memory) {
+        self.governor.recall(memory);
+    }
+
+    /// An objective counts something else by now: what is known of it is forgotten.
+    pub(crate) fn on_objective_anew(&mut self, service: &str, objective: &str) {
+        self.governor.forget_objective(service, objective);
+        let is_it = |of: &str, name: &str| of == service && name == objective;
+        self.onsets.retain(|of, name| !is_it(of, name));
+    }
+
     /// Somebody changed something, which may be why a service burns.
     pub(crate) fn on_change(&mut self, at: Timestamp, service: Option<&str>, what: &str) {
         self.onsets.on_change(at, service, what);
@@ -110,11 +127,12 @@ impl Governing {
     /// A second is over: judges what `measure` counted with its last tick, and moves what is decided.
     pub(crate) fn tick(
         &mut self,
-        now: Instant,
         measure: &Measure,
         guards: &BTreeMap<String, GuardView>,
         shared: &BTreeMap<String, Arc<ServiceShared>>,
     ) -> (Vec<Decided>, Vec<Outcome>) {
+        // By the calendar: what is remembered was by another monotonic clock.
+        let now = measure.budget_now();
         self.ticked = now;
         let services = measure
             .latest()
@@ -195,6 +213,7 @@ impl Governing {
             name: name.to_owned(),
             objectives: latest.objectives.iter().map(objective).collect(),
             demand: meter.on_second(latest.requests, latest.refused, standing),
+            is_maintained: latest.is_maintained,
         }
     }
 
@@ -353,6 +372,7 @@ mod tests {
                         retries: 50,
                         ..Demand::default()
                     },
+                    is_maintained: false,
                 }],
             };
             let now = Instant::from_nanos(second * 1_000_000_000);

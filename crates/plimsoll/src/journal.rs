@@ -106,13 +106,13 @@ impl Journal {
         self.keeper.change(change, tell);
     }
 
-    /// Has something else done with the store; nothing, where it can't be opened.
+    /// Has something else done with the store, after all that was asked for before; nothing, where it can't be opened. Says
+    /// whether it was asked at all: whoever needs it asks again.
     pub(crate) fn ask(
         &self,
         work: impl FnOnce(&mut dyn Store) -> Result<(), StoreError> + Send + 'static,
-    ) {
-        // Whoever needs it asks again.
-        let _full = self.keeper.ask(work);
+    ) -> bool {
+        self.keeper.ask(work)
     }
 
     /// Whether the store is open and does what it is asked.

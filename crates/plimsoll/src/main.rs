@@ -6,6 +6,7 @@
 
 mod access;
 mod asked;
+mod budgets;
 mod cli;
 mod client;
 mod configuration;

@@ -17,7 +17,10 @@ use plimsoll_gateway::{
     AccessLogWriter, Gateway, PROTECTION_TICK, Plan, Protection, ServiceShared, bind,
 };
 use plimsoll_governor::{Decided, Decision, What};
-use plimsoll_measure::{ConfigView, EVENTS_MAX, EventView, Inputs, Measure, OnsetView, Registry};
+use plimsoll_measure::{
+    ConfigView, EVENTS_MAX, EventView, Inputs, MaintenanceChange, Measure, OnsetView, Registry,
+    VersionChange,
+};
 use plimsoll_policy::Verdict;
 use plimsoll_upstream::{Clock, Clusters, Health, HealthEvent, Resolver};
 use serde_json::json;
@@ -28,6 +31,7 @@ use tokio::task::JoinHandle;
 
 use crate::access::TokenRegister;
 use crate::asked::{Asked, Settled};
+use crate::budgets::{Budgets, Told};
 use crate::cli::Run;
 use crate::configuration::{self, Loaded, Source};
 use crate::exit::{Exit, say, with_causes};
@@ -46,7 +50,7 @@ use overlay::OverlayState;
 
 /// How often certificate files are looked at, and the addresses behind names.
 const CHANGES_EVERY: u64 = 5;
-/// How often what was learnt is written to the state folder.
+/// How often what was learnt is kept: the limits that were found, what the governor remembers.
 const LEARNT_EVERY: u64 = 60;
 /// For how long tenants' requests are counted, in ticks.
 const HALF_MINUTE: u64 = 30;
@@ -108,6 +112,7 @@ pub(crate) struct Process {
     protection: Arc<Mutex<Protection>>,
     access_log: AccessLogWriter,
     measure: Measure,
+    budgets: Budgets,
     governing: Governing,
     view: Arc<View>,
     events: VecDeque<EventView>,
@@ -163,10 +168,12 @@ impl Process {
             wiring::layout(&parts.loaded.config),
             now,
         );
-        if let Some(history) = parts.state.learnt() {
-            measure.restore(history, timestamp);
-        }
+        measure.plan_maintenance(parts.loaded.config.maintenances.clone());
+        measure.follow_calendar(now, timestamp);
         measure.tick(now);
+        let journal = Journal::start(&parts.state, parts.clock).map_err(LaunchError::Runtime)?;
+        let (budgets, told) =
+            Budgets::begin(&parts.state, parts.run.upgrade, &mut measure, &journal);
         let governing = Governing::new(&parts.loaded.config);
         let view = Arc::new(View {
             registry: Arc::clone(&parts.registry),
@@ -193,7 +200,6 @@ impl Process {
         // A full disk is no reason not to serve.
         let upgrades = listen_for_successors(&parts.state);
         keep_running(&parts.state, console.address());
-        let journal = Journal::start(&parts.state, parts.clock).map_err(LaunchError::Runtime)?;
         let before = parts.state.last_good().map(|last_good| last_good.text);
         let overlay = parts.state.overlay().map(|read| {
             let bytes = read.map_err(|error| error.to_string())?;
@@ -217,6 +223,7 @@ impl Process {
             protection,
             access_log: parts.access_log,
             measure,
+            budgets,
             governing,
             view,
             events: VecDeque::new(),
@@ -245,6 +252,7 @@ impl Process {
         let body = journal::configuration(before.as_deref(), &process.loaded);
         process.journal.write("change", "configuration", &body);
         process.read_tokens();
+        process.on_told(&told);
         process.tick();
         Ok(process)
     }
@@ -336,10 +344,9 @@ impl Process {
                 _ = interrupt.recv() => self.cut(),
             }
         }
-        if !succeeded {
-            self.measure.tick(self.clock.now());
-            self.keep_learnt();
-        }
+        self.measure.tick(self.clock.now());
+        self.keep_learnt();
+        self.budgets.end(&self.measure, &self.journal);
         self.journal_process("stop", "ended", &json!({}));
         self.journal.sign();
         drop(self.gateway);
@@ -392,7 +399,13 @@ impl Process {
     fn tick(&mut self) {
         self.ticks += 1;
         let (now, timestamp) = (self.clock.now(), self.clock.timestamp());
+        let ahead = self.measure.follow_calendar(now, timestamp);
         self.measure.tick(now);
+        let told = self.budgets.tick(&mut self.measure, &self.journal);
+        self.on_told(&told);
+        for change in self.measure.maintenance_changes() {
+            self.on_maintenance(&change);
+        }
         if self.ticks.is_multiple_of(CHANGES_EVERY) {
             for result in self.gateway.refresh_certificates() {
                 match result {
@@ -434,6 +447,7 @@ impl Process {
         }
         let stats = self.gateway.stats();
         let mut warnings = self.journal.warnings();
+        warnings.extend(self.budgets.warnings(ahead));
         if stats.connections_refused > 0 {
             warnings.push(format!(
                 "{} connections were turned away at a limit of [gateway.limits]",
@@ -448,9 +462,7 @@ impl Process {
             ));
         }
         let guards = lock(&self.protection).views();
-        let (decided, outcomes) = self
-            .governing
-            .tick(now, &self.measure, &guards, &self.shared);
+        let (decided, outcomes) = self.governing.tick(&self.measure, &guards, &self.shared);
         let governed = |name: &str| self.governing.view(name, timestamp);
         let inputs = Inputs {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -692,7 +704,8 @@ impl Process {
         // From here on nothing fails.
         clusters.supersede(old);
         self.clusters.send_replace(Arc::new(clusters));
-        self.measure.set_layout(wiring::layout(config));
+        let changes = self.measure.set_layout(wiring::layout(config));
+        self.measure.plan_maintenance(config.maintenances.clone());
         self.governing.apply(config);
         if config
             .gateway
@@ -727,7 +740,64 @@ impl Process {
         let text = format!("configuration {} is in force", self.loaded.hash);
         self.governing.on_change(self.loaded_at, None, &text);
         self.note(None, text);
+        self.budgets.on_versions(&self.measure, &changes);
+        self.on_versions(&changes);
         Ok(before.text)
+    }
+
+    /// What was kept of budgets is known.
+    fn on_told(&mut self, told: &Told) {
+        if let Some(memory) = &told.memory {
+            self.governing.recall(memory);
+        }
+        self.on_versions(&told.changes);
+    }
+
+    /// That a maintenance window began or ended is shown, logged and journaled, for each of its services.
+    fn on_maintenance(&mut self, change: &MaintenanceChange) {
+        let name = &change.name;
+        let (what, text) = match change.until {
+            Some(until) => {
+                let until = until.to_rfc3339();
+                (
+                    "begin",
+                    format!("maintenance {name} until {until}: nothing counts in budgets"),
+                )
+            }
+            None => ("end", format!("maintenance {name} is over")),
+        };
+        for service in &change.services {
+            tracing::info!(service, "{text}");
+            let until = change.until.map(Timestamp::to_rfc3339);
+            let body = json!({ "text": text, "what": what, "maintenance": name, "until": until });
+            let subject = format!("service/{service}");
+            self.journal.write("maintenance", &subject, &body);
+            self.note(Some(service.clone()), text.clone());
+        }
+    }
+
+    /// That an objective is another one now is shown, logged and journaled; what was known of it may be of no use.
+    fn on_versions(&mut self, changes: &[VersionChange]) {
+        for change in changes {
+            let VersionChange {
+                service, objective, ..
+            } = change;
+            if change.anew {
+                self.governing.on_objective_anew(service, objective);
+            }
+            let text = change.to_string();
+            tracing::info!(service, "{text}");
+            let subject = format!("service/{service}/objective/{objective}");
+            let body = json!({
+                "text": text,
+                "what": "objective",
+                "version": change.number,
+                "changed": change.changed,
+                "budget": if change.anew { "anew" } else { "recomputed" },
+            });
+            self.journal.write("change", &subject, &body);
+            self.note(Some(service.clone()), text);
+        }
     }
 
     fn keep_last_good(&self) {
@@ -746,12 +816,13 @@ impl Process {
     }
 
     fn keep_learnt(&self) {
+        // A successor knows better.
+        if self.handing_over {
+            return;
+        }
+        self.budgets.keep_memory(&self.governing.memory());
         if let Err(error) = self.state.write_limits(&lock(&self.protection).memories()) {
             tracing::warn!(error = %with_causes(&error), "the limits that were found can't be kept in the state folder");
-        }
-        let history = self.measure.history(self.clock.timestamp());
-        if let Err(error) = self.state.write_learnt(&history) {
-            tracing::warn!(error = %with_causes(&error), "the history of budgets can't be kept in the state folder");
         }
     }
 
@@ -761,9 +832,10 @@ impl Process {
             tracing::warn!("a second successor asks while the first one starts: it is turned away");
             return;
         }
-        self.handing_over = true;
         // The successor goes on from what is known now.
         self.keep_learnt();
+        self.budgets.write(&self.journal);
+        self.handing_over = true;
         let package = self.package();
         let spawned = std::thread::Builder::new()
             .name("hand-over".to_owned())

@@ -28,6 +28,7 @@ use plimsoll_config::{
 };
 use plimsoll_core::{Mode, Ratio};
 use plimsoll_gateway::{call_bounds, enforces, guard_parameters};
+use plimsoll_measure::Period;
 use plimsoll_policy::{Method, Ring};
 use plimsoll_simulator::Governed;
 use plimsoll_simulator::fleet::Protection;
@@ -316,7 +317,7 @@ fn objectives(scenario: &Scenario, config: Option<&Config>) -> Vec<(Ratio, Durat
         let configured = config?.services.get(&service.name)?;
         let is_latency = |it: &&Objective| matches!(it.kind, ObjectiveKind::Latency { .. });
         let objective = configured.objectives.values().find(is_latency)?;
-        Some((objective.target, objective.period))
+        Some((objective.target, objective.period.longest()))
     };
     let services = scenario.services.iter();
     services
@@ -467,7 +468,7 @@ fn default_config(scenario: &Scenario) -> Result<Config, String> {
                 below: service.objective,
             },
             target: Ratio::of(99, 100).unwrap_or(Ratio::ONE),
-            period: PERIOD,
+            period: Period::Rolling(PERIOD),
             routes: Vec::new(),
             classes: Vec::new(),
         };

@@ -13,8 +13,8 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use clap::{Subcommand, ValueEnum};
-use plimsoll_config::{Config, Objective, Service};
-use plimsoll_measure::Urgency;
+use plimsoll_config::{Config, Objective, Service, show_duration};
+use plimsoll_measure::{Period, Urgency};
 
 use crate::cli::print;
 use crate::exit::{Exit, say};
@@ -152,6 +152,14 @@ fn promises(config: &Config) -> impl Iterator<Item = Promise<'_>> {
                 objective,
             })
     })
+}
+
+/// A period as the configuration file has it.
+fn show_period(period: Period) -> String {
+    match period {
+        Period::Rolling(length) => show_duration(length),
+        Period::Calendar(calendar) => calendar.name().to_owned(),
+    }
 }
 
 /// How soon somebody is to look, in the words of the configuration file.

@@ -8,11 +8,11 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use plimsoll_measure::History;
+use plimsoll_measure::Learnt;
 use plimsoll_policy::AdmissionMemory;
 use serde::{Deserialize, Serialize};
 
-/// What was learnt; apart from the last good configuration, so that a damaged one costs history only.
+/// Where an earlier version kept the history of budgets.
 const LEARNT: &str = "learnt.json";
 
 /// The limits that were found; they too cost no more than themselves when damaged.
@@ -222,18 +222,15 @@ impl StateFolder {
         serde_json::from_slice(&fs::read(self.path.join("last-good.json")).ok()?).ok()
     }
 
-    /// What was learnt and is worth more than a restart: the history that budgets are judged by.
-    pub(crate) fn write_learnt(&self, history: &History) -> Result<(), StateError> {
-        self.write(LEARNT, &serde_json::to_vec(history).unwrap_or_default())
-    }
-
-    /// What an earlier process learnt; `None` if there is nothing, or nothing that this version reads.
-    pub(crate) fn learnt(&self) -> Option<History> {
-        let bytes = fs::read(self.path.join(LEARNT)).ok()?;
+    /// The history of budgets as an earlier version kept it, and where it is; `None` if there is nothing, or nothing that can
+    /// be read.
+    pub(crate) fn learnt(&self) -> Option<(Learnt, PathBuf)> {
+        let path = self.path.join(LEARNT);
+        let bytes = fs::read(&path).ok()?;
         match serde_json::from_slice(&bytes) {
-            Ok(history) => Some(history),
+            Ok(learnt) => Some((learnt, path)),
             Err(error) => {
-                tracing::warn!(%error, file = LEARNT, "the history of budgets can't be read: it begins anew");
+                tracing::warn!(%error, file = LEARNT, "the history of budgets that an earlier version left can't be read");
                 None
             }
         }

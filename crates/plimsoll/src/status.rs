@@ -106,6 +106,13 @@ fn details(snapshot: &Snapshot, service: &ServiceView, look: Look) -> Vec<String
         lines.push("no objective: add one, and this row says how the service stands".to_owned());
     }
     lines.extend(set_by_people(snapshot, service));
+    if let Some(maintenance) = &service.maintenance {
+        let name = clean(&maintenance.name);
+        let ends = figure::duration(maintenance.until.since(now).as_secs_f64());
+        lines.push(format!(
+            "maintenance {name} for another {ends}: nothing counts in budgets"
+        ));
+    }
     lines.extend(governed(service, now));
     let causes = row::causes(service, 4);
     if !causes.is_empty() {

@@ -4,7 +4,7 @@ mod pairs;
 
 use std::collections::BTreeSet;
 
-use plimsoll_measure::{BurnDetector, OBJECTIVES_MAX};
+use plimsoll_measure::{BURN_WINDOWS, BurnDetector, OBJECTIVES_MAX};
 
 use crate::assemble;
 use crate::diagnostic::Diagnostic;
@@ -41,6 +41,7 @@ pub(super) fn check(file: &Fields, services: &Fields, diagnostics: &mut Vec<Diag
                 check_route(&full_name, node, name, file, diagnostics);
             }
             check_watched(&full_name, fields, diagnostics);
+            check_period(&full_name, fields, diagnostics);
         }
     }
 }
@@ -138,4 +139,30 @@ fn check_watched(objective: &str, fields: &Fields, diagnostics: &mut Vec<Diagnos
             .help("choose what is worth waking somebody for, as in `target = \"95%\"`"),
         );
     }
+}
+
+/// A burn rate over a window that is longer than the period counts what the budget has forgotten.
+fn check_period(objective: &str, fields: &Fields, diagnostics: &mut Vec<Diagnostic>) {
+    let (Some(period), Some(field)) = (assemble::period(fields), fields.field("period")) else {
+        return;
+    };
+    let shown: Vec<&str> = BURN_WINDOWS
+        .iter()
+        .filter(|(_, window)| *window > period.longest())
+        .map(|(name, _)| *name)
+        .collect();
+    let Some((longest, _)) = BURN_WINDOWS.last().filter(|_| !shown.is_empty()) else {
+        return;
+    };
+    let message = format!(
+        "the period of objective `{objective}` is shorter than the windows of burn rates over {}",
+        shown.join(", ")
+    );
+    diagnostics.push(
+        Diagnostic::warning("odd-value", field.node.span.clone(), message)
+            .label("what is older than this counts in those windows and not in the budget")
+            .help(format!(
+                "take at least `period = \"{longest}\"`, as in `period = \"28d\"`"
+            )),
+    );
 }

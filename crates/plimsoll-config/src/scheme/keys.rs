@@ -1,6 +1,7 @@
 //! The keys of the configuration file, in the order of the reference page.
 
 mod governor;
+mod maintenance;
 mod protect;
 mod route;
 mod service;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use super::{FileKind, Key, Kind, NameKind, Table, Word};
 use governor::GOVERNOR;
+use maintenance::MAINTENANCE;
 use route::ROUTE;
 use service::{DEFAULTS, SERVICE};
 use tenant::TENANT;
@@ -92,6 +94,16 @@ pub(crate) static FILE: Table = Table {
             "governor",
             Kind::Table(&GOVERNOR),
             "What watches the objectives, and moves what may stop a burn.",
+        )
+        .default("{}"),
+        Key::new(
+            "maintenance",
+            Kind::Map {
+                noun: Some("maintenance"),
+                names: NameKind::Identifier,
+                of: &Kind::Table(&MAINTENANCE),
+            },
+            "Times in which what happens is not held against services, by name.",
         )
         .default("{}"),
         Key::later("flags"),

@@ -292,6 +292,36 @@ fn a_route_that_never_gets_a_request_is_a_warning() {
 }
 
 #[test]
+fn periods_are_durations_or_pieces_of_the_calendar_and_not_shorter_than_windows() {
+    let period = |value: &str| {
+        format!("[service.app.objective.availability]\ntarget = \"99%\"\nperiod = {value}")
+    };
+    let texts = [
+        r#""year""#,
+        r#""Month""#,
+        r#""4w""#,
+        "28",
+        r#""365d""#,
+        r#""12h""#,
+        r#""week""#,
+    ]
+    .map(period);
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    insta::assert_snapshot!(apps(&texts));
+}
+
+#[test]
+fn maintenance_is_of_services_that_there_are_at_times_that_there_are() {
+    insta::assert_snapshot!(apps(&[
+        "[maintenance.upgrade]\nservices = [\"app\", \"ap\"]\nfor = \"2h\"",
+        "[maintenance.upgrade]\nservices = \"app\"\nfrom = \"2026-12-01 02:00\"\nfor = \"30d\"",
+        "[maintenance.upgrade]\nservices = \"app\"\nfrom = 2026-12-01T02:00:00Z\nfor = \"2h\"",
+        "[maintenance.upgrade]\nservices = \"app\"\nfrom = \"2026-12-01T02:00:00Z\"\nevery = \"sun 02:00\"\nfor = \"2h\"",
+        "[maintenance.upgrade]\nservices = \"app\"\nevery = \"sunday 02:00\"\nfor = \"2h\"",
+    ]));
+}
+
+#[test]
 fn what_the_governor_is_told_must_refer_to_something_and_be_watchable() {
     insta::assert_snapshot!(apps(&[
         "depends_on = [\"service.ap\", \"service.app\", \"stock\", \"database.orders\"]",

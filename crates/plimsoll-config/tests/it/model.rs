@@ -9,6 +9,7 @@ use plimsoll_config::{
 };
 use plimsoll_core::{Class, Mode};
 use plimsoll_governor::{Actuator, Condition};
+use plimsoll_measure::Period;
 
 #[track_caller]
 fn config(source: &str) -> Config {
@@ -174,7 +175,7 @@ fn a_service_beats_the_defaults_key_by_key() {
     let availability = &config.services["b"].objectives["availability"];
     assert_eq!(
         (availability.target.get(), availability.period),
-        (0.999, Duration::from_secs(7 * 86_400))
+        (0.999, Period::Rolling(Duration::from_secs(7 * 86_400)))
     );
     let deadline = |name: &str| config.services[name].protect.deadline;
     assert_eq!(

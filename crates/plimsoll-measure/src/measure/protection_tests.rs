@@ -8,6 +8,7 @@ use plimsoll_core::{Ratio, Timestamp};
 use super::*;
 use crate::objective::Sli;
 use crate::outcome::Cause;
+use crate::period::Period;
 use crate::series::{Record, Series};
 use crate::snapshot::{ActionView, ProtectionView, RefusedView};
 use plimsoll_core::Class;
@@ -190,7 +191,7 @@ impl World {
             name: "availability".to_owned(),
             sli: Sli::Availability,
             target: Ratio::try_from(0.99).unwrap(),
-            period: Duration::from_secs(3_600),
+            period: Period::Rolling(Duration::from_secs(3_600)),
             classes: Vec::new(),
             routes: Vec::new(),
         }];

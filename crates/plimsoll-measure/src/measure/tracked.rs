@@ -1,17 +1,20 @@
 //! The history of one series: what it counted lately, and over the periods of its objectives.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_core::{Instant, Ratio, Timestamp};
 
-use super::history::Restored;
+use super::history::LatencyOf;
 use super::protection::ClassCounts;
+use super::versions::Versions;
 use crate::histogram::{Histogram, SparseHistogram};
 use crate::objective::{Counts, ObjectiveSpec, Sli, Tally, forecast};
 use crate::outcome::Outcome;
+use crate::period::{Now, Period};
 use crate::registry::{Reading, SeriesKey};
 use crate::series::CauseCounts;
-use crate::snapshot::{BurnView, ErrorView, LatencyView, ObjectiveView, TrafficView};
+use crate::snapshot::{BurnView, CalendarView, ErrorView, LatencyView, ObjectiveView, TrafficView};
 use crate::window::{Amount, RECENT_LEVELS, Sum, Window, objective_levels};
 
 /// The windows that burn rates are given over.
@@ -40,7 +43,19 @@ pub(super) struct Tracked {
     pub(super) classes: ClassCounts,
     latency: Histogram,
     recent: Window<Option<Box<Recent>>>,
+    /// Of a service with objectives: the minute and the hour that are on.
+    stretches: [Stretch; 2],
     pub(super) objectives: Vec<TrackedObjective>,
+}
+
+/// A stretch of the calendar whose latency is kept.
+#[derive(Debug)]
+struct Stretch {
+    /// In seconds.
+    resolution: u32,
+    /// In seconds since the epoch.
+    start: u64,
+    latency: SparseHistogram,
 }
 
 /// What came within one slot of a window.
@@ -52,11 +67,13 @@ struct Recent {
     latency: SparseHistogram,
 }
 
-/// The history of one version of an objective.
+/// The history of an objective, for as long as it counts the same.
 #[derive(Debug)]
 pub(super) struct TrackedObjective {
     pub(super) spec: ObjectiveSpec,
-    pub(super) version: u32,
+    /// What it counts is kept under this name.
+    pub(super) series: Arc<str>,
+    counting: u32,
     counts: Counts,
     /// What came with the last tick.
     pub(super) latest: Counts,
@@ -79,16 +96,30 @@ impl Tracked {
             classes: ClassCounts::default(),
             latency: Histogram::new(),
             recent: Window::new(&RECENT_LEVELS),
+            stretches: [60, 3_600].map(|resolution| Stretch {
+                resolution,
+                start: 0,
+                latency: SparseHistogram::default(),
+            }),
             objectives: Vec::new(),
         }
     }
 
+    /// `budget_now` is the same moment by the clock of budgets. Of a service that is maintained nothing counts for its
+    /// objectives, and the time is not observed. Latencies of stretches that are over are added to `latencies`.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what a tick knows, and two things that it fills"
+    )]
     pub(super) fn on_reading(
         &mut self,
         now: Instant,
+        budget_now: Instant,
         observed: Duration,
         reading: Reading,
-        restored: &mut Restored,
+        is_maintained: bool,
+        versions: &Versions,
+        latencies: &mut Vec<LatencyOf>,
     ) {
         let causes = reading.totals.causes();
         let delta = causes.since(&self.causes);
@@ -99,6 +130,10 @@ impl Tracked {
             self.classes = classes;
             Box::new(delta)
         });
+        if !reading.objectives.is_empty() {
+            let second = budget_now.as_nanos() / 1_000_000_000;
+            latencies.extend(self.on_latency(second, &latency));
+        }
         let any = delta.total() > 0 || !latency.is_empty();
         self.recent.add(
             now,
@@ -115,26 +150,68 @@ impl Tracked {
         self.latest = delta;
 
         self.objectives.retain(|tracked| {
-            reading
-                .objectives
-                .iter()
-                .any(|(spec, version)| tracked.is(spec, *version))
+            let mut all = reading.objectives.iter();
+            all.any(|(spec, counting)| tracked.is(spec, *counting))
         });
-        for ((spec, version), counts) in reading.objectives.iter().zip(&reading.totals.objectives) {
+        for ((spec, counting), counts) in reading.objectives.iter().zip(&reading.totals.objectives)
+        {
             let known = self
                 .objectives
                 .iter_mut()
-                .find(|tracked| tracked.is(spec, *version));
+                .find(|tracked| tracked.is(spec, *counting));
             if let Some(tracked) = known {
-                tracked.on_counts(now, observed, *counts);
-            } else {
-                let mut tracked = TrackedObjective::new(spec, *version);
-                restored.give(&reading.key, spec, now, &mut tracked.window);
-                tracked.on_counts(now, observed, *counts);
+                tracked.judge_by(spec);
+                tracked.on_counts(budget_now, observed, *counts, is_maintained);
+            } else if let SeriesKey::Service(service) = &reading.key {
+                let at = Timestamp::from_nanos(budget_now.as_nanos());
+                let series = versions.series_name(service, spec, at);
+                let mut tracked = TrackedObjective::new(spec, *counting, series);
+                tracked.on_counts(budget_now, observed, *counts, is_maintained);
                 self.objectives.push(tracked);
             }
         }
         self.latency = reading.totals.latency;
+    }
+
+    /// What there is to keep of latency: of stretches that end before `second`, and with each minute of the hour so far.
+    fn on_latency(&mut self, second: u64, latency: &SparseHistogram) -> Vec<LatencyOf> {
+        let minute = second - second % 60;
+        let [of_minute, _] = &self.stretches;
+        let kept = match of_minute.start == minute {
+            true => Vec::new(),
+            false => self.latencies(),
+        };
+        for stretch in &mut self.stretches {
+            let start = second - second % u64::from(stretch.resolution);
+            if stretch.start != start {
+                stretch.start = start;
+                stretch.latency = SparseHistogram::default();
+            }
+            stretch.latency.merge(latency);
+        }
+        kept
+    }
+
+    /// The latency of the minute and the hour that are on.
+    pub(super) fn latencies(&self) -> Vec<LatencyOf> {
+        let each = self.stretches.iter().filter_map(|stretch| {
+            let mut histogram = Histogram::new();
+            stretch.latency.add_to(&mut histogram);
+            let quantiles = (histogram.quantile(0.5)?, histogram.quantile(0.99)?);
+            Some((stretch, quantiles))
+        });
+        let each: Vec<_> = each.collect();
+        let objectives = self.objectives.iter();
+        let latencies = objectives.flat_map(|objective| {
+            each.iter().map(|(stretch, (p50, p99))| LatencyOf {
+                series: Arc::clone(&objective.series),
+                resolution: stretch.resolution,
+                start: stretch.start,
+                p50: *p50,
+                p99: *p99,
+            })
+        });
+        latencies.collect()
     }
 
     /// Requests by class over the last `span`, and how much of it was observed.
@@ -190,43 +267,74 @@ impl Tracked {
 }
 
 impl TrackedObjective {
-    pub(super) fn new(spec: &ObjectiveSpec, version: u32) -> Self {
-        let window = Window::new(&objective_levels(spec.period));
+    /// What it counts is kept as `series`.
+    pub(super) fn new(spec: &ObjectiveSpec, counting: u32, series: Arc<str>) -> Self {
+        let window = Window::new(&objective_levels(spec.period.longest()));
         Self {
             spec: spec.clone(),
-            version,
+            series,
+            counting,
             counts: Counts::default(),
             latest: Counts::default(),
             window,
         }
     }
 
-    fn is(&self, spec: &ObjectiveSpec, version: u32) -> bool {
-        self.version == version && self.spec == *spec
+    fn is(&self, spec: &ObjectiveSpec, counting: u32) -> bool {
+        self.counting == counting && self.spec.name == spec.name
     }
 
-    fn on_counts(&mut self, now: Instant, observed: Duration, counts: Counts) {
-        self.latest = counts.since(self.counts);
-        self.window.add(now, observed, &self.latest.budget());
+    /// The target or the period may be another: the budget is recomputed from what was counted.
+    fn judge_by(&mut self, spec: &ObjectiveSpec) {
+        if self.spec.period != spec.period {
+            let levels = objective_levels(spec.period.longest());
+            self.window = self.window.with_levels(&levels);
+        }
+        if self.spec != *spec {
+            self.spec = spec.clone();
+        }
+    }
+
+    fn on_counts(&mut self, now: Instant, observed: Duration, counts: Counts, is_maintained: bool) {
+        self.latest = match is_maintained {
+            true => Counts::default(),
+            false => counts.since(self.counts),
+        };
+        if !is_maintained {
+            self.window.add(now, observed, &self.latest.budget());
+        }
         self.counts = counts;
     }
 
-    /// The share of the period's budget that is left; `None` without traffic.
+    /// The share of the period's budget that is left; `None` without traffic. `now` is by the clock of budgets.
     pub(super) fn budget_left(&self, now: Instant) -> Option<f64> {
-        self.left_of(&self.window.sum(now, self.spec.period))
+        let (period, sum) = self.period(now);
+        self.left_of(period, &sum)
+    }
+
+    /// The period as it is now, and what came in it so far.
+    fn period(&self, now: Instant) -> (Now, Sum<Tally>) {
+        let period = self.spec.period.at(Timestamp::from_nanos(now.as_nanos()));
+        let span = match period.ends {
+            None => period.elapsed,
+            // At the edge of a slot, that slot has begun.
+            Some(_) => period.elapsed + Duration::from_nanos(1),
+        };
+        (period, self.window.sum(now, span))
     }
 
     /// Of the time that was not observed yet it is taken that it has as many requests, and that all are good: a minute
     /// at a burn of 24 is no more than a minute's share of the period.
-    fn left_of(&self, period: &Sum<Tally>) -> Option<f64> {
-        let observed = period.observed.as_secs_f64() / self.spec.period.as_secs_f64();
-        let spent = period.amount.burn_rate(self.spec.target)?;
+    fn left_of(&self, period: Now, sum: &Sum<Tally>) -> Option<f64> {
+        let observed = sum.observed.as_secs_f64() / period.length.as_secs_f64();
+        let spent = sum.amount.burn_rate(self.spec.target)?;
         Some((1.0 - spent * observed.min(1.0)).max(-BURN_RATE_MAX))
     }
 
-    pub(super) fn view(&self, now: Instant, timestamp: Timestamp) -> ObjectiveView {
+    /// `now` is by the clock of budgets.
+    pub(super) fn view(&self, now: Instant, version: u32) -> ObjectiveView {
         let spec = &self.spec;
-        let period = self.window.sum(now, spec.period);
+        let (length, period) = self.period(now);
         let burn: Vec<BurnView> = BURN_WINDOWS
             .iter()
             .map(|(name, span)| {
@@ -241,7 +349,7 @@ impl TrackedObjective {
                 }
             })
             .collect();
-        let budget_left = self.left_of(&period);
+        let budget_left = self.left_of(length, &period);
         let hour = burn
             .iter()
             .find(|burn| burn.window == "1h")
@@ -254,14 +362,23 @@ impl TrackedObjective {
                 Sli::Latency { below } => Some(below.as_secs_f64()),
             },
             target: spec.target.get(),
-            period_seconds: spec.period.as_secs_f64(),
-            observed_seconds: period.observed.min(spec.period).as_secs_f64(),
-            version: self.version,
+            period_seconds: length.length.as_secs_f64(),
+            calendar: match (spec.period, length.ends) {
+                (Period::Calendar(calendar), Some(ends)) => Some(CalendarView { calendar, ends }),
+                _ => None,
+            },
+            observed_seconds: period.observed.min(length.length).as_secs_f64(),
+            version,
             good: period.amount.good,
             bad: period.amount.bad,
             budget_left,
             bad_left: period.amount.bad_left(spec.target),
-            forecast: forecast(budget_left, hour, spec.period, timestamp),
+            forecast: forecast(
+                budget_left,
+                hour,
+                length,
+                Timestamp::from_nanos(now.as_nanos()),
+            ),
             burn,
         }
     }

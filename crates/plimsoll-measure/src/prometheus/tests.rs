@@ -10,6 +10,7 @@ use super::*;
 use crate::measure::{EndpointInput, Inputs, Layout, Measure, ServiceInput, ServiceLayout};
 use crate::measure::{ProtectionCounter, ProtectionInput};
 use crate::objective::{ObjectiveSpec, Sli};
+use crate::period::Period;
 use crate::registry::Registry;
 use crate::series::Record;
 use plimsoll_core::Mode;
@@ -174,7 +175,7 @@ fn rendered(format: Format) -> String {
         name: "availability".to_owned(),
         sli: Sli::Availability,
         target: Ratio::try_from(0.5).unwrap(),
-        period: Duration::from_secs(60),
+        period: Period::Rolling(Duration::from_secs(60)),
         classes: Vec::new(),
         routes: Vec::new(),
     }];

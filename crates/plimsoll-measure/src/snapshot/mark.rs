@@ -103,6 +103,7 @@ mod tests {
             below_seconds: None,
             target: 0.999,
             period_seconds: 3_600.0,
+            calendar: None,
             observed_seconds: 60.0,
             version: 1,
             good: 0,

@@ -1,5 +1,7 @@
 //! Timestamps as RFC 3339 in UTC, to the millisecond: what a person can read and any program can parse.
 
+use std::time::Duration;
+
 use plimsoll_core::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -84,23 +86,9 @@ fn parse(text: &str) -> Option<Timestamp> {
     if !valid || hour > 23 || minute > 59 || second > 59 {
         return None;
     }
-    let seconds = days_from_civil(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second;
-    Some(Timestamp::from_nanos(
-        (seconds * 1_000 + millis).checked_mul(1_000_000)?,
-    ))
-}
-
-/// (year, month, day) of the proleptic Gregorian calendar, from 1970 on, to days since the epoch.
-///
-/// Source: H. Hinnant, "chrono-compatible low-level date algorithms" (2013).
-fn days_from_civil(year: u64, month: u64, day: u64) -> u64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year / 400;
-    let year_of_era = year % 400;
-    let month_from_march = (month + 9) % 12;
-    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
+    let seconds = hour * 3_600 + minute * 60 + second;
+    let of_day = Duration::from_millis(seconds * 1_000 + millis);
+    Some(Timestamp::of_date(year, month, day) + of_day)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use plimsoll_config::scenario::{Call, Run, Scenario, ScenarioService, parse_for};
 use plimsoll_core::{Class, Mode, Ratio};
 use plimsoll_governor::{Parameters, ServiceParameters};
-use plimsoll_measure::{ObjectiveSpec, Sli};
+use plimsoll_measure::{ObjectiveSpec, Period, Sli};
 
 use super::Case;
 use crate::governing::Governed;
@@ -148,7 +148,7 @@ fn objectives(draw: &mut Draw, service: &ScenarioService) -> Vec<ObjectiveSpec> 
             name: name.to_owned(),
             sli,
             target: Ratio::of(part, whole).unwrap_or(Ratio::ONE),
-            period: PERIOD,
+            period: Period::Rolling(PERIOD),
             classes,
             routes: Vec::new(),
         }

@@ -30,7 +30,7 @@ pub(crate) fn governed(scenario: &Scenario, mode: Mode) -> Governed {
         name: "latency".to_owned(),
         sli: Sli::Latency { below },
         target: Ratio::of(99, 100).unwrap(),
-        period: MONTH,
+        period: plimsoll_measure::Period::Rolling(MONTH),
         classes: Vec::new(),
         routes: Vec::new(),
     };

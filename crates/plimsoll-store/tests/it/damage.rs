@@ -55,6 +55,55 @@ fn a_page_of_rubbish_is_found_when_the_store_is_opened() {
 }
 
 #[test]
+fn a_store_of_the_first_form_gets_a_history_and_keeps_its_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    open(&path, "a")
+        .append(&[entry(1, "decision", "x")])
+        .unwrap();
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    let first = "DROP TABLE history; PRAGMA user_version = 1;
+        CREATE TABLE history (resolution INTEGER, series INTEGER, start INTEGER, good INTEGER);";
+    connection.execute_batch(first).unwrap();
+    drop(connection);
+    let mut store = open(&path, "a");
+    assert_eq!(store.last().unwrap().unwrap().sequence, 1);
+    assert_eq!(store.history("x", 1, 0, 9).unwrap(), []);
+}
+
+#[test]
+fn a_row_of_rubbish_is_left_out_and_stands_in_nobodys_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let mut store = open(&path, "a");
+    let addition = || plimsoll_store::Addition {
+        observed_millis: 1_000,
+        amounts: [(
+            "x".into(),
+            plimsoll_store::Amount {
+                good: 5,
+                ..Default::default()
+            },
+        )]
+        .into(),
+    };
+    store
+        .add_history(&[((60, 0), addition()), ((60, 60), addition())].into())
+        .unwrap();
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    let rubbish = "UPDATE history SET amounts = x'ffffff' WHERE start = 0";
+    connection.execute(rubbish, ()).unwrap();
+    store.add_history(&[((60, 60), addition())].into()).unwrap();
+    let good = |store: &mut SqliteStore| -> Vec<u64> {
+        let buckets = store.history("x", 60, 0, 120).unwrap();
+        buckets.iter().map(|it| it.amount.good).collect()
+    };
+    assert_eq!(good(&mut store), [0, 10]);
+    store.add_history(&[((60, 0), addition())].into()).unwrap();
+    assert_eq!(good(&mut store), [5, 10]);
+}
+
+#[test]
 fn a_store_of_a_newer_version_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
@@ -68,7 +117,7 @@ fn a_store_of_a_newer_version_is_left_alone() {
             error,
             StoreError::Newer {
                 found: 99,
-                known: 1,
+                known: 2,
                 ..
             }
         ),

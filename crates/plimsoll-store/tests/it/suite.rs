@@ -3,13 +3,15 @@
 //! Method: a function for each promise, which is given two stores of two writers on the same place.
 
 use plimsoll_core::Timestamp;
-use plimsoll_store::{BODY_BYTES_MAX, Bucket, Filter, Hash, Identity, Store};
+use plimsoll_store::{
+    Addition, Additions, Amount, BODY_BYTES_MAX, Filter, Hash, Identity, RESOLUTIONS, Store,
+};
 
 use crate::{entry, open};
 
 #[test]
 fn sqlite_keeps_all_promises() {
-    let promises: [fn(&mut dyn Store, &mut dyn Store); 8] = [
+    let promises: [fn(&mut dyn Store, &mut dyn Store); 9] = [
         chains_are_apart,
         what_is_too_large_is_refused_with_all_that_came_with_it,
         lists_are_filtered,
@@ -17,7 +19,8 @@ fn sqlite_keeps_all_promises() {
         a_value_is_written_by_who_saw_the_last,
         a_deleted_value_is_not_written_by_who_saw_it_before,
         a_change_and_its_record_are_written_both_or_neither,
-        history_is_by_series_and_resolution,
+        history_is_added_up_by_series_and_resolution,
+        history_is_thinned_by_what_is_newest,
     ];
     for promise in promises {
         let folder = tempfile::tempdir().unwrap();
@@ -183,39 +186,93 @@ fn a_change_and_its_record_are_written_both_or_neither(a: &mut dyn Store, _: &mu
     );
 }
 
-fn history_is_by_series_and_resolution(a: &mut dyn Store, b: &mut dyn Store) {
-    let bucket = |resolution, start, good| Bucket {
-        resolution,
-        start,
+fn counted(good: u64, bad: u64) -> Amount {
+    Amount {
         good,
-        bad: 1,
-        p50: Some(20_000),
-        p99: None,
+        bad,
+        bad_service: bad,
+        latency: None,
+    }
+}
+
+/// What one series counted in a stretch that was observed for a second.
+fn addition(resolution: u32, start: u64, series: &str, amount: Amount) -> Additions {
+    let addition = Addition {
+        observed_millis: 1_000,
+        amounts: [(series.into(), amount)].into(),
     };
-    a.write_history(
-        "shop/latency",
-        &[bucket(60, 0, 1), bucket(60, 60, 2), bucket(3_600, 0, 3)],
-    )
-    .unwrap();
-    a.write_history("shop/availability", &[bucket(60, 0, 9)])
+    [((resolution, start), addition)].into()
+}
+
+fn history_is_added_up_by_series_and_resolution(a: &mut dyn Store, b: &mut dyn Store) {
+    let latency = Some((19_999, 400_311));
+    let minutes = [
+        addition(60, 0, "shop/latency", counted(1, 0)),
+        addition(
+            60,
+            60,
+            "shop/latency",
+            Amount {
+                latency,
+                ..counted(2, 1)
+            },
+        ),
+        addition(3_600, 0, "shop/latency", counted(3, 1)),
+        addition(60, 60, "shop/availability", counted(9, 0)),
+    ];
+    for addition in &minutes {
+        a.add_history(addition).unwrap();
+    }
+    // Another process that counts beside it.
+    b.add_history(&addition(60, 60, "shop/latency", counted(4, 2)))
         .unwrap();
-    // A bucket that is written again takes the place of the first.
-    b.write_history("shop/latency", &[bucket(60, 60, 4)])
+    let buckets = b.history("shop/latency", 60, 0, 120).unwrap();
+    let seen: Vec<_> = buckets
+        .iter()
+        .map(|it| {
+            (
+                it.start,
+                it.observed_millis,
+                it.amount.good,
+                it.amount.bad_service,
+            )
+        })
+        .collect();
+    assert_eq!(seen, [(0, 1_000, 1, 0), (60, 3_000, 6, 3)]);
+    let (p50, p99) = buckets[1].amount.latency.unwrap();
+    assert!(
+        p50.abs_diff(19_999) < 440 && p99.abs_diff(400_311) < 8_800,
+        "{p50} {p99}"
+    );
+    assert_eq!(b.history("shop/latency", 60, 0, 60).unwrap().len(), 1);
+    let hours = a.history("shop/latency", 3_600, 0, 9).unwrap();
+    assert_eq!(hours[0].amount, counted(3, 1));
+    // That it was observed is known of series that counted nothing.
+    let nobody = a.history("unknown", 60, 0, 120).unwrap();
+    assert_eq!((nobody.len(), nobody[1].amount), (2, Amount::default()));
+    let mut names: Vec<_> = a.series().unwrap().into_keys().collect();
+    names.sort();
+    assert_eq!(names, ["shop/availability", "shop/latency"]);
+}
+
+fn history_is_thinned_by_what_is_newest(a: &mut dyn Store, b: &mut dyn Store) {
+    let (resolution, kept) = RESOLUTIONS[1];
+    // A clock that was a century ahead for a while; then more than is kept, in one go.
+    let ahead = 5_000_000_000;
+    a.add_history(&addition(resolution, ahead, "x", counted(1, 0)))
         .unwrap();
-    let minutes = b.history("shop/latency", 60, 0, 120).unwrap();
-    assert_eq!(minutes, [bucket(60, 0, 1), bucket(60, 60, 4)]);
+    let mut many = Additions::new();
+    for place in 0..kept + 10 {
+        let start = place * u64::from(resolution);
+        many.extend(addition(resolution, start, "x", counted(place, 0)));
+    }
+    a.add_history(&many).unwrap();
+    assert_eq!(b.thin_history().unwrap(), 11);
+    let left = a.history("x", resolution, 0, u64::MAX).unwrap();
+    assert_eq!(left.len() as u64, kept);
     assert_eq!(
-        b.history("shop/latency", 60, 0, 60).unwrap(),
-        [bucket(60, 0, 1)]
+        (left[0].amount.good, left[left.len() - 1].start),
+        (11, ahead)
     );
-    assert_eq!(a.forget_history(60, 60).unwrap(), 2);
-    assert_eq!(
-        a.history("shop/latency", 60, 0, 120).unwrap(),
-        [bucket(60, 60, 4)]
-    );
-    assert_eq!(
-        a.history("shop/latency", 3_600, 0, 9).unwrap(),
-        [bucket(3_600, 0, 3)]
-    );
-    assert_eq!(a.history("unknown", 60, 0, 9).unwrap(), []);
+    assert_eq!(a.thin_history().unwrap(), 0);
 }

@@ -18,7 +18,7 @@ use plimsoll_measure::OBJECTIVES_MAX;
 pub(super) use self::slo::percent;
 use super::openslo::VERSION;
 use super::yaml::{Node, Value, documents};
-use super::{LatencyUnit, color};
+use super::{LatencyUnit, color, show_period};
 use crate::cli::print;
 use crate::exit::{Exit, say};
 
@@ -310,7 +310,7 @@ fn write(imported: &[Imported], ignored: &[String]) -> String {
             out,
             "target = \"{}\"\nperiod = \"{}\"\n",
             percent(spec.target.get()),
-            show_duration(spec.period)
+            show_period(spec.period)
         );
         if !spec.routes.is_empty() {
             // A JSON array of texts without control characters is one of TOML, too.

@@ -8,10 +8,10 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use plimsoll_config::{Config, ObjectiveKind, show_duration, show_percent};
-use plimsoll_measure::BurnPair;
+use plimsoll_measure::{BurnPair, Calendar, Period};
 
 use super::yaml::scalar;
-use super::{Promise, promises, severity};
+use super::{Promise, promises, severity, show_period};
 
 /// The version that is written and read.
 pub(super) const VERSION: &str = "openslo/v1";
@@ -117,6 +117,7 @@ fn objective<'a>(
     let (what, spec) = (promise, promise.objective);
     let shown = format!("{}.{}", what.service_name, what.name);
     let (period, exact) = period(spec.period);
+    let window = window(spec.period);
     head(out, "SLO", name, &shown, &annotations(promise, exact));
     let good = match spec.kind {
         ObjectiveKind::Availability => "good ones".to_owned(),
@@ -153,8 +154,7 @@ fn objective<'a>(
               query: {}
   timeWindow:
     - duration: {period}
-      isRolling: true
-  budgetingMethod: Occurrences
+{window}  budgetingMethod: Occurrences
   objectives:
     - displayName: {}
       target: {}
@@ -172,7 +172,7 @@ fn objective<'a>(
         match policy_name(pair, promise) {
             Ok(name) => {
                 let _infallible = writeln!(alerts, "    - alertPolicyRef: {}", scalar(&name));
-                policies.insert(name, (pair, spec.period));
+                policies.insert(name, (pair, spec.period.longest()));
             }
             Err(reason) => {
                 let _infallible = writeln!(alerts, "    # {reason}");
@@ -189,8 +189,34 @@ fn objective<'a>(
     }
 }
 
+/// What pieces of the calendar are in OpenSLO.
+pub(super) const CALENDAR: [(&str, Calendar); 3] = [
+    ("1w", Calendar::Week),
+    ("1M", Calendar::Month),
+    ("1Q", Calendar::Quarter),
+];
+
+/// The rest of the window: that it rolls, or a moment at which one of the calendar begins.
+fn window(period: Period) -> &'static str {
+    match period {
+        Period::Rolling(_) => "      isRolling: true\n",
+        // A Monday, and the first day of a quarter.
+        Period::Calendar(_) => {
+            "      isRolling: false\n      calendar:\n        startTime: \"2024-01-01 00:00:00\"\n        timeZone: UTC\n"
+        }
+    }
+}
+
 /// The duration of the window; where that has no whole minutes, the next whole one, and it is said exactly.
-fn period(period: Duration) -> (String, Option<Duration>) {
+fn period(period: Period) -> (String, Option<Duration>) {
+    let period = match period {
+        Period::Rolling(period) => period,
+        Period::Calendar(calendar) => {
+            let known = CALENDAR.iter().find(|(_, it)| *it == calendar);
+            let text = known.map_or("", |(text, _)| text);
+            return (text.to_owned(), None);
+        }
+    };
     match shorthand(period) {
         Some(text) => (text, None),
         None => (
@@ -234,7 +260,7 @@ fn policy_name(pair: &BurnPair, promise: &Promise<'_>) -> Result<String, String>
     match (shorthand(pair.long), shorthand(pair.short)) {
         (Some(long), Some(short)) => Ok(format!(
             "burn-{}-{long}-{short}-{}",
-            show_duration(promise.objective.period),
+            show_period(promise.objective.period),
             severity(pair.urgency)
         )),
         _ => Err(format!(

@@ -11,7 +11,7 @@ use plimsoll_config::{Config, show_duration, show_percent};
 use plimsoll_measure::{BURN_WINDOWS, BurnPair, Urgency};
 
 use super::yaml::scalar;
-use super::{Promise, promises, severity};
+use super::{Promise, promises, severity, show_period};
 
 /// The rules of all objectives.
 pub(super) fn write(config: &Config) -> String {
@@ -37,16 +37,17 @@ pub(super) fn left_out(pair: &BurnPair, promise: &Promise<'_>) -> Option<String>
         show_duration(pair.long),
         show_duration(pair.short)
     );
-    if !pair.fits(spec.period) {
+    let period = spec.period.longest();
+    if !pair.fits(period) {
         return Some(format!(
             "{pair_is}, longer than the period of {}",
-            show_duration(spec.period)
+            show_period(spec.period)
         ));
     }
-    (!pair.can_fire(spec.target, spec.period)).then(|| {
+    (!pair.can_fire(spec.target, period)).then(|| {
         format!(
             "{pair_is}: it needs a burn above {}, and with a target of {} there is none above {}",
-            pair.factor(spec.period),
+            pair.factor(period),
             show_percent(spec.target),
             (1e3 / promise.allowed()).round() / 1e3
         )
@@ -60,7 +61,7 @@ fn group(out: &mut String, promise: &Promise<'_>, pairs: &[BurnPair]) {
     let of_pairs = pairs.iter().flat_map(|pair| [pair.long, pair.short]);
     let windows: BTreeSet<Duration> = standard
         .chain(of_pairs)
-        .filter(|window| *window <= spec.period)
+        .filter(|window| *window <= spec.period.longest())
         .collect();
     // A key with comments only would be a null.
     let rules = if windows.is_empty() { " []" } else { "" };
@@ -120,7 +121,7 @@ fn alert(out: &mut String, promise: &Promise<'_>, urgency: Urgency, pairs: &[&Bu
     let conditions: Vec<String> = pairs
         .iter()
         .map(|pair| {
-            let factor = pair.factor(spec.period);
+            let factor = pair.factor(spec.period.longest());
             let burns = |window| format!("{}{{{labels}}} > {factor}", record(window));
             format!("{} and {}", burns(pair.long), burns(pair.short))
         })
@@ -146,7 +147,7 @@ fn alert(out: &mut String, promise: &Promise<'_>, urgency: Urgency, pairs: &[&Bu
     let description = format!(
         "The budget of {full_name} ({} over {}) burns {{{{ printf \"%.1f\" $value }}}} times as fast as it may.",
         show_percent(spec.target),
-        show_duration(spec.period)
+        show_period(spec.period)
     );
     let _infallible = write!(
         out,

@@ -156,6 +156,7 @@ fn service(
         in_flight: Some(12),
         serving_to_all: false,
         governed: None,
+        maintenance: None,
         protection: Some(protection()),
         traffic: TrafficView {
             requests_total: 1_000_000,
@@ -175,6 +176,7 @@ fn service(
             below_seconds: below,
             target: 0.99,
             period_seconds: 28.0 * 86_400.0,
+            calendar: None,
             observed_seconds: 28.0 * 86_400.0,
             version: 1,
             good: 1,

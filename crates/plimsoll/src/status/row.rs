@@ -306,11 +306,9 @@ fn common_period(services: &[ServiceView]) -> Option<String> {
     let mut periods = services
         .iter()
         .filter_map(|service| service.tightest())
-        .map(|objective: &ObjectiveView| objective.period_seconds);
+        .map(ObjectiveView::period);
     let first = periods.next()?;
-    periods
-        .all(|period| period == first)
-        .then(|| figure::duration(first))
+    periods.all(|period| period == first).then_some(first)
 }
 
 #[cfg(test)]

@@ -91,7 +91,8 @@ impl Plimsoll {
             if let Some(status) = started.process.try_wait().unwrap() {
                 panic!("it ended with {status}: {}", started.said());
             }
-            started.said().contains("serving")
+            let said = started.said();
+            said.contains("metrics on ") && said.contains("serving")
         });
         started
     }

@@ -11,6 +11,7 @@
 )]
 
 mod access;
+mod budgets;
 mod child;
 mod command_line;
 mod demo;

@@ -214,6 +214,21 @@ static HEALTH: Table = Table {
     main: Some("path"),
 };
 
+const PERIODS: &[Word] = &[
+    Word {
+        word: "week",
+        doc: "from Monday, 00:00 UTC: then the budget is whole again",
+    },
+    Word {
+        word: "month",
+        doc: "from the first of a month, 00:00 UTC",
+    },
+    Word {
+        word: "quarter",
+        doc: "from the first of January, April, July and October, 00:00 UTC",
+    },
+];
+
 static OBJECTIVE: Table = Table {
     doc: "What the service promises: a share of requests that is good over a period. What the target leaves to fail is the error budget.",
     groups: &[&[
@@ -242,11 +257,14 @@ static OBJECTIVE: Table = Table {
         .required(),
         Key::new(
             "period",
-            Kind::Duration {
-                min: MINUTE,
-                max: Duration::from_secs(92 * 86_400),
+            Kind::Either {
+                words: PERIODS,
+                other: Some(&Kind::Duration {
+                    min: MINUTE,
+                    max: Duration::from_secs(92 * 86_400),
+                }),
             },
-            "The rolling period that the budget is for.",
+            "What the budget is for: a duration is the time before now, a word a piece of the calendar.",
         )
         .default(r#""28d""#),
         Key::new(

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use plimsoll_config::scenario::is_name;
 use plimsoll_config::{Diagnostic, Objective, ObjectiveKind, read_duration};
-use plimsoll_core::{Class, Ratio};
-use plimsoll_measure::BurnDetector;
+use plimsoll_core::{Class, Ratio, Timestamp};
+use plimsoll_measure::{BurnDetector, Calendar, Period};
 
 use super::super::LatencyUnit;
-use super::super::openslo::PREFIX;
+use super::super::openslo::{CALENDAR, PREFIX};
 use super::super::yaml::{Node, Value};
 use super::{Imported, check_keys, list};
+use crate::simulate::parse_time;
 
 const MINUTE: u64 = 60;
 const DAY: u64 = 86_400;
@@ -75,6 +76,17 @@ pub(in crate::slo) fn percent(share: f64) -> String {
         "" => format!("{whole}%"),
         rest => format!("{whole}.{rest}%"),
     }
+}
+
+/// The piece of the calendar that a window is, if it is one of ours.
+fn of_calendar(window: &Node, calendar: &Node) -> Option<Calendar> {
+    let duration = window.get("duration")?.as_text()?;
+    let (_, period) = CALENDAR.iter().find(|(text, _)| *text == duration)?;
+    let zone = calendar.get("timeZone")?.as_text()?;
+    let begins = calendar.get("startTime")?.as_text()?;
+    let begins = parse_time(&format!("{}Z", begins.replace(' ', "T")))?;
+    let begins = Period::Calendar(*period).at(Timestamp::from_nanos(begins));
+    (zone == "UTC" && begins.elapsed.is_zero()).then_some(*period)
 }
 
 struct Reader<'a, 'd> {
@@ -212,7 +224,7 @@ impl<'a> Reader<'a, '_> {
         None
     }
 
-    fn period(&mut self, spec: &Node, place: &Range<usize>) -> Option<Duration> {
+    fn period(&mut self, spec: &Node, place: &Range<usize>) -> Option<Period> {
         let windows = list(spec, "timeWindow").unwrap_or_default();
         let [window] = windows else {
             let place = spec.get("timeWindow").map_or(place, |it| &it.span);
@@ -228,8 +240,13 @@ impl<'a> Reader<'a, '_> {
         check_keys(window, "a time window", &known, self.diagnostics);
         let is_rolling = window.get("isRolling");
         let calendar = window.get("calendar");
-        if calendar.is_some() || !matches!(is_rolling.map(|it| &it.value), Some(Value::Bool(true)))
+        let rolls = matches!(is_rolling.map(|it| &it.value), Some(Value::Bool(true)));
+        if let (Some(calendar), false) = (calendar, rolls)
+            && let Some(period) = of_calendar(window, calendar)
         {
+            return Some(Period::Calendar(period));
+        }
+        if calendar.is_some() || !rolls {
             let entries = window.as_map().unwrap_or_default();
             let key = entries.iter().find(|(key, _)| key.name == "calendar");
             let place = match (key, is_rolling) {
@@ -241,8 +258,8 @@ impl<'a> Reader<'a, '_> {
             };
             self.diagnostics.push(
                 Diagnostic::error("calendar-window", place, "the time window does not roll")
-                    .label("only rolling windows can be taken over")
-                    .help("write `isRolling: true`, and no `calendar`, if that is what is meant"),
+                    .label("only rolling windows, and weeks, months and quarters of UTC, can be taken over")
+                    .help("write `isRolling: true` and no `calendar`, or `duration: 1w`, `1M` or `1Q` with a `startTime` at its first midnight and `timeZone: UTC`"),
             );
             return None;
         }
@@ -265,7 +282,7 @@ impl<'a> Reader<'a, '_> {
                 if (MINUTE..=PERIOD_MAX.as_secs()).contains(&period.as_secs())
                     && period <= PERIOD_MAX =>
             {
-                Some(period)
+                Some(Period::Rolling(period))
             }
             _ => {
                 let message = format!("the duration `{text}` cannot be a rolling period");
