@@ -233,7 +233,9 @@ fn any_objective() -> impl Strategy<Value = String> {
     let target = (684_u32..1_000, 0_u32..1_000).prop_map(|(thousandths, more)| {
         format!("{}.{}{more:03}%", thousandths / 10, thousandths % 10)
     });
-    let period = select(vec!["week", "month", "quarter", "28d", "1m", "90s", "61m", "36h", "92d", "1h30m", "7d"]);
+    let period = select(vec![
+        "week", "month", "quarter", "28d", "1m", "90s", "61m", "36h", "92d", "1h30m", "7d",
+    ]);
     let below = proptest::option::of(select(vec!["250ms", "1us", "1.5s", "10m", "333ns300us"]));
     let classes = select(vec![
         "",
