@@ -10,6 +10,9 @@
 //! A batch is ten requests, but at least six seconds and at most a minute. Where six seconds bring more than ten, the
 //! batch is ten of them, and what would be learnt is averaged over which ten: an average of e-values is one. So a
 //! burst that is over within seconds is one bad batch, and no page.
+//!
+//! A batch can only say that something in it is bad. Where a target is low, one of ten is bad at any burn that is
+//! looked for, and that says nothing; so fewer are drawn from it: as many that at a burn of six no more than one is bad.
 
 use plimsoll_core::Ratio;
 use serde::{Deserialize, Serialize};
@@ -18,11 +21,11 @@ use crate::objective::Tally;
 
 /// The burn rates that are looked for.
 const BURNS: [f64; 6] = [3.0, 6.0, 14.4, 40.0, 120.0, 400.0];
-/// From this one on it is worth a page at night.
+/// From this one on it is worth a page at night; so is the fastest that a low target leaves room for.
 const PAGE: f64 = 6.0;
 /// A burn of which more than this share would be bad can't be told from one that is somewhat less.
 const BAD_SHARE_MAX: f64 = 0.95;
-/// A batch is closed at so many requests.
+/// A batch is closed at so many requests, and no more are drawn from it.
 const BATCH: u64 = 10;
 /// But not before so many seconds.
 const BATCH_SECONDS_MIN: u64 = 6;
@@ -54,7 +57,7 @@ struct Watched {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Urgency {
-    /// In working hours: a burn of about three.
+    /// In working hours: a burn of about three, where a target leaves room for more.
     Ticket,
     /// Now.
     Page,
@@ -138,11 +141,12 @@ impl BurnDetector {
         }
         let leading = |a: &&Watched, b: &&Watched| a.evidence.total_cmp(&b.evidence);
         let burn = self.watched.iter().max_by(leading)?.burn;
+        let fastest = self.watched.last()?.burn;
         for watched in &mut self.watched {
             watched.evidence = 0.0;
         }
         Some(Alarm {
-            urgency: if burn >= PAGE {
+            urgency: if burn >= PAGE.min(fastest) {
                 Urgency::Page
             } else {
                 Urgency::Ticket
@@ -155,22 +159,20 @@ impl BurnDetector {
     /// About how long a burn of `burn` lasts before there is an alarm, in seconds, at so many requests a second and
     /// with this bar: its logarithm by how fast the evidence grows. `None`: there is none.
     pub fn delay(&self, burn: f64, per_second: f64, bar: f64) -> Option<f64> {
-        let first = self.watched.first()?;
-        // What a good request says of the first burn is g = (1 - 3 b) / (1 - b), so b = (1 - g) / (3 - g).
-        let budget = (1.0 - first.good) / (first.burn - first.good);
+        let (budget, drawn_max) = (self.budget(), self.drawn() as f64);
         let (shortest, longest) = (BATCH_SECONDS_MIN as f64, BATCH_SECONDS_MAX as f64);
         let seconds = (BATCH as f64 / per_second).clamp(shortest, longest);
         let brought = per_second * seconds;
-        let requests = brought.clamp(1.0, BATCH as f64);
+        let requests = brought.clamp(1.0, drawn_max);
         let clean = libm::pow((1.0 - burn * budget).max(0.0), requests);
         let growth = |watched: &Watched| {
             let but_one = (requests - 1.0) * libm::log(watched.good);
             let says_clean = but_one + libm::log(watched.good);
             let says_bad = but_one + libm::log(watched.burn);
-            // Of ten out of many, what is learnt is averaged; of ten out of ten, it is as it comes.
+            // Of a few out of many, what is learnt is averaged; of all, it is as it comes.
             let average = clean * libm::exp(says_clean) + (1.0 - clean) * libm::exp(says_bad);
             let as_it_comes = clean * says_clean + (1.0 - clean) * says_bad;
-            let drawn = BATCH as f64 / brought.max(BATCH as f64);
+            let drawn = drawn_max / brought.max(drawn_max);
             drawn * as_it_comes + (1.0 - drawn) * libm::log(average)
         };
         let fastest = self.watched.iter().map(growth).fold(0.0, f64::max);
@@ -179,13 +181,24 @@ impl BurnDetector {
         (fastest > 0.0).then(|| batch * libm::log(bar) / fastest)
     }
 
+    /// The share that may be bad. A good request says of the first burn g = (1 - 3 b) / (1 - b), so b = (1 - g) / (3 - g).
+    fn budget(&self) -> f64 {
+        let first = self.watched.first();
+        first.map_or(1.0, |it| (1.0 - it.good) / (it.burn - it.good))
+    }
+
+    /// How many requests of a batch are looked at, if it has as many: see the module's docs.
+    fn drawn(&self) -> u64 {
+        (1.0 / (PAGE * self.budget())).clamp(1.0, BATCH as f64) as u64
+    }
+
     fn close(&mut self) {
         let batch = std::mem::take(&mut self.open);
         if batch.total() == 0 {
             return;
         }
         self.batches += 1;
-        let requests = batch.total().min(BATCH);
+        let requests = batch.total().min(self.drawn());
         // That none of those that are drawn is bad.
         let clean: f64 = (0..requests)
             .map(|drawn| {
@@ -264,6 +277,54 @@ mod tests {
         assert!(error.contains("120 %"), "{error}");
     }
 
+    #[test]
+    fn a_total_outage_pages_at_every_target_that_is_accepted() {
+        // 31.6 % is the largest budget that three times of which is less than 95 %.
+        let thousandths = (684..=998).map(|it| f64::from(it) / 1_000.0);
+        for target in thousandths.chain([0.999, 0.9999]) {
+            let bar = YEAR as f64 / 6.0;
+            let mut detector = detector(target);
+            for second in 0..7_200 {
+                detector.on_second(second, tally(100, 0));
+            }
+            let said = detector.delay(1.0 / (1.0 - target), 100.0, bar).unwrap();
+            let alarm = (1_u64..=120).find_map(|second| {
+                detector.on_second(7_199 + second, tally(100, 100));
+                detector.take_alarm(bar).map(|alarm| (second, alarm))
+            });
+            let (second, alarm) = alarm.unwrap();
+            assert_eq!(alarm.urgency, Urgency::Page, "{target}: {alarm:?}");
+            let rounding = 12.0;
+            assert!(
+                (second as f64 - said).abs() <= rounding,
+                "{target}: after {second} s, said {said} s"
+            );
+        }
+    }
+
+    #[test]
+    fn a_low_target_is_watched_at_five_requests_an_hour_too() {
+        for target in [0.7, 0.8, 0.9, 0.95] {
+            let mut detector = detector(target);
+            let bar = YEAR as f64 / 720.0;
+            let page = (1_u64..=20).find(|request| {
+                detector.on_second(720 * request, tally(1, 1));
+                detector.on_second(720 * request + 60, tally(0, 0));
+                detector.take_alarm(bar).is_some()
+            });
+            assert!(
+                page.is_some_and(|it| (4..=11).contains(&it)),
+                "{target}: {page:?}"
+            );
+            // Somebody who tries again and again within a minute counts once.
+            for second in 72_000..72_050 {
+                let tries = u64::from(second % 7 == 0);
+                detector.on_second(second, tally(tries, tries));
+                assert_eq!(detector.take_alarm(bar), None);
+            }
+        }
+    }
+
     /// Runs seconds with `per_second` requests each (below one: by chance); gives when the first alarm is.
     fn first_alarm(
         target: f64,
@@ -288,13 +349,17 @@ mod tests {
     #[test]
     fn a_burn_of_one_pages_no_more_than_once_in_the_time_of_the_bar() {
         // A bar of 8,760 batches: in 400 runs of a tenth as long, one in ten may page.
-        let pages = |per_second: f64, seconds: u64| {
-            let runs = 0..400;
-            runs.filter(|&seed| first_alarm(0.99, per_second, 0.01, seconds, seed, 0.0).is_some())
-                .count()
-        };
-        assert!(pages(100.0, 876 * 6) <= 40);
-        assert!(pages(0.05, 876 * 60) <= 40);
+        for target in [0.99, 0.95, 0.8, 0.7] {
+            let pages = |per_second: f64, seconds: u64| {
+                let pages = |seed: &u64| {
+                    let bad_share = 1.0 - target;
+                    first_alarm(target, per_second, bad_share, seconds, *seed, 0.0).is_some()
+                };
+                (0..400).filter(pages).count()
+            };
+            assert!(pages(100.0, 876 * 6) <= 40, "{target}");
+            assert!(pages(0.05, 876 * 60) <= 40, "{target}");
+        }
     }
 
     #[test]
