@@ -37,7 +37,7 @@ pub use measure::{
 };
 pub use measure::{ProtectionCounter, ProtectionInput};
 pub use objective::{Counts, Forecast, OBJECTIVES_MAX, ObjectiveSpec, Sli, Tally, forecast};
-pub use onset::{Ago, Onset, OnsetWatch, onset, usual_share};
+pub use onset::{Ago, Onset, OnsetWatch, Usual, onset, usual_share};
 pub use outcome::{Cause, Origin, Outcome, grpc_status_is_bad};
 pub use pairs::{BURN_PAIRS_MAX, BurnPair};
 pub use period::{Calendar, Now, Period};

@@ -19,6 +19,8 @@ const WITHIN: f64 = 3.0;
 const BURSTS: f64 = 1.5;
 /// What the share of before is taken for where traffic has a daily course.
 const DIURNAL: f64 = 1.5;
+/// Where more seconds than this share had a bad request before, that a second has one says too little.
+const BAD_SECONDS_MAX: f64 = 0.5;
 
 /// When a change began.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,28 +33,39 @@ pub struct Onset {
     pub log_likelihood: f64,
 }
 
-/// The share of bad requests of the time before, somewhat above what was counted: the less was seen, the more.
+/// What was bad in the time before.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Usual {
+    /// Of requests.
+    pub requests: f64,
+    /// Of the seconds that had requests: those in which one was bad.
+    pub seconds: f64,
+}
+
+/// The share of bad ones, of requests or of seconds, of the time before, somewhat above what was counted: the less was seen, the more.
 pub fn usual_share(before: Tally, diurnal: bool) -> f64 {
     let share = (before.bad as f64 + 0.5) / (before.total() as f64 + 1.0);
     let share = share * (1.0 + 1.0 / libm::sqrt(before.bad as f64 + 1.0));
     (if diurnal { share * DIURNAL } else { share }).min(1.0)
 }
 
-/// The onset in `seconds`, the last of which is now, if before it a share `usual` was bad. `None`: nothing says that
-/// more is bad now.
-pub fn onset(seconds: &[Tally], usual: f64) -> Option<Onset> {
-    let onset = likeliest(seconds.iter().copied(), usual)?;
-    if !come_in_bursts(seconds, onset.second) {
+/// The onset in `seconds`, the last of which is now, if `usual` was bad before it. `None`: nothing says that more is bad
+/// now.
+pub fn onset(seconds: &[Tally], usual: Usual) -> Option<Onset> {
+    let onset = likeliest(seconds.iter().copied(), usual.requests)?;
+    if usual.seconds > BAD_SECONDS_MAX || !come_in_bursts(seconds, onset.second) {
         return Some(onset);
     }
-    let marked = seconds.iter().map(|second| match second.total() {
-        0 => Tally::default(),
-        _ => Tally {
-            good: u64::from(second.bad == 0),
-            bad: second.bad.min(1),
-        },
-    });
-    likeliest(marked, usual)
+    // Where no more seconds are bad than before, but more is in them, that is the onset.
+    likeliest(seconds.iter().map(|it| marked(*it)), usual.seconds).or(Some(onset))
+}
+
+/// The second itself: good or bad, or neither where nothing came.
+fn marked(second: Tally) -> Tally {
+    Tally {
+        good: u64::from(second.total() > 0 && second.bad == 0),
+        bad: second.bad.min(1),
+    }
 }
 
 fn likeliest(
@@ -120,7 +133,7 @@ mod tests {
             good: 100 - bad,
             bad,
         });
-        let onset = onset(&seconds, 0.001).unwrap();
+        let onset = onset(&seconds, usual(0.001)).unwrap();
         assert_eq!((onset.second, onset.interval), (7, 6..=7));
         assert!((onset.log_likelihood / 26.770_056 - 1.0).abs() < 1e-6);
     }
@@ -128,35 +141,33 @@ mod tests {
     #[test]
     fn where_nothing_changed_there_is_no_onset() {
         let clean = [Tally { good: 100, bad: 0 }; 60];
-        assert_eq!(
-            onset(
-                &clean,
-                usual_share(
-                    Tally {
-                        good: 360_000,
-                        bad: 0
-                    },
-                    false
-                )
-            ),
-            None
-        );
-        assert_eq!(onset(&[], 0.1), None);
-        assert_eq!(onset(&[Tally::default(); 5], 0.1), None);
+        let before = Tally {
+            good: 360_000,
+            bad: 0,
+        };
+        assert_eq!(onset(&clean, usual(usual_share(before, false))), None);
+        assert_eq!(onset(&[], usual(0.1)), None);
+        assert_eq!(onset(&[Tally::default(); 5], usual(0.1)), None);
     }
 
     #[test]
     fn all_that_fails_is_found_to_the_second() {
         let mut seconds = vec![Tally { good: 10, bad: 0 }; 100];
         seconds.extend([Tally { good: 0, bad: 10 }; 20]);
-        let usual = usual_share(
-            Tally {
-                good: 36_000,
-                bad: 3,
-            },
-            true,
-        );
+        let before = Tally {
+            good: 36_000,
+            bad: 3,
+        };
+        let usual = usual(usual_share(before, true));
         assert_eq!(onset(&seconds, usual).unwrap().second, 100);
+    }
+
+    /// Failures that come one by one.
+    fn usual(share: f64) -> Usual {
+        Usual {
+            requests: share,
+            seconds: (100.0 * share).min(1.0),
+        }
     }
 
     #[test]
@@ -178,7 +189,7 @@ mod tests {
             }
             let mut seconds: Vec<Tally> = (0..600).map(|_| second(0.001)).collect();
             seconds.extend((0..60).map(|_| second(0.02)));
-            let onset = onset(&seconds, usual_share(before, false)).unwrap();
+            let onset = onset(&seconds, usual(usual_share(before, false))).unwrap();
             covered += usize::from(onset.interval.contains(&600));
             errors.push(onset.second.abs_diff(600));
         }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use plimsoll_core::Ratio;
 
-use super::{Onset, onset, usual_share};
+use super::{Onset, Usual, marked, onset, usual_share};
 use crate::objective::Tally;
 
 /// Seconds that are kept.
@@ -23,8 +23,18 @@ pub struct OnsetWatch {
     seconds: VecDeque<(u32, u32)>,
     /// The second that the newest is of.
     newest: u64,
-    /// The hour before: which minute, and what came in it.
-    before: VecDeque<(u64, Tally)>,
+    /// The hour before.
+    before: VecDeque<Minute>,
+}
+
+/// What came in a minute of the hour before.
+#[derive(Clone, Copy, Debug, Default)]
+struct Minute {
+    /// Which, since the epoch.
+    minute: u64,
+    requests: Tally,
+    /// Of those with requests; a bad one is a bad second.
+    seconds: Tally,
 }
 
 impl OnsetWatch {
@@ -50,14 +60,18 @@ impl OnsetWatch {
             && let Some((requests, bad)) = self.seconds.pop_front()
         {
             let minute = second.saturating_sub(SECONDS as u64) / MINUTE;
-            if self.before.back().is_none_or(|(last, _)| *last != minute) {
+            if self.before.back().is_none_or(|it| it.minute != minute) {
                 if self.before.len() == MINUTES {
                     self.before.pop_front();
                 }
-                self.before.push_back((minute, Tally::default()));
+                self.before.push_back(Minute {
+                    minute,
+                    ..Minute::default()
+                });
             }
-            if let Some((_, sum)) = self.before.back_mut() {
-                *sum += tally(requests, bad);
+            if let Some(sum) = self.before.back_mut() {
+                sum.requests += tally(requests, bad);
+                sum.seconds += marked(tally(requests, bad));
             }
         }
         self.seconds.push_back((0, 0));
@@ -68,14 +82,18 @@ impl OnsetWatch {
     /// what is usual where the hour before tells too little.
     pub fn onset(&self, allowed: Ratio) -> Option<Ago> {
         let seconds: Vec<Tally> = self.seconds.iter().map(|it| tally(it.0, it.1)).collect();
-        let mut before = Tally::default();
-        for (_, tally) in &self.before {
-            before += *tally;
+        let (mut requests, mut marks) = (Tally::default(), Tally::default());
+        for minute in &self.before {
+            requests += minute.requests;
+            marks += minute.seconds;
         }
-        let usual = if before.total() < USUAL_REQUESTS {
-            allowed.get()
+        let usual = if requests.total() < USUAL_REQUESTS {
+            evenly(allowed, &seconds)
         } else {
-            usual_share(before, true)
+            Usual {
+                requests: usual_share(requests, true),
+                seconds: usual_share(marks, true),
+            }
         };
         let Onset {
             second, interval, ..
@@ -98,6 +116,17 @@ pub struct Ago {
     pub latest: u64,
     /// Hardly earlier.
     pub earliest: u64,
+}
+
+/// Where a share is bad, here and there.
+fn evenly(share: Ratio, seconds: &[Tally]) -> Usual {
+    let requests: u64 = seconds.iter().map(|it| it.total()).sum();
+    let busy = seconds.iter().filter(|it| it.total() > 0).count().max(1);
+    let none_is_bad = libm::pow(share.complement().get(), requests as f64 / busy as f64);
+    Usual {
+        requests: share.get(),
+        seconds: 1.0 - none_is_bad,
+    }
 }
 
 fn tally(requests: u32, bad: u32) -> Tally {
@@ -126,6 +155,52 @@ mod tests {
         assert_eq!(ago.likeliest, 59);
         assert!(ago.latest <= 59 && ago.earliest >= 59 && ago.earliest < 65);
         assert_eq!((watch.seconds.len(), watch.before.len()), (3_600, 60));
+    }
+
+    #[test]
+    fn what_comes_in_bursts_is_held_against_the_seconds_that_were_bad_before() {
+        // One of a thousand was bad, and so one second of ten.
+        let quiet = |second: u64| Tally {
+            good: 99,
+            bad: u64::from(second.is_multiple_of(10)),
+        };
+        let mut watch = OnsetWatch::default();
+        for second in 0..7_200 {
+            watch.on_second(second, quiet(second));
+        }
+        let mut young = OnsetWatch::default();
+        for second in 0..1_800 {
+            young.on_second(second, quiet(second));
+        }
+        for second in 0..60_u64 {
+            let bad = if second.is_multiple_of(3) { 20 } else { 0 };
+            watch.on_second(7_200 + second, Tally { good: 80, bad });
+            young.on_second(1_800 + second, Tally { good: 80, bad });
+        }
+        for watch in [watch, young] {
+            let ago = watch.onset(allowed()).unwrap();
+            assert!(ago.likeliest.abs_diff(59) <= 1, "{ago:?}");
+            assert!(ago.earliest < 120 && ago.latest > 10, "{ago:?}");
+        }
+    }
+
+    #[test]
+    fn where_most_seconds_were_bad_before_bursts_are_counted_by_their_failures() {
+        let mut watch = OnsetWatch::default();
+        for second in 0..7_200 {
+            watch.on_second(
+                second,
+                Tally {
+                    good: 4_996,
+                    bad: 4,
+                },
+            );
+        }
+        for second in 7_200..7_260_u64 {
+            let bad = if second.is_multiple_of(3) { 400 } else { 100 };
+            watch.on_second(second, Tally { good: 4_600, bad });
+        }
+        assert_eq!(watch.onset(allowed()).unwrap().likeliest, 59);
     }
 
     #[test]
