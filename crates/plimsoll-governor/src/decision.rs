@@ -93,6 +93,11 @@ pub enum Because {
         /// The share with it.
         bad_share: f64,
     },
+    /// The step before refused nobody, since nothing of that class comes.
+    NobodyRefused {
+        /// The share of bad ones among those that were let in.
+        bad_share: f64,
+    },
     /// What it is made for has stopped.
     Ended,
     /// It has burnt on for long, maybe for another reason: whether the step still helps shows without it.
@@ -140,6 +145,7 @@ impl Because {
         match self {
             Self::Burns { .. } => "burns",
             Self::NoEffect { .. } => "no-effect",
+            Self::NobodyRefused { .. } => "nobody-refused",
             Self::Ended => "ended",
             Self::Review { .. } => "review",
             Self::Forbidden => "forbidden",
@@ -180,6 +186,11 @@ impl std::fmt::Display for Decision {
                         100.0 * before,
                         100.0 * bad_share
                     )?,
+                    Because::NobodyRefused { bad_share } => write!(
+                        f,
+                        ": the step before refused nobody, {:.1} % of what is let in fails",
+                        100.0 * bad_share
+                    )?,
                     Because::Ended => write!(f, ": the burn has stopped")?,
                     Because::Review { bad_share } => write!(
                         f,
@@ -193,7 +204,7 @@ impl std::fmt::Display for Decision {
             What::Helpless => write!(f, "goes on burning, and nothing that may be moved can help")?,
             What::Page(page) => write!(
                 f,
-                "{would}{}: a burn of {} or more",
+                "{}: a burn of {} or more",
                 match page.urgency {
                     Urgency::Page => "page",
                     Urgency::Ticket => "ticket",
@@ -203,7 +214,7 @@ impl std::fmt::Display for Decision {
             What::Resolved => write!(f, "within its budget again for an hour")?,
             What::Absent(absence) => write!(
                 f,
-                "{would}page: no request for {} s, {:.0} were to be expected",
+                "page: no request for {} s, {:.0} were to be expected",
                 absence.seconds, absence.expected
             )?,
             What::Returned => write!(f, "requests come again")?,

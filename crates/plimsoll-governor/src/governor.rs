@@ -337,6 +337,10 @@ mod tests {
                         requests: good + bad + refused,
                         retries: bad,
                         refused,
+                        governed: match self.step(name, Actuator::Shed) {
+                            0 => 0,
+                            _ => refused,
+                        },
                         at_limit: refused > 0,
                         ..Demand::default()
                     },
@@ -429,6 +433,54 @@ mod tests {
         let mut world = World::new(&circle);
         world.seconds(60, |_, _| (60, 40, 5));
         assert!(world.moves("a") > 0 && world.moves("b") > 0);
+    }
+
+    #[test]
+    fn a_move_cites_the_objective_that_it_is_made_for() {
+        let mut world = World::new(&[("a", &[])]);
+        let mut parameters = world.governor.parameters.clone();
+        let target = Ratio::try_from(0.99).unwrap();
+        let service = parameters.services.get_mut("a").unwrap();
+        service.objectives.push(("latency".to_owned(), target));
+        world.governor.set_parameters(parameters);
+        let mut moves = 0;
+        for second in 1..120 {
+            let bad = if second > 60 { 50 } else { 0 };
+            let signals = |bad, budget_left| ObjectiveSignals {
+                counts: Counts {
+                    good: 100 - bad,
+                    bad,
+                    bad_service: bad,
+                },
+                budget_left: Some(budget_left),
+            };
+            let service = ServiceSignals {
+                name: "a".to_owned(),
+                objectives: vec![signals(bad, 0.5), signals(0, -0.2)],
+                demand: Demand {
+                    requests: 100,
+                    retries: bad,
+                    ..Demand::default()
+                },
+                is_maintained: false,
+            };
+            let signals = Signals {
+                services: vec![service],
+            };
+            let now = Instant::from_nanos(second * 1_000_000_000);
+            for decision in world
+                .governor
+                .on_tick(now, &signals)
+                .iter()
+                .flat_map(|it| &it.decisions)
+                .filter(|it| matches!(it.what, What::Move { .. } | What::Helpless))
+            {
+                moves += 1;
+                let evidence = decision.evidence.as_ref().unwrap();
+                assert_eq!(evidence.objective, "availability", "{decision}");
+            }
+        }
+        assert!(moves > 0);
     }
 
     #[test]

@@ -22,6 +22,10 @@ pub(crate) const NOW: usize = 5;
 const PATIENCE: u64 = 5;
 /// A step has helped if not more than this share of the failures is left.
 pub(crate) const HELPED: f64 = 0.8;
+/// Another budget burns faster for a step if not more than this share of its rate now was there before: five seconds vary.
+const FASTER: f64 = 0.8;
+/// A step that refuses less than this share of the requests more than the one before refuses nobody.
+const REFUSED_MIN: f64 = 0.01;
 /// Fewer requests don't tell whether it has.
 const TRIAL_REQUESTS: u64 = 20;
 /// But a trial does not last longer.
@@ -71,30 +75,32 @@ struct Moved {
 }
 
 /// A step whose effect is waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Trial {
     actuator: Actuator,
+    /// The step before: those in between refused nobody.
+    from: u8,
+    /// The place of the objective that it is judged by.
+    objective: usize,
     /// The share of failures before it.
     before: f64,
-    /// The burn before it, refusals included.
-    all_before: f64,
+    /// The burn of each objective before it, refusals included.
+    all_before: Vec<f64>,
+    /// The share of requests that the shed level refused before it.
+    refused: f64,
     began: u64,
 }
 
 /// What a move is decided on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Situation {
     pub(crate) second: u64,
     /// How fast the service's own failures burn the budget.
     pub(crate) burn: Burn,
-    /// The share of them over the last [`NOW`] seconds.
-    pub(crate) bad_share: f64,
-    /// Among so many.
-    pub(crate) requests: u64,
-    /// How fast the budget that stands worst burns over the same time, refusals included.
-    pub(crate) all_burn: f64,
-    /// From which share on it still burns.
-    pub(crate) threshold: f64,
+    /// Each objective.
+    pub(crate) objectives: Vec<Lately>,
+    /// The place of the one that burns worst by what the service does.
+    pub(crate) worst: usize,
     /// From which share on each actuator may be moved, in the order of harm.
     pub(crate) thresholds: [f64; Actuator::ALL.len()],
     pub(crate) demand: Demand,
@@ -102,6 +108,37 @@ pub(crate) struct Situation {
     pub(crate) deferred: bool,
     /// Nothing that is decided is done.
     pub(crate) observes: bool,
+}
+
+/// What an objective counted over the last [`NOW`] seconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Lately {
+    /// The share of the service's own failures.
+    pub(crate) bad_share: f64,
+    /// Among so many.
+    pub(crate) requests: u64,
+    /// How fast the budget burns, refusals included.
+    pub(crate) all_burn: f64,
+    /// Whether that is fast enough to count as burning.
+    pub(crate) all_burns: bool,
+    /// From which share on it still burns.
+    pub(crate) threshold: f64,
+}
+
+impl Situation {
+    fn at(&self, objective: usize) -> Lately {
+        self.objectives.get(objective).copied().unwrap_or_default()
+    }
+
+    /// The objective that is worked on.
+    fn worst(&self) -> Lately {
+        self.at(self.worst)
+    }
+
+    /// The share of requests that the shed level refuses.
+    fn refused(&self) -> f64 {
+        self.demand.governed as f64 / self.demand.requests.max(1) as f64
+    }
 }
 
 /// What to do.
@@ -120,6 +157,11 @@ impl Ladder {
     /// How far an actuator is moved.
     pub(crate) fn step(&self, actuator: Actuator) -> u8 {
         self.moved.get(&actuator).map_or(0, |moved| moved.step)
+    }
+
+    /// Objectives are others: a trial of before can't be judged by them.
+    pub(crate) fn forget_trial(&mut self) {
+        self.trial = None;
     }
 
     /// A second is over. `ever` says what may be moved at all, `may` what may be moved further now.
@@ -146,7 +188,7 @@ impl Ladder {
             self.trial = None;
             return Some(self.set(forbidden, 0, Because::Forbidden));
         }
-        if let Some(trial) = self.trial {
+        if let Some(trial) = self.trial.take() {
             return self.judge(trial, now);
         }
         if second < self.next {
@@ -156,7 +198,8 @@ impl Ladder {
             return Some(step);
         }
         let burns_for = second - self.burns_since?;
-        let goes_on = now.bad_share >= now.threshold / 2.0;
+        let worst = now.worst();
+        let goes_on = worst.bad_share >= worst.threshold / 2.0;
         if now.deferred || !goes_on || burns_for < PATIENCE {
             return None;
         }
@@ -174,7 +217,7 @@ impl Ladder {
         // What only still counts as severe, since it was a minute ago, is not met with what is for severe burns.
         let enough = |actuator: &Actuator| {
             let threshold = now.thresholds.get(*actuator as usize);
-            threshold.is_some_and(|threshold| now.bad_share >= threshold / 2.0)
+            threshold.is_some_and(|threshold| worst.bad_share >= threshold / 2.0)
         };
         let mut able = Actuator::ALL.into_iter().filter(can).peekable();
         if able.peek().is_none() {
@@ -196,48 +239,63 @@ impl Ladder {
             }
         }
         moved.rose = now.second;
-        let to = moved.step + 1;
+        let from = moved.step;
         self.next = now.second + actuator.settle();
-        self.trial = (!now.observes).then_some(Trial {
+        let bad_share = now.worst().bad_share;
+        self.trial = (!now.observes).then(|| Trial {
             actuator,
-            before: now.bad_share,
-            all_before: now.all_burn,
+            from,
+            objective: now.worst,
+            before: bad_share,
+            all_before: now.objectives.iter().map(|it| it.all_burn).collect(),
+            refused: now.refused(),
             began: now.second,
         });
-        self.set(
-            actuator,
-            to,
-            Because::Burns {
-                bad_share: now.bad_share,
-            },
-        )
+        self.set(actuator, from + 1, Because::Burns { bad_share })
     }
 
     /// Whether a step has helped, once that can be told.
     fn judge(&mut self, trial: Trial, now: &Situation) -> Option<Step> {
         let lasts = now.second - trial.began;
-        if lasts < trial.actuator.settle() || (now.requests < TRIAL_REQUESTS && lasts < TRIAL_MAX) {
+        let lately = now.at(trial.objective);
+        if lasts < trial.actuator.settle()
+            || (lately.requests < TRIAL_REQUESTS && lasts < TRIAL_MAX)
+        {
+            self.trial = Some(trial);
             return None;
         }
-        self.trial = None;
-        let fewer = now.bad_share <= HELPED * trial.before || now.bad_share < now.threshold / 2.0;
+        let bad_share = lately.bad_share;
+        let fewer = bad_share <= HELPED * trial.before || bad_share < lately.threshold / 2.0;
         // What is refused in place of what would have failed is no gain, and what would not have failed is a loss.
-        let helped = fewer && now.all_burn <= trial.all_before;
+        let faster = |(place, (lately, before)): (usize, (&Lately, &f64))| match place {
+            _ if place == trial.objective => lately.all_burn > *before,
+            _ => lately.all_burns && FASTER * lately.all_burn > *before,
+        };
+        let each = now.objectives.iter().zip(&trial.all_before).enumerate();
+        let helped = fewer && !each.into_iter().any(faster);
         let moved = self.moved.entry(trial.actuator).or_default();
         if helped || moved.step == 0 {
             moved.failed = 0;
             return None;
         }
+        // It goes on to what refuses somebody: the share is of ten seconds, in all of which the step was in force.
+        let refuses = now.refused() >= trial.refused + REFUSED_MIN;
+        if trial.actuator == Actuator::Shed && !refuses && moved.step < trial.actuator.steps() {
+            let (actuator, to) = (trial.actuator, moved.step + 1);
+            moved.rose = now.second;
+            let began = now.second;
+            self.trial = Some(Trial { began, ..trial });
+            return Some(self.set(actuator, to, Because::NobodyRefused { bad_share }));
+        }
         let barred = BARRED.saturating_mul(1 << moved.failed.min(10));
         moved.barred_until = now.second + barred.min(BARRED_MAX);
         moved.failed += 1;
-        let to = moved.step - 1;
         self.next = now.second + trial.actuator.settle();
         let because = Because::NoEffect {
             before: trial.before,
-            bad_share: now.bad_share,
+            bad_share,
         };
-        Some(self.set(trial.actuator, to, because))
+        Some(self.set(trial.actuator, trial.from, because))
     }
 
     fn step_back(&mut self, second: u64) -> Option<Step> {
@@ -258,7 +316,7 @@ impl Ladder {
         };
         let due = self.most_harmful(is_due).filter(|_| !now.observes)?;
         let because = Because::Review {
-            bad_share: now.bad_share,
+            bad_share: now.worst().bad_share,
         };
         Some(self.give_back(due, second, because))
     }
@@ -306,6 +364,8 @@ mod tests {
         observes: bool,
         /// What each step of shedding refuses beyond what would be refused anyhow, as a share of all.
         refused: [f64; 5],
+        /// How many of the requests each step refuses.
+        governed: [u64; 5],
     }
 
     impl World {
@@ -317,6 +377,7 @@ mod tests {
                 helpless: 0,
                 observes: false,
                 refused: [0.0; 5],
+                governed: [0, 100, 200, 300, 400],
             }
         }
 
@@ -324,6 +385,7 @@ mod tests {
             for _ in 0..seconds {
                 self.second += 1;
                 let bad_share = bad_share(&self.ladder);
+                let shed = usize::from(self.ladder.step(Actuator::Shed));
                 let situation = Situation {
                     second: self.second,
                     burn: if bad_share >= 0.03 {
@@ -331,15 +393,19 @@ mod tests {
                     } else {
                         Burn::No
                     },
-                    bad_share,
-                    requests: 1_000,
-                    all_burn: bad_share
-                        + self.refused[usize::from(self.ladder.step(Actuator::Shed))],
-                    threshold: 0.03,
+                    objectives: vec![Lately {
+                        bad_share,
+                        requests: 1_000,
+                        all_burn: bad_share + self.refused[shed],
+                        all_burns: bad_share >= 0.03,
+                        threshold: 0.03,
+                    }],
+                    worst: 0,
                     thresholds: [0.03; 3],
                     demand: Demand {
                         requests: 1_000,
                         retries: 100,
+                        governed: self.governed[shed],
                         at_limit: true,
                         ..Demand::default()
                     },
@@ -433,6 +499,82 @@ mod tests {
             (Shed, 2),
         ];
         assert_eq!(world.steps(), expected, "{:?}", world.moves);
+    }
+
+    #[test]
+    fn a_step_that_refuses_nobody_is_followed_by_one_that_does() {
+        use Actuator::{Retry, Shed};
+        let mut world = World::new();
+        // All of it is of class standard.
+        world.governed = [0, 0, 0, 500, 1_000];
+        let cured = |ladder: &Ladder| if ladder.step(Shed) < 3 { 0.4 } else { 0.0 };
+        world.seconds(120, cured);
+        let up = [(Retry, 1), (Retry, 0), (Shed, 1), (Shed, 2), (Shed, 3)];
+        assert_eq!(world.steps()[..5], up, "{:?}", world.moves);
+        // Where that does not help either, what refused nobody goes back with it.
+        let mut world = World::new();
+        world.governed = [0, 0, 0, 500, 1_000];
+        world.seconds(120, |_| 0.4);
+        assert_eq!(world.steps()[5..], [(Shed, 0)], "{:?}", world.moves);
+        assert_eq!(world.steps()[..5], up);
+        // And where nobody is refused at all, that is the end of it.
+        let mut world = World::new();
+        world.governed = [0; 5];
+        world.seconds(140, |_| 0.4);
+        assert_eq!(world.steps()[5..], [(Shed, 4), (Shed, 0)]);
+    }
+
+    #[test]
+    fn a_step_is_judged_by_the_objective_that_it_was_made_for_and_by_each_that_burns() {
+        let lately = |bad_share, all_burn| Lately {
+            bad_share,
+            requests: 1_000,
+            all_burn,
+            all_burns: all_burn >= 3.0,
+            threshold: 0.03,
+        };
+        let judged = |before: [Lately; 2], after: [Lately; 2], worst_after| {
+            let mut situation = Situation {
+                second: 0,
+                burn: Burn::Severe,
+                objectives: before.into(),
+                worst: 0,
+                thresholds: [0.03; 3],
+                demand: Demand {
+                    requests: 1_000,
+                    retries: 100,
+                    ..Demand::default()
+                },
+                deferred: false,
+                observes: false,
+            };
+            let mut ladder = Ladder::default();
+            for second in 0..40 {
+                situation.second = second;
+                let may = |it| it == Actuator::Retry;
+                _ = ladder.on_second(&situation, |_| true, may);
+                if ladder.step(Actuator::Retry) == 1 {
+                    situation.objectives = after.into();
+                    situation.worst = worst_after;
+                }
+            }
+            ladder.step(Actuator::Retry)
+        };
+        let (bad, half) = (lately(0.4, 40.0), lately(0.2, 20.0));
+        let calm = lately(0.0, 0.0);
+        assert_eq!(judged([bad, calm], [half, calm], 0), 1);
+        // It did nothing, and another is worst by now, of which less fails.
+        assert_eq!(judged([bad, calm], [bad, lately(0.1, 50.0)], 1), 0);
+        // It helped, while another is worst by now that was as bad before.
+        assert_eq!(
+            judged([bad, lately(0.35, 35.0)], [half, lately(0.35, 35.0)], 1),
+            1
+        );
+        // What it saves here it costs there.
+        assert_eq!(
+            judged([bad, lately(0.01, 1.0)], [half, lately(0.04, 4.0)], 0),
+            0
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::actuator::Actuator;
 use crate::condition::{Burn, Watch, share};
 use crate::decision::{Evidence, Span, What};
 use crate::governor::{Rule, ServiceParameters, may, may_ever};
-use crate::ladder::{Ladder, NOW, Situation, Step};
+use crate::ladder::{Ladder, Lately, NOW, Situation, Step};
 use crate::memory::Remembered;
 use crate::pager::{Call, Pager};
 use crate::recent::Recent;
@@ -140,17 +140,10 @@ impl ServiceState {
         decide: &mut impl FnMut(What, Option<Evidence>),
     ) {
         let burn = self.burn();
-        let deferred = because_of.filter(|_| burn > Burn::No);
-        if deferred != self.deferred.as_deref() {
-            self.deferred = deferred.map(str::to_owned);
-            if let Some(to) = deferred {
-                let what = What::Defer { to: to.to_owned() };
-                decide(what, self.evidence(second, &service.objectives));
-            }
-        }
         // What burns worst by the service's doing is what is worked on.
-        let worst = self.objectives.iter().zip(&service.objectives);
-        let Some((objective, (_, target))) = worst.max_by(|(a, (_, of_a)), (b, (_, of_b))| {
+        let objectives = || self.objectives.iter().zip(&service.objectives);
+        let worst = objectives().enumerate();
+        let worst = worst.max_by(|(_, (a, (_, of_a))), (_, (b, (_, of_b)))| {
             let rate = |objective: &Objective, target: Ratio| {
                 let lately = objective.recent.over(DEMAND_SECONDS).service();
                 lately.burn_rate(target).unwrap_or(0.0)
@@ -159,15 +152,27 @@ impl ServiceState {
                 |objective: &Objective, target| (objective.service.burn(), rate(objective, target));
             let (a, b) = (of(a, *of_a), of(b, *of_b));
             a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
-        }) else {
+        });
+        let Some((worst, (objective, (name, target)))) = worst else {
             return;
         };
-        let now = objective.recent.over(NOW).service();
-        let all_burns = self.objectives.iter().zip(&service.objectives);
-        let all_burns = all_burns.filter_map(|(objective, (_, target))| {
-            let lately = objective.recent.over(NOW).budget();
-            lately.burn_rate(*target)
-        });
+        let evidence = objective.evidence(name, *target);
+        let deferred = because_of.filter(|_| burn > Burn::No);
+        if let Some(to) = deferred.filter(|to| self.deferred.as_deref() != Some(to)) {
+            let what = What::Defer { to: to.to_owned() };
+            decide(what, Some(evidence.clone()));
+        }
+        let lately = |(objective, (_, target)): (&Objective, &(String, Ratio))| {
+            let counts = objective.recent.over(NOW);
+            let threshold = Burn::Burning.threshold(*target);
+            Lately {
+                bad_share: share(counts.service()),
+                requests: counts.service().total(),
+                all_burn: counts.budget().burn_rate(*target).unwrap_or(0.0),
+                all_burns: share(counts.budget()) >= threshold,
+                threshold,
+            }
+        };
         let condition = self.condition;
         let may_at = |actuator, burn| may(rules, actuator, service, burn, condition);
         let thresholds = Actuator::ALL.map(|actuator| {
@@ -180,15 +185,14 @@ impl ServiceState {
         let situation = Situation {
             second,
             burn,
-            bad_share: share(now),
-            requests: now.total(),
-            all_burn: all_burns.fold(0.0, f64::max),
-            threshold: Burn::Burning.threshold(*target),
+            objectives: objectives().map(lately).collect(),
+            worst,
             thresholds,
             demand: self.demand(),
             deferred: deferred.is_some(),
             observes: service.mode != Mode::Enforce,
         };
+        self.deferred = deferred.map(str::to_owned);
         let step = self.ladder.on_second(
             &situation,
             |actuator| may_ever(rules, actuator, service),
@@ -207,11 +211,9 @@ impl ServiceState {
                     to,
                     because,
                 };
-                decide(what, self.evidence(second, &service.objectives));
+                decide(what, Some(evidence));
             }
-            Some(Step::Helpless) => {
-                decide(What::Helpless, self.evidence(second, &service.objectives));
-            }
+            Some(Step::Helpless) => decide(What::Helpless, Some(evidence)),
             None => (),
         }
     }
@@ -223,6 +225,10 @@ impl ServiceState {
         before: impl Fn(usize) -> Option<usize>,
         targets: &[(String, Ratio)],
     ) {
+        let same = (0..targets.len().max(self.objectives.len())).all(|it| before(it) == Some(it));
+        if !same {
+            self.ladder.forget_trial();
+        }
         let known = std::mem::take(&mut self.objectives);
         let mut known: Vec<Option<Objective>> = known.into_iter().map(Some).collect();
         for (place, (_, target)) in targets.iter().enumerate() {
@@ -236,6 +242,7 @@ impl ServiceState {
     pub(crate) fn forget_objective(&mut self, place: usize, target: Ratio) {
         if let Some(objective) = self.objectives.get_mut(place) {
             *objective = Objective::new(target);
+            self.ladder.forget_trial();
         }
     }
 
@@ -279,6 +286,7 @@ impl ServiceState {
             sum.retries += demand.retries;
             sum.hedges += demand.hedges;
             sum.refused += demand.refused;
+            sum.governed += demand.governed;
         }
         // In most of the seconds: one moment says nothing.
         let most = |is: fn(&Demand) -> bool| {

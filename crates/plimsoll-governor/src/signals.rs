@@ -44,6 +44,9 @@ pub struct Demand {
     pub hedges: u64,
     /// Requests that Plimsoll refused since not all fits, other than by the governor's shed level.
     pub refused: u64,
+    /// Requests that the shed level refused.
+    #[serde(default)]
+    pub governed: u64,
     /// Requests that wait now.
     pub waiting: u64,
     /// Whether as many are in flight as the limit lets in.
@@ -85,6 +88,7 @@ impl Meter {
             retries: now.retries.saturating_sub(before.retries),
             hedges: now.hedges.saturating_sub(before.hedges),
             refused: refused.saturating_sub(governed),
+            governed,
             waiting: now.waiting,
             at_limit: now.limit.is_some_and(|limit| now.in_flight >= limit),
         }
@@ -120,6 +124,7 @@ mod tests {
         };
         let second = meter.on_second(50, 20, sheds);
         assert_eq!((second.retries, second.refused), (2, 0));
+        assert_eq!(second.governed, 20);
         assert!(!second.exceeds());
         let full = Standing {
             in_flight: 10,
