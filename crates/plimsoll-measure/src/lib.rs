@@ -46,7 +46,9 @@ pub use registry::{Reading, Registry, SERIES_MAX, SeriesKey};
 pub use series::{CauseCounts, Record, Series, Totals};
 pub use snapshot::OverlayView;
 pub use snapshot::wire;
-pub use snapshot::{ActionView, ClassView, ProtectionView, REFUSALS, RefusedView, refusing_policy};
+pub use snapshot::{
+    ActionView, ClassView, DOES_NOT_FIT, ProtectionView, REFUSALS, RefusedView, refusing_policy,
+};
 pub use snapshot::{
     BurnView, CalendarView, ConfigView, EndpointState, EndpointView, ErrorView, EventView,
     LatencyView, MaintenanceView, Mark, ObjectiveView, RouteView, SCHEMA, ServiceView, Snapshot,

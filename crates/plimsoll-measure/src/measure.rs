@@ -25,8 +25,8 @@ use crate::maintenance::{Maintenance, MaintenanceChange, Maintenances};
 use crate::objective::{Counts, ObjectiveSpec};
 use crate::registry::{Registry, SeriesKey};
 use crate::snapshot::{
-    ConfigView, EndpointState, EndpointView, EventView, GovernedView, JournalView, MaintenanceView,
-    OverlayView, REFUSALS, RouteView, SCHEMA, ServiceView, Snapshot, TrafficView,
+    ConfigView, DOES_NOT_FIT, EndpointState, EndpointView, EventView, GovernedView, JournalView,
+    MaintenanceView, OverlayView, RouteView, SCHEMA, ServiceView, Snapshot, TrafficView,
 };
 
 use clock::BudgetClock;
@@ -127,7 +127,7 @@ pub struct EndpointInput {
 pub struct Latest {
     /// Requests that ended.
     pub requests: u64,
-    /// Those that Plimsoll refused since not all fits.
+    /// Those that Plimsoll refused since not all fits: with a cause of [`DOES_NOT_FIT`].
     pub refused: u64,
     /// In the order of the configuration: what each objective counted, and the share of its budget that is left, `None`
     /// without traffic.
@@ -317,7 +317,10 @@ impl Measure {
         let causes = tracked.map(|tracked| tracked.latest).unwrap_or_default();
         Latest {
             requests: causes.total(),
-            refused: REFUSALS.iter().map(|cause| causes.with_cause(*cause)).sum(),
+            refused: DOES_NOT_FIT
+                .iter()
+                .map(|cause| causes.with_cause(*cause))
+                .sum(),
             objectives: each
                 .map(|spec| objective(spec).unwrap_or_default())
                 .collect(),

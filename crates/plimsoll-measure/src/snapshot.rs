@@ -26,7 +26,7 @@ pub use journal::{JournalView, StoreFailure};
 pub use mark::Mark;
 pub use overlay::OverlayView;
 pub use protection::{
-    ActionView, ClassView, ProtectionView, REFUSALS, RefusedView, refusing_policy,
+    ActionView, ClassView, DOES_NOT_FIT, ProtectionView, REFUSALS, RefusedView, refusing_policy,
 };
 
 /// The version of the field names.

@@ -11,7 +11,7 @@ use plimsoll_governor::{
     What,
 };
 use plimsoll_measure::{
-    Cause, Counts, ObjectiveSpec, Origin, Outcome, REFUSALS, Tally, Window, objective_levels,
+    Cause, Counts, DOES_NOT_FIT, ObjectiveSpec, Origin, Outcome, Tally, Window, objective_levels,
 };
 
 /// So many decisions of a run are kept; all are counted.
@@ -93,7 +93,7 @@ impl Counting {
     /// A request ended.
     pub(crate) fn add(&mut self, class: Class, cause: Cause, latency: Duration) {
         self.requests += 1;
-        self.refused += u64::from(REFUSALS.contains(&cause));
+        self.refused += u64::from(DOES_NOT_FIT.contains(&cause));
         for (spec, counts) in self.specs.iter().zip(&mut self.counts) {
             if !spec.classes.is_empty() && !spec.classes.contains(&class) {
                 continue;

@@ -31,6 +31,9 @@ use outcomes::Outcomes;
 /// Burn rates that it is stated for how soon somebody would be called.
 const STATED: [f64; 3] = [2.0, 6.0, 14.4];
 
+/// A basis that is larger is left out of the journal: the rest of a record has the other half of what one may have.
+const BASIS_BYTES_MAX: usize = plimsoll_store::BODY_BYTES_MAX / 2;
+
 /// The governor, and what it is told by.
 pub(crate) struct Governing {
     governor: Governor,
@@ -59,10 +62,12 @@ impl Governing {
         self.governor.set_parameters(parameters(config, &self.held));
         let services = &config.services;
         self.meters.retain(|name, _| services.contains_key(name));
-        self.onsets.retain(|service, objective| {
+        let there = |service: &str, objective: &str| {
             let service = services.get(service);
             service.is_some_and(|it| it.objectives.contains_key(objective))
-        });
+        };
+        self.onsets.retain(there);
+        self.outcomes.retain(there);
     }
 
     /// What people hold from now on: the data plane hears of it at once.
@@ -285,7 +290,11 @@ pub(crate) fn records(
             "basis_sha256": digest,
         });
         if let Some(body) = body.as_object_mut().filter(|_| place == 0) {
-            body.insert("basis".to_owned(), json!(decided.basis));
+            // Of a service with very many objectives it would not fit, and the decision would be lost with it.
+            match basis.len() <= BASIS_BYTES_MAX {
+                true => body.insert("basis".to_owned(), json!(decided.basis)),
+                false => body.insert("basis_left_out".to_owned(), json!(basis.len())),
+            };
         }
         if let (Some(body), true) = (body.as_object_mut(), is_worse(&decision.what)) {
             body.insert("contributions".to_owned(), json!(contributions));

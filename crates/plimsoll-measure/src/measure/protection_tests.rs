@@ -10,7 +10,7 @@ use crate::objective::Sli;
 use crate::outcome::Cause;
 use crate::period::Period;
 use crate::series::{Record, Series};
-use crate::snapshot::{ActionView, ProtectionView, RefusedView};
+use crate::snapshot::{ActionView, DOES_NOT_FIT, ProtectionView, REFUSALS, RefusedView};
 use plimsoll_core::Class;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -55,6 +55,19 @@ fn refusals_are_counted_by_class_and_cause_over_a_minute_and_in_all() {
     );
     assert_eq!(view.refused_per_second, Some(3.0));
     assert_eq!(view.refused_total(), 382);
+}
+
+#[test]
+fn a_client_above_its_rate_or_a_service_that_fails_does_not_say_that_not_all_fits() {
+    let mut world = World::new();
+    world.seconds(1, |series| {
+        for cause in REFUSALS {
+            record(series, Class::Standard, cause);
+        }
+    });
+    let (_, latest) = world.measure.latest().next().unwrap();
+    assert_eq!((latest.requests, latest.refused), (7, 2));
+    assert!(DOES_NOT_FIT.iter().all(|cause| REFUSALS.contains(cause)));
 }
 
 #[test]

@@ -20,6 +20,11 @@ pub const REFUSALS: [Cause; 7] = [
     Cause::Overloaded,
 ];
 
+/// Those of [`REFUSALS`] that say that more was asked of the service than fits. The others speak of one client, of a
+/// request that had no time left, of a service that fails, of a bound somebody set, or of Plimsoll itself: less of the
+/// service's traffic is no help there.
+pub const DOES_NOT_FIT: [Cause; 2] = [Cause::Shed, Cause::QueueTimeout];
+
 /// The policy that refuses with a cause of [`REFUSALS`], as its key in the configuration is called.
 pub const fn refusing_policy(cause: Cause) -> Option<&'static str> {
     match cause {

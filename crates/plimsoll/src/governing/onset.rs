@@ -100,6 +100,9 @@ impl Onsets {
 
     /// What somebody was called for has ended.
     pub(super) fn on_resolved(&mut self, service: &str, objective: &str) {
+        // It is not to be found again after its end.
+        self.pending
+            .retain(|it| it.service != service || it.objective != objective);
         self.found
             .remove(&(service.to_owned(), objective.to_owned()));
     }
@@ -189,7 +192,9 @@ pub(crate) fn sentence(onset: &OnsetView) -> String {
     match onset.changes.first() {
         Some(change) => {
             let seconds = change.seconds_before;
-            text.push_str(&format!("; {seconds} s before: {}", change.what));
+            let when = if seconds < 0 { "after" } else { "before" };
+            let seconds = seconds.unsigned_abs();
+            text.push_str(&format!("; {seconds} s {when}: {}", change.what));
         }
         None => text.push_str("; nothing that is known was changed before"),
     }
@@ -249,6 +254,12 @@ mod tests {
         assert!(onsets.due(10_000, now, nowhere).is_empty());
         assert_eq!(onsets.of("shop").len(), 1);
         onsets.on_resolved("shop", "availability");
+        assert!(onsets.of("shop").is_empty());
+        // Nor does it come back where it ends before it is looked for again.
+        onsets.on_page("shop", "availability", target, 10_100);
+        assert_eq!(onsets.due(10_100, now, nowhere).len(), 1);
+        onsets.on_resolved("shop", "availability");
+        assert!(onsets.due(10_200, now, nowhere).is_empty());
         assert!(onsets.of("shop").is_empty());
     }
 

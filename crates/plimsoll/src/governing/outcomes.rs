@@ -97,6 +97,13 @@ impl Outcomes {
         None
     }
 
+    /// Only these objectives are there now: what came of the others can't be told.
+    pub(super) fn retain(&mut self, there: impl Fn(&str, &str) -> bool) {
+        self.moves
+            .retain(|it| there(&it.decision.service, &it.objective));
+        self.pages.retain(|it| there(&it.service, &it.objective));
+    }
+
     /// A second is over. Says what came of moves whose time is over with it.
     pub(super) fn on_second(
         &mut self,
@@ -330,15 +337,20 @@ mod tests {
             evidence: 1e6,
             bar: 1e5,
         });
-        assert!(world.decide(100, page, 0.5).is_none());
+        assert!(world.decide(100, page.clone(), 0.5).is_none());
         for second in 101..=220 {
             assert!(world.second(second, counts(9, 1)).is_empty());
         }
+        world.outcomes.retain(|service, _| service == "shop");
         let outcome = world.decide(220, What::Resolved, 0.3).unwrap();
         assert_eq!(
             outcome.body["text"],
             "availability: over 2 min after the call; 120 of 1200 requests were bad since then; \
              50 % of the budget were left, now 30 %"
         );
+        // Of what is not there any more nothing is said, whatever comes back under its name.
+        assert!(world.decide(300, page, 0.5).is_none());
+        world.outcomes.retain(|_, _| false);
+        assert!(world.decide(400, What::Resolved, 0.3).is_none());
     }
 }
