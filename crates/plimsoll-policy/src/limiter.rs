@@ -359,7 +359,7 @@ impl LimiterControl {
 
     fn closes(&self, counted: &Counts, seconds: f64, theta: f64) -> bool {
         let completions = counted.completions;
-        let usual = if self.slow_start || self.limit < self.regain {
+        let usual = if self.slow_start || self.limit < self.regain || self.limit <= LIMIT_MIN {
             // What is in flight for so few answers can't be in time: at a huge limit each moment adds work that
             // nobody waits for any more.
             let late = counted.in_flight_seconds > theta * completions as f64;
@@ -381,7 +381,10 @@ impl LimiterControl {
             let wave = if self.hanging { 2.0 * theta } else { 0.1 };
             completions >= wanted && seconds >= (2.0 * self.latency.min(theta)).max(wave)
         };
-        usual || (seconds >= 2.0 && completions >= 20) || (seconds >= 10.0 && completions >= 1)
+        usual
+            || (self.limit <= LIMIT_MIN && seconds >= 1.0 && completions >= 2)
+            || (seconds >= 2.0 && completions >= 20)
+            || (seconds >= 10.0 && completions >= 1)
     }
 
     fn close(&mut self, now: Instant, window: &Window, counted: &Counts, seconds: f64, theta: f64) {
