@@ -107,6 +107,8 @@ pub enum Because {
     },
     /// It may not be moved any more: the configuration has changed.
     Forbidden,
+    /// The service's mode has changed: what was moved under the other one is not any more.
+    OtherMode,
 }
 
 /// What a decision rests on.
@@ -149,6 +151,7 @@ impl Because {
             Self::Ended => "ended",
             Self::Review { .. } => "review",
             Self::Forbidden => "forbidden",
+            Self::OtherMode => "other-mode",
         }
     }
 }
@@ -198,6 +201,7 @@ impl std::fmt::Display for Decision {
                         100.0 * bad_share
                     )?,
                     Because::Forbidden => write!(f, ": the configuration has changed")?,
+                    Because::OtherMode => write!(f, ": the governor's mode has changed")?,
                 }
             }
             What::Defer { to } => write!(f, "burns because {to} does: decided there")?,

@@ -1,6 +1,6 @@
 //! The governor over all services.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use plimsoll_core::{Instant, Mode, Ratio, never};
 use plimsoll_measure::Condition;
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::actuator::Actuator;
 use crate::basis::{Basis, Decided};
+use crate::blame::{Suspect, root_of};
 use crate::condition::Burn;
 use crate::decision::Decision;
 use crate::memory::Memory;
@@ -118,7 +119,7 @@ impl Governor {
             };
             state.keep_objectives(place, &is.objectives);
             if was.mode != is.mode {
-                state.forget_moves();
+                state.drop_moves();
             }
         }
     }
@@ -161,18 +162,13 @@ impl Governor {
             }
             ticks.push((name, service, before, signals, made));
         }
-        let burning: BTreeSet<String> = self
-            .services
-            .iter()
-            .filter(|(_, state)| state.burn() > Burn::No)
-            .map(|(name, _)| name.clone())
+        let blames: BTreeMap<String, String> = self
+            .blames()
+            .map(|(name, to)| (name.to_owned(), to.to_owned()))
             .collect();
         let mut decided = Vec::new();
         for (name, service, before, signals, mut made) in ticks {
-            let because_of = burning
-                .contains(name)
-                .then(|| parameters.root_of(name, &burning))
-                .flatten();
+            let because_of = blames.get(name).map(String::as_str);
             let Some(state) = self.services.get_mut(name) else {
                 continue;
             };
@@ -203,6 +199,31 @@ impl Governor {
             });
         }
         decided
+    }
+
+    /// Which services burn because of which.
+    fn blames(&self) -> impl Iterator<Item = (&str, &str)> {
+        let suspects = self
+            .parameters
+            .services
+            .iter()
+            .filter_map(|(name, service)| {
+                let state = self.services.get(name)?;
+                let suspect = Suspect {
+                    bad_share: state.burning_share()?,
+                    mode: service.mode,
+                    is_helpless: state.is_helpless(),
+                    blames: state.deferred(),
+                    depends_on: &service.depends_on,
+                };
+                Some((name.as_str(), suspect))
+            });
+        let suspects: BTreeMap<&str, Suspect<'_>> = suspects.collect();
+        let roots: Vec<_> = suspects
+            .keys()
+            .filter_map(|name| Some((*name, root_of(name, &suspects)?)))
+            .collect();
+        roots.into_iter()
     }
 
     /// What is worth keeping for a successor.
@@ -241,24 +262,6 @@ impl Governor {
     /// What it is set to.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
-    }
-}
-
-impl Parameters {
-    /// The service at the end of a chain of dependencies that all burn, if there is one. Services that depend on each
-    /// other in a circle have none.
-    fn root_of<'a>(&'a self, name: &'a str, burning: &BTreeSet<String>) -> Option<&'a str> {
-        let mut seen = BTreeSet::from([name]);
-        let mut at = name;
-        loop {
-            let service = self.services.get(at)?;
-            let next = service.depends_on.iter().find(|it| burning.contains(*it));
-            match next {
-                Some(next) if seen.insert(next) => at = next,
-                Some(_) => return None,
-                None => return (at != name).then_some(at),
-            }
-        }
     }
 }
 
@@ -433,6 +436,50 @@ mod tests {
         let mut world = World::new(&circle);
         world.seconds(60, |_, _| (60, 40, 5));
         assert!(world.moves("a") > 0 && world.moves("b") > 0);
+    }
+
+    #[test]
+    fn who_burns_much_more_than_a_dependency_acts_for_itself() {
+        let mut world = World::new(&[("shop", &["stock"]), ("stock", &[])]);
+        world.seconds(60, |_, _| (1_000, 0, 0));
+        world.seconds(60, |_, name| match name {
+            "shop" => (600, 400, 50),
+            _ => (920, 80, 50),
+        });
+        assert!(world.moves("shop") > 0);
+        assert!(world.said.iter().all(|(_, it)| it.what.name() != "defer"));
+    }
+
+    #[test]
+    fn what_a_change_of_mode_takes_back_is_said() {
+        let mut world = World::new(&[("a", &[])]);
+        world.seconds(60, |_, _| (100, 0, 0));
+        let moved = |world: &World| Actuator::ALL.map(|it| world.step("a", it));
+        while moved(&world) == [0; 3] {
+            assert!(world.second < 200, "{:?}", world.said);
+            world.seconds(1, |_, _| (50, 50, 5));
+        }
+        let before = moved(&world);
+        let mut parameters = world.governor.parameters.clone();
+        parameters.services.get_mut("a").unwrap().mode = Mode::Observe;
+        world.governor.set_parameters(parameters);
+        let begun = world.said.len();
+        world.seconds(1, |_, _| (100, 0, 0));
+        let mut said = [0; 3];
+        for (_, decision) in &world.said[begun..] {
+            if let What::Move {
+                actuator, from, to, ..
+            } = decision.what
+            {
+                assert_eq!(to, 0);
+                said[actuator as usize] = from;
+            }
+        }
+        assert_eq!((said, moved(&world)), (before, [0; 3]));
+        world.seconds(1, |_, _| (100, 0, 0));
+        let moves = world.said[begun..].iter();
+        let moves = moves.filter(|(_, it)| it.what.name() == "move").count();
+        assert_eq!(moves, before.iter().filter(|it| **it > 0).count());
     }
 
     #[test]

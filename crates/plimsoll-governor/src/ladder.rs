@@ -159,6 +159,17 @@ impl Ladder {
         self.moved.get(&actuator).map_or(0, |moved| moved.step)
     }
 
+    /// What is moved, with its step.
+    pub(crate) fn moved(&self) -> impl Iterator<Item = (Actuator, u8)> {
+        let moved = self.moved.iter().filter(|(_, moved)| moved.step > 0);
+        moved.map(|(actuator, moved)| (*actuator, moved.step))
+    }
+
+    /// Whether it was said that nothing which may be moved can help, in the burn that goes on.
+    pub(crate) fn is_helpless(&self) -> bool {
+        self.helpless
+    }
+
     /// Objectives are others: a trial of before can't be judged by them.
     pub(crate) fn forget_trial(&mut self) {
         self.trial = None;

@@ -6,6 +6,7 @@
 
 mod actuator;
 mod basis;
+mod blame;
 mod condition;
 mod decision;
 mod governor;

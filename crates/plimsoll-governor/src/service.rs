@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::actuator::Actuator;
 use crate::condition::{Burn, Watch, share};
-use crate::decision::{Evidence, Span, What};
+use crate::decision::{Because, Evidence, Span, What};
 use crate::governor::{Rule, ServiceParameters, may, may_ever};
 use crate::ladder::{Ladder, Lately, NOW, Situation, Step};
 use crate::memory::Remembered;
@@ -34,6 +34,9 @@ pub struct ServiceState {
     ladder: Ladder,
     /// The service that it burns because of, while it does.
     deferred: Option<String>,
+    /// What was moved under another mode and is not any more, with its step; still to be said.
+    #[serde(default)]
+    dropped: BTreeMap<Actuator, u8>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -85,6 +88,20 @@ impl ServiceState {
     pub(crate) fn burn(&self) -> Burn {
         let burns = self.objectives.iter().map(|it| it.service.burn());
         burns.max().unwrap_or_default()
+    }
+
+    /// The share of its own failures over the last seconds, by the objective that shows most, if any burns.
+    pub(crate) fn burning_share(&self) -> Option<f64> {
+        let burning = self.objectives.iter();
+        let burning = burning.filter(|it| it.service.burn() > Burn::No);
+        burning
+            .map(|it| share(it.recent.over(DEMAND_SECONDS).service()))
+            .max_by(f64::total_cmp)
+    }
+
+    /// Whether nothing that may be moved can help.
+    pub(crate) fn is_helpless(&self) -> bool {
+        self.ladder.is_helpless()
     }
 
     /// Judges what a second brought.
@@ -139,6 +156,15 @@ impl ServiceState {
         because_of: Option<&str>,
         decide: &mut impl FnMut(What, Option<Evidence>),
     ) {
+        for (actuator, from) in std::mem::take(&mut self.dropped) {
+            let what = What::Move {
+                actuator,
+                from,
+                to: 0,
+                because: Because::OtherMode,
+            };
+            decide(what, None);
+        }
         let burn = self.burn();
         // What burns worst by the service's doing is what is worked on.
         let objectives = || self.objectives.iter().zip(&service.objectives);
@@ -273,9 +299,13 @@ impl ServiceState {
         }
     }
 
-    /// What was moved is as if it had not been: the mode is another.
-    pub(crate) fn forget_moves(&mut self) {
+    /// The mode is another: what was moved is not any more, and is said so with the next second.
+    pub(crate) fn drop_moves(&mut self) {
+        let moved: Vec<_> = self.ladder.moved().collect();
         self.ladder = Ladder::default();
+        for (actuator, step) in moved {
+            self.dropped.entry(actuator).or_insert(step);
+        }
         self.deferred = None;
     }
 
