@@ -14,12 +14,12 @@ use arc_swap::ArcSwap;
 use plimsoll_console::{ConsoleOptions, Control, serve_console, serve_ops};
 use plimsoll_core::{Instant, Timestamp};
 use plimsoll_gateway::{
-    AccessLogWriter, Gateway, PROTECTION_TICK, Plan, Protection, ServiceShared, bind,
+    AccessLogWriter, Gateway, GuardView, PROTECTION_TICK, Plan, Protection, ServiceShared, bind,
 };
 use plimsoll_governor::{Decided, Decision, What};
 use plimsoll_measure::{
     ConfigView, EVENTS_MAX, EventView, Inputs, MaintenanceChange, Measure, OnsetView, Registry,
-    VersionChange,
+    Snapshot, VersionChange,
 };
 use plimsoll_policy::Verdict;
 use plimsoll_upstream::{Clock, Clusters, Health, HealthEvent, Resolver};
@@ -133,6 +133,8 @@ pub(crate) struct Process {
     ticks: u64,
     /// A successor has been given everything, and has not said yet that it serves.
     handing_over: bool,
+    /// How far ahead of the system's clock that of budgets is.
+    ahead: Duration,
 }
 
 /// What the loop woke up for.
@@ -240,6 +242,7 @@ impl Process {
             health,
             upgrades,
             ticks: 0,
+            ahead: Duration::ZERO,
             handing_over: false,
         };
         process.keep_last_good();
@@ -279,7 +282,8 @@ impl Process {
             eprintln!("error: the running process can't be told that this one serves: {error}");
             return Exit::Failed;
         }
-        let mut ticks = tokio::time::interval(Duration::from_secs(1));
+        let second = Duration::from_secs(1);
+        let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + second, second);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let (handover_sender, mut handovers) = mpsc::channel(1);
         let mut succeeded = false;
@@ -399,8 +403,10 @@ impl Process {
     fn tick(&mut self) {
         self.ticks += 1;
         let (now, timestamp) = (self.clock.now(), self.clock.timestamp());
-        let ahead = self.measure.follow_calendar(now, timestamp);
+        self.ahead = self.measure.follow_calendar(now, timestamp);
         self.measure.tick(now);
+        // At once: what was refused and what the shed level refused are compared, and must be of the same second.
+        let guards = lock(&self.protection).views();
         let told = self.budgets.tick(&mut self.measure, &self.journal);
         self.on_told(&told);
         for change in self.measure.maintenance_changes() {
@@ -445,44 +451,8 @@ impl Process {
         if self.ticks.is_multiple_of(LEARNT_EVERY) {
             self.keep_learnt();
         }
-        let stats = self.gateway.stats();
-        let mut warnings = self.journal.warnings();
-        warnings.extend(self.budgets.warnings(ahead));
-        if stats.connections_refused > 0 {
-            warnings.push(format!(
-                "{} connections were turned away at a limit of [gateway.limits]",
-                stats.connections_refused
-            ));
-        }
-        let dead = self.gateway.stopped();
-        if dead > 0 {
-            warnings.push(format!(
-                "{dead} of {} data-plane threads have died: restart the process",
-                self.threads
-            ));
-        }
-        let guards = lock(&self.protection).views();
         let (decided, outcomes) = self.governing.tick(&self.measure, &guards, &self.shared);
-        let governed = |name: &str| self.governing.view(name, timestamp);
-        let inputs = Inputs {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            instance: instance_name(),
-            uptime: now - self.started,
-            mode: self.loaded.config.gateway.mode,
-            config: ConfigView {
-                path: self.loaded.path.clone(),
-                hash: self.loaded.hash.clone(),
-                loaded_at: self.loaded_at,
-            },
-            connections: stats.connections as u64,
-            services: service_inputs(&self.plan, &self.since, &guards, governed, now),
-            // Those of this second are still to come.
-            events: Vec::new(),
-            warnings,
-            overlay: self.overlay.overlay.views(now, timestamp),
-            journal: Some(self.journal.view()),
-        };
-        let mut snapshot = self.measure.snapshot(timestamp, &inputs);
+        let mut snapshot = self.snapshot(&guards);
         let log = self.access_log.sender();
         if self.ticks.is_multiple_of(HALF_MINUTE) {
             log.on_half_minute();
@@ -505,6 +475,53 @@ impl Process {
         }
         snapshot.recent_events = self.events.iter().cloned().collect();
         self.view.snapshot.store(Arc::new(snapshot));
+    }
+
+    /// What there is to see, as of the last tick.
+    fn snapshot(&self, guards: &BTreeMap<String, GuardView>) -> Snapshot {
+        let (now, timestamp) = (self.clock.now(), self.clock.timestamp());
+        let stats = self.gateway.stats();
+        let mut warnings = self.journal.warnings();
+        warnings.extend(self.budgets.warnings(self.ahead));
+        if stats.connections_refused > 0 {
+            warnings.push(format!(
+                "{} connections were turned away at a limit of [gateway.limits]",
+                stats.connections_refused
+            ));
+        }
+        let dead = self.gateway.stopped();
+        if dead > 0 {
+            warnings.push(format!(
+                "{dead} of {} data-plane threads have died: restart the process",
+                self.threads
+            ));
+        }
+        let governed = |name: &str| self.governing.view(name, timestamp);
+        let inputs = Inputs {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            instance: instance_name(),
+            uptime: now - self.started,
+            mode: self.loaded.config.gateway.mode,
+            config: ConfigView {
+                path: self.loaded.path.clone(),
+                hash: self.loaded.hash.clone(),
+                loaded_at: self.loaded_at,
+            },
+            connections: stats.connections as u64,
+            services: service_inputs(&self.plan, &self.since, guards, governed, now),
+            events: self.events.iter().cloned().collect(),
+            warnings,
+            overlay: self.overlay.overlay.views(now, timestamp),
+            journal: Some(self.journal.view()),
+        };
+        self.measure.snapshot(timestamp, &inputs)
+    }
+
+    /// Something was changed between two ticks, and whoever looks next sees it. Nothing is counted or decided: a second
+    /// is not over.
+    fn show(&self) {
+        let guards = lock(&self.protection).views();
+        self.view.snapshot.store(Arc::new(self.snapshot(&guards)));
     }
 
     /// What the governor decided is shown, logged and journaled, with what it was made of.

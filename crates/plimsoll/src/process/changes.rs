@@ -110,6 +110,7 @@ impl Process {
                 answer(tell, said.map_err(Problem::invalid));
             });
         if is_done {
+            // Budgets that are recomputed from what is kept are so with a tick.
             self.tick();
         }
     }

@@ -245,7 +245,7 @@ impl Process {
         };
         if let Some(tell) = done.tell {
             // Whoever looks next sees it.
-            self.tick();
+            self.show();
             answer(tell, Ok(changed(done.text, written)));
         }
     }
