@@ -2,6 +2,9 @@
 
 mod changes;
 mod overlay;
+mod reloading;
+mod saying;
+mod server;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::File;
@@ -11,34 +14,27 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use plimsoll_console::{ConsoleOptions, Control, serve_console, serve_ops};
 use plimsoll_core::{Instant, Timestamp};
 use plimsoll_gateway::{
-    AccessLogWriter, Gateway, GuardView, PROTECTION_TICK, Plan, Protection, ServiceShared, bind,
+    AccessLogWriter, Gateway, GuardView, PROTECTION_TICK, Plan, Protection, ServiceShared,
 };
-use plimsoll_governor::{Decided, Decision, What};
-use plimsoll_measure::{
-    ConfigView, EVENTS_MAX, EventView, Inputs, MaintenanceChange, Measure, OnsetView, Registry,
-    Snapshot, VersionChange,
-};
-use plimsoll_policy::Verdict;
+use plimsoll_measure::{ConfigView, EventView, Inputs, Measure, Registry, Snapshot};
 use plimsoll_upstream::{Clock, Clusters, Health, HealthEvent, Resolver};
 use serde_json::json;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
 
 use crate::access::TokenRegister;
 use crate::asked::{Asked, Settled};
-use crate::budgets::{Budgets, Told};
+use crate::budgets::Budgets;
 use crate::cli::Run;
-use crate::configuration::{self, Loaded, Source};
+use crate::configuration::{Loaded, Source};
 use crate::exit::{Exit, say, with_causes};
-use crate::governing::{self, Contributions, Governing, Outcome};
+use crate::governing::{Contributions, Governing};
 use crate::journal::read::JournalReader;
 use crate::journal::{self, Addresses, Journal};
-use crate::launch::{LaunchError, RESOLVE_TIME_MAX, side_listener};
+use crate::launch::LaunchError;
 use crate::overlay::Overlay;
 use crate::state::{LastGood, StateFolder};
 use crate::systemd;
@@ -47,6 +43,7 @@ use crate::view::{Since, View, service_inputs};
 use crate::wiring;
 use changes::Later;
 use overlay::OverlayState;
+use server::Server;
 
 /// How often certificate files are looked at, and the addresses behind names.
 const CHANGES_EVERY: u64 = 5;
@@ -83,13 +80,6 @@ pub(crate) struct Parts {
     pub(crate) ops: TcpListener,
     pub(crate) console: TcpListener,
     pub(crate) seed: u64,
-}
-
-/// A server of the control thread.
-struct Server {
-    configured: SocketAddr,
-    listener: TcpListener,
-    task: JoinHandle<()>,
 }
 
 /// The running process.
@@ -147,14 +137,6 @@ enum Wake {
     Settled(Settled),
     Successor(UnixStream),
     HandedOver(std::io::Result<()>),
-}
-
-/// A reload that is refused.
-struct Refused {
-    /// To the one who asked, and to the log.
-    said: String,
-    /// To the journal, which must not hold what may be secret.
-    why: String,
 }
 
 impl Process {
@@ -524,299 +506,6 @@ impl Process {
         self.view.snapshot.store(Arc::new(self.snapshot(&guards)));
     }
 
-    /// What the governor decided is shown, logged and journaled, with what it was made of.
-    fn on_decided(&mut self, decided: &Decided, contributions: Option<&Contributions>) {
-        let records = governing::records(decided, contributions);
-        for (decision, (subject, body)) in decided.decisions.iter().zip(records) {
-            let record = self.journal.write_and_tell("decision", &subject, &body);
-            self.on_decision(decision, governing::text(decision, contributions));
-            if let Some(outcome) = self.governing.on_written(decision, record) {
-                self.on_outcome(&outcome);
-            }
-        }
-    }
-
-    fn on_decision(&mut self, decision: &Decision, text: String) {
-        let service = decision.service.as_str();
-        match decision.what {
-            What::Page(_) | What::Absent(_) | What::Helpless => tracing::warn!(service, "{text}"),
-            _ => tracing::info!(service, "{text}"),
-        }
-        self.note(Some(service.to_owned()), text);
-    }
-
-    /// What came of a decision is journaled beside it.
-    fn on_outcome(&self, outcome: &Outcome) {
-        let subject = format!("service/{}", outcome.service);
-        self.journal
-            .write_about(outcome.cites, "outcome", &subject, &outcome.body);
-    }
-
-    /// When a burn began is shown and logged, with the change that is the likeliest cause.
-    fn on_onset(&mut self, service: &str, onset: &OnsetView) {
-        let text = governing::sentence(onset);
-        tracing::warn!(service, "{text}");
-        let body = json!({ "text": text, "onset": onset });
-        self.journal
-            .write("onset", &format!("service/{service}"), &body);
-        self.note(Some(service.to_owned()), text);
-    }
-
-    fn on_health(&mut self, event: &HealthEvent) {
-        let endpoint = &event.endpoint;
-        let why = event
-            .reason
-            .as_ref()
-            .map_or_else(String::new, |reason| format!(": {reason}"));
-        if !event.transition.acted {
-            let text = format!("endpoint {} would be taken out{why}", endpoint.name);
-            tracing::info!(service = endpoint.service, "{text}");
-            self.note(Some(endpoint.service.clone()), text);
-            return;
-        }
-        let key = (endpoint.service.clone(), endpoint.name.clone());
-        self.since.insert(key, self.clock.timestamp());
-        let said = match event.transition.verdict {
-            Verdict::Up { .. } => "up".to_owned(),
-            Verdict::HalfOpen => "probed".to_owned(),
-            Verdict::Down(_) if !why.is_empty() => format!("down{why}"),
-            Verdict::Down(cause) => format!("down by {}", cause.name()),
-        };
-        let text = format!("endpoint {} is {said}", endpoint.name);
-        if event.transition.verdict.is_up() {
-            tracing::info!(service = endpoint.service, "{text}");
-        } else {
-            tracing::warn!(service = endpoint.service, "{text}");
-        }
-        let subject = journal::endpoint_subject(&endpoint.service, &endpoint.name);
-        let state = match event.transition.verdict {
-            Verdict::Up { .. } => "up",
-            Verdict::HalfOpen => "half-open",
-            Verdict::Down(_) => "down",
-        };
-        let body = json!({ "text": said, "state": state, "why": event.reason });
-        self.journal.write("endpoint", &subject, &body);
-        self.note(Some(endpoint.service.clone()), text);
-        let up = |name: &str| {
-            let cluster = self
-                .plan
-                .services
-                .iter()
-                .find(|service| service.name == name)?;
-            Some(
-                cluster
-                    .cluster
-                    .endpoints
-                    .iter()
-                    .any(|it| it.shared.verdict().is_up()),
-            )
-        };
-        if up(&endpoint.service) == Some(false) {
-            let service = endpoint.service.clone();
-            tracing::warn!(
-                service,
-                "no endpoint is up: requests are sent to all of them"
-            );
-            self.note(
-                Some(service),
-                "no endpoint is up: requests are sent to all of them".to_owned(),
-            );
-        }
-    }
-
-    fn note(&mut self, service: Option<String>, text: String) {
-        self.events.push_front(EventView {
-            at: self.clock.timestamp(),
-            service,
-            text,
-        });
-        self.events.truncate(EVENTS_MAX);
-    }
-
-    fn journal_process(&self, what: &str, text: &str, more: &serde_json::Value) {
-        let pid = std::process::id();
-        let mut body = json!({ "text": text, "what": what, "pid": pid });
-        if let (Some(body), Some(more)) = (body.as_object_mut(), more.as_object()) {
-            body.extend(more.clone());
-        }
-        self.journal.write("process", "process", &body);
-    }
-
-    /// Says what came of it, and the text of the configuration before; `None` where there was nothing to read.
-    async fn try_to_reload(&mut self) -> Result<(String, Option<String>), Refused> {
-        let source = match &self.source {
-            // What was last good is not read again: the file it came from is.
-            Source::LastGood { file, .. } => Source::File(file.into()),
-            other => other.clone(),
-        };
-        if source == Source::Target {
-            let said = "nothing to reload: this process was started with --to, without a file";
-            return Ok((said.to_owned(), None));
-        }
-        let loaded = configuration::load(&source, &self.run).map_err(|error| Refused {
-            said: error.to_string(),
-            why: error.without_text_of_the_file(),
-        })?;
-        let refused = |why: String| Refused {
-            said: format!("error: {why}"),
-            why,
-        };
-        let old = Arc::clone(&self.clusters.borrow());
-        let clusters = old
-            .update(wiring::clusters(&loaded.config))
-            .map_err(|error| refused(with_causes(&error)))?;
-        // New names get their first addresses before a request is sent to them; the resolver's own loop
-        // refreshes them.
-        for problem in Resolver::new(self.clock)
-            .resolve_all(&clusters, RESOLVE_TIME_MAX)
-            .await
-        {
-            tracing::warn!("{problem}");
-        }
-        let before = self
-            .apply(loaded, source, &old, clusters)
-            .map_err(refused)?;
-        self.loaded.warn();
-        let path = self.loaded.path.clone().unwrap_or_default();
-        Ok((format!("reloaded: {path}"), Some(before)))
-    }
-
-    fn apply(
-        &mut self,
-        loaded: Loaded,
-        source: Source,
-        old: &Clusters,
-        clusters: Clusters,
-    ) -> Result<String, String> {
-        let config = &loaded.config;
-        let open: Vec<SocketAddr> = self
-            .gateway
-            .addresses()
-            .map(|(configured, _)| configured)
-            .collect();
-        let mut bound = Vec::new();
-        for listener in &config.gateway.listen {
-            if !open.contains(&listener.address) {
-                bound.push(
-                    bind(listener.address, self.threads).map_err(|error| with_causes(&error))?,
-                );
-            }
-        }
-        let ops = self.ops.changed(config.ops_listen)?;
-        let console = self.console.changed(config.console_listen)?;
-        let mut shared = self.shared.clone();
-        let plan = Arc::new(Plan::new(
-            Arc::new(config.clone()),
-            &clusters,
-            &self.registry,
-            &mut shared,
-            self.plan.salt,
-        ));
-        self.gateway
-            .apply(Arc::clone(&plan), bound)
-            .map_err(|error| with_causes(&error))?;
-        if let Err(error) = self.access_log.reopen(&config.gateway.log.to) {
-            tracing::warn!(error = %with_causes(&error), "the access log stays where it was");
-        }
-        // From here on nothing fails.
-        clusters.supersede(old);
-        self.clusters.send_replace(Arc::new(clusters));
-        let changes = self.measure.set_layout(wiring::layout(config));
-        self.measure.plan_maintenance(config.maintenances.clone());
-        self.governing.apply(config);
-        if config
-            .gateway
-            .threads
-            .is_some_and(|threads| threads != self.threads)
-        {
-            tracing::warn!("`gateway.threads` takes effect with the next start or upgrade");
-        }
-        let (ops_address, console_address) = (config.ops_listen, config.console_listen);
-        lock(&self.protection).apply(&plan, &BTreeMap::new(), self.clock.now());
-        self.shared = shared;
-        self.plan = plan;
-        let before = std::mem::replace(&mut self.loaded, loaded);
-        self.loaded_at = self.clock.timestamp();
-        self.source = source;
-        if let Some(listener) = ops {
-            self.ops.task.abort();
-            match Server::ops(ops_address, listener, &self.view) {
-                Ok(server) => self.ops = server,
-                Err(error) => tracing::error!(%error, "the ops endpoints can't be served"),
-            }
-        }
-        if let Some(listener) = console {
-            self.console.task.abort();
-            match Server::console(console_address, listener, &self.view) {
-                Ok(server) => self.console = server,
-                Err(error) => tracing::error!(%error, "the console can't be served"),
-            }
-            keep_running(&self.state, self.console.address());
-        }
-        self.keep_last_good();
-        let text = format!("configuration {} is in force", self.loaded.hash);
-        self.governing.on_change(self.loaded_at, None, &text);
-        self.note(None, text);
-        self.budgets.on_versions(&self.measure, &changes);
-        self.on_versions(&changes);
-        Ok(before.text)
-    }
-
-    /// What was kept of budgets is known.
-    fn on_told(&mut self, told: &Told) {
-        if let Some(memory) = &told.memory {
-            self.governing.recall(memory);
-        }
-        self.on_versions(&told.changes);
-    }
-
-    /// That a maintenance window began or ended is shown, logged and journaled, for each of its services.
-    fn on_maintenance(&mut self, change: &MaintenanceChange) {
-        let name = &change.name;
-        let (what, text) = match change.until {
-            Some(until) => {
-                let until = until.to_rfc3339();
-                (
-                    "begin",
-                    format!("maintenance {name} until {until}: nothing counts in budgets"),
-                )
-            }
-            None => ("end", format!("maintenance {name} is over")),
-        };
-        for service in &change.services {
-            tracing::info!(service, "{text}");
-            let until = change.until.map(Timestamp::to_rfc3339);
-            let body = json!({ "text": text, "what": what, "maintenance": name, "until": until });
-            let subject = format!("service/{service}");
-            self.journal.write("maintenance", &subject, &body);
-            self.note(Some(service.clone()), text.clone());
-        }
-    }
-
-    /// That an objective is another one now is shown, logged and journaled; what was known of it may be of no use.
-    fn on_versions(&mut self, changes: &[VersionChange]) {
-        for change in changes {
-            let VersionChange {
-                service, objective, ..
-            } = change;
-            if change.anew {
-                self.governing.on_objective_anew(service, objective);
-            }
-            let text = change.to_string();
-            tracing::info!(service, "{text}");
-            let subject = format!("service/{service}/objective/{objective}");
-            let body = json!({
-                "text": text,
-                "what": "objective",
-                "version": change.number,
-                "changed": change.changed,
-                "budget": if change.anew { "anew" } else { "recomputed" },
-            });
-            self.journal.write("change", &subject, &body);
-            self.note(Some(service.clone()), text);
-        }
-    }
-
     fn keep_last_good(&self) {
         let Some(file) = &self.loaded.path else {
             return;
@@ -881,59 +570,6 @@ impl Process {
             console: (self.console.configured, self.console.listener.try_clone()?),
             listeners,
         })
-    }
-}
-
-impl Server {
-    fn ops(
-        configured: SocketAddr,
-        listener: TcpListener,
-        view: &Arc<View>,
-    ) -> std::io::Result<Self> {
-        let (copy, control) = (listener.try_clone()?, Arc::clone(view) as Arc<dyn Control>);
-        let task = tokio::spawn(async move {
-            if let Err(error) = serve_ops(copy, control).await {
-                tracing::error!(%error, "the ops endpoints have stopped");
-            }
-        });
-        Ok(Self {
-            configured,
-            listener,
-            task,
-        })
-    }
-
-    fn console(
-        configured: SocketAddr,
-        listener: TcpListener,
-        view: &Arc<View>,
-    ) -> std::io::Result<Self> {
-        let (copy, control) = (listener.try_clone()?, Arc::clone(view) as Arc<dyn Control>);
-        let options = ConsoleOptions { hosts: Vec::new() };
-        let task = tokio::spawn(async move {
-            if let Err(error) = serve_console(copy, control, options).await {
-                tracing::error!(%error, "the console has stopped");
-            }
-        });
-        Ok(Self {
-            configured,
-            listener,
-            task,
-        })
-    }
-
-    fn address(&self) -> SocketAddr {
-        self.listener.local_addr().unwrap_or(self.configured)
-    }
-
-    /// A new listener, if the address has changed.
-    fn changed(&self, configured: SocketAddr) -> Result<Option<TcpListener>, String> {
-        if configured == self.configured {
-            return Ok(None);
-        }
-        side_listener(configured, None)
-            .map(Some)
-            .map_err(|error| with_causes(&error))
     }
 }
 

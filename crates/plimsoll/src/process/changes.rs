@@ -11,7 +11,8 @@ use plimsoll_store::{Change, NotChanged, Record, StoreError};
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::{Process, Refused};
+use super::Process;
+use super::reloading::Refused;
 use crate::access::{KeptToken, PREFIX, SECRET_PREFIX, TokenRegister};
 use crate::asked::{Asked, Settled, Tell};
 use crate::exit::say;
