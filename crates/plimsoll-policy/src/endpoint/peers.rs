@@ -261,7 +261,9 @@ fn suspect<P: Peer>(
             continue;
         };
         let time = now.since(silence.since);
-        if silence.begun < SUSPICION_ATTEMPTS_MIN || time < SUSPICION.0 {
+        // With one that was in flight before: of few, only one may have been begun since.
+        let hang = silence.begun.max(shared.working());
+        if hang < SUSPICION_ATTEMPTS_MIN || time < SUSPICION.0 {
             continue;
         }
         let limit = match control.record().p99_usual() {

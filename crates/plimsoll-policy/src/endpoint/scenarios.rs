@@ -70,6 +70,29 @@ fn one_that_freezes_is_suspect_long_before_it_is_out_and_until_it_answers() {
 }
 
 #[test]
+fn of_few_calls_one_that_was_under_way_before_counts_among_those_that_hang() {
+    let suspects = |under_way: bool| {
+        let mut world = World::new(2, 7);
+        world.run(20);
+        world.calls = 0;
+        world.run(1);
+        if under_way {
+            world.peers[0].shared.begin();
+            world.run_millis(25);
+        }
+        world.peers[0].shared.on_head();
+        world.run_millis(25);
+        world.peers[0].shared.begin();
+        world.run_millis(300);
+        world.peers[1].shared.on_head();
+        world.run_millis(300);
+        [0, 1].map(|it| world.peers[it].shared.is_suspect())
+    };
+    assert_eq!(suspects(true), [true, false]);
+    assert_eq!(suspects(false), [false; 2], "one may be a long one");
+}
+
+#[test]
 fn where_all_freeze_none_is_suspect_for_long() {
     let mut world = World::new(3, 7);
     world.run(20);
