@@ -3,14 +3,19 @@
 //! A page is the alarm of [`BurnDetector`]; the bar is the number of its batches in a year, projected from what was seen
 //! so far, so that at a burn of 1.0 there is at most one a year. It has ended when an hour, or thirty requests if an
 //! hour has fewer, burnt at less than 1.0.
-//! Traffic is absent when at the rate of the last hour so many should have come that their absence is no chance.
+//! Traffic is absent when at the rate of the last hour so many should have come that their absence is no chance, and
+//! the silence is longer than is usual.
 //! Units: seconds; requests.
+
+mod silence;
 
 use std::collections::VecDeque;
 
 use plimsoll_core::Ratio;
 use plimsoll_measure::{Alarm, BurnDetector, Tally, Urgency};
 use serde::{Deserialize, Serialize};
+
+use self::silence::Silences;
 
 const YEAR: f64 = 365.0 * 86_400.0;
 const MINUTE: u64 = 60;
@@ -70,6 +75,9 @@ pub(crate) struct Pager {
     average: f64,
     silent: u64,
     absent: bool,
+    /// Not in what was kept by versions that did not know it.
+    #[serde(default)]
+    silences: Silences,
 }
 
 impl Pager {
@@ -83,6 +91,7 @@ impl Pager {
             average: 0.0,
             silent: 0,
             absent: false,
+            silences: Silences::default(),
         }
     }
 
@@ -116,7 +125,7 @@ impl Pager {
         tally: Tally,
     ) -> [Option<Call>; 2] {
         self.watched += 1;
-        let absence = self.on_rate(tally.total());
+        let absence = self.on_rate(second, tally.total());
         self.count(second, tally);
         let Some(detector) = &mut self.detector else {
             return [absence, None];
@@ -145,10 +154,16 @@ impl Pager {
         bar(detector, self.watched)
     }
 
-    fn on_rate(&mut self, requests: u64) -> Option<Call> {
+    fn on_rate(&mut self, second: u64, requests: u64) -> Option<Call> {
         let span = self.watched.min(HOUR) as f64;
         self.average += (requests as f64 - self.average) / span;
         if requests > 0 {
+            // Before the first request nothing paused.
+            let silent = if self.rate > 0.0 { self.silent } else { 0 };
+            // A silence of which nobody can say that it is an absence is no more of a habit than one that is.
+            let unknown = silent >= ABSENT_SECONDS && self.watched - 1 - silent < RATE_SECONDS;
+            let called = self.absent || unknown;
+            self.silences.on_requests(second, requests, silent, called);
             self.rate = self.average;
             self.silent = 0;
             return std::mem::take(&mut self.absent).then_some(Call::Returned);
@@ -158,7 +173,8 @@ impl Pager {
         let absent = !self.absent
             && self.silent >= ABSENT_SECONDS
             && self.watched - self.silent >= RATE_SECONDS
-            && expected >= ABSENT_EXPECTED;
+            && expected >= ABSENT_EXPECTED
+            && self.silences.is_unusual(self.silent);
         absent.then(|| {
             self.absent = true;
             Call::Absent(Absence {
@@ -309,6 +325,108 @@ mod tests {
         for rate in (1..=20).rev() {
             assert_eq!(fading.seconds(1_800, rate, 0), []);
         }
+    }
+
+    /// When an absence was called, of what was said.
+    fn absences(calls: &[(u64, Call)]) -> Vec<u64> {
+        let absent = calls
+            .iter()
+            .filter(|(_, call)| matches!(call, Call::Absent(_)));
+        absent.map(|(at, _)| *at).collect()
+    }
+
+    #[test]
+    fn a_job_each_hour_is_absent_in_no_pause_from_its_third_on() {
+        let mut world = World::new();
+        let mut called = Vec::new();
+        for _ in 0..72 {
+            called.extend(absences(&world.seconds(60, 5, 0)));
+            called.extend(absences(&world.seconds(3_540, 0, 0)));
+        }
+        // Of the first pause nothing can be said yet.
+        let [at] = called.as_slice() else {
+            panic!("{called:?}");
+        };
+        assert!((3_600..7_200).contains(at), "{at}");
+        // That it does not come at all is said still.
+        let last = world.second;
+        let called = absences(&world.seconds(5 * 3_600, 0, 0));
+        assert_eq!(called, [last - 3_540 + 3 * 3_540 + 1]);
+    }
+
+    #[test]
+    fn nights_and_a_job_each_day_are_absent_in_no_pause_from_the_third_on() {
+        for busy in [600, 50_000] {
+            let mut world = World::new();
+            let mut called = Vec::new();
+            for _ in 0..10 {
+                called.extend(absences(&world.seconds(busy, 10, 0)));
+                called.extend(absences(&world.seconds(86_400 - busy, 0, 0)));
+            }
+            assert_eq!(called.len(), 2, "{called:?}");
+            assert!(called.iter().all(|at| *at < 2 * 86_400), "{called:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_usual_is_kept_over_a_restart_and_what_was_kept_without_is_read() {
+        let mut world = World::new();
+        for _ in 0..30 {
+            world.seconds(60, 5, 0);
+            world.seconds(3_540, 0, 0);
+        }
+        world.seconds(60, 5, 0);
+        let kept = serde_json::to_value(&world.pager).unwrap();
+        let mut earlier = kept.clone();
+        assert!(
+            earlier
+                .as_object_mut()
+                .unwrap()
+                .remove("silences")
+                .is_some()
+        );
+        world.pager = serde_json::from_value(kept).unwrap();
+        assert_eq!(world.seconds(3_540, 0, 0), []);
+        world.seconds(60, 5, 0);
+        world.pager = serde_json::from_value(earlier).unwrap();
+        assert_eq!(absences(&world.seconds(3_540, 0, 0)).len(), 1);
+    }
+
+    #[test]
+    fn an_outage_does_not_blind_for_the_next() {
+        let mut world = World::new();
+        assert_eq!(world.seconds(86_400, 10, 0), []);
+        // Somebody tries within it, more than once.
+        let start = world.second;
+        assert_eq!(absences(&world.seconds(7_200, 0, 0)), [start + 60]);
+        for _ in 0..5 {
+            world.seconds(1, 1, 0);
+            world.seconds(1_200, 0, 0);
+        }
+        for _ in 0..3 {
+            world.seconds(36_000, 10, 0);
+            let start = world.second;
+            let called = absences(&world.seconds(60, 0, 0));
+            assert_eq!(called, [start + 60]);
+            // It was short, so no more is learnt of both; and after two days nothing is.
+            world.seconds(86_400, 10, 0);
+            world.seconds(86_400, 10, 0);
+        }
+    }
+
+    #[test]
+    fn of_two_outages_no_more_than_the_shorter_counts_and_not_for_long() {
+        let mut world = World::new();
+        world.seconds(86_400, 10, 0);
+        world.seconds(7_200, 0, 0);
+        world.seconds(7_200, 10, 0);
+        world.seconds(600, 0, 0);
+        world.seconds(7_200, 10, 0);
+        let start = world.second;
+        assert_eq!(absences(&world.seconds(7_200, 0, 0)), [start + 1_801]);
+        world.seconds(3 * 86_400, 10, 0);
+        let start = world.second;
+        assert_eq!(absences(&world.seconds(600, 0, 0)), [start + 60]);
     }
 
     #[test]
