@@ -1,8 +1,10 @@
 //! What calls a person: a burn that can't be chance, and traffic that stays away.
 //!
-//! A page is the alarm of [`BurnDetector`]; the bar is the number of its batches in a year, projected from what was seen
-//! so far, so that at a burn of 1.0 there is at most one a year. It has ended when an hour, or thirty requests if an
-//! hour has fewer, burnt at less than 1.0.
+//! A page is the alarm of [`BurnDetector`]; the bar is the number of its batches in a year, so that at a burn of 1.0 there
+//! is at most one a year. It is projected from all that was seen so far, or from the last hour if that had more: a batch
+//! gives a false page once in as many batches as the bar says at that time, so after two quiet months a mean that has not
+//! followed yet gave a busy service twelve in a year of first days.
+//! A page has ended when an hour, or thirty requests if an hour has fewer, burnt at less than 1.0.
 //! Traffic is absent when at the rate of the last hour so many should have come that their absence is no chance, and
 //! the silence is longer than is usual.
 //! Units: seconds; requests.
@@ -67,6 +69,9 @@ pub(crate) struct Pager {
     detector: Option<BurnDetector>,
     /// For how many seconds it has watched.
     watched: u64,
+    /// The detector's batches a second over the last hour. Not in what was kept by versions that did not know it.
+    #[serde(default)]
+    batches: f64,
     /// Minutes with requests, the newest at the back: their number, good, bad.
     minutes: VecDeque<(u64, u64, u64)>,
     open: Option<Page>,
@@ -85,6 +90,7 @@ impl Pager {
         Self {
             detector: BurnDetector::new(target).ok(),
             watched: 0,
+            batches: 0.0,
             minutes: VecDeque::new(),
             open: None,
             rate: 0.0,
@@ -130,8 +136,11 @@ impl Pager {
         let Some(detector) = &mut self.detector else {
             return [absence, None];
         };
+        let before = detector.batches();
         detector.on_second(second, tally);
-        let bar = bar(detector, self.watched);
+        let closed = (detector.batches() - before) as f64;
+        self.batches += (closed - self.batches) / self.watched.min(HOUR) as f64;
+        let bar = bar(detector, self.watched, self.batches);
         let page = detector.take_alarm(bar).and_then(|alarm| {
             let page = page(alarm, bar);
             let louder = self.open.is_none_or(|open| open.urgency < page.urgency);
@@ -151,7 +160,7 @@ impl Pager {
     }
 
     fn bar(&self, detector: &BurnDetector) -> f64 {
-        bar(detector, self.watched)
+        bar(detector, self.watched, self.batches)
     }
 
     fn on_rate(&mut self, second: u64, requests: u64) -> Option<Call> {
@@ -216,8 +225,10 @@ impl Pager {
     }
 }
 
-fn bar(detector: &BurnDetector, watched: u64) -> f64 {
-    detector.batches() as f64 * YEAR / watched.max(1) as f64
+/// The batches of a year, by the mean of all seconds that were watched or by those of the last hour.
+fn bar(detector: &BurnDetector, watched: u64, lately: f64) -> f64 {
+    let mean = detector.batches() as f64 / watched.max(1) as f64;
+    YEAR * mean.max(lately)
 }
 
 fn page(alarm: Alarm, bar: f64) -> Page {
@@ -231,7 +242,12 @@ fn page(alarm: Alarm, bar: f64) -> Page {
 
 #[cfg(test)]
 mod tests {
+    use rand_core::{Rng as _, SeedableRng as _};
+    use rand_xoshiro::Xoshiro256PlusPlus;
+
     use super::*;
+
+    const DAY: u64 = 86_400;
 
     struct World {
         pager: Pager,
@@ -439,6 +455,65 @@ mod tests {
         assert!(world.pager.knows(world.second));
         world.seconds(3_700, 0, 0);
         assert!(!world.pager.knows(world.second));
+    }
+
+    /// How often somebody is called in `days` days at a burn of exactly 1.0, of one request every `pause` seconds, each
+    /// day with another seed and from the same past.
+    fn false_pages(past: &World, pause: u64, days: u64) -> usize {
+        let pages = |seed: u64| {
+            let mut pager = past.pager.clone();
+            let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
+            let mut pages = 0;
+            for second in past.second + 1..=past.second + DAY {
+                let requests = u64::from(second.is_multiple_of(pause));
+                let unit = (random.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
+                let bad = u64::from(requests > 0 && unit < target().complement().get());
+                let good = requests - bad;
+                let said = pager.on_second(second, target(), Tally { good, bad });
+                let said = said.iter().flatten();
+                pages += said.filter(|it| matches!(it, Call::Page(_))).count();
+            }
+            pages
+        };
+        (0..days).map(pages).sum()
+    }
+
+    #[test]
+    fn a_service_that_was_quiet_pages_for_nothing_no_more_often_than_others() {
+        // One request an hour, for an hour or for sixty days; then a hundred an hour.
+        for quiet in [1, 60 * 24] {
+            let mut past = World::new();
+            for _ in 0..quiet {
+                assert_eq!(past.seconds(1, 1, 0), []);
+                assert_eq!(past.seconds(3_599, 0, 0), []);
+            }
+            // A year of such days, each the first one: one page is promised.
+            let pages = false_pages(&past, 36, 365);
+            assert!(pages <= 1, "{pages} after {quiet} h");
+        }
+    }
+
+    #[test]
+    fn the_bar_is_of_the_busy_hour_and_no_lower_than_of_all_that_was_seen() {
+        let mut world = World::new();
+        let bar = |world: &World| {
+            let detector = world.pager.detector.as_ref().unwrap();
+            world.pager.bar(detector)
+        };
+        for _ in 0..24 * 28 {
+            world.seconds(1, 1, 0);
+            world.seconds(3_599, 0, 0);
+        }
+        let quiet = bar(&world);
+        assert!((8_760.0..12_000.0).contains(&quiet), "{quiet}");
+        // A batch every six seconds.
+        world.seconds(6 * 3_600, 10, 0);
+        let busy = bar(&world);
+        assert!((busy / (YEAR / 6.0) - 1.0).abs() < 0.01, "{busy}");
+        let mean = (24.0 * 28.0 + 3_600.0) / (24.0 * 28.0 + 6.0) * 8_760.0;
+        world.seconds(86_400, 0, 0);
+        let night = bar(&world);
+        assert!((0.9 * mean..mean).contains(&night), "{night}, {mean}");
     }
 
     #[test]
