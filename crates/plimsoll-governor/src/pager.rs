@@ -431,6 +431,26 @@ mod tests {
     }
 
     #[test]
+    fn steady_traffic_that_comes_by_chance_is_missed_about_as_soon_as_by_its_rate_alone() {
+        for (per_second, slower) in [(1.0, 1.01), (0.3, 1.6), (0.01, 1.6)] {
+            let mut world = World::new();
+            let mut random = Xoshiro256PlusPlus::seed_from_u64(7);
+            for _ in 0..2 * DAY {
+                let unit = (random.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
+                assert_eq!(world.seconds(1, u64::from(unit < per_second), 0), []);
+            }
+            let by_rate = (ABSENT_EXPECTED / world.pager.rate).max(ABSENT_SECONDS as f64);
+            let start = world.second - world.pager.silent;
+            let called = absences(&world.seconds(10_000, 0, 0));
+            let [at] = called.as_slice() else {
+                panic!("{per_second}: {called:?}");
+            };
+            let after = (at - start) as f64 / by_rate;
+            assert!(after <= slower, "{per_second}: {after}");
+        }
+    }
+
+    #[test]
     fn of_two_outages_no_more_than_the_shorter_counts_and_not_for_long() {
         let mut world = World::new();
         world.seconds(86_400, 10, 0);
