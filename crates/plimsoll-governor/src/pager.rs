@@ -1,16 +1,23 @@
 //! What calls a person: a burn that can't be chance, and traffic that stays away.
 //!
-//! A page is the alarm of [`BurnDetector`]; the bar is the number of its batches in a year, projected from what was seen
-//! so far, so that at a burn of 1.0 there is at most one a year. It has ended when an hour, or thirty requests if an
-//! hour has fewer, burnt at less than 1.0.
-//! Traffic is absent when at the rate of the last hour so many should have come that their absence is no chance.
+//! A page is the alarm of [`BurnDetector`]; the bar is the number of its batches in a year, so that at a burn of 1.0 there
+//! is at most one a year. It is projected from all that was seen so far, or from the last hour if that had more: a batch
+//! gives a false page once in as many batches as the bar says at that time, so after two quiet months a mean that has not
+//! followed yet gave a busy service twelve in a year of first days.
+//! A page has ended when an hour, or thirty requests if an hour has fewer, burnt at less than 1.0.
+//! Traffic is absent when at the rate of the last hour so many should have come that their absence is no chance, and
+//! the silence is longer than is usual.
 //! Units: seconds; requests.
+
+mod silence;
 
 use std::collections::VecDeque;
 
 use plimsoll_core::Ratio;
 use plimsoll_measure::{Alarm, BurnDetector, Tally, Urgency};
 use serde::{Deserialize, Serialize};
+
+use self::silence::Silences;
 
 const YEAR: f64 = 365.0 * 86_400.0;
 const MINUTE: u64 = 60;
@@ -62,6 +69,9 @@ pub(crate) struct Pager {
     detector: Option<BurnDetector>,
     /// For how many seconds it has watched.
     watched: u64,
+    /// The detector's batches a second over the last hour. Not in what was kept by versions that did not know it.
+    #[serde(default)]
+    batches: f64,
     /// Minutes with requests, the newest at the back: their number, good, bad.
     minutes: VecDeque<(u64, u64, u64)>,
     open: Option<Page>,
@@ -70,6 +80,9 @@ pub(crate) struct Pager {
     average: f64,
     silent: u64,
     absent: bool,
+    /// Not in what was kept by versions that did not know it.
+    #[serde(default)]
+    silences: Silences,
 }
 
 impl Pager {
@@ -77,12 +90,14 @@ impl Pager {
         Self {
             detector: BurnDetector::new(target).ok(),
             watched: 0,
+            batches: 0.0,
             minutes: VecDeque::new(),
             open: None,
             rate: 0.0,
             average: 0.0,
             silent: 0,
             absent: false,
+            silences: Silences::default(),
         }
     }
 
@@ -116,13 +131,16 @@ impl Pager {
         tally: Tally,
     ) -> [Option<Call>; 2] {
         self.watched += 1;
-        let absence = self.on_rate(tally.total());
+        let absence = self.on_rate(second, tally.total());
         self.count(second, tally);
         let Some(detector) = &mut self.detector else {
             return [absence, None];
         };
+        let before = detector.batches();
         detector.on_second(second, tally);
-        let bar = bar(detector, self.watched);
+        let closed = (detector.batches() - before) as f64;
+        self.batches += (closed - self.batches) / self.watched.min(HOUR) as f64;
+        let bar = bar(detector, self.watched, self.batches);
         let page = detector.take_alarm(bar).and_then(|alarm| {
             let page = page(alarm, bar);
             let louder = self.open.is_none_or(|open| open.urgency < page.urgency);
@@ -142,13 +160,19 @@ impl Pager {
     }
 
     fn bar(&self, detector: &BurnDetector) -> f64 {
-        bar(detector, self.watched)
+        bar(detector, self.watched, self.batches)
     }
 
-    fn on_rate(&mut self, requests: u64) -> Option<Call> {
+    fn on_rate(&mut self, second: u64, requests: u64) -> Option<Call> {
         let span = self.watched.min(HOUR) as f64;
         self.average += (requests as f64 - self.average) / span;
         if requests > 0 {
+            // Before the first request nothing paused.
+            let silent = if self.rate > 0.0 { self.silent } else { 0 };
+            // A silence of which nobody can say that it is an absence is no more of a habit than one that is.
+            let unknown = silent >= ABSENT_SECONDS && self.watched - 1 - silent < RATE_SECONDS;
+            let called = self.absent || unknown;
+            self.silences.on_requests(second, requests, silent, called);
             self.rate = self.average;
             self.silent = 0;
             return std::mem::take(&mut self.absent).then_some(Call::Returned);
@@ -158,7 +182,8 @@ impl Pager {
         let absent = !self.absent
             && self.silent >= ABSENT_SECONDS
             && self.watched - self.silent >= RATE_SECONDS
-            && expected >= ABSENT_EXPECTED;
+            && expected >= ABSENT_EXPECTED
+            && self.silences.is_unusual(self.silent);
         absent.then(|| {
             self.absent = true;
             Call::Absent(Absence {
@@ -200,8 +225,10 @@ impl Pager {
     }
 }
 
-fn bar(detector: &BurnDetector, watched: u64) -> f64 {
-    detector.batches() as f64 * YEAR / watched.max(1) as f64
+/// The batches of a year, by the mean of all seconds that were watched or by those of the last hour.
+fn bar(detector: &BurnDetector, watched: u64, lately: f64) -> f64 {
+    let mean = detector.batches() as f64 / watched.max(1) as f64;
+    YEAR * mean.max(lately)
 }
 
 fn page(alarm: Alarm, bar: f64) -> Page {
@@ -215,7 +242,12 @@ fn page(alarm: Alarm, bar: f64) -> Page {
 
 #[cfg(test)]
 mod tests {
+    use rand_core::{Rng as _, SeedableRng as _};
+    use rand_xoshiro::Xoshiro256PlusPlus;
+
     use super::*;
+
+    const DAY: u64 = 86_400;
 
     struct World {
         pager: Pager,
@@ -311,6 +343,128 @@ mod tests {
         }
     }
 
+    /// When an absence was called, of what was said.
+    fn absences(calls: &[(u64, Call)]) -> Vec<u64> {
+        let absent = calls
+            .iter()
+            .filter(|(_, call)| matches!(call, Call::Absent(_)));
+        absent.map(|(at, _)| *at).collect()
+    }
+
+    #[test]
+    fn a_job_each_hour_is_absent_in_no_pause_from_its_third_on() {
+        let mut world = World::new();
+        let mut called = Vec::new();
+        for _ in 0..72 {
+            called.extend(absences(&world.seconds(60, 5, 0)));
+            called.extend(absences(&world.seconds(3_540, 0, 0)));
+        }
+        // Of the first pause nothing can be said yet.
+        let [at] = called.as_slice() else {
+            panic!("{called:?}");
+        };
+        assert!((3_600..7_200).contains(at), "{at}");
+        // That it does not come at all is said still.
+        let last = world.second;
+        let called = absences(&world.seconds(5 * 3_600, 0, 0));
+        assert_eq!(called, [last - 3_540 + 3 * 3_540 + 1]);
+    }
+
+    #[test]
+    fn nights_and_a_job_each_day_are_absent_in_no_pause_from_the_third_on() {
+        for busy in [600, 50_000] {
+            let mut world = World::new();
+            let mut called = Vec::new();
+            for _ in 0..10 {
+                called.extend(absences(&world.seconds(busy, 10, 0)));
+                called.extend(absences(&world.seconds(86_400 - busy, 0, 0)));
+            }
+            assert_eq!(called.len(), 2, "{called:?}");
+            assert!(called.iter().all(|at| *at < 2 * 86_400), "{called:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_usual_is_kept_over_a_restart_and_what_was_kept_without_is_read() {
+        let mut world = World::new();
+        for _ in 0..30 {
+            world.seconds(60, 5, 0);
+            world.seconds(3_540, 0, 0);
+        }
+        world.seconds(60, 5, 0);
+        let kept = serde_json::to_value(&world.pager).unwrap();
+        let mut earlier = kept.clone();
+        assert!(
+            earlier
+                .as_object_mut()
+                .unwrap()
+                .remove("silences")
+                .is_some()
+        );
+        world.pager = serde_json::from_value(kept).unwrap();
+        assert_eq!(world.seconds(3_540, 0, 0), []);
+        world.seconds(60, 5, 0);
+        world.pager = serde_json::from_value(earlier).unwrap();
+        assert_eq!(absences(&world.seconds(3_540, 0, 0)).len(), 1);
+    }
+
+    #[test]
+    fn an_outage_does_not_blind_for_the_next() {
+        let mut world = World::new();
+        assert_eq!(world.seconds(86_400, 10, 0), []);
+        // Somebody tries within it, more than once.
+        let start = world.second;
+        assert_eq!(absences(&world.seconds(7_200, 0, 0)), [start + 60]);
+        for _ in 0..5 {
+            world.seconds(1, 1, 0);
+            world.seconds(1_200, 0, 0);
+        }
+        for _ in 0..3 {
+            world.seconds(36_000, 10, 0);
+            let start = world.second;
+            let called = absences(&world.seconds(60, 0, 0));
+            assert_eq!(called, [start + 60]);
+            // It was short, so no more is learnt of both; and after two days nothing is.
+            world.seconds(86_400, 10, 0);
+            world.seconds(86_400, 10, 0);
+        }
+    }
+
+    #[test]
+    fn steady_traffic_that_comes_by_chance_is_missed_about_as_soon_as_by_its_rate_alone() {
+        for (per_second, slower) in [(1.0, 1.01), (0.3, 1.6), (0.01, 1.6)] {
+            let mut world = World::new();
+            let mut random = Xoshiro256PlusPlus::seed_from_u64(7);
+            for _ in 0..2 * DAY {
+                let unit = (random.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
+                assert_eq!(world.seconds(1, u64::from(unit < per_second), 0), []);
+            }
+            let by_rate = (ABSENT_EXPECTED / world.pager.rate).max(ABSENT_SECONDS as f64);
+            let start = world.second - world.pager.silent;
+            let called = absences(&world.seconds(10_000, 0, 0));
+            let [at] = called.as_slice() else {
+                panic!("{per_second}: {called:?}");
+            };
+            let after = (at - start) as f64 / by_rate;
+            assert!(after <= slower, "{per_second}: {after}");
+        }
+    }
+
+    #[test]
+    fn of_two_outages_no_more_than_the_shorter_counts_and_not_for_long() {
+        let mut world = World::new();
+        world.seconds(86_400, 10, 0);
+        world.seconds(7_200, 0, 0);
+        world.seconds(7_200, 10, 0);
+        world.seconds(600, 0, 0);
+        world.seconds(7_200, 10, 0);
+        let start = world.second;
+        assert_eq!(absences(&world.seconds(7_200, 0, 0)), [start + 1_801]);
+        world.seconds(3 * 86_400, 10, 0);
+        let start = world.second;
+        assert_eq!(absences(&world.seconds(600, 0, 0)), [start + 60]);
+    }
+
     #[test]
     fn a_service_that_never_had_traffic_is_not_absent_and_nothing_is_known_of_it() {
         let mut world = World::new();
@@ -321,6 +475,65 @@ mod tests {
         assert!(world.pager.knows(world.second));
         world.seconds(3_700, 0, 0);
         assert!(!world.pager.knows(world.second));
+    }
+
+    /// How often somebody is called in `days` days at a burn of exactly 1.0, of one request every `pause` seconds, each
+    /// day with another seed and from the same past.
+    fn false_pages(past: &World, pause: u64, days: u64) -> usize {
+        let pages = |seed: u64| {
+            let mut pager = past.pager.clone();
+            let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
+            let mut pages = 0;
+            for second in past.second + 1..=past.second + DAY {
+                let requests = u64::from(second.is_multiple_of(pause));
+                let unit = (random.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
+                let bad = u64::from(requests > 0 && unit < target().complement().get());
+                let good = requests - bad;
+                let said = pager.on_second(second, target(), Tally { good, bad });
+                let said = said.iter().flatten();
+                pages += said.filter(|it| matches!(it, Call::Page(_))).count();
+            }
+            pages
+        };
+        (0..days).map(pages).sum()
+    }
+
+    #[test]
+    fn a_service_that_was_quiet_pages_for_nothing_no_more_often_than_others() {
+        // One request an hour, for an hour or for sixty days; then a hundred an hour.
+        for quiet in [1, 60 * 24] {
+            let mut past = World::new();
+            for _ in 0..quiet {
+                assert_eq!(past.seconds(1, 1, 0), []);
+                assert_eq!(past.seconds(3_599, 0, 0), []);
+            }
+            // A year of such days, each the first one: one page is promised.
+            let pages = false_pages(&past, 36, 365);
+            assert!(pages <= 1, "{pages} after {quiet} h");
+        }
+    }
+
+    #[test]
+    fn the_bar_is_of_the_busy_hour_and_no_lower_than_of_all_that_was_seen() {
+        let mut world = World::new();
+        let bar = |world: &World| {
+            let detector = world.pager.detector.as_ref().unwrap();
+            world.pager.bar(detector)
+        };
+        for _ in 0..24 * 28 {
+            world.seconds(1, 1, 0);
+            world.seconds(3_599, 0, 0);
+        }
+        let quiet = bar(&world);
+        assert!((8_760.0..12_000.0).contains(&quiet), "{quiet}");
+        // A batch every six seconds.
+        world.seconds(6 * 3_600, 10, 0);
+        let busy = bar(&world);
+        assert!((busy / (YEAR / 6.0) - 1.0).abs() < 0.01, "{busy}");
+        let mean = (24.0 * 28.0 + 3_600.0) / (24.0 * 28.0 + 6.0) * 8_760.0;
+        world.seconds(86_400, 0, 0);
+        let night = bar(&world);
+        assert!((0.9 * mean..mean).contains(&night), "{night}, {mean}");
     }
 
     #[test]
