@@ -183,7 +183,7 @@ impl Pager {
             && self.silent >= ABSENT_SECONDS
             && self.watched - self.silent >= RATE_SECONDS
             && expected >= ABSENT_EXPECTED
-            && self.silences.is_unusual(self.silent);
+            && self.silences.is_unusual(second, self.silent);
         absent.then(|| {
             self.absent = true;
             Call::Absent(Absence {
@@ -385,6 +385,21 @@ mod tests {
     }
 
     #[test]
+    fn who_is_silent_at_night_is_missed_at_noon() {
+        let mut world = World::new();
+        for _ in 0..10 {
+            world.seconds(50_000, 10, 0);
+            world.seconds(36_400, 0, 0);
+        }
+        world.seconds(25_000, 10, 0);
+        let start = world.second;
+        assert_eq!(absences(&world.seconds(600, 0, 0)), [start + 60]);
+        // Nights that begin half an hour sooner are nights.
+        world.seconds(25_000 - 600 - 1_800, 10, 0);
+        assert!(absences(&world.seconds(36_400 + 1_800, 0, 0)).is_empty());
+    }
+
+    #[test]
     fn what_is_usual_is_kept_over_a_restart_and_what_was_kept_without_is_read() {
         let mut world = World::new();
         for _ in 0..30 {
@@ -451,13 +466,13 @@ mod tests {
     }
 
     #[test]
-    fn of_two_outages_no_more_than_the_shorter_counts_and_not_for_long() {
+    fn of_two_outages_about_the_same_hour_the_shorter_counts_and_not_for_long() {
         let mut world = World::new();
         world.seconds(86_400, 10, 0);
         world.seconds(7_200, 0, 0);
-        world.seconds(7_200, 10, 0);
+        world.seconds(1_800, 10, 0);
         world.seconds(600, 0, 0);
-        world.seconds(7_200, 10, 0);
+        world.seconds(1_800, 10, 0);
         let start = world.second;
         assert_eq!(absences(&world.seconds(7_200, 0, 0)), [start + 1_801]);
         world.seconds(3 * 86_400, 10, 0);

@@ -1,15 +1,16 @@
 //! How long a service is silent as a matter of course: a job every hour, a shop at night.
 //!
-//! The mean rate says of traffic that comes in bursts that it is absent in each pause. So the longest silence between
-//! requests is remembered, of this day and of the last one that had requests, and absence is what lasts three times as
-//! long. Days without requests don't count: a silence of a weekend does not forget what it is to be compared with.
+//! The mean rate says of traffic that comes in bursts that it is absent in each pause. So for each hour of the day the
+//! longest silence that reached into it is remembered, of this day and of the last one that had requests, and absence is
+//! what lasts three times as long as those about this hour: a service that is silent at night is missed at noon at once.
+//! Days without requests don't count: a silence of a weekend does not forget what it is to be compared with.
 //!
 //! A silence that was called an absence may be an outage, and an outage must not blind: after one of two hours the next
 //! would be called after six. So one that was called counts as far as it recurs: as long as the shorter of it and the
 //! longest one that was called in these two days before it. One outage is no habit; a pause that is there again is.
 //! So a job pages in its first two pauses at most, and then no more. Who tries a service during an outage splits it in
 //! two: so only a silence before which twenty requests came counts as another one.
-//! What that can't tell from a habit is two outages within two days. Somebody was called for both, and no more than
+//! What that can't tell from a habit is two outages about the same hour within two days. Somebody was called for both, and no more than
 //! the shorter one counts, until two days later.
 //! The price: where requests come by chance, less often than one a second, the longest of two days' silences is up to a
 //! dozen mean ones, so their absence is called up to 1.6 times as late as by the rate alone. At one a second it is not.
@@ -18,20 +19,27 @@
 use serde::{Deserialize, Serialize};
 
 const DAY: u64 = 86_400;
+const HOUR: u64 = 3_600;
 /// A silence is out of the ordinary at so many times the longest one.
 const LONGER: u64 = 3;
 /// So many requests are traffic again, and no trial: as many as must be missed for their absence to be called.
 const BACK_REQUESTS: u64 = 20;
+
+/// Hours of a day, UTC.
+const HOURS: usize = 24;
+
+/// Seconds for each hour of the day: of the longest silence that reached into it.
+type Hours = [u32; HOURS];
 
 /// See the module's docs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Silences {
     /// The last day with a request, since the epoch.
     day: u64,
-    /// The longest of that day, and of the day with requests before.
-    longest: [u64; 2],
-    /// The longest that were called, of the same days.
-    called: [u64; 2],
+    /// Of that day, and of the day with requests before.
+    longest: [Hours; 2],
+    /// Those that were called, of the same days.
+    called: [Hours; 2],
     /// How many requests came since the last one that was called.
     back: u64,
 }
@@ -43,25 +51,53 @@ impl Silences {
         let day = second / DAY;
         if day != self.day {
             self.day = day;
-            self.longest = [0, self.longest[0]];
-            self.called = [0, self.called[0]];
+            self.longest = [Hours::default(), self.longest[0]];
+            self.called = [Hours::default(), self.called[0]];
         }
-        let counts = match called {
-            false => silent,
-            true if self.back >= BACK_REQUESTS => silent.min(self.called[0].max(self.called[1])),
-            true => 0,
-        };
-        self.longest[0] = self.longest[0].max(counts);
-        if called {
-            self.called[0] = self.called[0].max(silent);
-            self.back = 0;
+        if silent > 0 {
+            self.remember(second, u32::try_from(silent).unwrap_or(u32::MAX), called);
         }
         self.back = self.back.saturating_add(requests);
     }
 
-    /// Whether a silence of so many seconds is longer than is usual.
-    pub(super) fn is_unusual(&self, silent: u64) -> bool {
-        let longest = self.longest[0].max(self.longest[1]);
-        silent > longest.saturating_mul(LONGER)
+    fn remember(&mut self, second: u64, silent: u32, called: bool) {
+        let habit = self.called;
+        let first = second.saturating_sub(u64::from(silent)) / HOUR;
+        let last = second / HOUR;
+        for hour in first.max((last + 1).saturating_sub(HOURS as u64))..=last {
+            let counts = match called {
+                false => silent,
+                true if self.back >= BACK_REQUESTS => silent.min(about(&habit, hour)),
+                true => 0,
+            };
+            let place = (hour % HOURS as u64) as usize;
+            let raise = |hours: &mut Hours, to: u32| {
+                if let Some(known) = hours.get_mut(place) {
+                    *known = (*known).max(to);
+                }
+            };
+            raise(&mut self.longest[0], counts);
+            if called {
+                raise(&mut self.called[0], silent);
+            }
+        }
+        if called {
+            self.back = 0;
+        }
     }
+
+    /// Whether a silence of so many seconds, up to this one, is longer than is usual.
+    pub(super) fn is_unusual(&self, second: u64, silent: u64) -> bool {
+        silent > u64::from(about(&self.longest, second / HOUR)).saturating_mul(LONGER)
+    }
+}
+
+/// The longest of this hour, of the one before and of the one after: nights don't begin on the minute.
+fn about(days: &[Hours; 2], hour: u64) -> u32 {
+    let places = (hour + HOURS as u64 - 1..).take(3);
+    let of = |place: u64| {
+        days.iter()
+            .filter_map(move |it| it.get((place % HOURS as u64) as usize))
+    };
+    places.flat_map(of).copied().max().unwrap_or_default()
 }
