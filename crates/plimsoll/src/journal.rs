@@ -8,12 +8,14 @@ mod changes;
 pub(crate) mod command;
 mod line;
 pub(crate) mod read;
+mod retention;
 mod since;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use plimsoll_core::Timestamp;
 use plimsoll_measure::{JournalView, StoreFailure};
 use plimsoll_store::{
     Appended, Change, Entry, Head, Identity, Keeper, NotChanged, Record, SqliteStore, Store,
@@ -24,6 +26,7 @@ use serde_json::{Value, json};
 
 use crate::exit::with_causes;
 use crate::state::StateFolder;
+use retention::Retention;
 
 pub(crate) use changes::{Addresses, configuration, endpoint_subject};
 pub(crate) use command::read;
@@ -34,6 +37,8 @@ pub(crate) use since::Since;
 const HEAD_EVERY: u64 = 60;
 /// How often what is old enough is forgotten, in ticks; the first time a minute after the start.
 const FORGET_EVERY: u64 = 86_400;
+/// Where the store keeps what counts as now for that, in nanoseconds since the epoch.
+const RETENTION: &str = "journal/retention";
 
 /// See the module's docs.
 #[derive(Debug)]
@@ -52,6 +57,8 @@ struct Place {
     damage: Mutex<Option<String>>,
     /// The last sequence whose head was signed.
     signed: AtomicU64,
+    /// Since the store was first opened.
+    retention: Mutex<Option<Retention>>,
 }
 
 impl Journal {
@@ -63,6 +70,7 @@ impl Journal {
             identity: OnceLock::new(),
             damage: Mutex::new(None),
             signed: AtomicU64::new(0),
+            retention: Mutex::new(None),
         });
         let opened = Arc::clone(&place);
         let keeper = Keeper::new(move || opened.open(), move || clock.timestamp())?;
@@ -208,6 +216,15 @@ impl Place {
         let writer = self.identity()?.writer();
         let now = self.clock.timestamp();
         let (mut store, damage) = SqliteStore::open(&self.state.store(), writer, now)?;
+        let mut retention = self.retention();
+        if retention.is_none() {
+            let kept = store
+                .value(RETENTION)?
+                .and_then(|kept| read_time(&kept.value));
+            let last = store.last()?.map(|last| last.entry.at);
+            *retention = Some(Retention::begin(kept, last, now, self.clock.now()));
+        }
+        drop(retention);
         if let Some(damage) = damage {
             let kept = damage.kept.display().to_string();
             let reason = damage.reason;
@@ -247,10 +264,23 @@ impl Place {
         Ok(())
     }
 
+    fn retention(&self) -> MutexGuard<'_, Option<Retention>> {
+        let retention = self.retention.lock();
+        retention.unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn forget(&self, store: &mut dyn Store, keep: Duration) -> Result<(), StoreError> {
         let now = self.clock.timestamp();
-        let keep = u64::try_from(keep.as_nanos()).unwrap_or(u64::MAX);
-        let before = plimsoll_core::Timestamp::from_nanos(now.as_nanos().saturating_sub(keep));
+        let Some((before, time)) = self.retention().as_mut().map(|retention| {
+            let before = retention.before(now, self.clock.now(), keep);
+            (before, retention.time())
+        }) else {
+            return Ok(());
+        };
+        let version = store.value(RETENTION)?.map_or(0, |kept| kept.version);
+        let time = time.as_nanos().to_string();
+        // Nobody else writes it; if so, it is kept the next time.
+        let _version = store.compare_and_set(RETENTION, version, Some(time.as_bytes()))?;
         let identity = self.identity()?;
         let sign = |record: &Record| identity.sign(record.sequence, record.hash, now);
         let forgotten = store.forget(before, &sign)?;
@@ -265,6 +295,11 @@ impl Place {
         }
         Ok(())
     }
+}
+
+fn read_time(text: &[u8]) -> Option<Timestamp> {
+    let nanos = str::from_utf8(text).ok()?.parse().ok()?;
+    Some(Timestamp::from_nanos(nanos))
 }
 
 fn records(count: u64) -> String {
