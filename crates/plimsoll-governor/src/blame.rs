@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use plimsoll_core::Mode;
 
-/// A dependency counts as the cause if it fails at least this share of what the service fails: some call it more than
+/// A dependency counts as the cause if it fails or refuses at least this share of what the service fails: some call it more than
 /// once for each of their own requests.
 const CAUSE_MIN: f64 = 0.5;
 
@@ -13,6 +13,8 @@ const CAUSE_MIN: f64 = 0.5;
 pub(crate) struct Suspect<'a> {
     /// The share of its own failures, of late.
     pub(crate) bad_share: f64,
+    /// The share of all that was bad for who asked: what is refused there fails those who depend on it.
+    pub(crate) all_share: f64,
     /// Whether what is decided there is done.
     pub(crate) mode: Mode,
     /// Nothing that may be moved there can help.
@@ -23,13 +25,13 @@ pub(crate) struct Suspect<'a> {
     pub(crate) depends_on: &'a [String],
 }
 
-/// The service at the end of a chain of dependencies that explains how `name` burns, if there is one: each burns, fails
+/// The service at the end of a chain of dependencies that explains how `name` burns, if there is one: each burns, fails or refuses
 /// no less than half of what fails before it, and is one where something can be decided that is then done. One that was
 /// blamed stays so for as long as it burns: shares of seconds vary. Services that depend on each other in a circle have none.
 pub(crate) fn root_of<'a>(name: &str, suspects: &BTreeMap<&str, Suspect<'a>>) -> Option<&'a str> {
     let blamed = suspects.get(name)?.blames;
     let explains = |from: &Suspect<'_>, to: &Suspect<'_>| {
-        could_be(from, to) && to.bad_share >= CAUSE_MIN * from.bad_share
+        could_be(from, to) && to.all_share >= CAUSE_MIN * from.bad_share
     };
     let stays = || {
         blamed.filter(|it| {
@@ -124,6 +126,7 @@ mod tests {
         for ((name, bad_share, _), depends_on) in made.iter().zip(&depends_on) {
             let mut suspect = Suspect {
                 bad_share: *bad_share,
+                all_share: *bad_share,
                 mode: Mode::Enforce,
                 is_helpless: false,
                 blames: None,
@@ -152,6 +155,11 @@ mod tests {
         let made: &Made<'_> = &[("a", 0.4, &["b", "c"]), ("b", 0.03, &[]), ("c", 0.3, &[])];
         assert_eq!(roots(made, unchanged), ["c", "-", "-"]);
         assert_eq!(roots(&made[..2], unchanged), ["-", "-"]);
+        // What it refuses counts as well.
+        let refuses = |name: &str, suspect: &mut Suspect<'_>| {
+            suspect.all_share += if name == "b" { 0.2 } else { 0.0 };
+        };
+        assert_eq!(roots(&made[..2], refuses), ["b", "-"]);
         // But one that was stays so.
         let kept = |name: &str, suspect: &mut Suspect<'_>| {
             suspect.blames = (name == "a").then_some("b");

@@ -209,8 +209,10 @@ impl Governor {
             .iter()
             .filter_map(|(name, service)| {
                 let state = self.services.get(name)?;
+                let (bad_share, all_share) = state.burning_shares()?;
                 let suspect = Suspect {
-                    bad_share: state.burning_share()?,
+                    bad_share,
+                    all_share,
                     mode: service.mode,
                     is_helpless: state.is_helpless(),
                     blames: state.deferred(),

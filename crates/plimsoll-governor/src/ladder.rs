@@ -165,9 +165,9 @@ impl Ladder {
         moved.map(|(actuator, moved)| (*actuator, moved.step))
     }
 
-    /// Whether it was said that nothing which may be moved can help, in the burn that goes on.
+    /// Whether it was said that nothing which may be moved can help, in the burn that goes on, and nothing is.
     pub(crate) fn is_helpless(&self) -> bool {
-        self.helpless
+        self.helpless && self.moved().next().is_none()
     }
 
     /// Objectives are others: a trial of before can't be judged by them.

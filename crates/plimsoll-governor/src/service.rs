@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use plimsoll_core::{Mode, Ratio};
-use plimsoll_measure::{Condition, Counts};
+use plimsoll_measure::{Condition, Counts, Tally};
 use serde::{Deserialize, Serialize};
 
 use crate::actuator::Actuator;
@@ -90,13 +90,21 @@ impl ServiceState {
         burns.max().unwrap_or_default()
     }
 
-    /// The share of its own failures over the last seconds, by the objective that shows most, if any burns.
-    pub(crate) fn burning_share(&self) -> Option<f64> {
-        let burning = self.objectives.iter();
-        let burning = burning.filter(|it| it.service.burn() > Burn::No);
-        burning
-            .map(|it| share(it.recent.over(DEMAND_SECONDS).service()))
-            .max_by(f64::total_cmp)
+    /// The share of its own failures over the last seconds, and that with what was refused, each by the objective that shows
+    /// most, if any burns.
+    pub(crate) fn burning_shares(&self) -> Option<(f64, f64)> {
+        let burning = || {
+            let objectives = self.objectives.iter();
+            objectives.filter(|it| it.service.burn() > Burn::No)
+        };
+        let most = |of: fn(&Counts) -> Tally| {
+            let shares = burning().map(|it| share(of(&it.recent.over(DEMAND_SECONDS))));
+            shares.max_by(f64::total_cmp)
+        };
+        Some((
+            most(|counts| counts.service())?,
+            most(|counts| counts.budget())?,
+        ))
     }
 
     /// Whether nothing that may be moved can help.
