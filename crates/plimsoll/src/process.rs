@@ -434,7 +434,7 @@ impl Process {
             self.keep_learnt();
         }
         let (decided, outcomes) = self.governing.tick(&self.measure, &guards, &self.shared);
-        let mut snapshot = self.snapshot(&guards);
+        let snapshot = self.snapshot(&guards);
         let log = self.access_log.sender();
         if self.ticks.is_multiple_of(HALF_MINUTE) {
             log.on_half_minute();
@@ -455,11 +455,10 @@ impl Process {
         for (service, onset) in self.governing.onsets(timestamp, split) {
             self.on_onset(&service, &onset);
         }
-        snapshot.recent_events = self.events.iter().cloned().collect();
-        self.view.snapshot.store(Arc::new(snapshot));
+        self.publish(snapshot);
     }
 
-    /// What there is to see, as of the last tick.
+    /// What there is to see, as of the last tick; without events, since those of this second are still to come.
     fn snapshot(&self, guards: &BTreeMap<String, GuardView>) -> Snapshot {
         let (now, timestamp) = (self.clock.now(), self.clock.timestamp());
         let stats = self.gateway.stats();
@@ -491,7 +490,7 @@ impl Process {
             },
             connections: stats.connections as u64,
             services: service_inputs(&self.plan, &self.since, guards, governed, now),
-            events: self.events.iter().cloned().collect(),
+            events: Vec::new(),
             warnings,
             overlay: self.overlay.overlay.views(now, timestamp),
             journal: Some(self.journal.view()),
@@ -503,7 +502,12 @@ impl Process {
     /// is not over.
     fn show(&self) {
         let guards = lock(&self.protection).views();
-        self.view.snapshot.store(Arc::new(self.snapshot(&guards)));
+        self.publish(self.snapshot(&guards));
+    }
+
+    fn publish(&self, mut snapshot: Snapshot) {
+        snapshot.recent_events = self.events.iter().cloned().collect();
+        self.view.snapshot.store(Arc::new(snapshot));
     }
 
     fn keep_last_good(&self) {
