@@ -162,10 +162,7 @@ impl Governor {
             }
             ticks.push((name, service, before, signals, made));
         }
-        let blames: BTreeMap<String, String> = self
-            .blames()
-            .map(|(name, to)| (name.to_owned(), to.to_owned()))
-            .collect();
+        let blames = self.blames();
         let mut decided = Vec::new();
         for (name, service, before, signals, mut made) in ticks {
             let because_of = blames.get(name).map(String::as_str);
@@ -202,7 +199,7 @@ impl Governor {
     }
 
     /// Which services burn because of which.
-    fn blames(&self) -> impl Iterator<Item = (&str, &str)> {
+    fn blames(&self) -> BTreeMap<String, String> {
         let suspects = self
             .parameters
             .services
@@ -221,11 +218,9 @@ impl Governor {
                 Some((name.as_str(), suspect))
             });
         let suspects: BTreeMap<&str, Suspect<'_>> = suspects.collect();
-        let roots: Vec<_> = suspects
-            .keys()
-            .filter_map(|name| Some((*name, root_of(name, &suspects)?)))
-            .collect();
-        roots.into_iter()
+        let names = suspects.keys();
+        let root = |name: &&str| Some(((*name).to_owned(), root_of(name, &suspects)?.to_owned()));
+        names.filter_map(root).collect()
     }
 
     /// What is worth keeping for a successor.
