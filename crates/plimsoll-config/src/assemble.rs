@@ -54,6 +54,11 @@ pub(crate) fn config(file: &Fields) -> Option<Config> {
             .iter()
             .map(|(name, field)| Some((name.to_owned(), maintenance(field.node.as_table()?)?)))
             .collect::<Option<_>>()?,
+        journeys: file
+            .table("journey")?
+            .iter()
+            .map(|(name, field)| Some((name.to_owned(), journey(field.node.as_table()?)?)))
+            .collect::<Option<_>>()?,
         services: services
             .map(|(name, field)| Some((name.to_owned(), service(field.node.as_table()?)?)))
             .collect::<Option<_>>()?,
@@ -272,6 +277,15 @@ fn maintenance(fields: &Fields) -> Option<Maintenance> {
             _ => return None,
         },
         lasts: fields.duration("for")?,
+    })
+}
+
+fn journey(fields: &Fields) -> Option<Journey> {
+    Some(Journey {
+        owner: fields.text("owner").map(str::to_owned),
+        services: texts(fields.list("services"))?,
+        objective: fields.text("objective")?.to_owned(),
+        target: fields.percent("target")?,
     })
 }
 

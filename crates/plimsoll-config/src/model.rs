@@ -36,12 +36,27 @@ pub struct Config {
     pub governor: Governor,
     /// Maintenance windows by name.
     pub maintenances: BTreeMap<String, Maintenance>,
+    /// Journeys by name.
+    pub journeys: BTreeMap<String, Journey>,
     /// Services by name.
     pub services: BTreeMap<String, Service>,
     /// Tenants by name.
     pub tenants: BTreeMap<String, Tenant>,
     /// Routes in the order of the file. Names are unique (generated as `route-N` where not given).
     pub routes: Vec<Route>,
+}
+
+/// `[journey.NAME]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Journey {
+    /// Who is asked about it.
+    pub owner: Option<String>,
+    /// The services that it needs: each exists, and has the objective, for the same period as the others; at least one.
+    pub services: Vec<String>,
+    /// The name of that objective.
+    pub objective: String,
+    /// The share of journeys that must succeed.
+    pub target: Ratio,
 }
 
 /// `[gateway]`

@@ -1,9 +1,11 @@
 //! What must hold between values: names that refer to something, keys that do not contradict.
 //!
 //! Elsewhere: what a single value must look like (`scalar`); rules about routes (`rules/routes.rs`),
-//! about protections (`rules/protect.rs`), about what the governor knows (`rules/governor.rs`), about maintenance (`rules/maintenance.rs`), about tenants and rates (`rules/tenants.rs`).
+//! about protections (`rules/protect.rs`), about what the governor knows (`rules/governor.rs`),
+//! about journeys (`rules/journey.rs`), about maintenance (`rules/maintenance.rs`), about tenants and rates (`rules/tenants.rs`).
 
 mod governor;
+mod journey;
 mod maintenance;
 mod protect;
 mod routes;
@@ -16,6 +18,7 @@ use crate::address::{overlap, reaches};
 use crate::assemble;
 use crate::diagnostic::Diagnostic;
 use crate::model::Endpoint;
+use crate::nearest::nearest;
 use crate::node::{Field, Fields, Node, Value};
 use crate::unit::{show_duration, show_percent};
 
@@ -59,9 +62,32 @@ pub(crate) fn check(file: &Fields, diagnostics: &mut Vec<Diagnostic>) {
         }
     }
     governor::check(file, services, diagnostics);
+    journey::check(file, services, diagnostics);
     maintenance::check(file, services, diagnostics);
     routes::check(file, services, diagnostics);
     tenants::check(file, diagnostics);
+}
+
+/// The `services` of `fields`, of which `subject` is, exist.
+fn check_services(
+    subject: &str,
+    fields: &Fields,
+    services: &Fields,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    for node in fields.list("services") {
+        let Some(service) = node.as_text().filter(|it| services.field(it).is_none()) else {
+            continue;
+        };
+        let message = format!("{subject} of service `{service}`, which does not exist");
+        let diagnostic = Diagnostic::error("unknown-service", node.span.clone(), message)
+            .label("no service has this name");
+        let names = services.iter().map(|(name, _)| name);
+        diagnostics.push(match nearest(service, names) {
+            Some(nearest) => diagnostic.help(format!("did you mean \"{nearest}\"?")),
+            None => diagnostic,
+        });
+    }
 }
 
 /// An address that is listened on, what for, and where that is written.
@@ -396,14 +422,11 @@ fn check_total(subject: &str, deadline: &Fields, diagnostics: &mut Vec<Diagnosti
     }
 }
 
-fn check_objective(full_name: &str, name: &str, field: &Field, diagnostics: &mut Vec<Diagnostic>) {
-    let Some(objective) = field.node.as_table() else {
-        return;
-    };
-    if let (Some(target), Some(node)) = (objective.percent("target"), objective.node("target")) {
+fn check_target(subject: &str, fields: &Fields, diagnostics: &mut Vec<Diagnostic>) {
+    if let (Some(target), Some(node)) = (fields.percent("target"), fields.node("target")) {
         if target.get() >= 1.0 {
             diagnostics.push(
-                Diagnostic::error("no-budget", node.span.clone(), format!("the target of objective `{full_name}` leaves no error budget"))
+                Diagnostic::error("no-budget", node.span.clone(), format!("the target of {subject} leaves no error budget"))
                     .label("less than 100% was expected")
                     .note("with a target of 100% the first failure spends more than there is, for a whole period")
                     .help("write what users would still call good, as in `target = \"99.9%\"`"),
@@ -413,7 +436,7 @@ fn check_objective(full_name: &str, name: &str, field: &Field, diagnostics: &mut
                 Diagnostic::error(
                     "no-budget",
                     node.span.clone(),
-                    format!("the target of objective `{full_name}` promises nothing"),
+                    format!("the target of {subject} promises nothing"),
                 )
                 .label("more than 0% was expected"),
             );
@@ -422,10 +445,7 @@ fn check_objective(full_name: &str, name: &str, field: &Field, diagnostics: &mut
                 Diagnostic::warning(
                     "odd-value",
                     node.span.clone(),
-                    format!(
-                        "the target of objective `{full_name}` is only {}",
-                        show_percent(target)
-                    ),
+                    format!("the target of {subject} is only {}", show_percent(target)),
                 )
                 .label("the share that must be good, not the share that may fail")
                 .help(format!(
@@ -435,6 +455,13 @@ fn check_objective(full_name: &str, name: &str, field: &Field, diagnostics: &mut
             );
         }
     }
+}
+
+fn check_objective(full_name: &str, name: &str, field: &Field, diagnostics: &mut Vec<Diagnostic>) {
+    let Some(objective) = field.node.as_table() else {
+        return;
+    };
+    check_target(&format!("objective `{full_name}`"), objective, diagnostics);
     match assemble::objective_kind(name, objective) {
         None if !objective.has("kind") => diagnostics.push(
             Diagnostic::error(

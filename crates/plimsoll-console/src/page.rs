@@ -552,6 +552,7 @@ mod tests {
             warnings: Vec::new(),
             connections: 0,
             services: Vec::new(),
+            journeys: Vec::new(),
             overlay: Vec::new(),
             unrouted: TrafficView::default(),
             recent_events: Vec::new(),

@@ -31,7 +31,7 @@ pub use histogram::{slot_of, upper_nanos};
 pub use interval::{MeanInterval, student_t_quantile};
 pub use maintenance::{Begins, Maintenance, MaintenanceChange};
 pub use measure::{BURN_WINDOWS, EVENTS_MAX, Latest, Measure, Versions};
-pub use measure::{EndpointInput, Inputs, Layout, ServiceInput, ServiceLayout};
+pub use measure::{EndpointInput, Inputs, JourneyLayout, Layout, ServiceInput, ServiceLayout};
 pub use measure::{
     LatencyOf, Learnt, LearntStretch, Loading, Second, VersionChange, Wanted, series_name,
 };
@@ -51,8 +51,8 @@ pub use snapshot::{
 };
 pub use snapshot::{
     BurnView, CalendarView, ConfigView, EndpointState, EndpointView, ErrorView, EventView,
-    LatencyView, MaintenanceView, Mark, ObjectiveView, RouteView, SCHEMA, ServiceView, Snapshot,
-    TrafficView,
+    JourneyView, LatencyView, MaintenanceView, Mark, ObjectiveView, RouteView, SCHEMA, ServiceView,
+    Snapshot, StepView, TrafficView,
 };
 pub use snapshot::{
     ChangeView, GovernedView, JournalView, MovedView, OnsetView, PageDelayView, SplitView,

@@ -8,6 +8,7 @@ mod clock;
 mod history;
 #[cfg(test)]
 mod history_tests;
+mod journey;
 mod learnt;
 mod protection;
 #[cfg(test)]
@@ -32,6 +33,7 @@ use crate::snapshot::{
 use clock::BudgetClock;
 use history::Replay;
 pub use history::{LatencyOf, Loading, Second, Wanted, series_name};
+pub use journey::JourneyLayout;
 pub use learnt::{Learnt, LearntStretch};
 pub use protection::{ProtectionCounter, ProtectionInput};
 pub use tracked::BURN_WINDOWS;
@@ -46,6 +48,8 @@ pub const EVENTS_MAX: usize = 50;
 pub struct Layout {
     /// By name.
     pub services: Vec<ServiceLayout>,
+    /// By name.
+    pub journeys: Vec<JourneyLayout>,
 }
 
 /// A service of the configuration in force.
@@ -346,6 +350,12 @@ impl Measure {
             config: inputs.config.clone(),
             warnings: self.warnings(&services, inputs),
             connections: inputs.connections,
+            journeys: self
+                .layout
+                .journeys
+                .iter()
+                .map(|layout| journey::view(layout, &services))
+                .collect(),
             services,
             overlay: inputs.overlay.clone(),
             unrouted: self.traffic(&SeriesKey::Unrouted),
@@ -638,6 +648,7 @@ mod tests {
                 Arc::clone(&registry),
                 Layout {
                     services: vec![service],
+                    ..Layout::default()
                 },
                 now,
             );
@@ -666,7 +677,7 @@ mod tests {
         }
     }
 
-    fn answered(millis: u64) -> Record {
+    pub(super) fn answered(millis: u64) -> Record {
         Record {
             class: Class::Standard,
             cause: Cause::Answered,
@@ -677,7 +688,7 @@ mod tests {
         }
     }
 
-    fn availability(period_seconds: u64) -> ObjectiveSpec {
+    pub(super) fn availability(period_seconds: u64) -> ObjectiveSpec {
         ObjectiveSpec {
             name: "availability".to_owned(),
             sli: Sli::Availability,

@@ -61,6 +61,7 @@ pub fn render(
     protections(&mut out, snapshot);
     endpoints(&mut out, readings, snapshot);
     objectives(&mut out, readings, snapshot);
+    journeys(&mut out, snapshot);
     journal(&mut out, snapshot);
     about(&mut out, snapshot, process);
     out.finish()
@@ -462,6 +463,44 @@ fn objectives(out: &mut Exposition, readings: &[Reading], snapshot: &Snapshot) {
                     ("objective", &objective.name),
                     ("window", &burn.window),
                 ];
+                out.sample("", &labels, rate);
+            }
+        }
+    }
+}
+
+fn journeys(out: &mut Exposition, snapshot: &Snapshot) {
+    let journeys = &snapshot.journeys;
+    if journeys.is_empty() {
+        return;
+    }
+    out.family(
+        "plimsoll_journey_target_ratio",
+        Kind::Gauge,
+        "The share of journeys that must succeed.",
+    );
+    for journey in journeys {
+        out.sample("", &[("journey", &journey.name)], journey.target);
+    }
+    out.family(
+        "plimsoll_journey_budget_left_ratio",
+        Kind::Gauge,
+        "The share of the period's error budget that is left to the journey; negative if overspent, absent while a step has no traffic.",
+    );
+    for journey in journeys {
+        if let Some(left) = journey.budget_left {
+            out.sample("", &[("journey", &journey.name)], left);
+        }
+    }
+    out.family(
+        "plimsoll_journey_burn_rate",
+        Kind::Gauge,
+        "Error budget of the journey spent per budget granted over the window; absent while a step has no traffic.",
+    );
+    for journey in journeys {
+        for burn in &journey.burn {
+            if let Some(rate) = burn.rate {
+                let labels = [("journey", journey.name.as_str()), ("window", &burn.window)];
                 out.sample("", &labels, rate);
             }
         }

@@ -6,6 +6,7 @@
 
 mod governed;
 mod journal;
+mod journey;
 mod mark;
 mod overlay;
 mod protection;
@@ -23,6 +24,7 @@ use crate::period::Calendar;
 
 pub use governed::{ChangeView, GovernedView, MovedView, OnsetView, PageDelayView, SplitView};
 pub use journal::{JournalView, StoreFailure};
+pub use journey::{JourneyView, StepView};
 pub use mark::Mark;
 pub use overlay::OverlayView;
 pub use protection::{
@@ -56,6 +58,9 @@ pub struct Snapshot {
     pub connections: u64,
     /// By name.
     pub services: Vec<ServiceView>,
+    /// By name.
+    #[serde(default)]
+    pub journeys: Vec<JourneyView>,
     /// What people have set for a while, by service and what is set.
     #[serde(default)]
     pub overlay: Vec<OverlayView>,

@@ -11,7 +11,7 @@ mod protection;
 pub(crate) mod row;
 
 use plimsoll_core::{Mode, Timestamp};
-use plimsoll_measure::{Condition, OverlayView, ServiceView, Snapshot, figure};
+use plimsoll_measure::{Condition, JourneyView, OverlayView, ServiceView, Snapshot, figure};
 
 use crate::access::minute;
 use look::{Look, Tone, clean};
@@ -41,6 +41,7 @@ pub(crate) fn render_status(snapshot: &Snapshot, look: Look) -> String {
         );
         lines.push(look.paint(Tone::Quiet, &look.cut(&line)));
     }
+    lines.extend(journeys(snapshot, look));
     let unrouted = &snapshot.unrouted;
     if unrouted.requests_total > 0 {
         let count = figure::count(unrouted.requests_total);
@@ -181,6 +182,25 @@ fn governed(service: &ServiceView, now: Timestamp) -> Option<String> {
     Some(line)
 }
 
+/// One line for each: how much of its budget is left, and the step at which most is lost.
+pub(crate) fn journeys(snapshot: &Snapshot, look: Look) -> Vec<String> {
+    let line = |journey: &JourneyView| {
+        let left = figure::budget_left(journey.budget_left, "");
+        let burn = figure::burn(journey.burn_over("1h"));
+        let mut line = format!(
+            "  journey {}: {left} of its budget for {} left, burn 1h {burn}",
+            clean(&journey.name),
+            journey.period,
+        );
+        if let Some((worst, share)) = journey.worst().and_then(|it| Some((it, it.of_bad?))) {
+            let share = figure::percent(Some(share), "");
+            line.push_str(&format!("; {share} is lost at {}", clean(&worst.service)));
+        }
+        look.cut(&look.text(&line))
+    };
+    snapshot.journeys.iter().map(line).collect()
+}
+
 /// The newest first.
 pub(crate) fn events(snapshot: &Snapshot, events_max: usize, look: Look) -> Vec<String> {
     let event = |event: &plimsoll_measure::EventView| {
@@ -233,6 +253,7 @@ mod tests {
             endpoint http://127.0.0.1:9011 down for 4m 10s
         o a-service-with-a-very-l… ··········o     100%    0.0×     0.02    640µs              0%
             limit 20 of 1,000 (hold)  in flight 12  queue 0, for at most 20ms  objective 250ms (assumed)
+          journey buy: 36% of its budget for 28d left, burn 1h 7.1×; 90.0% is lost at checkout
           1,402 requests had no route or were malformed, since the start
 
         Recent
@@ -282,6 +303,7 @@ mod tests {
         o a-service-with~ ..........o     100%    0.0x     0.02    640us              0%
             limit 20 of 1,000 (hold)  in flight 12  queue 0, for at most 20ms
             objective 250ms (assumed)
+          journey buy: 36% of its budget for 28d left, burn 1h 7.1x; 90.0% is lost at c~
           1,402 requests had no route or were malformed, since the start
 
         Recent

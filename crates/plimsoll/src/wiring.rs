@@ -2,7 +2,7 @@
 
 use plimsoll_config::{Balance, Config, HealthCheck, Service, UpstreamProtocol};
 use plimsoll_gateway::{mode_of, objective_specs};
-use plimsoll_measure::{Layout, ServiceLayout};
+use plimsoll_measure::{JourneyLayout, Layout, ServiceLayout};
 use plimsoll_policy::EndpointParameters;
 use plimsoll_upstream as upstream;
 
@@ -100,7 +100,15 @@ pub(crate) fn layout(config: &Config) -> Layout {
             .map(|route| route.name.clone())
             .collect(),
     });
+    let journeys = config.journeys.iter().map(|(name, journey)| JourneyLayout {
+        name: name.clone(),
+        owner: journey.owner.clone(),
+        services: journey.services.clone(),
+        objective: journey.objective.clone(),
+        target: journey.target,
+    });
     Layout {
         services: services.collect(),
+        journeys: journeys.collect(),
     }
 }

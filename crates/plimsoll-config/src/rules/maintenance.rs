@@ -2,9 +2,8 @@
 
 use plimsoll_measure::Begins;
 
-use super::contradiction;
+use super::{check_services, contradiction};
 use crate::diagnostic::Diagnostic;
-use crate::nearest::nearest;
 use crate::node::{Field, Fields};
 
 pub(super) fn check(file: &Fields, services: &Fields, diagnostics: &mut Vec<Diagnostic>) {
@@ -13,20 +12,12 @@ pub(super) fn check(file: &Fields, services: &Fields, diagnostics: &mut Vec<Diag
         let Some(window) = field.node.as_table() else {
             continue;
         };
-        for node in window.list("services") {
-            let Some(service) = node.as_text().filter(|it| services.field(it).is_none()) else {
-                continue;
-            };
-            let message =
-                format!("maintenance `{name}` is of service `{service}`, which does not exist");
-            let diagnostic = Diagnostic::error("unknown-service", node.span.clone(), message)
-                .label("no service has this name");
-            let names = services.iter().map(|(name, _)| name);
-            diagnostics.push(match nearest(service, names) {
-                Some(nearest) => diagnostic.help(format!("did you mean \"{nearest}\"?")),
-                None => diagnostic,
-            });
-        }
+        check_services(
+            &format!("maintenance `{name}` is"),
+            window,
+            services,
+            diagnostics,
+        );
         check_time(name, field, window, diagnostics);
     }
 }

@@ -1,6 +1,7 @@
 //! The keys of the configuration file, in the order of the reference page.
 
 mod governor;
+mod journey;
 mod maintenance;
 mod protect;
 mod route;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use super::{FileKind, Key, Kind, NameKind, Table, Word};
 use governor::GOVERNOR;
+use journey::JOURNEY;
 use maintenance::MAINTENANCE;
 use route::ROUTE;
 use service::{DEFAULTS, SERVICE};
@@ -106,8 +108,17 @@ pub(crate) static FILE: Table = Table {
             "Times in which what happens is not held against services, by name.",
         )
         .default("{}"),
+        Key::new(
+            "journey",
+            Kind::Map {
+                noun: Some("journey"),
+                names: NameKind::Identifier,
+                of: &Kind::Table(&JOURNEY),
+            },
+            "What users set out to do and need several services for, by name.",
+        )
+        .default("{}"),
         Key::later("flags"),
-        Key::later("journey"),
         Key::later("notify"),
         Key::later("rollout"),
         Key::later("approval"),

@@ -322,6 +322,27 @@ fn maintenance_is_of_services_that_there_are_at_times_that_there_are() {
 }
 
 #[test]
+fn a_journey_is_of_services_that_promise_as_much_for_the_same_period() {
+    let app = "[service.app.objective.availability]\ntarget = \"99%\"\n[service.shop]\nendpoints = \"http://b:1\"\n[[route]]\nservice = \"shop\"\npath = \"/shop\"\n";
+    let journey = |shop: &str, journey: &str| format!("{app}{shop}\n[journey.buy]\n{journey}");
+    let week = "[service.shop.objective.availability]\ntarget = \"99%\"\nperiod = \"7d\"";
+    let month = "[service.shop.objective.availability]\ntarget = \"99.5%\"";
+    let texts = [
+        journey(month, "services = [\"app\", \"shp\"]\ntarget = \"95%\""),
+        journey(month, "services = [\"app\", \"shop\"]\ntarget = \"99%\""),
+        journey(month, "services = []\ntarget = \"100%\""),
+        journey(week, "services = [\"app\", \"shop\"]\ntarget = \"98%\""),
+        journey("", "services = [\"app\", \"shop\"]\ntarget = \"95%\""),
+        journey(
+            month,
+            "services = \"app\"\nobjective = \"availabilty\"\ntarget = \"95%\"",
+        ),
+    ];
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    insta::assert_snapshot!(apps(&texts));
+}
+
+#[test]
 fn what_the_governor_is_told_must_refer_to_something_and_be_watchable() {
     insta::assert_snapshot!(apps(&[
         "depends_on = [\"service.ap\", \"service.app\", \"stock\", \"database.orders\"]",

@@ -221,7 +221,10 @@ mod tests {
         let registry = std::sync::Arc::new(Registry::new(1, 10));
         let measure = Measure::new(
             registry,
-            Layout { services },
+            Layout {
+                services,
+                ..Layout::default()
+            },
             plimsoll_core::Instant::ORIGIN,
         );
         let input = ServiceInput {

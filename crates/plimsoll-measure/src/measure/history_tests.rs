@@ -146,6 +146,7 @@ fn layout(objective: ObjectiveSpec) -> Layout {
             objectives: vec![objective],
             ..ServiceLayout::default()
         }],
+        ..Layout::default()
     }
 }
 

@@ -215,6 +215,7 @@ impl World {
                 objectives,
                 ..ServiceLayout::default()
             }],
+            ..Layout::default()
         };
         let now = Instant::from_nanos(500_000_000);
         Self {

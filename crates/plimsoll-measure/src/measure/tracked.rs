@@ -31,7 +31,7 @@ pub const BURN_WINDOWS: [(&str, Duration); 7] = [
 pub(super) const RATE_WINDOW: Duration = Duration::from_secs(10);
 pub(super) const TRAFFIC_WINDOW: Duration = Duration::from_secs(60);
 /// A target of 100 % burns infinitely fast, which JSON cannot say: a number that is as good.
-const BURN_RATE_MAX: f64 = 1e9;
+pub(super) const BURN_RATE_MAX: f64 = 1e9;
 
 /// The history of one series.
 #[derive(Debug)]

@@ -189,6 +189,7 @@ mod tests {
                 objectives: objectives.to_vec(),
                 ..ServiceLayout::default()
             }],
+            ..Layout::default()
         }
     }
 

@@ -133,7 +133,10 @@ fn what_is_not_known_of_protections_is_absent() {
     let services = vec![layout];
     let measure = Measure::new(
         Arc::new(Registry::new(1, 10)),
-        Layout { services },
+        Layout {
+            services,
+            ..Layout::default()
+        },
         Instant::ORIGIN,
     );
     let rendered = |protection: Option<ProtectionInput>| {
@@ -234,6 +237,7 @@ fn rendered(format: Format) -> String {
         Arc::clone(&registry),
         Layout {
             services: vec![layout, other],
+            ..Layout::default()
         },
         Instant::ORIGIN,
     );

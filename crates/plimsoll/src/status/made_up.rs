@@ -4,8 +4,8 @@ use plimsoll_core::{Class, Mode, Timestamp};
 use plimsoll_measure::{ActionView, ClassView, ProtectionView, RefusedView};
 use plimsoll_measure::{
     BurnView, Cause, Condition, ConfigView, EndpointState, EndpointView, ErrorView, EventView,
-    Forecast, GovernedView, LatencyView, MovedView, ObjectiveView, SCHEMA, ServiceView, Snapshot,
-    TrafficView,
+    Forecast, GovernedView, JourneyView, LatencyView, MovedView, ObjectiveView, SCHEMA,
+    ServiceView, Snapshot, StepView, TrafficView,
 };
 
 pub(crate) fn made_up() -> Snapshot {
@@ -102,6 +102,27 @@ pub(crate) fn made_up() -> Snapshot {
                 None,
             ),
         ],
+        journeys: vec![JourneyView {
+            name: "buy".to_owned(),
+            owner: Some("payments".to_owned()),
+            objective: "availability".to_owned(),
+            target: 0.995,
+            period: "28d".to_owned(),
+            good_share: Some(0.9968),
+            budget_left: Some(0.36),
+            burn: vec![BurnView {
+                window: "1h".to_owned(),
+                rate: Some(7.1),
+                observed_seconds: 3_600.0,
+            }],
+            steps: [("search", 0.1), ("checkout", 0.9)]
+                .map(|(name, of_bad)| StepView {
+                    service: name.to_owned(),
+                    bad_share: Some(0.0032 * of_bad),
+                    of_bad: Some(of_bad),
+                })
+                .into(),
+        }],
         overlay: vec![plimsoll_measure::OverlayView {
             id: "c0ffee".to_owned(),
             service: "checkout".to_owned(),
