@@ -3,10 +3,10 @@
 //! It is told what to write over a queue with a bound. While the store fails, records wait in memory, in order; what no
 //! longer fits is counted, and once the store works again the loss is a record of its own, a `gap`. Whoever needs to know
 //! that a record is durable gets an [`Appended`] to wait for. The store is opened here too, and again where it has to be:
-//! one that can't be opened is one that fails.
+//! one that can't be opened is one that fails, and so is one that does not answer: nobody waits for a disk that hangs.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -26,15 +26,29 @@ const WAITING_BYTES_MAX: usize = 16 << 20;
 const QUEUE: usize = 1_024;
 /// How long after a failure the store is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
+/// A store that has not answered for so long fails. The longest that SQLite waits for a lock is well below.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// See the module's docs. Dropping it writes what waits, once more, and ends the thread.
-#[derive(Debug)]
+/// See the module's docs. Dropping it writes what waits, once more, and ends the thread; one that hangs is left behind.
 pub struct Keeper {
     send: Option<SyncSender<Message>>,
     thread: Option<JoinHandle<()>>,
+    /// Disconnected once the thread has ended.
+    ended: Receiver<()>,
     view: Arc<Mutex<KeeperView>>,
-    /// What did not even get into the queue.
-    lost: Arc<AtomicU64>,
+    flow: Arc<Flow>,
+    clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+}
+
+/// What is known of the thread while it is with the store.
+#[derive(Debug, Default)]
+struct Flow {
+    /// Entries in the queue.
+    queued: AtomicUsize,
+    /// Entries that did not even get into the queue, and are in no gap yet.
+    lost: AtomicU64,
+    /// Since when it is with the store, in nanoseconds since the epoch; 0: it is not.
+    busy_since: AtomicU64,
 }
 
 /// How the keeper is.
@@ -110,33 +124,49 @@ enum Message {
     Do(Work),
 }
 
+impl std::fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keeper")
+            .field("view", &self.view())
+            .finish_non_exhaustive()
+    }
+}
+
 impl Keeper {
-    /// Begins a thread that writes to the store that `open` gives. `clock` tells the time of gaps.
+    /// Begins a thread that writes to the store that `open` gives. `clock` tells the time of gaps, and for how long the
+    /// store has not answered.
     pub fn new(
         open: impl FnMut() -> Result<Box<dyn Store>, StoreError> + Send + 'static,
-        clock: impl Fn() -> Timestamp + Send + 'static,
+        clock: impl Fn() -> Timestamp + Send + Sync + 'static,
     ) -> std::io::Result<Self> {
         let (send, receive) = mpsc::sync_channel(QUEUE);
+        let (end, ended) = mpsc::sync_channel(0);
         let view = Arc::new(Mutex::new(KeeperView::default()));
-        let lost = Arc::new(AtomicU64::new(0));
+        let flow = Arc::new(Flow::default());
+        let clock: Arc<dyn Fn() -> Timestamp + Send + Sync> = Arc::new(clock);
         let worker = Worker {
             open: Box::new(open),
             store: None,
-            clock: Box::new(clock),
+            clock: Arc::clone(&clock),
             view: Arc::clone(&view),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             gap: None,
-            refused: Arc::clone(&lost),
+            flow: Arc::clone(&flow),
         };
         let thread = std::thread::Builder::new()
             .name("keeper".to_owned())
-            .spawn(move || worker.run(&receive))?;
+            .spawn(move || {
+                worker.run(&receive);
+                drop::<SyncSender<()>>(end);
+            })?;
         Ok(Self {
             send: Some(send),
             thread: Some(thread),
+            ended,
             view,
-            lost,
+            flow,
+            clock,
         })
     }
 
@@ -199,7 +229,14 @@ impl Keeper {
     pub fn view(&self) -> KeeperView {
         let view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
         let mut view = view.clone();
-        view.lost += self.lost.load(Ordering::Relaxed);
+        view.lost += self.flow.lost.load(Ordering::Relaxed);
+        view.waiting += self.flow.queued.load(Ordering::Relaxed);
+        let since = self.flow.busy_since.load(Ordering::Relaxed);
+        let since = Timestamp::from_nanos(since);
+        let is_busy = since != Timestamp::default();
+        if is_busy && view.failing.is_none() && (self.clock)().since(since) > ANSWER_TIME_MAX {
+            view.failing = Some((since, "it does not answer".to_owned()));
+        }
         view
     }
 
@@ -208,8 +245,11 @@ impl Keeper {
         let fits = entry.body.len() <= BODY_BYTES_MAX;
         let message = Message::Append(entry, tell);
         let send = self.send.as_ref().filter(|_| fits);
+        // Before it is sent: the thread may be faster, and would count below zero.
+        self.flow.queued.fetch_add(1, Ordering::Relaxed);
         if send.is_none_or(|send| send.try_send(message).is_err()) {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+            self.flow.queued.fetch_sub(1, Ordering::Relaxed);
+            self.flow.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -217,6 +257,14 @@ impl Keeper {
 impl Drop for Keeper {
     fn drop(&mut self) {
         self.send = None;
+        if let Err(RecvTimeoutError::Timeout) = self.ended.recv_timeout(ANSWER_TIME_MAX) {
+            let waiting = self.view().waiting;
+            tracing::error!(
+                waiting,
+                "the store does not answer: what waits for it is not written"
+            );
+            return;
+        }
         if let Some(thread) = self.thread.take() {
             // A thread that panicked has nothing to say here; the panic was reported where it was.
             let _ended = thread.join();
@@ -228,26 +276,28 @@ struct Worker {
     open: Open,
     /// `None`: to be opened.
     store: Option<Box<dyn Store>>,
-    clock: Box<dyn Fn() -> Timestamp + Send>,
+    clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     view: Arc<Mutex<KeeperView>>,
     waiting: VecDeque<(Entry, Option<Tell>)>,
     /// The bytes of their bodies.
     waiting_bytes: usize,
     /// What was lost and is not recorded yet: how many, and from when to when.
     gap: Option<(u64, Timestamp, Timestamp)>,
-    /// What did not even get here.
-    refused: Arc<AtomicU64>,
+    flow: Arc<Flow>,
 }
 
 impl Worker {
     fn run(mut self, receive: &Receiver<Message>) {
+        self.is_with_the_store(true);
         self.opened();
         loop {
+            self.is_with_the_store(false);
             let idle = self.waiting.is_empty() && self.gap.is_none() && self.store.is_some();
             let message = match idle {
                 true => receive.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 false => receive.recv_timeout(AGAIN),
             };
+            self.is_with_the_store(true);
             match message {
                 Ok(Message::Append(entry, tell)) => {
                     self.take(entry, tell);
@@ -276,6 +326,15 @@ impl Worker {
                 }
             }
         }
+    }
+
+    fn is_with_the_store(&self, is_busy: bool) {
+        let since = if is_busy {
+            (self.clock)().as_nanos()
+        } else {
+            0
+        };
+        self.flow.busy_since.store(since, Ordering::Relaxed);
     }
 
     /// Opens the store if it has to be. Says whether there is one.
@@ -354,6 +413,7 @@ impl Worker {
     }
 
     fn take(&mut self, entry: Entry, tell: Option<Tell>) {
+        self.flow.queued.fetch_sub(1, Ordering::Relaxed);
         let bytes = self.waiting_bytes + entry.body.len();
         if self.waiting.len() < WAITING_MAX && bytes <= WAITING_BYTES_MAX {
             self.waiting_bytes = bytes;
@@ -367,7 +427,7 @@ impl Worker {
     /// Writes all that waits, and what was lost before it.
     fn write_waiting(&mut self) {
         let now = (self.clock)();
-        for _ in 0..self.refused.swap(0, Ordering::Relaxed) {
+        for _ in 0..self.flow.lost.swap(0, Ordering::Relaxed) {
             self.lose(now);
         }
         let mut entries: Vec<Entry> = self.waiting.iter().map(|(it, _)| it.clone()).collect();

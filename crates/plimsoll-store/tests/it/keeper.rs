@@ -4,6 +4,9 @@
 
 use std::cell::Cell;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use plimsoll_core::Timestamp;
@@ -228,4 +231,52 @@ fn two_that_write_one_chain_at_once_keep_it_whole() {
     let mut store = open(&path, "a");
     assert_eq!(store.chain("a", 0, 1_000).unwrap().len(), 400);
     assert_eq!(plimsoll_store::verify(&mut store, &[]).unwrap().breaks, []);
+}
+
+#[test]
+fn a_store_that_does_not_answer_fails_and_nobody_waits_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let seconds = Arc::new(AtomicU64::new(1_000));
+    let open = move || Ok(Box::new(SqliteStore::open(&path, "a", NOW)?.0) as Box<dyn Store>);
+    let clock = Arc::clone(&seconds);
+    let clock = move || Timestamp::from_seconds(clock.load(Ordering::Relaxed));
+    let keeper = Keeper::new(open, clock).unwrap();
+    until("it is open", || keeper.view().open);
+    let release = hang(&keeper);
+    keeper.append(entry(1, "decision", "x"));
+    keeper.append(entry(2, "decision", "x"));
+    until("both wait", || keeper.view().waiting == 2);
+    seconds.fetch_add(4, Ordering::Relaxed);
+    assert_eq!(keeper.view().failing, None);
+    seconds.fetch_add(2, Ordering::Relaxed);
+    let since = Timestamp::from_seconds(1_000);
+    let failing = Some((since, "it does not answer".to_owned()));
+    until("it fails", || keeper.view().failing == failing);
+    // Once it answers, it works again, and what waited is written.
+    drop(release);
+    until("it writes what waited", || keeper.view().written == 2);
+    assert_eq!((keeper.view().failing, keeper.view().waiting), (None, 0));
+
+    let release = hang(&keeper);
+    let begun = Instant::now();
+    drop(keeper);
+    assert!(
+        begun.elapsed() < LONG,
+        "the end of the process waits for the disk"
+    );
+    drop(release);
+}
+
+/// As a call to a disk that hangs: it comes back when what is given here is dropped.
+fn hang(keeper: &Keeper) -> Sender<()> {
+    let (release, hung) = std::sync::mpsc::channel::<()>();
+    let (begin, begun) = std::sync::mpsc::channel();
+    assert!(keeper.ask(move |_store| {
+        begin.send(()).unwrap();
+        let _released = hung.recv();
+        Ok(())
+    }));
+    begun.recv_timeout(LONG).unwrap();
+    release
 }
