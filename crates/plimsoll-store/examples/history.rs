@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         store.add_history(&additions)?;
         if second.is_multiple_of(60) {
-            store.thin_history()?;
+            store.thin_history(second)?;
         }
     }
     let each = |it: Duration| it.as_secs_f64() * 1e3 / SECONDS as f64;

@@ -6,7 +6,8 @@
 //! Form of a row: for each series by its number, as LEB128 numbers: the distance to the number before, times four, plus one
 //! with latencies, plus two with bad ones; good; where there are any, bad and how many of them are not the service's; the
 //! latencies as codes.
-//! Bound: so many rows of each resolution, of the newest; so a clock that is wrong for a while costs no more than it wrote.
+//! Bound: so many rows of each resolution up to now, of the newest, and as many beyond; so a clock that is wrong for a while
+//! costs no more than it wrote.
 
 use std::collections::BTreeMap;
 

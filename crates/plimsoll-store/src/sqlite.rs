@@ -419,14 +419,20 @@ impl Store for SqliteStore {
         Ok(series.collect::<Result<_, _>>()?)
     }
 
-    fn thin_history(&mut self) -> Result<u64, StoreError> {
+    fn thin_history(&mut self, now: u64) -> Result<u64, StoreError> {
+        // The furthest from now goes first, on either side.
+        let up_to_now =
+            "DELETE FROM history WHERE resolution = ?1 AND start < (SELECT start FROM history
+            WHERE resolution = ?1 AND start <= ?3 ORDER BY start DESC LIMIT 1 OFFSET ?2)";
+        let beyond =
+            "DELETE FROM history WHERE resolution = ?1 AND start > (SELECT start FROM history
+            WHERE resolution = ?1 AND start > ?3 ORDER BY start LIMIT 1 OFFSET ?2)";
         let mut gone = 0;
         for (resolution, kept) in RESOLUTIONS {
-            let text = "DELETE FROM history WHERE resolution = ?1 AND start <
-                (SELECT start FROM history WHERE resolution = ?1 ORDER BY start DESC LIMIT 1 OFFSET ?2)";
-            gone += self
-                .connection
-                .execute(text, (resolution, whole(kept - 1)))?;
+            for text in [up_to_now, beyond] {
+                let of = (resolution, whole(kept - 1), whole(now));
+                gone += self.connection.execute(text, of)?;
+            }
         }
         Ok(gone as u64)
     }

@@ -106,8 +106,9 @@ pub trait Store: Send {
     /// The numbers of all series of the history, by name.
     fn series(&mut self) -> Result<BTreeMap<String, u32>, StoreError>;
 
-    /// Forgets what is more than is kept of each resolution, the oldest first: see [`crate::RESOLUTIONS`].
-    fn thin_history(&mut self) -> Result<u64, StoreError>;
+    /// Forgets what is more than is kept of each resolution up to `now`, in seconds since the epoch, the oldest first: see
+    /// [`crate::RESOLUTIONS`]. What a clock that was wrong has left beyond it is bounded apart, and pushes nothing out.
+    fn thin_history(&mut self, now: u64) -> Result<u64, StoreError>;
 }
 
 /// Which records are asked for.

@@ -149,7 +149,8 @@ impl Budgets {
         }
         if self.ticks.is_multiple_of(THIN_EVERY) {
             // Where it was not even asked, it is asked the next time.
-            journal.ask(|store| store.thin_history().map(|_| ()));
+            let now = measure.budget_now().as_nanos() / 1_000_000_000;
+            journal.ask(move |store| store.thin_history(now).map(|_| ()));
         }
         Told::default()
     }

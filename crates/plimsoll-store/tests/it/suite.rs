@@ -257,22 +257,30 @@ fn history_is_added_up_by_series_and_resolution(a: &mut dyn Store, b: &mut dyn S
 
 fn history_is_thinned_by_what_is_newest(a: &mut dyn Store, b: &mut dyn Store) {
     let (resolution, kept) = RESOLUTIONS[1];
-    // A clock that was a century ahead for a while; then more than is kept, in one go.
+    let step = u64::from(resolution);
+    // A clock that was a century ahead for a while wrote more than is kept, and so did the right one.
     let ahead = 5_000_000_000;
-    a.add_history(&addition(resolution, ahead, "x", counted(1, 0)))
-        .unwrap();
     let mut many = Additions::new();
     for place in 0..kept + 10 {
-        let start = place * u64::from(resolution);
-        many.extend(addition(resolution, start, "x", counted(place, 0)));
+        many.extend(addition(resolution, place * step, "x", counted(place, 0)));
+        many.extend(addition(
+            resolution,
+            ahead + place * step,
+            "x",
+            counted(1, 0),
+        ));
     }
     a.add_history(&many).unwrap();
-    assert_eq!(b.thin_history().unwrap(), 11);
+    let now = (kept + 9) * step;
+    assert_eq!(b.thin_history(now).unwrap(), 20);
     let left = a.history("x", resolution, 0, u64::MAX).unwrap();
-    assert_eq!(left.len() as u64, kept);
+    let (right, wrong) = left.split_at(kept as usize);
     assert_eq!(
-        (left[0].amount.good, left[left.len() - 1].start),
-        (11, ahead)
+        (right[0].amount.good, right[right.len() - 1].start),
+        (10, now)
     );
-    assert_eq!(a.thin_history().unwrap(), 0);
+    let wrong: Vec<u64> = wrong.iter().map(|it| it.start).collect();
+    let nearest: Vec<u64> = (0..kept).map(|place| ahead + place * step).collect();
+    assert_eq!(wrong, nearest);
+    assert_eq!(a.thin_history(now).unwrap(), 0);
 }
