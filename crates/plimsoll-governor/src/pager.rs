@@ -1,7 +1,7 @@
 //! What calls a person: a burn that can't be chance, and traffic that stays away.
 //!
 //! A page is the alarm of [`BurnDetector`]; the bar is the number of its batches in a year, so that at a burn of 1.0 there
-//! is at most one a year. It is projected from all that was seen so far, or from the last hour if that had more: a batch
+//! is at most one a year. It is projected from the last 28 days, or from the last hour if that had more: a batch
 //! gives a false page once in as many batches as the bar says at that time, so after two quiet months a mean that has not
 //! followed yet gave a busy service twelve in a year of first days.
 //! A page has ended when an hour, or thirty requests if an hour has fewer, burnt at less than 1.0.
@@ -22,6 +22,8 @@ use self::silence::Silences;
 const YEAR: f64 = 365.0 * 86_400.0;
 const MINUTE: u64 = 60;
 const HOUR: u64 = 3_600;
+/// What a year is projected from.
+const MONTH: u64 = 28 * 86_400;
 /// What an alarm's end is judged by, if an hour brings fewer.
 const ENDED_REQUESTS: u64 = 30;
 /// So many were expected and none came: a chance of one in 480 million, if they came at random.
@@ -69,7 +71,11 @@ pub(crate) struct Pager {
     detector: Option<BurnDetector>,
     /// For how many seconds it has watched.
     watched: u64,
-    /// The detector's batches a second over the last hour. Not in what was kept by versions that did not know it.
+    /// The detector's batches a second: of all that was watched while that is less than 28 days, then faded over as long.
+    /// Not in what was kept by versions that did not know it.
+    #[serde(default)]
+    mean: Option<f64>,
+    /// The same over the last hour. Not in what was kept by versions that did not know it.
     #[serde(default)]
     batches: f64,
     /// Minutes with requests, the newest at the back: their number, good, bad.
@@ -90,6 +96,7 @@ impl Pager {
         Self {
             detector: BurnDetector::new(target).ok(),
             watched: 0,
+            mean: None,
             batches: 0.0,
             minutes: VecDeque::new(),
             open: None,
@@ -119,7 +126,7 @@ impl Pager {
     pub(crate) fn delay(&self, burn: f64) -> Option<f64> {
         let detector = self.detector.as_ref()?;
         (self.rate > 0.0)
-            .then(|| detector.delay(burn, self.rate, self.bar(detector)))
+            .then(|| detector.delay(burn, self.rate, self.bar()))
             .flatten()
     }
 
@@ -139,8 +146,14 @@ impl Pager {
         let before = detector.batches();
         detector.on_second(second, tally);
         let closed = (detector.batches() - before) as f64;
+        // Seconds before the last that was watched; of a version that knew no mean, there are some.
+        let known = self
+            .mean
+            .unwrap_or(before as f64 / (self.watched - 1).max(1) as f64);
+        let mean = known + (closed - known) / self.watched.min(MONTH) as f64;
+        self.mean = Some(mean);
         self.batches += (closed - self.batches) / self.watched.min(HOUR) as f64;
-        let bar = bar(detector, self.watched, self.batches);
+        let bar = YEAR * mean.max(self.batches);
         let page = detector.take_alarm(bar).and_then(|alarm| {
             let page = page(alarm, bar);
             let louder = self.open.is_none_or(|open| open.urgency < page.urgency);
@@ -159,8 +172,9 @@ impl Pager {
         [absence, page]
     }
 
-    fn bar(&self, detector: &BurnDetector) -> f64 {
-        bar(detector, self.watched, self.batches)
+    /// The batches of a year, by the mean or by those of the last hour.
+    fn bar(&self) -> f64 {
+        YEAR * self.mean.unwrap_or_default().max(self.batches)
     }
 
     fn on_rate(&mut self, second: u64, requests: u64) -> Option<Call> {
@@ -223,12 +237,6 @@ impl Pager {
         }
         lately.total() >= ENDED_REQUESTS && lately.burn_rate(target).is_some_and(|burn| burn < 1.0)
     }
-}
-
-/// The batches of a year, by the mean of all seconds that were watched or by those of the last hour.
-fn bar(detector: &BurnDetector, watched: u64, lately: f64) -> f64 {
-    let mean = detector.batches() as f64 / watched.max(1) as f64;
-    YEAR * mean.max(lately)
 }
 
 fn page(alarm: Alarm, bar: f64) -> Page {
@@ -324,6 +332,21 @@ mod tests {
             assert!(good < 60);
         }
         assert!(good >= 30, "{good}");
+    }
+
+    #[test]
+    fn after_traffic_fell_for_good_the_bar_follows_within_a_month() {
+        let mut world = World::new();
+        // A batch a second or so for ten days; then five requests an hour.
+        world.seconds(10 * DAY, 10_000, 0);
+        let busy = world.pager.bar();
+        for _ in 0..60 * 24 * 5 {
+            world.seconds(1, 1, 0);
+            world.seconds(719, 0, 0);
+        }
+        let quiet = world.pager.bar();
+        // Sixty days later an eleventh of it is left, where the mean of all seventy had a seventh.
+        assert!(quiet < busy / 10.0, "{quiet} of {busy}");
     }
 
     #[test]
@@ -531,10 +554,7 @@ mod tests {
     #[test]
     fn the_bar_is_of_the_busy_hour_and_no_lower_than_of_all_that_was_seen() {
         let mut world = World::new();
-        let bar = |world: &World| {
-            let detector = world.pager.detector.as_ref().unwrap();
-            world.pager.bar(detector)
-        };
+        let bar = |world: &World| world.pager.bar();
         for _ in 0..24 * 28 {
             world.seconds(1, 1, 0);
             world.seconds(3_599, 0, 0);
