@@ -423,6 +423,41 @@ mod tests {
     }
 
     #[test]
+    fn weekends_are_absent_twice_and_then_no_more() {
+        let mut world = World::new();
+        let mut called = Vec::new();
+        let hour = 3_600;
+        // Five working days of ten hours in a week.
+        for week in 0..5 {
+            for day in 0..5 {
+                called.extend(
+                    absences(&world.seconds(10 * hour, 5, 0))
+                        .iter()
+                        .map(|_| week),
+                );
+                let silent = if day < 4 { 14 } else { 14 + 48 };
+                called.extend(
+                    absences(&world.seconds(silent * hour, 0, 0))
+                        .iter()
+                        .map(|_| week),
+                );
+            }
+        }
+        // The first night, the second one, and two weekends.
+        assert_eq!(called, [0, 0, 0, 1]);
+        // Traffic that does not come back on Monday is missed at noon.
+        let mut world = World::new();
+        for _ in 0..3 {
+            world.seconds(5 * 24 * hour, 5, 0);
+            world.seconds(2 * 24 * hour, 0, 0);
+        }
+        world.seconds(5 * 24 * hour, 5, 0);
+        let start = world.second;
+        let called = absences(&world.seconds(3 * 24 * hour, 0, 0));
+        assert_eq!(called, [start + 60 * hour + 1]);
+    }
+
+    #[test]
     fn what_is_usual_is_kept_over_a_restart_and_what_was_kept_without_is_read() {
         let mut world = World::new();
         for _ in 0..30 {

@@ -12,6 +12,8 @@
 //! two: so only a silence before which twenty requests came counts as another one.
 //! What that can't tell from a habit is two outages about the same hour within two days. Somebody was called for both, and no more than
 //! the shorter one counts, until two days later.
+//! What recurs by the week, as a weekend does, is told by the last two weeks: a silence that began about when one of twenty
+//! hours and more did a week ago, and another one two weeks ago, may last about as long as the shorter of them.
 //! The price: where requests come by chance, less often than one a second, the longest of two days' silences is up to a
 //! dozen mean ones, so their absence is called up to 1.6 times as late as by the rate alone. At one a second it is not.
 //! Units: seconds.
@@ -20,6 +22,13 @@ use serde::{Deserialize, Serialize};
 
 const DAY: u64 = 86_400;
 const HOUR: u64 = 3_600;
+const WEEK: u64 = 7 * DAY;
+/// From when on a silence is remembered by itself, for two weeks.
+const LONG: u64 = 20 * HOUR;
+/// How far from each other two weekends may begin, and how much longer one may be.
+const ABOUT: u64 = 12 * HOUR;
+/// In two weeks and a half there is no room for more of them.
+const LONG_MAX: usize = 24;
 /// A silence is out of the ordinary at so many times the longest one.
 const LONGER: u64 = 3;
 /// So many requests are traffic again, and no trial: as many as must be missed for their absence to be called.
@@ -42,6 +51,9 @@ pub(super) struct Silences {
     called: [Hours; 2],
     /// How many requests came since the last one that was called.
     back: u64,
+    /// Begin and length of long ones, the newest last. Not in what was kept by versions that did not know them.
+    #[serde(default)]
+    long: Vec<(u64, u64)>,
 }
 
 impl Silences {
@@ -53,6 +65,14 @@ impl Silences {
             self.day = day;
             self.longest = [Hours::default(), self.longest[0]];
             self.called = [Hours::default(), self.called[0]];
+        }
+        if silent >= LONG {
+            let begin = second.saturating_sub(silent);
+            self.long.push((begin, silent));
+            self.long
+                .retain(|(it, _)| it + 2 * WEEK + 2 * ABOUT > begin);
+            let too_many = self.long.len().saturating_sub(LONG_MAX);
+            self.long.drain(..too_many);
         }
         if silent > 0 {
             self.remember(second, u32::try_from(silent).unwrap_or(u32::MAX), called);
@@ -89,6 +109,19 @@ impl Silences {
     /// Whether a silence of so many seconds, up to this one, is longer than is usual.
     pub(super) fn is_unusual(&self, second: u64, silent: u64) -> bool {
         silent > u64::from(about(&self.longest, second / HOUR)).saturating_mul(LONGER)
+            && !self.is_weekly(second.saturating_sub(silent), silent)
+    }
+
+    /// Whether it was as silent a week ago, and two weeks ago.
+    fn is_weekly(&self, begin: u64, silent: u64) -> bool {
+        let before = |weeks: u64| {
+            let of_week = |it: &&(u64, u64)| (it.0 + weeks * WEEK).abs_diff(begin) <= ABOUT;
+            let lengths = self.long.iter().filter(of_week).map(|(_, length)| *length);
+            lengths
+                .max()
+                .is_some_and(|longest| silent <= longest + ABOUT)
+        };
+        before(1) && before(2)
     }
 }
 
