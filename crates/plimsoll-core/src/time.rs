@@ -95,6 +95,13 @@ impl Timestamp {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
+    /// So long before it; the epoch, where there is nothing before.
+    #[must_use]
+    pub fn before(self, by: Duration) -> Self {
+        let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_sub(by))
+    }
+
     /// Year, month (from 1) and day (from 1), in UTC.
     pub fn date(self) -> (u64, u64, u64) {
         civil_from_days(self.as_seconds() / 86_400)

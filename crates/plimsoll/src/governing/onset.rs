@@ -155,7 +155,8 @@ impl Onsets {
             .collect()
     }
 
-    /// Changes that may have caused it, the nearest before the onset first. What came later is no cause.
+    /// Changes that may have caused it: first those as near to the onset as can be told, of them the nearest before its
+    /// likeliest second, then those before. What came later is no cause.
     fn ranked(&self, service: &str, now: Timestamp, ago: Ago) -> Vec<ChangeView> {
         let first = before(now, ago.earliest + PROPAGATION).as_seconds();
         let last = before(now, ago.latest).as_seconds();
@@ -169,7 +170,11 @@ impl Onsets {
                 (at <= last && distance <= OLDEST).then_some((distance, change))
             })
             .collect();
-        near.sort_by_key(|(distance, change)| (*distance, std::cmp::Reverse(change.at)));
+        let likeliest = before(now, ago.likeliest).as_seconds();
+        near.sort_by_key(|(distance, change)| {
+            let at = change.at.as_seconds();
+            (*distance, at > likeliest, at.abs_diff(likeliest))
+        });
         near.truncate(SHOWN_MAX);
         let change = |(distance, change): (u64, &Change)| ChangeView {
             at: change.at,
@@ -261,6 +266,23 @@ mod tests {
         onsets.on_resolved("shop", "availability");
         assert!(onsets.due(10_200, now, nowhere).is_empty());
         assert!(onsets.of("shop").is_empty());
+    }
+
+    #[test]
+    fn of_changes_within_the_interval_the_nearest_before_the_likeliest_second_comes_first() {
+        let now = Timestamp::from_seconds(100_000);
+        let mut onsets = Onsets::default();
+        for (ago, what) in [(48, "after"), (52, "just before"), (58, "before")] {
+            onsets.on_change(before(now, ago), None, what);
+        }
+        let ago = Ago {
+            likeliest: 50,
+            earliest: 60,
+            latest: 45,
+        };
+        let ranked = onsets.ranked("shop", now, ago);
+        let ranked: Vec<&str> = ranked.iter().map(|it| it.what.as_str()).collect();
+        assert_eq!(ranked, ["just before", "before", "after"]);
     }
 
     fn nowhere(_: &str) -> Vec<SplitView> {

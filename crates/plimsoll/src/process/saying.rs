@@ -1,9 +1,11 @@
 //! What happened is shown, logged and journaled.
 
+use std::time::Duration;
+
 use plimsoll_core::Timestamp;
 use plimsoll_governor::{Decided, Decision, What};
 use plimsoll_measure::{EVENTS_MAX, EventView, MaintenanceChange, OnsetView, VersionChange};
-use plimsoll_policy::Verdict;
+use plimsoll_policy::{DownCause, Verdict};
 use plimsoll_upstream::HealthEvent;
 use serde_json::json;
 
@@ -11,6 +13,9 @@ use super::Process;
 use crate::budgets::Told;
 use crate::governing::{self, Contributions, Outcome};
 use crate::journal;
+
+/// How long before it is noticed an endpoint that refuses connections began to, about, while requests come.
+const CONNECTS_NOTICED: Duration = Duration::from_secs(1);
 
 impl Process {
     /// What the governor decided is shown, logged and journaled, with what it was made of.
@@ -85,6 +90,7 @@ impl Process {
         };
         let body = json!({ "text": said, "state": state, "why": event.reason });
         self.journal.write("endpoint", &subject, &body);
+        self.suspect(event, &text);
         self.note(Some(endpoint.service.clone()), text);
         let up = |name: &str| {
             let cluster = self
@@ -111,6 +117,24 @@ impl Process {
                 "no endpoint is up: requests are sent to all of them".to_owned(),
             );
         }
+    }
+
+    /// An endpoint that went away or came may be why a service burns. One that was taken out for how it answers is not: that is
+    /// the burn itself.
+    fn suspect(&mut self, event: &HealthEvent, text: &str) {
+        let service = &event.endpoint.service;
+        let noticed_after = match event.transition.verdict {
+            Verdict::Up { .. } => Duration::ZERO,
+            Verdict::Down(DownCause::Connect) => CONNECTS_NOTICED,
+            Verdict::Down(DownCause::Checks) => {
+                let service = self.loaded.config.services.get(service);
+                let health = service.and_then(|it| it.health.as_ref());
+                health.map_or(Duration::ZERO, |it| it.interval * it.failures_max)
+            }
+            Verdict::HalfOpen | Verdict::Down(DownCause::Breaker | DownCause::Ejection) => return,
+        };
+        let at = self.clock.timestamp().before(noticed_after);
+        self.governing.on_change(at, Some(service), text);
     }
 
     /// What was kept of budgets is known.
