@@ -1,7 +1,9 @@
 //! Goal: objectives that are exported mean elsewhere what they mean here: the same burn rates, and alerts at the same time.
 //!
 //! Method: Debian's Prometheus, which scrapes a Plimsoll that is used; and `promtool test rules`, which replays counters
-//! through the exported rules, beside our own judgement of the same pairs over the same counters.
+//! through the exported rules, beside our own judgement of the same pairs over the same counters. Of a run that was scraped: [`recorded`].
+
+mod recorded;
 
 use std::net::SocketAddr;
 use std::path::Path;
