@@ -268,7 +268,7 @@ static WORKLOAD: Table = Table {
         Key::new(
             "leaves",
             Kind::Percent,
-            "With `users`: the share that leaves for good after the last of its tries failed. Absent: none.",
+            "With `users`: the share that leaves for good after the last of its tries failed; nobody does for want of what is of class `sheddable`. Absent: none.",
         ),
         Key::new(
             "replay",

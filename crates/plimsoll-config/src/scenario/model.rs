@@ -201,7 +201,7 @@ pub struct Population {
     pub users: u32,
     /// The mean time that one thinks, exponential.
     pub think: Duration,
-    /// The share that leaves for good after the last of its tries failed.
+    /// The share that leaves for good after the last of its tries failed, unless that was of class `sheddable`.
     pub leaves: f64,
 }
 

@@ -5,6 +5,7 @@
 //! Invariant: a member has one thing before it: the end of a thought, or that of what it wants.
 
 use plimsoll_config::scenario::Population;
+use plimsoll_core::Class;
 
 use crate::agenda::{Nanos, SECOND};
 use crate::fleet::clients::{User, nanos};
@@ -84,9 +85,11 @@ impl Habits {
         (self.thoughts.unit() * SECOND as f64) as Nanos
     }
 
-    /// Whether one leaves that failed. Whoever leaves is counted out.
+    /// Whether one leaves that failed. Whoever leaves is counted out. Nobody leaves for want of what is the first to go.
     pub(super) fn leaves(&mut self, member: &Member) -> bool {
-        let leaves = !member.goes && self.leaving.chance(self.leaves);
+        let leaves = !member.goes
+            && self.leaving.chance(self.leaves)
+            && member.user.class != Class::Sheddable;
         self.stay -= u32::from(leaves);
         leaves
     }
@@ -141,6 +144,17 @@ mod tests {
             caller: None,
         };
         Member { user, goes: false }
+    }
+
+    #[test]
+    fn nobody_leaves_for_want_of_what_is_sheddable() {
+        let mut habits = habits(&[100], 1.0);
+        habits.change(0);
+        let mut member = member(0);
+        member.user.class = Class::Sheddable;
+        assert!(!habits.leaves(&member));
+        member.user.class = Class::Critical;
+        assert!(habits.leaves(&member));
     }
 
     #[test]

@@ -70,6 +70,14 @@ struct Thinking {
 const THINK_MIN: f64 = 1e-3;
 
 impl Thinking {
+    /// The share that stays, by the class of what failed.
+    fn stays(&self) -> ByClass {
+        Class::ALL.map(|class| match class {
+            Class::Critical | Class::Standard => 1.0 - self.leaves,
+            Class::Sheddable => 1.0,
+        })
+    }
+
     /// How many ask in a step.
     fn ask(&mut self, step: f64) -> f64 {
         let each = step / (self.think + self.took).max(THINK_MIN);
@@ -208,13 +216,13 @@ impl Demand {
 
     /// A tick begins: who was away comes back.
     pub(super) fn tick(&mut self) {
-        let mut over = 0.0;
+        let mut over = [0.0; Class::ALL.len()];
         for cohort in &mut self.cohorts {
             let gone = cohort.leaving.pop_front().unwrap_or_default();
             cohort.leaving.push_back(Vec::new());
             for (tries, by_class) in gone.into_iter().enumerate() {
-                for (class, gone) in by_class.into_iter().enumerate() {
-                    over += cohort.failed(tries, class, gone);
+                for ((class, gone), over) in by_class.into_iter().enumerate().zip(&mut over) {
+                    *over += cohort.failed(tries, class, gone);
                 }
             }
         }
@@ -262,12 +270,13 @@ impl Demand {
 
     /// What becomes of what was sent in this step, by class.
     pub(super) fn learn(&mut self, sent: &[Sent], fates: &[Fate; Class::ALL.len()]) {
-        let mut over = 0.0;
+        let mut over = [0.0; Class::ALL.len()];
         for (cohort, sent) in self.cohorts.iter_mut().zip(sent) {
             for (tries, by_class) in sent.by_tries.iter().enumerate() {
-                for (class, (sent, fate)) in by_class.iter().zip(fates).enumerate() {
-                    over += cohort.failed(tries, class, sent * fate.fails);
-                    over += cohort.will_leave(tries, class, sent * fate.gone);
+                let fates = by_class.iter().zip(fates).enumerate();
+                for ((class, (sent, fate)), over) in fates.zip(&mut over) {
+                    *over += cohort.failed(tries, class, sent * fate.fails);
+                    *over += cohort.will_leave(tries, class, sent * fate.gone);
                 }
             }
         }
@@ -276,11 +285,12 @@ impl Demand {
             return;
         };
         (thinking.back, thinking.took) = (0.0, 0.0);
-        for (class, (fate, share)) in fates.iter().zip(self.classes).enumerate() {
+        let each = fates.iter().zip(self.classes).enumerate();
+        for ((class, (fate, share)), stays) in each.zip(thinking.stays()) {
             let succeeds = (1.0 - fate.fails - fate.gone).max(0.0);
             let answered = of_class(sent, class) * succeeds;
             if self.tries == 1 {
-                thinking.back += share * fate.fails * (1.0 - thinking.leaves);
+                thinking.back += share * fate.fails * stays;
             }
             let after = ticks(fate.latency, self.tick).min(self.patience_ticks);
             if after == 0 {
@@ -299,9 +309,10 @@ impl Demand {
     }
 
     /// So many have made the last of their tries.
-    fn back_to_thoughts(&mut self, how_many: f64) {
+    fn back_to_thoughts(&mut self, how_many: ByClass) {
         if let Some(thinking) = &mut self.population {
-            thinking.now += how_many * (1.0 - thinking.leaves);
+            let each = how_many.into_iter().zip(thinking.stays());
+            thinking.now += each.map(|(over, stays)| over * stays).sum::<f64>();
         }
     }
 }
