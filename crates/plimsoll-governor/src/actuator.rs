@@ -1,5 +1,6 @@
 //! What the governor may move, and what each costs.
 
+use plimsoll_core::Class;
 use serde::{Deserialize, Serialize};
 
 use crate::condition::Burn;
@@ -73,6 +74,22 @@ impl Actuator {
             // A service that fails whatever its load is not helped by less of it.
             Self::Shed => demand.exceeds(),
         }
+    }
+
+    /// The share of the requests of each class that a step refuses.
+    pub fn refuses(self, step: u8) -> [f64; Class::ALL.len()] {
+        let (standard, sheddable) = match (self, step) {
+            (Self::Hedge | Self::Retry, _) | (Self::Shed, 0) => (0.0, 0.0),
+            (Self::Shed, 1) => (0.0, 0.5),
+            (Self::Shed, 2) => (0.0, 1.0),
+            (Self::Shed, 3) => (0.5, 1.0),
+            (Self::Shed, _) => (1.0, 1.0),
+        };
+        Class::ALL.map(|class| match class {
+            Class::Critical => 0.0,
+            Class::Standard => standard,
+            Class::Sheddable => sheddable,
+        })
     }
 
     /// What a step is, in words.

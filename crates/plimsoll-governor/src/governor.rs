@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use plimsoll_core::{Instant, Mode, Ratio, never};
+use plimsoll_core::{Class, Instant, Mode, Ratio, never};
 use plimsoll_measure::Condition;
 use serde::{Deserialize, Serialize};
 
@@ -33,8 +33,19 @@ pub struct ServiceParameters {
     pub mode: Mode,
     /// Names and targets.
     pub objectives: Vec<(String, Ratio)>,
+    /// Which classes each of them counts; none named, or nothing known of it: all.
+    #[serde(default)]
+    pub classes: Vec<Vec<Class>>,
     /// Names of services that it can't do without.
     pub depends_on: Vec<String>,
+}
+
+impl ServiceParameters {
+    /// Whether an objective counts requests of each class.
+    pub(crate) fn counted(&self, objective: usize) -> [bool; Class::ALL.len()] {
+        let named = self.classes.get(objective).map_or(&[][..], Vec::as_slice);
+        Class::ALL.map(|class| named.is_empty() || named.contains(&class))
+    }
 }
 
 /// What may be moved, and when.
@@ -287,6 +298,7 @@ mod tests {
                     tier: 1,
                     mode: Mode::Enforce,
                     objectives: vec![("availability".to_owned(), Ratio::try_from(0.99).unwrap())],
+                    classes: Vec::new(),
                     depends_on: depends_on.iter().map(|it| (*it).to_owned()).collect(),
                 };
                 ((*name).to_owned(), service)

@@ -1,6 +1,7 @@
 //! Which actuator of one service moves: the least harmful first, one step at a time, and back in reverse.
 //!
-//! A step is given its time to show what it does. If it did not help, or cost more than it saved, it is taken back and left
+//! A step that refuses more than fails can't win, and is not taken. One that is taken is given its time to show what it
+//! does. If it did not help, or cost more than it saved, it is taken back and left
 //! alone for a while, the longer the more often that was so. When what it is made for has stopped, steps are taken back
 //! one by one; if one was missed, the next time it stays for twice as long. What goes on for long is looked at again: a
 //! step is taken back, and goes up again only if it helps. So a burn that comes with each return is met ever more rarely:
@@ -9,6 +10,7 @@
 
 use std::collections::BTreeMap;
 
+use plimsoll_core::Class;
 use serde::{Deserialize, Serialize};
 
 use crate::actuator::Actuator;
@@ -123,6 +125,8 @@ pub(crate) struct Lately {
     pub(crate) all_burns: bool,
     /// From which share on it still burns.
     pub(crate) threshold: f64,
+    /// Whether it counts requests of each class.
+    pub(crate) classes: [bool; Class::ALL.len()],
 }
 
 impl Situation {
@@ -133,6 +137,21 @@ impl Situation {
     /// The objective that is worked on.
     fn worst(&self) -> Lately {
         self.at(self.worst)
+    }
+
+    /// The share that a step refuses of what an objective counts and was let in at the step before.
+    fn cost(&self, actuator: Actuator, step: u8, objective: usize) -> f64 {
+        let before = actuator.refuses(step.saturating_sub(1));
+        let shares = before.into_iter().zip(actuator.refuses(step));
+        let counted = self.at(objective).classes.into_iter();
+        let (mut refused, mut all) = (0.0, 0);
+        for (((before, after), let_in), is_counted) in shares.zip(self.demand.let_in).zip(counted) {
+            if is_counted && before < 1.0 {
+                refused += (after - before) / (1.0 - before) * let_in as f64;
+                all += let_in;
+            }
+        }
+        refused / all.max(1) as f64
     }
 
     /// The share of requests that the shed level refuses.
@@ -224,6 +243,7 @@ impl Ladder {
                 && moved.step < actuator.steps()
                 && second >= moved.barred_until
                 && actuator.applies(now.demand)
+                && now.cost(actuator, moved.step + 1, now.worst) < worst.bad_share
         };
         // What only still counts as severe, since it was a minute ago, is not met with what is for severe burns.
         let enough = |actuator: &Actuator| {
@@ -291,7 +311,9 @@ impl Ladder {
         }
         // It goes on to what refuses somebody: the share is of ten seconds, in all of which the step was in force.
         let refuses = now.refused() >= trial.refused + REFUSED_MIN;
-        if trial.actuator == Actuator::Shed && !refuses && moved.step < trial.actuator.steps() {
+        let goes_on = moved.step < trial.actuator.steps()
+            && now.cost(trial.actuator, moved.step + 1, trial.objective) < bad_share;
+        if trial.actuator == Actuator::Shed && !refuses && goes_on {
             let (actuator, to) = (trial.actuator, moved.step + 1);
             moved.rose = now.second;
             let began = now.second;
@@ -377,6 +399,9 @@ mod tests {
         refused: [f64; 5],
         /// How many of the requests each step refuses.
         governed: [u64; 5],
+        /// How many are of each class, and which the objective counts.
+        classes: [u64; 3],
+        counted: [bool; 3],
     }
 
     impl World {
@@ -389,6 +414,8 @@ mod tests {
                 observes: false,
                 refused: [0.0; 5],
                 governed: [0, 100, 200, 300, 400],
+                classes: [0; 3],
+                counted: [true; 3],
             }
         }
 
@@ -410,6 +437,7 @@ mod tests {
                         all_burn: bad_share + self.refused[shed],
                         all_burns: bad_share >= 0.03,
                         threshold: 0.03,
+                        classes: self.counted,
                     }],
                     worst: 0,
                     thresholds: [0.03; 3],
@@ -417,6 +445,7 @@ mod tests {
                         requests: 1_000,
                         retries: 100,
                         governed: self.governed[shed],
+                        let_in: self.let_in(shed),
                         at_limit: true,
                         ..Demand::default()
                     },
@@ -432,6 +461,16 @@ mod tests {
                     None => (),
                 }
             }
+        }
+
+        /// What such a step lets in.
+        fn let_in(&self, shed: usize) -> [u64; 3] {
+            let mut let_in = self.classes;
+            let refuses = Actuator::Shed.refuses(shed as u8);
+            for (let_in, share) in let_in.iter_mut().zip(refuses) {
+                *let_in = (*let_in as f64 * (1.0 - share)) as u64;
+            }
+            let_in
         }
 
         fn steps(&self) -> Vec<(Actuator, u8)> {
@@ -543,6 +582,7 @@ mod tests {
             all_burn,
             all_burns: all_burn >= 3.0,
             threshold: 0.03,
+            classes: [true; 3],
         };
         let judged = |before: [Lately; 2], after: [Lately; 2], worst_after| {
             let mut situation = Situation {
@@ -615,6 +655,34 @@ mod tests {
             without += u32::from(world.ladder.step(Retry) == 0);
         }
         assert!((1..=120).contains(&without), "{without} s");
+    }
+
+    #[test]
+    fn a_step_that_refuses_more_than_fails_is_not_taken() {
+        use Actuator::{Retry, Shed};
+        let mut world = World::new();
+        // A tenth is of class sheddable, the rest of class standard.
+        world.classes = [0, 900, 100];
+        let cured = |ladder: &Ladder| if ladder.step(Shed) == 0 { 0.04 } else { 0.0 };
+        world.seconds(60, |_| 0.04);
+        // Half of a tenth is more than is to be won.
+        assert_eq!(world.steps(), [(Retry, 1), (Retry, 0)]);
+        assert_eq!(world.helpless, 1);
+        world.seconds(60, |_| 0.06);
+        assert_eq!(world.steps()[2..], [(Shed, 1), (Shed, 0)]);
+        // The second half, too, is less than what fails; half of class standard is not.
+        let mut world = World::new();
+        world.classes = [0, 900, 100];
+        world.seconds(120, |ladder| {
+            0.3 * f64::from(0.7_f32.powi(ladder.step(Shed).into()))
+        });
+        assert_eq!(world.ladder.step(Shed), 2, "{:?}", world.moves);
+        // What the objective does not count is no cost to it.
+        let mut world = World::new();
+        world.classes = [0, 900, 100];
+        world.counted = [true, true, false];
+        world.seconds(60, cured);
+        assert_eq!(world.steps()[2..], [(Shed, 1), (Shed, 0)]);
     }
 
     #[test]

@@ -196,17 +196,19 @@ impl ServiceState {
             let what = What::Defer { to: to.to_owned() };
             decide(what, Some(evidence.clone()));
         }
-        let lately = |(objective, (_, target)): (&Objective, &(String, Ratio))| {
-            let counts = objective.recent.over(NOW);
-            let threshold = Burn::Burning.threshold(*target);
-            Lately {
-                bad_share: share(counts.service()),
-                requests: counts.service().total(),
-                all_burn: counts.budget().burn_rate(*target).unwrap_or(0.0),
-                all_burns: share(counts.budget()) >= threshold,
-                threshold,
-            }
-        };
+        let lately =
+            |(place, (objective, (_, target))): (usize, (&Objective, &(String, Ratio)))| {
+                let counts = objective.recent.over(NOW);
+                let threshold = Burn::Burning.threshold(*target);
+                Lately {
+                    bad_share: share(counts.service()),
+                    requests: counts.service().total(),
+                    all_burn: counts.budget().burn_rate(*target).unwrap_or(0.0),
+                    all_burns: share(counts.budget()) >= threshold,
+                    threshold,
+                    classes: service.counted(place),
+                }
+            };
         let condition = self.condition;
         let may_at = |actuator, burn| may(rules, actuator, service, burn, condition);
         let thresholds = Actuator::ALL.map(|actuator| {
@@ -219,7 +221,7 @@ impl ServiceState {
         let situation = Situation {
             second,
             burn,
-            objectives: objectives().map(lately).collect(),
+            objectives: objectives().enumerate().map(lately).collect(),
             worst,
             thresholds,
             demand: self.demand(),
@@ -321,6 +323,9 @@ impl ServiceState {
         let mut sum = Demand::default();
         for demand in &self.demands {
             sum.requests += demand.requests;
+            for (sum, count) in sum.let_in.iter_mut().zip(demand.let_in) {
+                *sum += count;
+            }
             sum.retries += demand.retries;
             sum.hedges += demand.hedges;
             sum.refused += demand.refused;

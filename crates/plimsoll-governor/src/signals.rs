@@ -1,5 +1,6 @@
 //! What the governor is told each second.
 
+use plimsoll_core::Class;
 use plimsoll_measure::Counts;
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +39,9 @@ pub struct ObjectiveSignals {
 pub struct Demand {
     /// Requests that ended, whatever became of them.
     pub requests: u64,
+    /// Those that Plimsoll did not refuse, by class. Not in what was kept by versions that did not know it.
+    #[serde(default)]
+    pub let_in: [u64; Class::ALL.len()],
     /// Attempts that were made again after one that failed.
     pub retries: u64,
     /// Attempts that were made beside one that took long.
@@ -80,11 +84,18 @@ impl Meter {
     /// A second is over in which so many requests ended, and so many of them were refused since not all fits. What its own
     /// shed level refuses is no sign for the governor that not all fits. The first second has no retries: how many there were
     /// before it is not known.
-    pub fn on_second(&mut self, requests: u64, refused: u64, now: Standing) -> Demand {
+    pub fn on_second(
+        &mut self,
+        requests: u64,
+        refused: u64,
+        let_in: [u64; Class::ALL.len()],
+        now: Standing,
+    ) -> Demand {
         let before = self.before.replace(now).unwrap_or(now);
         let governed = now.governed.saturating_sub(before.governed);
         Demand {
             requests,
+            let_in,
             retries: now.retries.saturating_sub(before.retries),
             hedges: now.hedges.saturating_sub(before.hedges),
             refused: refused.saturating_sub(governed),
@@ -115,14 +126,14 @@ mod tests {
             limit: Some(10),
             ..Standing::default()
         };
-        let first = meter.on_second(50, 0, begun);
+        let first = meter.on_second(50, 0, [0, 50, 0], begun);
         assert_eq!((first.retries, first.exceeds()), (0, false));
         let sheds = Standing {
             retries: 9,
             governed: 120,
             ..begun
         };
-        let second = meter.on_second(50, 20, sheds);
+        let second = meter.on_second(50, 20, [0, 50, 0], sheds);
         assert_eq!((second.retries, second.refused), (2, 0));
         assert_eq!(second.governed, 20);
         assert!(!second.exceeds());
@@ -130,7 +141,7 @@ mod tests {
             in_flight: 10,
             ..sheds
         };
-        assert!(meter.on_second(50, 0, full).exceeds());
-        assert!(meter.on_second(50, 1, sheds).exceeds());
+        assert!(meter.on_second(50, 0, [0, 50, 0], full).exceeds());
+        assert!(meter.on_second(50, 1, [0, 50, 0], sheds).exceeds());
     }
 }

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plimsoll_core::{Instant, Mode, Timestamp, never_count};
+use plimsoll_core::{Class, Instant, Mode, Timestamp, never_count};
 
 use crate::maintenance::{Maintenance, MaintenanceChange, Maintenances};
 use crate::objective::{Counts, ObjectiveSpec};
@@ -131,6 +131,8 @@ pub struct EndpointInput {
 pub struct Latest {
     /// Requests that ended.
     pub requests: u64,
+    /// Those that Plimsoll did not refuse, by class.
+    pub let_in: [u64; Class::ALL.len()],
     /// Those that Plimsoll refused since not all fits: with a cause of [`DOES_NOT_FIT`].
     pub refused: u64,
     /// In the order of the configuration: what each objective counted, and the share of its budget that is left, `None`
@@ -321,6 +323,7 @@ impl Measure {
         let causes = tracked.map(|tracked| tracked.latest).unwrap_or_default();
         Latest {
             requests: causes.total(),
+            let_in: tracked.map(|tracked| tracked.let_in).unwrap_or_default(),
             refused: DOES_NOT_FIT
                 .iter()
                 .map(|cause| causes.with_cause(*cause))
@@ -474,7 +477,7 @@ impl Measure {
 
 #[cfg(test)]
 mod tests {
-    use plimsoll_core::{Class, Ratio};
+    use plimsoll_core::Ratio;
 
     use super::*;
     use crate::objective::Sli;

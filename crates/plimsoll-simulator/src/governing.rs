@@ -11,7 +11,8 @@ use plimsoll_governor::{
     What,
 };
 use plimsoll_measure::{
-    Cause, Counts, DOES_NOT_FIT, ObjectiveSpec, Origin, Outcome, Tally, Window, objective_levels,
+    Cause, Counts, DOES_NOT_FIT, ObjectiveSpec, Origin, Outcome, REFUSALS, Tally, Window,
+    objective_levels,
 };
 
 /// So many decisions of a run are kept; all are counted.
@@ -71,6 +72,7 @@ pub(crate) struct Counting {
     specs: Vec<ObjectiveSpec>,
     counts: Vec<Counts>,
     requests: u64,
+    let_in: [u64; Class::ALL.len()],
     refused: u64,
 }
 
@@ -86,6 +88,7 @@ impl Counting {
             specs: specs.to_vec(),
             counts: vec![Counts::default(); specs.len()],
             requests: 0,
+            let_in: [0; Class::ALL.len()],
             refused: 0,
         }
     }
@@ -93,6 +96,9 @@ impl Counting {
     /// A request ended.
     pub(crate) fn add(&mut self, class: Class, cause: Cause, latency: Duration) {
         self.requests += 1;
+        if let Some(let_in) = self.let_in.get_mut(class.index()) {
+            *let_in += u64::from(!REFUSALS.contains(&cause));
+        }
         self.refused += u64::from(DOES_NOT_FIT.contains(&cause));
         for (spec, counts) in self.specs.iter().zip(&mut self.counts) {
             if !spec.classes.is_empty() && !spec.classes.contains(&class) {
@@ -114,9 +120,10 @@ impl Counting {
         &mut self,
         requests: u64,
         refused: u64,
+        let_in: [u64; Class::ALL.len()],
         counts: impl Iterator<Item = Counts>,
     ) {
-        (self.requests, self.refused) = (requests, refused);
+        (self.requests, self.refused, self.let_in) = (requests, refused, let_in);
         for (place, counts) in self.counts.iter_mut().zip(counts) {
             *place = counts;
         }
@@ -217,8 +224,9 @@ impl Service {
         counting: &mut Counting,
         standing: Standing,
     ) -> ServiceSignals {
-        let (requests, refused) = (counting.requests, counting.refused);
-        (counting.requests, counting.refused) = (0, 0);
+        let requests = std::mem::take(&mut counting.requests);
+        let refused = std::mem::take(&mut counting.refused);
+        let let_in = std::mem::take(&mut counting.let_in);
         let each = self.windows.iter_mut().zip(&mut counting.counts);
         let objectives = each.map(|((window, target, period), counts)| {
             let counts = std::mem::take(counts);
@@ -237,7 +245,7 @@ impl Service {
         ServiceSignals {
             name: self.name.clone(),
             objectives: objectives.collect(),
-            demand: self.meter.on_second(requests, refused, standing),
+            demand: self.meter.on_second(requests, refused, let_in, standing),
             is_maintained: false,
         }
     }

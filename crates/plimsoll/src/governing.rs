@@ -217,7 +217,7 @@ impl Governing {
         ServiceSignals {
             name: name.to_owned(),
             objectives: latest.objectives.iter().map(objective).collect(),
-            demand: meter.on_second(latest.requests, latest.refused, standing),
+            demand: meter.on_second(latest.requests, latest.refused, latest.let_in, standing),
             is_maintained: latest.is_maintained,
         }
     }
@@ -329,6 +329,7 @@ pub(crate) fn parameters(config: &Config, held: &BTreeMap<String, Held>) -> Para
         let parameters = ServiceParameters {
             tier: service.tier,
             mode: mode_of(config, service, mode.unwrap_or(config.governor.mode)),
+            classes: specs.iter().map(|it| it.classes.clone()).collect(),
             objectives: specs.into_iter().map(|it| (it.name, it.target)).collect(),
             depends_on: service.depends_on.clone(),
         };

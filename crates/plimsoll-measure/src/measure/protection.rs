@@ -109,6 +109,15 @@ impl ClassCounts {
         delta
     }
 
+    /// What was not refused.
+    pub(super) fn let_in(&self) -> [u64; CLASSES] {
+        let mut let_in = self.requests;
+        for (let_in, refused) in let_in.iter_mut().zip(&self.refused) {
+            *let_in = let_in.saturating_sub(refused.iter().sum());
+        }
+        let_in
+    }
+
     fn refused(&self, class: Class, place: usize) -> u64 {
         let causes = self.refused.get(class.index());
         causes

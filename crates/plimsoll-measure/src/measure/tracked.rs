@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use plimsoll_core::{Instant, Ratio, Timestamp};
+use plimsoll_core::{Class, Instant, Ratio, Timestamp};
 
 use super::history::LatencyOf;
 use super::protection::ClassCounts;
@@ -39,6 +39,8 @@ pub(super) struct Tracked {
     causes: CauseCounts,
     /// What came with the last tick.
     pub(super) latest: CauseCounts,
+    /// Those that Plimsoll did not refuse, by class; only of a service.
+    pub(super) let_in: [u64; Class::ALL.len()],
     /// Only of a service.
     pub(super) classes: ClassCounts,
     latency: Histogram,
@@ -93,6 +95,7 @@ impl Tracked {
         Self {
             causes: CauseCounts::default(),
             latest: CauseCounts::default(),
+            let_in: [0; Class::ALL.len()],
             classes: ClassCounts::default(),
             latency: Histogram::new(),
             recent: Window::new(&RECENT_LEVELS),
@@ -128,6 +131,7 @@ impl Tracked {
             let classes = ClassCounts::of(&reading.totals);
             let delta = classes.since(&self.classes);
             self.classes = classes;
+            self.let_in = delta.let_in();
             Box::new(delta)
         });
         if !reading.objectives.is_empty() {

@@ -128,6 +128,7 @@ fn governed(draw: &mut Draw, scenario: &mut Scenario, calls: bool) -> Governed {
                 .iter()
                 .map(|it| (it.name.clone(), it.target))
                 .collect(),
+            classes: specs.iter().map(|it| it.classes.clone()).collect(),
             depends_on,
         };
         parameters.services.insert(service.name.clone(), of_service);

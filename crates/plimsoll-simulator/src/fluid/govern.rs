@@ -25,6 +25,7 @@ pub(super) struct Govern {
 #[derive(Debug)]
 struct Expected {
     requests: f64,
+    let_in: [f64; Class::ALL.len()],
     refused: f64,
     /// These two only grow.
     governed: f64,
@@ -38,6 +39,7 @@ impl Govern {
         let counted = Counting::all(governed);
         let expected = counted.iter().map(|counting| Expected {
             requests: 0.0,
+            let_in: [0.0; Class::ALL.len()],
             refused: 0.0,
             governed: 0.0,
             retries: 0.0,
@@ -69,6 +71,9 @@ impl Govern {
         for (class, outcome) in Class::ALL.into_iter().zip(outcomes) {
             let requests = of_class(sent, class.index());
             expected.requests += requests;
+            if let Some(let_in) = expected.let_in.get_mut(class.index()) {
+                *let_in += requests * (1.0 - outcome.refused);
+            }
             expected.refused += requests * outcome.refused;
             expected.governed += requests * outcome.governed;
             expected.retries += requests * outcome.again;
@@ -93,6 +98,7 @@ impl Govern {
         let now = Instant::from_nanos(now.div_ceil(SECOND) * SECOND);
         for (counting, expected) in self.counted.iter_mut().zip(&mut self.expected) {
             let requests = whole(&mut expected.requests);
+            let let_in = expected.let_in.each_mut().map(whole);
             let refused = whole(&mut expected.refused);
             let objectives = expected.objectives.iter_mut();
             let counts = objectives.map(|(_, [good, bad, refused])| {
@@ -103,7 +109,7 @@ impl Govern {
                     bad_service,
                 }
             });
-            counting.set(requests, refused, counts);
+            counting.set(requests, refused, let_in, counts);
         }
         let (expected, known) = (&self.expected, &*stations);
         let standing = |index: usize| {

@@ -45,6 +45,7 @@ pub(crate) fn governed(scenario: &Scenario, mode: Mode) -> Governed {
                 .iter()
                 .map(|it| (it.name.clone(), it.target))
                 .collect(),
+            classes: Vec::new(),
             depends_on: names.get(index + 1).into_iter().cloned().collect(),
         };
         (name.clone(), service)
