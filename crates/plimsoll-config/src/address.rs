@@ -83,7 +83,7 @@ pub(crate) fn credentials(text: &str) -> Option<(usize, usize)> {
 }
 
 /// Host (with the brackets of an IPv6 address) and port.
-fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
+pub(crate) fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
     if authority.starts_with('[') {
         let end = authority.find(']')? + 1;
         let (host, rest) = authority.split_at_checked(end)?;
@@ -100,7 +100,7 @@ fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
 }
 
 /// A name in lower case, or an address literal without brackets.
-fn plain_host(host: &str) -> Option<String> {
+pub(crate) fn plain_host(host: &str) -> Option<String> {
     if let Some(inner) = host.strip_prefix('[') {
         return Some(
             inner

@@ -4,6 +4,7 @@
 //! whole [`Config`] comes out only where nothing was.
 
 mod governor;
+mod notify;
 mod protect;
 mod tenant;
 
@@ -58,6 +59,11 @@ pub(crate) fn config(file: &Fields) -> Option<Config> {
             .table("journey")?
             .iter()
             .map(|(name, field)| Some((name.to_owned(), journey(field.node.as_table()?)?)))
+            .collect::<Option<_>>()?,
+        notifiers: file
+            .table("notify")?
+            .iter()
+            .map(|(name, field)| Some((name.to_owned(), notify::notifier(field.node.as_table()?)?)))
             .collect::<Option<_>>()?,
         services: services
             .map(|(name, field)| Some((name.to_owned(), service(field.node.as_table()?)?)))
@@ -155,7 +161,6 @@ fn log(fields: &Fields) -> Option<AccessLog> {
 }
 
 fn service(fields: &Fields) -> Option<Service> {
-    let tls = fields.table("tls")?;
     let objectives = fields.table("objective")?.iter();
     Some(Service {
         owner: fields.text("owner").map(str::to_owned),
@@ -166,14 +171,7 @@ fn service(fields: &Fields) -> Option<Service> {
             .iter()
             .map(endpoint)
             .collect::<Option<_>>()?,
-        tls: UpstreamTls {
-            ca: tls.file("ca"),
-            server_name: tls.text("server_name").map(str::to_owned),
-            client: match tls.table("client") {
-                Some(client) => Some(certificate(client)?),
-                None => None,
-            },
-        },
+        tls: upstream_tls(fields.table("tls")?)?,
         protocol: match fields.word("protocol")? {
             "auto" => UpstreamProtocol::Auto,
             "http1" => UpstreamProtocol::Http1,
@@ -194,6 +192,17 @@ fn service(fields: &Fields) -> Option<Service> {
             .map(|node| dependency(node).map(str::to_owned))
             .collect::<Option<_>>()?,
         protect: protect::protect(fields.table("protect")?)?,
+    })
+}
+
+fn upstream_tls(fields: &Fields) -> Option<UpstreamTls> {
+    Some(UpstreamTls {
+        ca: fields.file("ca"),
+        server_name: fields.text("server_name").map(str::to_owned),
+        client: match fields.table("client") {
+            Some(client) => Some(certificate(client)?),
+            None => None,
+        },
     })
 }
 

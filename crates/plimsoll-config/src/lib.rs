@@ -26,6 +26,7 @@ pub mod scenario;
 mod schema;
 mod scheme;
 mod unit;
+mod url;
 
 pub use address::EndpointError;
 pub use diagnostic::{Diagnostic, Severity, render, to_json};
@@ -42,3 +43,4 @@ pub use pattern::{
 pub use reference::reference_markdown;
 pub use schema::schema;
 pub use unit::{read_duration, show_duration, show_percent};
+pub use url::{Scheme, Url, UrlError};

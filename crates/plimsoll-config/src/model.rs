@@ -3,6 +3,7 @@
 //! Every value here is valid because it exists: names refer to something, bounds are above zero,
 //! durations are durations. Maps are ordered by name, so that two runs see the same order.
 
+mod notify;
 mod protect;
 mod tenant;
 
@@ -16,6 +17,7 @@ use plimsoll_measure::{Maintenance, Period};
 
 use crate::pattern::{HostPattern, PathPattern};
 
+pub use notify::*;
 pub use protect::*;
 pub use tenant::*;
 
@@ -38,6 +40,8 @@ pub struct Config {
     pub maintenances: BTreeMap<String, Maintenance>,
     /// Journeys by name.
     pub journeys: BTreeMap<String, Journey>,
+    /// Who is called, by name.
+    pub notifiers: BTreeMap<String, Notifier>,
     /// Services by name.
     pub services: BTreeMap<String, Service>,
     /// Tenants by name.

@@ -241,6 +241,19 @@ impl Reader<'_> {
                 fields.insert(main.name, span, node);
                 Value::Table(fields)
             }
+            // A place for secrets: what stands there instead is one.
+            (None, DeValue::String(_)) if table.key("env").is_some() => {
+                let mut diagnostic = Diagnostic::error(
+                    "secret-in-file",
+                    span.clone(),
+                    format!("{place} stands in the file"),
+                )
+                .label("a secret in this file would end up in backups and version control")
+                .help("keep it elsewhere: `{ env = \"NAME\" }` or `{ file = \"path\" }`");
+                diagnostic.secret = Some(span);
+                self.diagnostics.push(diagnostic);
+                Value::Invalid
+            }
             (_, found) => self.problem(Problem::wrong_type(kind, found), &span, toml, place),
         }
     }

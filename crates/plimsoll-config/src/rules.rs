@@ -2,11 +2,13 @@
 //!
 //! Elsewhere: what a single value must look like (`scalar`); rules about routes (`rules/routes.rs`),
 //! about protections (`rules/protect.rs`), about what the governor knows (`rules/governor.rs`),
-//! about journeys (`rules/journey.rs`), about maintenance (`rules/maintenance.rs`), about tenants and rates (`rules/tenants.rs`).
+//! about journeys (`rules/journey.rs`), about maintenance (`rules/maintenance.rs`), about notifiers (`rules/notify.rs`),
+//! about tenants and rates (`rules/tenants.rs`).
 
 mod governor;
 mod journey;
 mod maintenance;
+mod notify;
 mod protect;
 mod routes;
 mod tenants;
@@ -64,6 +66,7 @@ pub(crate) fn check(file: &Fields, diagnostics: &mut Vec<Diagnostic>) {
     governor::check(file, services, diagnostics);
     journey::check(file, services, diagnostics);
     maintenance::check(file, services, diagnostics);
+    notify::check(file, services, diagnostics);
     routes::check(file, services, diagnostics);
     tenants::check(file, diagnostics);
 }

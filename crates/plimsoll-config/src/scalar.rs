@@ -15,6 +15,7 @@ use crate::node::Value;
 use crate::pattern::{HostPattern, HostPatternError, PathPattern};
 use crate::scheme::{FileKind, Kind, Word};
 use crate::unit::{self, show_duration, show_size};
+use crate::url::{Url, UrlError};
 use number::{count, number, number_instead_of_text, out_of_range, quoted, unit_problem};
 
 /// What is wrong with a value, without the subject: "has no unit".
@@ -189,6 +190,10 @@ fn text_value(kind: &Kind, text: &str, folder: &Path) -> Result<Value, Problem> 
             .parse()
             .map(Value::Endpoint)
             .map_err(|error| bad_endpoint(text, &error)),
+        Kind::Url => text
+            .parse::<Url>()
+            .map(|_| Value::Text(text.to_owned()))
+            .map_err(|error| bad_url(kind, error)),
         Kind::Host => text
             .parse()
             .map(Value::Host)
@@ -265,6 +270,22 @@ fn bad_endpoint(text: &str, error: &EndpointError) -> Problem {
         EndpointError::Path => Problem::new("bad-url", error.to_string(), "an endpoint is a host and a port")
             .help("paths are for routes: `path` says which ones match, `rewrite.strip_prefix` takes a prefix off"),
         _ => Problem::new("bad-url", error.to_string(), expected),
+    }
+}
+
+fn bad_url(kind: &Kind, error: UrlError) -> Problem {
+    match error {
+        UrlError::Credentials => Problem::new(
+            "password-in-url",
+            error.to_string(),
+            "a secret in this file would end up in backups and version control",
+        )
+        .help("keep the URL elsewhere, as in `{ env = \"HOOK_URL\" }`; an `@` that belongs to the path is `%40`"),
+        _ => Problem::new(
+            "bad-url",
+            error.to_string(),
+            format!("{} was expected", kind.expected()),
+        ),
     }
 }
 

@@ -93,6 +93,10 @@ fn kind(of: &'static Kind) -> Value {
             r"^[hH][tT][tT][pP][sS]?://[^/@]+/?$",
             "http://10.0.0.1:9001",
         ),
+        Kind::Url => text(
+            r"^([hH][tT][tT][pP]|[sS][mM][tT][pP])[sS]?://[^@]+$",
+            "https://hooks.example.com/a",
+        ),
         Kind::Host => text(r"^(\*\.)?[^*/]+$", "*.example.com"),
         Kind::Authority => text(r"^[^/@]+$", "shop.example.com"),
         Kind::PathPattern => text(r"^/[^?#]*$", "/orders/{id}"),

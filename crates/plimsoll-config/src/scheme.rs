@@ -152,6 +152,8 @@ pub(crate) enum Kind {
     Network,
     /// `"http://10.0.0.1:9001"`
     Endpoint,
+    /// `"https://hooks.example.com/a"`
+    Url,
     /// `"shop.example.com"` or `"*.example.com"`
     Host,
     /// A host, with or without a port, to send to others.
@@ -253,6 +255,7 @@ impl Kind {
             Self::Address => "an address with a port, such as \"127.0.0.1:8080\"".into(),
             Self::Network => "an address range such as \"10.0.0.0/8\"".into(),
             Self::Endpoint => "a URL such as \"http://10.0.0.1:9001\"".into(),
+            Self::Url => "a URL such as \"https://hooks.example.com/a\"".into(),
             Self::Host => "a host such as \"shop.example.com\" or \"*.example.com\"".into(),
             Self::Authority => "a host such as \"shop.example.com\"".into(),
             Self::PathPattern => "a path such as \"/orders/{id}\" or \"/static/*\"".into(),

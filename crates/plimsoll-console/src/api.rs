@@ -23,7 +23,7 @@ use crate::access::{Caller, Role};
 use crate::control::{Answer, Control};
 use crate::overlay::{Overlay, SettingWanted, Verb};
 use crate::problem::Problem;
-use crate::wire::{JournalQuery, TokenWanted, shown};
+use crate::wire::{JournalQuery, TokenWanted, TryWanted, shown};
 
 /// How long anything may take: a reload opens listeners and reads certificates.
 const TIME_MAX: Duration = Duration::from_secs(60);
@@ -176,6 +176,18 @@ const ROUTES: &[Route] = &[
         answer: (200, "Changed"),
         refusals: &[404, 503, 504],
         handler: || delete(end),
+    },
+    Route {
+        method: "post",
+        path: "/api/v1/notify/test",
+        id: "tryNotifiers",
+        about: "Sends a test to a notifier, or to all, and says whether it arrived.",
+        needs: Needs::Role(Role::Operator),
+        query: &[],
+        body: Some("TryWanted"),
+        answer: (200, "Tried"),
+        refusals: &[404, 503, 504],
+        handler: || post(try_notifiers),
     },
     Route {
         method: "get",
@@ -333,6 +345,16 @@ async fn end(
 ) -> Result<Response, Problem> {
     let verb = verb.parse::<Verb>().map_err(Problem::not_found)?;
     answer(control.end(&by, &service, verb)).await
+}
+
+async fn try_notifiers(
+    State(control): State<App>,
+    Extension(by): Extension<Caller>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let wanted: TryWanted = read(&headers, body)?;
+    answer(control.try_notifiers(&by, wanted.name)).await
 }
 
 async fn tokens(State(control): State<App>) -> Result<Response, Problem> {

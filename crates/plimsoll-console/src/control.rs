@@ -9,7 +9,7 @@ use plimsoll_measure::{Format, Snapshot};
 use crate::access::Caller;
 use crate::overlay::{Setting, Verb};
 use crate::problem::Problem;
-use crate::wire::{Changed, JournalQuery, Records, TokenCreated, TokenWanted, Tokens};
+use crate::wire::{Changed, JournalQuery, Records, TokenCreated, TokenWanted, Tokens, Tried};
 
 /// What comes of something that takes a while.
 pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, Problem>> + Send>>;
@@ -70,6 +70,9 @@ pub trait Control: Send + Sync + 'static {
 
     /// Ends what is set of a service.
     fn end(&self, by: &Caller, service: &str, verb: Verb) -> Answer<Changed>;
+
+    /// Sends a test to a notifier, or to all.
+    fn try_notifiers(&self, by: &Caller, name: Option<String>) -> Answer<Tried>;
 
     /// Ends a token.
     fn revoke_token(&self, by: &Caller, name: &str) -> Answer<Changed>;

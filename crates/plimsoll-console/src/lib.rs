@@ -3,6 +3,8 @@
 //! A shell: it runs on the control thread's runtime. What it shows and does comes from the process through
 //! the [`Control`] trait; it holds no state of its own.
 //!
+//! And who is called where somebody is to look: [`notify`].
+//!
 //! Two servers, for two kinds of callers:
 //! - [`serve_ops`] for machines: `/metrics`, `/livez`, `/readyz`; read-only, without tenant or client data.
 //! - [`serve_console`] for people and the command line: the page `/`, the control API
@@ -18,6 +20,7 @@ mod console;
 mod control;
 mod guard;
 mod length;
+pub mod notify;
 mod ops;
 mod overlay;
 mod page;
@@ -31,4 +34,7 @@ pub use control::{Answer, Control};
 pub use ops::serve_ops;
 pub use overlay::{LENGTH_MAX, LEVEL_MAX, Overlay, Setting, SettingWanted, Verb};
 pub use problem::Problem;
-pub use wire::{Changed, JournalQuery, Records, TokenCreated, TokenView, TokenWanted, Tokens};
+pub use wire::{
+    Changed, JournalQuery, Records, TargetTried, TokenCreated, TokenView, TokenWanted, Tokens,
+    Tried, TryWanted,
+};

@@ -557,6 +557,7 @@ mod tests {
             unrouted: TrafficView::default(),
             recent_events: Vec::new(),
             journal: None,
+            notifiers: Vec::new(),
         }
     }
 

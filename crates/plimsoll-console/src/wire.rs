@@ -79,6 +79,39 @@ pub struct TokenView {
     pub expired: bool,
 }
 
+/// Whom to try.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TryWanted {
+    /// A notifier, as the configuration names it; without it all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// What came of a test of notifiers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tried {
+    /// By name.
+    pub targets: Vec<TargetTried>,
+}
+
+/// What came of a test of one notifier.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TargetTried {
+    /// Its name.
+    pub name: String,
+    /// What it sends.
+    pub kind: String,
+    /// Whether the receiver took it.
+    pub arrived: bool,
+    /// How long it took.
+    pub seconds: f64,
+    /// Why it did not arrive.
+    pub why: Option<String>,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
 /// A token was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenCreated {

@@ -113,6 +113,11 @@ impl Pager {
         self.open.as_ref()
     }
 
+    /// Whether requests stay away.
+    pub(crate) fn is_absent(&self) -> bool {
+        self.absent
+    }
+
     /// Whether anything came within the last hour.
     pub(crate) fn knows(&self, second: u64) -> bool {
         let hour = HOUR / MINUTE;

@@ -12,7 +12,7 @@ use crate::decision::{Because, Evidence, Span, What};
 use crate::governor::{Rule, ServiceParameters, may, may_ever};
 use crate::ladder::{Ladder, Lately, NOW, Situation, Step};
 use crate::memory::Remembered;
-use crate::pager::{Call, Pager};
+use crate::pager::{Call, Page, Pager};
 use crate::recent::Recent;
 use crate::signals::{Demand, ObjectiveSignals, ServiceSignals};
 
@@ -75,8 +75,18 @@ impl ServiceState {
 
     /// Whether somebody was called for the objective at a place, and it has not ended.
     pub fn is_paged(&self, objective: usize) -> bool {
+        self.open_page(objective).is_some()
+    }
+
+    /// What somebody was called for about the objective at a place, while it has not ended.
+    pub fn open_page(&self, objective: usize) -> Option<&Page> {
+        self.objectives.get(objective)?.pager.open()
+    }
+
+    /// Whether requests that the objective at a place is about stay away.
+    pub fn is_absent(&self, objective: usize) -> bool {
         let objective = self.objectives.get(objective);
-        objective.is_some_and(|objective| objective.pager.open().is_some())
+        objective.is_some_and(|objective| objective.pager.is_absent())
     }
 
     /// The service that this one burns because of.

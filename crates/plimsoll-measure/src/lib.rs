@@ -55,7 +55,7 @@ pub use snapshot::{
     Snapshot, StepView, TrafficView,
 };
 pub use snapshot::{
-    ChangeView, GovernedView, JournalView, MovedView, OnsetView, PageDelayView, SplitView,
-    StoreFailure,
+    ChangeView, GovernedView, JournalView, MovedView, NotifierFailure, NotifierView, OnsetView,
+    PageDelayView, SplitView, StoreFailure,
 };
 pub use window::{Amount, Level, RECENT_LEVELS, Sum, Window, objective_levels};

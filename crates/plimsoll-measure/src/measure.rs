@@ -27,7 +27,8 @@ use crate::objective::{Counts, ObjectiveSpec};
 use crate::registry::{Registry, SeriesKey};
 use crate::snapshot::{
     ConfigView, DOES_NOT_FIT, EndpointState, EndpointView, EventView, GovernedView, JournalView,
-    MaintenanceView, OverlayView, RouteView, SCHEMA, ServiceView, Snapshot, TrafficView,
+    MaintenanceView, NotifierView, OverlayView, RouteView, SCHEMA, ServiceView, Snapshot,
+    TrafficView,
 };
 
 use clock::BudgetClock;
@@ -96,6 +97,8 @@ pub struct Inputs {
     pub overlay: Vec<OverlayView>,
     /// The journal and its store; `None` where that is not known.
     pub journal: Option<JournalView>,
+    /// Those who are called, by name.
+    pub notifiers: Vec<NotifierView>,
 }
 
 /// What is known of a service now.
@@ -364,6 +367,7 @@ impl Measure {
             unrouted: self.traffic(&SeriesKey::Unrouted),
             recent_events: inputs.events.iter().take(EVENTS_MAX).cloned().collect(),
             journal: inputs.journal.clone(),
+            notifiers: inputs.notifiers.clone(),
         }
     }
 

@@ -63,6 +63,7 @@ pub fn render(
     objectives(&mut out, readings, snapshot);
     journeys(&mut out, snapshot);
     journal(&mut out, snapshot);
+    notifiers(&mut out, snapshot);
     about(&mut out, snapshot, process);
     out.finish()
 }
@@ -536,6 +537,45 @@ fn journal(out: &mut Exposition, snapshot: &Snapshot) {
         "Records of the journal that were lost.",
     );
     out.sample("_total", &[], journal.lost_total);
+}
+
+fn notifiers(out: &mut Exposition, snapshot: &Snapshot) {
+    if snapshot.notifiers.is_empty() {
+        return;
+    }
+    out.family(
+        "plimsoll_notifications",
+        Kind::Counter,
+        "Messages to those who are called, by what came of each attempt.",
+    );
+    for notifier in &snapshot.notifiers {
+        for (result, total) in [
+            ("delivered", notifier.delivered_total),
+            ("failed", notifier.failed_total),
+            ("refused", notifier.refused_total),
+            ("given-up", notifier.given_up_total),
+        ] {
+            let labels = [("target", notifier.name.as_str()), ("result", result)];
+            out.sample("_total", &labels, total);
+        }
+    }
+    out.family(
+        "plimsoll_notifications_waiting",
+        Kind::Gauge,
+        "What waits to be told.",
+    );
+    for notifier in &snapshot.notifiers {
+        out.sample("", &[("target", &notifier.name)], notifier.waiting);
+    }
+    out.family(
+        "plimsoll_notifier_up",
+        Kind::Gauge,
+        "0 while the last attempt failed, else 1.",
+    );
+    for notifier in &snapshot.notifiers {
+        let up = u64::from(notifier.failing.is_none());
+        out.sample("", &[("target", &notifier.name)], up);
+    }
 }
 
 fn about(out: &mut Exposition, snapshot: &Snapshot, process: &ProcessView) {

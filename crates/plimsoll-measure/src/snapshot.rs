@@ -8,6 +8,7 @@ mod governed;
 mod journal;
 mod journey;
 mod mark;
+mod notifier;
 mod overlay;
 mod protection;
 pub mod wire;
@@ -26,6 +27,7 @@ pub use governed::{ChangeView, GovernedView, MovedView, OnsetView, PageDelayView
 pub use journal::{JournalView, StoreFailure};
 pub use journey::{JourneyView, StepView};
 pub use mark::Mark;
+pub use notifier::{NotifierFailure, NotifierView};
 pub use overlay::OverlayView;
 pub use protection::{
     ActionView, ClassView, DOES_NOT_FIT, ProtectionView, REFUSALS, RefusedView, refusing_policy,
@@ -71,6 +73,9 @@ pub struct Snapshot {
     /// The journal and its store; `null` where that is not known.
     #[serde(default)]
     pub journal: Option<JournalView>,
+    /// Those who are called, by name.
+    #[serde(default)]
+    pub notifiers: Vec<NotifierView>,
 }
 
 /// The configuration in force.

@@ -4,7 +4,7 @@
 //! A shell library: it opens sockets, and decides nothing that a policy decides. What an endpoint is, and
 //! what is known about its health, is shared by all threads ([`Endpoint`], [`Cluster`]); connections belong
 //! to one thread each ([`Pools`]). The control thread resolves names ([`Resolver`]) and checks health
-//! ([`Health`]). It takes parameter structs of its own, which the binary fills from the configuration.
+//! ([`Health`]); who is told something now and then is a [`Receiver`]. It takes parameter structs of its own, which the binary fills from the configuration.
 
 mod chain;
 
@@ -17,6 +17,7 @@ mod health;
 mod http2;
 mod io;
 mod pool;
+mod receiver;
 
 mod resolve;
 mod tls;
@@ -30,5 +31,6 @@ pub use health::{Health, HealthCheck, HealthConfig, HealthEvent};
 pub use http2::{Http2Connection, StreamPlace};
 pub use io::{Held, Io};
 pub use pool::{Checkout, Http1Connection, Pools, Wanted};
+pub use receiver::{Receiver, ReceiverAnswer, ReceiverError};
 pub use resolve::Resolver;
 pub use tls::{ClientCertificate, TlsConfig, TlsError};

@@ -150,6 +150,20 @@ impl Resolver {
         }
     }
 
+    /// Looks the name up of an endpoint that nobody keeps fresh. The system's configuration is read anew after a failure.
+    pub(crate) async fn look_up(
+        &self,
+        endpoint: &Endpoint,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        match self.refresh(endpoint).await {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                self.reread();
+                Err(Box::new(error))
+            }
+        }
+    }
+
     /// Looks an endpoint's name up and puts its addresses in force; says for how long they are good.
     async fn refresh(&self, endpoint: &Endpoint) -> Result<Duration, ResolveError> {
         let host = endpoint.config.host.as_str();

@@ -118,7 +118,7 @@ pub(crate) enum Offer {
 
 impl ClientTls {
     /// Reads the files.
-    fn new(config: &TlsConfig, system: &SystemRoots) -> Result<Self, TlsError> {
+    pub(crate) fn new(config: &TlsConfig, system: &SystemRoots) -> Result<Self, TlsError> {
         let roots = match &config.ca {
             Some(path) => Arc::new(read_authorities(path)?),
             None => system.roots()?,

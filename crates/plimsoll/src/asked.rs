@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use plimsoll_console::{Answer, Changed, Problem, Setting, TokenCreated, TokenWanted, Verb};
+use plimsoll_console::{Answer, Changed, Problem, Setting, TokenCreated, TokenWanted, Tried, Verb};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::process::Process;
@@ -33,6 +33,11 @@ pub(crate) enum Asked {
         service: String,
         verb: Verb,
         tell: Tell<Changed>,
+    },
+    TryNotifiers {
+        by: String,
+        name: Option<String>,
+        tell: Tell<Tried>,
     },
     RevokeToken {
         by: String,

@@ -17,6 +17,7 @@ use crate::exit::{Exit, report, say};
 use crate::explain::explain;
 use crate::journal::command::{JournalCommand, journal};
 use crate::launch;
+use crate::notify::{NotifyCommand, notify};
 use crate::simulate::{Simulate, simulate};
 use crate::slo::{SloCommand, slo};
 use crate::status::look::{Look, clean};
@@ -123,6 +124,11 @@ enum Command {
     Governor {
         #[command(subcommand)]
         command: GovernorCommand,
+    },
+    /// Who is called: whether they would hear it.
+    Notify {
+        #[command(subcommand)]
+        command: NotifyCommand,
     },
     /// Who may change what: tokens of people, with roles and owners.
     Token {
@@ -289,6 +295,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Journal { command } => journal(&command).into(),
         Command::Degrade(asked) => degrade(&asked).into(),
         Command::Governor { command } => governor(&command).into(),
+        Command::Notify { command } => notify(&command).into(),
         Command::Token { command } => token(&command).into(),
         Command::Slo { command } => slo(&command).into(),
     }

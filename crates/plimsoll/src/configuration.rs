@@ -4,11 +4,12 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use plimsoll_config::{Config, Diagnostic, Secret, Severity};
+use plimsoll_config::{Config, Diagnostic, Notifier, NotifierKind, Secret, Severity, Url};
 
 use crate::cli::{Run, print};
 use crate::descriptors;
 use crate::exit::{Exit, say};
+use crate::wiring;
 
 /// Where a configuration comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,29 +118,78 @@ pub(crate) fn from_file(path: &Path) -> Result<Loaded, LoadError> {
     from_text(text, &file)
 }
 
-/// Puts the keys of tenants in place that stand in the environment or in files.
+/// Puts in place what stands in the environment or in files: the keys of tenants, the URLs and secrets of notifiers.
 fn read_keys(config: &mut Config) -> Result<(), LoadError> {
     for (name, tenant) in &mut config.tenants {
         for key in &mut tenant.keys {
-            let read = match key {
-                Secret::Plain(_) => continue,
-                Secret::Env(variable) => std::env::var(&*variable).map_err(|error| {
-                    format!("the key of tenant `{name}` in the variable {variable}: {error}")
-                }),
-                Secret::File(path) => std::fs::read_to_string(&*path).map_err(|error| {
-                    format!("the key of tenant `{name}` in {}: {error}", path.display())
-                }),
-            };
-            let value = read.map_err(LoadError::Absent)?.trim().to_owned();
-            if value.is_empty() {
-                return Err(LoadError::Absent(format!(
-                    "a key of tenant `{name}` is empty"
-                )));
-            }
-            *key = Secret::Plain(value);
+            read_secret(key, &format!("the key of tenant `{name}`"))?;
         }
     }
+    for (name, notifier) in &mut config.notifiers {
+        for (what, secret) in notifier.secrets_mut() {
+            read_secret(secret, &format!("`{what}` of notifier `{name}`"))?;
+        }
+        check_notifier(name, notifier).map_err(LoadError::Absent)?;
+    }
     Ok(())
+}
+
+fn read_secret(secret: &mut Secret, what: &str) -> Result<(), LoadError> {
+    let read = match secret {
+        Secret::Plain(_) => return Ok(()),
+        Secret::Env(variable) => std::env::var(&*variable).map_err(|error| {
+            // What it is must not be shown where it is no text.
+            let error = match error {
+                std::env::VarError::NotPresent => "it is not set",
+                std::env::VarError::NotUnicode(_) => "it is no text",
+            };
+            format!("{what} in the variable {variable}: {error}")
+        }),
+        Secret::File(path) => std::fs::read_to_string(&*path)
+            .map_err(|error| format!("{what} in {}: {error}", path.display())),
+    };
+    let value = read.map_err(LoadError::Absent)?.trim().to_owned();
+    if value.is_empty() {
+        return Err(LoadError::Absent(format!("{what} is empty")));
+    }
+    *secret = Secret::Plain(value);
+    Ok(())
+}
+
+/// What was read from elsewhere is held against what the file is: without a word of what it was.
+fn check_notifier(name: &str, notifier: &Notifier) -> Result<(), String> {
+    if let Secret::Plain(url) = &notifier.url {
+        let url: Url = url
+            .parse()
+            .map_err(|error| format!("`url` of notifier `{name}` {error}"))?;
+        let (scheme, kind) = (url.scheme.name(), notifier.kind.name());
+        if url.scheme.is_mail() != notifier.kind.is_mail() {
+            return Err(format!(
+                "`url` of notifier `{name}` has the scheme `{scheme}`, which `{kind}` can't send to"
+            ));
+        }
+    }
+    let secret = match &notifier.kind {
+        NotifierKind::Webhook {
+            key: Some(Secret::Plain(key)),
+        } if wiring::signing_key(key).is_none() => {
+            Some("`whsec_` and the base64 of 24 to 64 bytes")
+        }
+        NotifierKind::PagerDuty {
+            routing_key: Secret::Plain(secret),
+        }
+        | NotifierKind::Smtp {
+            login: Some((_, Secret::Plain(secret))),
+            ..
+        } if secret.contains(char::is_control) => Some("one line of text"),
+        _ => None,
+    };
+    match secret {
+        Some(expected) => Err(format!(
+            "`secret` of notifier `{name}` is not what was expected: {expected}"
+        )),
+        None => Ok(()),
+    }
 }
 
 fn from_text(text: String, file: &str) -> Result<Loaded, LoadError> {

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use plimsoll_config::Config;
-use plimsoll_core::{Instant, Timestamp};
+use plimsoll_console::notify::Matter;
+use plimsoll_core::{Instant, Mode, Timestamp};
 use plimsoll_gateway::{GuardView, ServiceShared, mode_of, objective_specs};
 use plimsoll_governor::{
     Actuator, Decided, Decision, Governor, Memory, Meter, ObjectiveSignals, Parameters,
@@ -17,10 +18,12 @@ use plimsoll_governor::{
 use plimsoll_lifecycle::Counter;
 use plimsoll_measure::{
     Condition, GovernedView, Latest, Measure, MovedView, OnsetView, PageDelayView, SplitView,
+    Urgency,
 };
 use plimsoll_store::{Appended, Hash};
 use serde_json::{Value, json};
 
+use crate::notifying::OpenCall;
 use crate::overlay::Held;
 pub(crate) use contributions::Contributions;
 use onset::Onsets;
@@ -266,6 +269,36 @@ impl Governing {
             onsets: self.onsets.of(name),
             page_delays: delays.collect(),
         })
+    }
+
+    /// What somebody is called for and has not ended, of services whose governor is not off.
+    pub(crate) fn open_calls(&self) -> Vec<OpenCall> {
+        let mut calls = Vec::new();
+        for (name, parameters) in &self.governor.parameters().services {
+            let Some(state) = self.governor.service(name) else {
+                continue;
+            };
+            if parameters.mode == Mode::Off {
+                continue;
+            }
+            for (place, (objective, _)) in parameters.objectives.iter().enumerate() {
+                let mut call = |matter, urgency| {
+                    calls.push(OpenCall {
+                        service: name.clone(),
+                        objective: objective.clone(),
+                        matter,
+                        urgency,
+                    });
+                };
+                if let Some(page) = state.open_page(place) {
+                    call(Matter::Page, page.urgency);
+                }
+                if state.is_absent(place) {
+                    call(Matter::Absence, Urgency::Page);
+                }
+            }
+        }
+        calls
     }
 
     fn since(&self, state: &ServiceState, now: Timestamp) -> Option<Timestamp> {

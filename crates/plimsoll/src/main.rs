@@ -17,6 +17,8 @@ mod explain;
 mod governing;
 mod journal;
 mod launch;
+mod notify;
+mod notifying;
 mod overlay;
 mod process;
 mod simulate;

@@ -1,6 +1,7 @@
 //! The running process: the control thread's loop.
 
 mod changes;
+mod notices;
 mod overlay;
 mod reloading;
 mod saying;
@@ -14,11 +15,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use plimsoll_console::notify::{Notifiers, Report};
 use plimsoll_core::{Instant, Timestamp};
 use plimsoll_gateway::{
     AccessLogWriter, Gateway, GuardView, PROTECTION_TICK, Plan, Protection, ServiceShared,
 };
-use plimsoll_measure::{ConfigView, EventView, Inputs, Measure, Registry, Snapshot};
+use plimsoll_measure::{ConfigView, EventView, Inputs, Measure, NotifierView, Registry, Snapshot};
 use plimsoll_upstream::{Clock, Clusters, Health, HealthEvent, Resolver};
 use serde_json::json;
 use tokio::net::UnixListener;
@@ -35,6 +37,7 @@ use crate::governing::{Contributions, Governing};
 use crate::journal::read::JournalReader;
 use crate::journal::{self, Addresses, Journal};
 use crate::launch::LaunchError;
+use crate::notifying::Notifying;
 use crate::overlay::Overlay;
 use crate::state::{LastGood, StateFolder};
 use crate::systemd;
@@ -59,6 +62,11 @@ const SETTLED_MAX: usize = 256;
 const LAST_LINES_TIME_MAX: Duration = Duration::from_secs(2);
 /// Health transitions that may wait.
 const HEALTH_EVENTS_MAX: usize = 1024;
+
+/// Attempts at telling somebody that may wait to be journaled.
+const NOTICES_MAX: usize = 256;
+/// How long what is to be told may take to go out at the end.
+const FLUSH_TIME_MAX: Duration = Duration::from_secs(3);
 
 /// What a process is made of.
 pub(crate) struct Parts {
@@ -104,6 +112,8 @@ pub(crate) struct Process {
     measure: Measure,
     budgets: Budgets,
     governing: Governing,
+    notifying: Notifying,
+    notices: mpsc::Receiver<Report>,
     view: Arc<View>,
     events: VecDeque<EventView>,
     since: Since,
@@ -135,6 +145,7 @@ enum Wake {
     Stop,
     Asked(Asked),
     Settled(Settled),
+    Notice(Report),
     Successor(UnixStream),
     HandedOver(std::io::Result<()>),
 }
@@ -159,6 +170,8 @@ impl Process {
         let (budgets, told) =
             Budgets::begin(&parts.state, parts.run.upgrade, &mut measure, &journal);
         let governing = Governing::new(&parts.loaded.config);
+        let (reports, notices) = mpsc::channel(NOTICES_MAX);
+        let notifiers = Notifiers::new(parts.clock, parts.seed, reports);
         let view = Arc::new(View {
             registry: Arc::clone(&parts.registry),
             snapshot: ArcSwap::from_pointee(measure.snapshot(timestamp, &Inputs::default())),
@@ -181,6 +194,9 @@ impl Process {
         let ops = Server::ops(config.ops_listen, parts.ops, &view).map_err(LaunchError::Runtime)?;
         let console = Server::console(config.console_listen, parts.console, &view)
             .map_err(LaunchError::Runtime)?;
+        let url = format!("http://{}/", console.address());
+        let mut notifying = Notifying::new(notifiers, instance_name(), url);
+        notifying.apply(config).map_err(LaunchError::Notifier)?;
         // A full disk is no reason not to serve.
         let upgrades = listen_for_successors(&parts.state);
         keep_running(&parts.state, console.address());
@@ -209,6 +225,8 @@ impl Process {
             measure,
             budgets,
             governing,
+            notifying,
+            notices,
             view,
             events: VecDeque::new(),
             since: BTreeMap::new(),
@@ -278,6 +296,7 @@ impl Process {
                 _ = interrupt.recv() => Wake::Stop,
                 Some(asked) = self.asks.recv() => Wake::Asked(asked),
                 Some(settled) = self.settled.recv() => Wake::Settled(settled),
+                Some(report) = self.notices.recv() => Wake::Notice(report),
                 Ok((stream, _)) = accept(self.upgrades.as_ref()) => match stream.into_std() {
                     Ok(stream) => Wake::Successor(stream),
                     Err(_) => continue,
@@ -290,6 +309,7 @@ impl Process {
                 Wake::Hangup => self.reload("SIGHUP", None).await,
                 Wake::Asked(asked) => self.on_asked(asked).await,
                 Wake::Settled(settled) => settled(&mut self),
+                Wake::Notice(report) => self.on_notice(&report),
                 Wake::Stop => break,
                 Wake::Successor(stream) => self.hand_over(stream, handover_sender.clone()),
                 Wake::HandedOver(Ok(())) => {
@@ -326,9 +346,16 @@ impl Process {
                 _ = polls.tick() => (),
                 _ = ticks.tick() => self.tick(),
                 Some(settled) = self.settled.recv() => settled(&mut self),
+                Some(report) = self.notices.recv() => self.on_notice(&report),
                 _ = terminate.recv() => self.cut(),
                 _ = interrupt.recv() => self.cut(),
             }
+        }
+        if !succeeded {
+            self.notifying.notifiers.flush(FLUSH_TIME_MAX).await;
+        }
+        while let Ok(report) = self.notices.try_recv() {
+            self.on_notice(&report);
         }
         self.measure.tick(self.clock.now());
         self.keep_learnt();
@@ -451,6 +478,7 @@ impl Process {
         for outcome in &outcomes {
             self.on_outcome(outcome);
         }
+        self.tick_notifying();
         let split = |name: &str| contributions(name).map(|it| it.split).unwrap_or_default();
         for (service, onset) in self.governing.onsets(timestamp, split) {
             self.on_onset(&service, &onset);
@@ -464,6 +492,8 @@ impl Process {
         let stats = self.gateway.stats();
         let mut warnings = self.journal.warnings();
         warnings.extend(self.budgets.warnings(self.ahead));
+        let notifiers = self.notifying.notifiers.views();
+        warnings.extend(notifiers.iter().filter_map(NotifierView::warning));
         if stats.connections_refused > 0 {
             warnings.push(format!(
                 "{} connections were turned away at a limit of [gateway.limits]",
@@ -494,6 +524,7 @@ impl Process {
             warnings,
             overlay: self.overlay.overlay.views(now, timestamp),
             journal: Some(self.journal.view()),
+            notifiers,
         };
         self.measure.snapshot(timestamp, &inputs)
     }

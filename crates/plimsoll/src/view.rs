@@ -7,7 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use plimsoll_console::{
     Answer, Caller, Changed, Control, JournalQuery, Problem, Records, Setting, TokenCreated,
-    TokenWanted, Tokens, Verb,
+    TokenWanted, Tokens, Tried, Verb,
 };
 use plimsoll_core::{Class, Instant, Mode, Timestamp};
 use plimsoll_gateway::{AccessLogSender, GuardView, Plan};
@@ -143,6 +143,11 @@ impl Control for View {
             verb,
             tell,
         })
+    }
+
+    fn try_notifiers(&self, by: &Caller, name: Option<String>) -> Answer<Tried> {
+        let by = by.name.clone();
+        ask(&self.asks, |tell| Asked::TryNotifiers { by, name, tell })
     }
 
     fn revoke_token(&self, by: &Caller, name: &str) -> Answer<Changed> {

@@ -1,10 +1,19 @@
 //! From the configuration's model to the parameters of the shells.
 
-use plimsoll_config::{Balance, Config, HealthCheck, Service, UpstreamProtocol};
+use std::time::Duration;
+
+use plimsoll_config::{
+    Balance, Config, HealthCheck, Notifier, NotifierKind, Secret, Service, UpstreamProtocol,
+    UpstreamTls, Url,
+};
+use plimsoll_console::notify::{self, Channel, Format, TargetConfig};
 use plimsoll_gateway::{mode_of, objective_specs};
 use plimsoll_measure::{JourneyLayout, Layout, ServiceLayout};
 use plimsoll_policy::EndpointParameters;
 use plimsoll_upstream as upstream;
+
+/// A receiver may be far away: longer than a service gets.
+const RECEIVER_CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// The endpoints of all services.
 pub(crate) fn clusters(config: &Config) -> Vec<upstream::ClusterConfig> {
@@ -22,18 +31,7 @@ fn cluster(config: &Config, name: &str, service: &Service) -> upstream::ClusterC
         .map(|endpoint| upstream::EndpointConfig {
             host: endpoint.host.clone(),
             port: endpoint.port,
-            tls: endpoint.tls.then(|| upstream::TlsConfig {
-                ca: service.tls.ca.clone(),
-                server_name: service.tls.server_name.clone(),
-                client: service
-                    .tls
-                    .client
-                    .as_ref()
-                    .map(|client| upstream::ClientCertificate {
-                        certificate: client.certificate.clone(),
-                        key: client.key.clone(),
-                    }),
-            }),
+            tls: endpoint.tls.then(|| tls(&service.tls)),
             protocol: match service.protocol {
                 UpstreamProtocol::Auto => upstream::Protocol::Auto,
                 UpstreamProtocol::Http1 => upstream::Protocol::Http1,
@@ -81,6 +79,74 @@ pub(crate) fn endpoint_parameters(config: &Config, service: &Service) -> Endpoin
         failures_max: health.map_or(usual.failures_max, |health| health.failures_max),
         successes_min: health.map_or(usual.successes_min, |health| health.successes_min),
         ..usual
+    }
+}
+
+/// Who is called. What is not readable as it should be was refused when the configuration was loaded.
+pub(crate) fn notifiers(config: &Config) -> Vec<TargetConfig> {
+    let notifiers = config.notifiers.iter();
+    notifiers
+        .filter_map(|(name, notifier)| target(name, notifier))
+        .collect()
+}
+
+fn target(name: &str, notifier: &Notifier) -> Option<TargetConfig> {
+    let url: Url = plain(&notifier.url)?.parse().ok()?;
+    let channel = match &notifier.kind {
+        NotifierKind::Webhook { key } => Channel::Http(Format::Webhook {
+            key: match key {
+                Some(key) => Some(signing_key(plain(key)?)?),
+                None => None,
+            },
+        }),
+        NotifierKind::Alertmanager => Channel::Http(Format::Alertmanager),
+        NotifierKind::Slack => Channel::Http(Format::Slack),
+        NotifierKind::PagerDuty { routing_key } => Channel::Http(Format::PagerDuty {
+            routing_key: plain(routing_key)?.to_owned(),
+        }),
+        NotifierKind::Heartbeat { interval } => Channel::Heartbeat {
+            interval: *interval,
+        },
+        NotifierKind::Smtp { .. } => return None,
+    };
+    Some(TargetConfig {
+        name: name.to_owned(),
+        channel,
+        owners: notifier.owners.clone(),
+        endpoint: upstream::EndpointConfig {
+            tls: url.scheme.is_tls().then(|| tls(&notifier.tls)),
+            connect_time_max: RECEIVER_CONNECT_TIME_MAX,
+            ..upstream::EndpointConfig::new(url.host, url.port)
+        },
+        path: url.path,
+    })
+}
+
+/// The key in what Standard Webhooks writes as `whsec_` and base64; `None`: it is none.
+pub(crate) fn signing_key(text: &str) -> Option<Vec<u8>> {
+    let key = notify::decode(text.strip_prefix("whsec_")?)?;
+    // As the specification has it.
+    (24..=64).contains(&key.len()).then_some(key)
+}
+
+fn plain(secret: &Secret) -> Option<&str> {
+    match secret {
+        Secret::Plain(value) => Some(value),
+        Secret::Env(_) | Secret::File(_) => None,
+    }
+}
+
+fn tls(tls: &UpstreamTls) -> upstream::TlsConfig {
+    upstream::TlsConfig {
+        ca: tls.ca.clone(),
+        server_name: tls.server_name.clone(),
+        client: tls
+            .client
+            .as_ref()
+            .map(|client| upstream::ClientCertificate {
+                certificate: client.certificate.clone(),
+                key: client.key.clone(),
+            }),
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) fn tenant(fields: &Fields) -> Option<Tenant> {
     })
 }
 
-fn secret(node: &Node) -> Option<Secret> {
+pub(super) fn secret(node: &Node) -> Option<Secret> {
     let fields = node.as_table()?;
     match (
         fields.text("value"),

@@ -3,6 +3,7 @@
 mod governor;
 mod journey;
 mod maintenance;
+mod notify;
 mod protect;
 mod route;
 mod service;
@@ -14,9 +15,12 @@ use super::{FileKind, Key, Kind, NameKind, Table, Word};
 use governor::GOVERNOR;
 use journey::JOURNEY;
 use maintenance::MAINTENANCE;
+use notify::NOTIFY;
 use route::ROUTE;
 use service::{DEFAULTS, SERVICE};
 use tenant::TENANT;
+
+pub(crate) use notify::INTERVAL;
 
 const KIB: u64 = 1024;
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -118,8 +122,17 @@ pub(crate) static FILE: Table = Table {
             "What users set out to do and need several services for, by name.",
         )
         .default("{}"),
+        Key::new(
+            "notify",
+            Kind::Map {
+                noun: Some("notifier"),
+                names: NameKind::Identifier,
+                of: &Kind::Table(&NOTIFY),
+            },
+            "Who is called, and how, by name.",
+        )
+        .default("{}"),
         Key::later("flags"),
-        Key::later("notify"),
         Key::later("rollout"),
         Key::later("approval"),
         Key::later("freeze"),

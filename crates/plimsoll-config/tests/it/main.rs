@@ -3,6 +3,7 @@
 mod files;
 mod golden;
 mod model;
+mod notify;
 mod properties;
 mod protect;
 mod scenario;

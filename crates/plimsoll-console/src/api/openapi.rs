@@ -231,6 +231,16 @@ fn schemas() -> Value {
             ("for", length()),
             ("why", json!({ "type": "string", "minLength": 1, "maxLength": 500 })),
         ]),
+        "TryWanted": wanted(&[], [("name", text())]),
+        "Tried": object([("targets", list(&reference("TargetTried")))]),
+        "TargetTried": object([
+            ("name", text()),
+            ("kind", text()),
+            ("arrived", json!({ "type": "boolean" })),
+            ("seconds", json!({ "type": "number", "minimum": 0 })),
+            ("why", nullable(text())),
+            ("help", nullable(text())),
+        ]),
         "Tokens": object([("tokens", list(&reference("Token")))]),
         "Token": object([
             ("name", text()),
@@ -267,6 +277,7 @@ fn schemas() -> Value {
             ("unrouted", any()),
             ("recent_events", list(&any())),
             ("journal", nullable(any())),
+            ("notifiers", list(&any())),
         ]),
     })
 }

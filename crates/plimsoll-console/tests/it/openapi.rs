@@ -44,6 +44,11 @@ const REQUESTS: &[(&str, Asked, Option<Asked>)] = &[
         ("DELETE /api/v1/overlay/checkout/shed", ""),
         Some(("DELETE /api/v1/overlay/nothing/shed", "")),
     ),
+    (
+        "tryNotifiers",
+        ("POST /api/v1/notify/test", r#"{"name":"oncall"}"#),
+        Some(("POST /api/v1/notify/test", r#"{"names":[]}"#)),
+    ),
     ("tokens", ("GET /api/v1/tokens", ""), None),
     (
         "createToken",

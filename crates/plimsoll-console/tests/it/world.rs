@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use plimsoll_console::{
     Answer, Caller, Changed, ConsoleOptions, Control, JournalQuery, Problem, Records, Role,
-    Setting, TokenCreated, TokenView, TokenWanted, Tokens, Verb, serve_console, serve_ops,
+    Setting, TargetTried, TokenCreated, TokenView, TokenWanted, Tokens, Tried, Verb, serve_console,
+    serve_ops,
 };
 use plimsoll_core::{Instant, Timestamp};
 use plimsoll_measure::{
@@ -126,6 +127,22 @@ impl Control for Process {
     fn end(&self, by: &Caller, service: &str, verb: Verb) -> Answer<Changed> {
         let said = format!("{} {service} {verb}", by.name);
         Box::pin(async move { Ok(changed(&said)) })
+    }
+
+    fn try_notifiers(&self, by: &Caller, name: Option<String>) -> Answer<Tried> {
+        let tried = TargetTried {
+            name: name.unwrap_or_else(|| "all".to_owned()),
+            kind: "webhook".to_owned(),
+            arrived: false,
+            seconds: 0.5,
+            why: Some(by.name.clone()),
+            help: None,
+        };
+        Box::pin(async move {
+            Ok(Tried {
+                targets: vec![tried],
+            })
+        })
     }
 
     fn revoke_token(&self, _: &Caller, name: &str) -> Answer<Changed> {

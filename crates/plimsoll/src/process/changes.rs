@@ -55,6 +55,7 @@ impl Process {
                 verb,
                 tell,
             } => self.end(&by, &service, verb, tell),
+            Asked::TryNotifiers { by, name, tell } => self.try_notifiers(by, name, tell),
             Asked::RevokeToken { by, name, tell } => self.revoke_token(&by, name, tell),
         }
     }

@@ -99,7 +99,12 @@ impl Process {
         if let Err(error) = self.access_log.reopen(&config.gateway.log.to) {
             tracing::warn!(error = %with_causes(&error), "the access log stays where it was");
         }
+        let gone = self
+            .notifying
+            .apply(config)
+            .map_err(|error| with_causes(&error))?;
         // From here on nothing fails.
+        self.forget_notifiers(gone);
         clusters.supersede(old);
         self.clusters.send_replace(Arc::new(clusters));
         let changes = self.measure.set_layout(wiring::layout(config));

@@ -23,10 +23,25 @@ impl Process {
         let records = governing::records(decided, contributions);
         for (decision, (subject, body)) in decided.decisions.iter().zip(records) {
             let record = self.journal.write_and_tell("decision", &subject, &body);
-            self.on_decision(decision, governing::text(decision, contributions));
+            let text = governing::text(decision, contributions);
+            let at = self.clock.timestamp();
+            let config = &self.loaded.config;
+            self.notifying.on_decision(config, at, decision, &text);
+            self.on_decision(decision, text);
             if let Some(outcome) = self.governing.on_written(decision, record) {
                 self.on_outcome(&outcome);
             }
+        }
+        let calls = |it: &Decision| {
+            let what = &it.what;
+            matches!(
+                what,
+                What::Page(_) | What::Resolved | What::Absent(_) | What::Returned
+            )
+        };
+        if decided.decisions.iter().any(calls) {
+            // Soon: a process that is killed must not call for the same again.
+            self.budgets.keep_memory(&self.governing.memory());
         }
     }
 

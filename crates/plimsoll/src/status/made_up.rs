@@ -154,6 +154,7 @@ pub(crate) fn made_up() -> Snapshot {
             event(7_200, None, "configuration loaded"),
         ],
         journal: None,
+        notifiers: Vec::new(),
     }
 }
 

@@ -67,7 +67,7 @@ static SERVICE_KEYS: &[Key] = &[
     Key::later("degrade"),
 ];
 
-static UPSTREAM_TLS: Table = Table {
+pub(super) static UPSTREAM_TLS: Table = Table {
     doc: "How `https` endpoints are checked.",
     groups: &[&[
         Key::new(

@@ -1,0 +1,288 @@
+//! One receiver: how it is reached, and what its answers mean.
+
+use std::error::Error;
+use std::time::Duration;
+
+use plimsoll_upstream::{
+    Clock, ConnectError, EndpointConfig, Receiver, ReceiverAnswer, ReceiverError, Resolver,
+    TlsError,
+};
+
+use super::format::{Format, Request};
+use super::notification::{Stage, clean};
+use super::outbox::{Batch, OutboxParameters, Refusal};
+
+/// How long a receiver may take to answer, once it is connected; and to be connected.
+const TIME_MAX: Duration = Duration::from_secs(10);
+/// So much of what it says is shown.
+const SAID_CHARS_MAX: usize = 200;
+
+/// What a receiver is, as the binary says it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TargetConfig {
+    /// Its name in the configuration.
+    pub name: String,
+    /// What it takes.
+    pub channel: Channel,
+    /// Whose services it is told about; empty: all.
+    pub owners: Vec<String>,
+    /// Where it is.
+    pub endpoint: EndpointConfig,
+    /// Path and query: they may be secret.
+    pub path: String,
+}
+
+/// What a receiver takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// Notifications.
+    Http(Format),
+    /// That Plimsoll watches.
+    Heartbeat {
+        /// How often.
+        interval: Duration,
+    },
+}
+
+impl Channel {
+    /// The word for it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Http(format) => format.name(),
+            Self::Heartbeat { .. } => "heartbeat",
+        }
+    }
+
+    /// What the outbox must know of it.
+    pub(crate) const fn outbox(&self) -> OutboxParameters {
+        match self {
+            Self::Http(format) => format.outbox(),
+            Self::Heartbeat { .. } => OutboxParameters {
+                batch_max: 1,
+                one_event: false,
+                refresh: None,
+            },
+        }
+    }
+}
+
+impl std::fmt::Debug for TargetConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TargetConfig")
+            .field("name", &self.name)
+            .field("channel", &self.channel)
+            .field("endpoint", &self.endpoint.name())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A receiver that can be reached.
+#[derive(Debug)]
+pub struct Target {
+    pub(crate) config: TargetConfig,
+    receiver: Receiver,
+}
+
+/// It was not told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// What happened.
+    pub(crate) why: String,
+    /// What to do about it.
+    pub(crate) help: &'static str,
+    /// What that means for what was sent.
+    pub(crate) refusal: Refusal,
+}
+
+impl Target {
+    /// Reads the TLS files.
+    ///
+    /// # Errors
+    /// They can't be used.
+    pub(crate) fn new(config: TargetConfig, resolver: Resolver) -> Result<Self, TlsError> {
+        let receiver = Receiver::new(config.endpoint.clone(), resolver)?;
+        Ok(Self { config, receiver })
+    }
+
+    /// Whether it is told about a service of this owner.
+    pub(crate) fn is_for(&self, owner: Option<&str>) -> bool {
+        let owners = &self.config.owners;
+        let tells = !matches!(self.config.channel, Channel::Heartbeat { .. });
+        tells && (owners.is_empty() || owner.is_some_and(|it| owners.iter().any(|of| of == it)))
+    }
+
+    /// Tells it.
+    pub(crate) async fn send(&self, batch: &Batch, clock: Clock) -> Result<(), Failure> {
+        match &self.config.channel {
+            Channel::Http(format) => {
+                let request = format.request(&self.config.path, batch, clock.timestamp());
+                self.post(&request).await?;
+                let is_test = batch.notifications.iter().any(|it| it.stage == Stage::Test);
+                if let (Format::PagerDuty { .. }, true) = (format, is_test) {
+                    // Somebody was called for a test: it is over.
+                    let request = format.end_of(&self.config.path, batch);
+                    self.post(&request).await?;
+                }
+                Ok(())
+            }
+            Channel::Heartbeat { .. } => self.beat().await,
+        }
+    }
+
+    /// Says that Plimsoll watches.
+    pub(crate) async fn beat(&self) -> Result<(), Failure> {
+        self.post(&Request {
+            path: self.config.path.clone(),
+            fields: Vec::new(),
+            body: Vec::new(),
+        })
+        .await
+    }
+
+    async fn post(&self, request: &Request) -> Result<(), Failure> {
+        let Request { path, fields, body } = request;
+        let answer = self.receiver.post(path, fields, body, TIME_MAX).await;
+        judge(answer).map_err(|failure| Failure {
+            why: self.without_secrets(&failure.why),
+            ..failure
+        })
+    }
+
+    /// A receiver may repeat what it was asked.
+    fn without_secrets(&self, text: &str) -> String {
+        let path = self.config.path.as_str();
+        let mut text = text.to_owned();
+        if path.len() > 1 {
+            text = text.replace(path, "/..");
+        }
+        let key = match &self.config.channel {
+            Channel::Http(format) => format.secret(),
+            Channel::Heartbeat { .. } => None,
+        };
+        match key {
+            Some(key) if !key.is_empty() => text.replace(key, ".."),
+            _ => text,
+        }
+    }
+}
+
+/// What an answer means.
+fn judge(answer: Result<ReceiverAnswer, ReceiverError>) -> Result<(), Failure> {
+    let answer = answer.map_err(|error| unanswered(&error))?;
+    let status = answer.status;
+    let retry_after = answer.retry_after;
+    let temporary = Refusal::Temporary {
+        retry_after,
+        may_have_arrived: false,
+    };
+    let (refusal, help) = match status {
+        200..=299 => return Ok(()),
+        300..=399 => (
+            temporary,
+            "redirects are not followed: write the URL that it points to",
+        ),
+        401 | 403 => (Refusal::Final, "see whether its key or URL is still valid"),
+        404 | 410 => (Refusal::Final, "see whether the path of its URL is right"),
+        408 | 429 => (temporary, "it is sent again"),
+        400..=499 => (Refusal::Final, "see what the receiver expects"),
+        _ => (
+            Refusal::Temporary {
+                retry_after,
+                may_have_arrived: true,
+            },
+            "see how the receiver is; it is sent again",
+        ),
+    };
+    let said = String::from_utf8_lossy(&answer.body);
+    let said: String = clean(said.trim()).chars().take(SAID_CHARS_MAX).collect();
+    let said = if said.is_empty() {
+        String::new()
+    } else {
+        format!(": {said}")
+    };
+    Err(Failure {
+        why: format!("it answered {status}{said}"),
+        help,
+        refusal,
+    })
+}
+
+fn unanswered(error: &ReceiverError) -> Failure {
+    let help = match error {
+        ReceiverError::Resolve { .. } => "see whether the name in its URL is right",
+        ReceiverError::Connect(ConnectError::Tls { .. }) => {
+            "see whether `tls.ca` is its authority, and the name in its URL that of its certificate"
+        }
+        ReceiverError::Connect(_) => "see whether it is up, and can be reached from here",
+        ReceiverError::Answer(_) => "see whether its URL is that of an HTTP server",
+        _ => "see how the receiver is; it is sent again",
+    };
+    Failure {
+        why: clean(&with_causes(error)),
+        help,
+        refusal: Refusal::Temporary {
+            retry_after: None,
+            may_have_arrived: error.may_have_arrived(),
+        },
+    }
+}
+
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(&format!(": {error}"));
+        source = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(status: u16, retry_after: Option<u64>, expected: Option<Refusal>) {
+        let answer = ReceiverAnswer {
+            status,
+            retry_after: retry_after.map(Duration::from_secs),
+            body: b"no".to_vec(),
+        };
+        let refusal = judge(Ok(answer)).err().map(|failure| failure.refusal);
+        assert_eq!(refusal, expected, "{status}");
+    }
+
+    #[test]
+    fn what_a_receiver_refuses_for_good_is_not_sent_again_and_the_rest_is() {
+        let temporary = |retry_after: Option<u64>, may_have_arrived| {
+            Some(Refusal::Temporary {
+                retry_after: retry_after.map(Duration::from_secs),
+                may_have_arrived,
+            })
+        };
+        check(202, None, None);
+        check(302, None, temporary(None, false));
+        check(400, None, Some(Refusal::Final));
+        check(404, Some(3), Some(Refusal::Final));
+        check(408, None, temporary(None, false));
+        check(429, Some(7), temporary(Some(7), false));
+        check(503, Some(7), temporary(Some(7), true));
+    }
+
+    #[test]
+    fn a_receiver_that_repeats_its_secrets_does_not_have_them_shown() {
+        let config = TargetConfig {
+            name: "a".to_owned(),
+            channel: Channel::Http(Format::PagerDuty {
+                routing_key: "R0hunter2".to_owned(),
+            }),
+            owners: Vec::new(),
+            endpoint: EndpointConfig::new("127.0.0.1", 1),
+            path: "/T00/hunter2".to_owned(),
+        };
+        assert!(!format!("{config:?}").contains("hunter2"));
+        let target = Target::new(config, Resolver::new(Clock::new())).unwrap();
+        let said = target.without_secrets("no R0hunter2 at /T00/hunter2");
+        assert_eq!(said, "no .. at /..");
+    }
+}

@@ -1,0 +1,264 @@
+//! Who is called in the running process: what is open, and what receivers were told before a restart.
+//!
+//! What the governor has open is compared with what receivers know each second, so that nothing is told twice and nothing
+//! stays open by a restart, a reload or a receiver that was away. What a receiver knows is kept in the store, with the
+//! record of each message.
+//! Elsewhere: how they are told (`plimsoll-console/src/notify`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use plimsoll_config::Config;
+use plimsoll_console::notify::{
+    Matter, Notification, NotifierError, Notifiers, Report, ReportResult, Stage, key,
+};
+use plimsoll_core::Timestamp;
+use plimsoll_governor::{Decision, What};
+use plimsoll_measure::Urgency;
+use serde_json::{Value, json};
+
+use crate::wiring;
+
+/// Where the store keeps what receivers know, by name.
+pub(crate) const PREFIX: &str = "notify/";
+/// While the store can't say what receivers know, what a predecessor had open waits for so many ticks; then it is told,
+/// maybe again.
+const UNREAD_TICKS_MAX: u32 = 30;
+
+/// Something that the governor has open.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct OpenCall {
+    pub(crate) service: String,
+    pub(crate) objective: String,
+    pub(crate) matter: Matter,
+    pub(crate) urgency: Urgency,
+}
+
+/// See the module's docs.
+pub(crate) struct Notifying {
+    pub(crate) notifiers: Notifiers,
+    instance: String,
+    /// Where people look.
+    console: String,
+    /// By key.
+    open: BTreeMap<String, Notification>,
+    /// Since the last tick.
+    ended: Vec<Notification>,
+    /// Of what is open, what a predecessor may have told.
+    recalled: BTreeSet<String>,
+    /// `None`: what receivers know is read.
+    unread_ticks: Option<u32>,
+}
+
+impl Notifying {
+    pub(crate) fn new(notifiers: Notifiers, instance: String, console: String) -> Self {
+        Self {
+            notifiers,
+            instance,
+            console,
+            open: BTreeMap::new(),
+            ended: Vec::new(),
+            recalled: BTreeSet::new(),
+            unread_ticks: Some(0),
+        }
+    }
+
+    /// Puts the receivers of a configuration in force; names those that are gone.
+    pub(crate) fn apply(&mut self, config: &Config) -> Result<Vec<String>, NotifierError> {
+        let prepared = self.notifiers.prepare(wiring::notifiers(config))?;
+        Ok(self.notifiers.apply(prepared))
+    }
+
+    /// Whether it is known what receivers know.
+    pub(crate) fn is_read(&self) -> bool {
+        self.unread_ticks.is_none()
+    }
+
+    /// What the store has of what receivers know.
+    pub(crate) fn on_read(&mut self, kept: Vec<(String, Vec<u8>)>) {
+        if self.unread_ticks.take().is_none() {
+            return;
+        }
+        for (key, value) in kept {
+            let name = key.strip_prefix(PREFIX).unwrap_or_default();
+            match serde_json::from_slice::<Vec<Notification>>(&value) {
+                Ok(told) => {
+                    // It began when it was told, and with the words that it was told with.
+                    for notification in &told {
+                        if let Some(open) = self.open.get_mut(&notification.key())
+                            && self.recalled.contains(&notification.key())
+                        {
+                            open.since = notification.since;
+                            open.text.clone_from(&notification.text);
+                        }
+                    }
+                    self.notifiers.recall(name, told);
+                }
+                Err(error) => {
+                    tracing::warn!(name, %error, "what a notifier was told can't be read: it is told again");
+                }
+            }
+        }
+    }
+
+    /// The governor has decided; `text` are its words.
+    pub(crate) fn on_decision(
+        &mut self,
+        config: &Config,
+        at: Timestamp,
+        decision: &Decision,
+        text: &str,
+    ) {
+        let evidence = decision.evidence.as_ref();
+        let objective = evidence.map_or("", |it| it.objective.as_str());
+        let (stage, matter, urgency) = match &decision.what {
+            What::Page(page) => (Stage::Firing, Matter::Page, page.urgency),
+            What::Resolved => (Stage::Resolved, Matter::Page, Urgency::Page),
+            What::Absent(_) => (Stage::Firing, Matter::Absence, Urgency::Page),
+            What::Returned => (Stage::Resolved, Matter::Absence, Urgency::Page),
+            _ => return,
+        };
+        let call = OpenCall {
+            service: decision.service.clone(),
+            objective: objective.to_owned(),
+            matter,
+            urgency,
+        };
+        let key = key(&call.service, objective, matter.name());
+        self.recalled.remove(&key);
+        match stage {
+            Stage::Firing => {
+                let before = self.open.get(&key).and_then(|it| it.since);
+                let since = before.unwrap_or(at);
+                let notification = self.notification(config, &call, text, Some(since), at);
+                self.open.insert(key, notification);
+            }
+            _ => {
+                if let Some(begun) = self.open.remove(&key) {
+                    self.ended.push(end(&begun, text, at));
+                }
+            }
+        }
+    }
+
+    fn notification(
+        &self,
+        config: &Config,
+        call: &OpenCall,
+        text: &str,
+        since: Option<Timestamp>,
+        at: Timestamp,
+    ) -> Notification {
+        let service = config.services.get(&call.service);
+        let (name, objective) = (&call.service, &call.objective);
+        Notification {
+            stage: Stage::Firing,
+            matter: call.matter,
+            urgency: call.urgency,
+            urgency_before: None,
+            service: name.clone(),
+            owner: service.and_then(|it| it.owner.clone()),
+            objective: objective.clone(),
+            instance: self.instance.clone(),
+            title: match call.matter {
+                Matter::Page => format!("{name} burns the error budget of {objective}"),
+                Matter::Absence => format!("{name} gets no requests any more"),
+            },
+            text: text.to_owned(),
+            runbook: service.and_then(|it| it.runbook.clone()),
+            url: Some(self.console.clone()),
+            since,
+            at,
+        }
+        .cleaned()
+    }
+
+    /// A second is over, and this is what the governor has open.
+    pub(crate) fn tick(&mut self, config: &Config, at: Timestamp, calls: &[OpenCall]) {
+        let mut keys = BTreeSet::new();
+        for call in calls {
+            let key = key(&call.service, &call.objective, call.matter.name());
+            if !self.open.contains_key(&key) {
+                let text = match call.matter {
+                    Matter::Page => "it has burnt since before Plimsoll's last start",
+                    Matter::Absence => "they have stayed away since before Plimsoll's last start",
+                };
+                let notification = self.notification(config, call, text, None, at);
+                self.open.insert(key.clone(), notification);
+                self.recalled.insert(key.clone());
+            }
+            keys.insert(key);
+        }
+        self.open.retain(|key, _| keys.contains(key));
+        self.recalled.retain(|key| keys.contains(key));
+        if let Some(ticks) = &mut self.unread_ticks {
+            *ticks += 1;
+            if *ticks > UNREAD_TICKS_MAX {
+                self.unread_ticks = None;
+            }
+        }
+        let unwatched =
+            |begun: &Notification| end(begun, "nobody watches it any more, or it ended unseen", at);
+        if self.is_read() {
+            self.notifiers.offer(&self.open, &self.ended, unwatched);
+        } else {
+            let mut open = self.open.clone();
+            open.retain(|key, _| !self.recalled.contains(key));
+            self.notifiers.offer(&open, &self.ended, unwatched);
+        }
+        self.ended.clear();
+        self.notifiers.tick();
+    }
+
+    /// A test, as it is sent.
+    pub(crate) fn test(&self, by: &str, at: Timestamp) -> Notification {
+        Notification::test(&self.instance, by, Some(self.console.clone()), at)
+    }
+}
+
+/// The end of what has begun.
+fn end(begun: &Notification, text: &str, at: Timestamp) -> Notification {
+    let (service, objective) = (&begun.service, &begun.objective);
+    Notification {
+        stage: Stage::Resolved,
+        urgency_before: None,
+        title: match begun.matter {
+            Matter::Page => format!("{service} is within the error budget of {objective} again"),
+            Matter::Absence => format!("{service} gets requests again"),
+        },
+        text: text.to_owned(),
+        at,
+        ..begun.clone()
+    }
+    .cleaned()
+}
+
+/// What there is to say of an attempt: the journal's body; `None`: nothing that was not said before.
+pub(crate) fn record(report: &Report) -> Option<Value> {
+    let again = report.result == ReportResult::Failed && !report.is_turn;
+    let silent = report.notifications.is_empty() && !report.is_turn;
+    if again || silent {
+        return None;
+    }
+    let target = &report.target;
+    let about: Vec<String> = report
+        .notifications
+        .iter()
+        .map(|it| format!("{} of {}/{}", it.event(), it.service, it.objective))
+        .collect();
+    let about = match about.as_slice() {
+        [] => "a sign of life".to_owned(),
+        about => about.join(", "),
+    };
+    let why = report.why.as_deref().unwrap_or_default();
+    let text = match report.result {
+        ReportResult::Delivered => format!("told {target}: {about}"),
+        ReportResult::Failed => format!("{target} is not told {about}, and will be: {why}"),
+        ReportResult::Refused => format!("{target} refuses {about}: {why}"),
+        ReportResult::GivenUp => format!("{target} was not told {about}, for hours: {why}"),
+    };
+    let keys: Vec<String> = report.notifications.iter().map(Notification::key).collect();
+    Some(json!({
+        "text": text, "target": target, "result": report.result.name(), "keys": keys, "why": report.why,
+        "seconds": report.took.as_secs_f64(),
+    }))
+}
