@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::run::{Failure, step};
+use crate::run::{Failure, root, step};
 
 /// A program and the Debian package it comes in.
 pub(crate) struct Tool {
@@ -36,10 +36,21 @@ pub(crate) const FOR_TESTS: &[Tool] = &[
         package: "prometheus",
     },
     Tool {
+        program: "prometheus-alertmanager",
+        package: "prometheus-alertmanager",
+    },
+    Tool {
+        program: "python3",
+        package: "python3-venv",
+    },
+    Tool {
         program: "chromium",
         package: "chromium",
     },
 ];
+
+/// Python packages that tests check our own work with, at the versions that they were written for.
+const PYTHON_FOR_TESTS: &[&str] = &["standardwebhooks==1.1.0", "aiosmtpd==1.4.6"];
 
 /// What `bench http` compares with and measures with.
 pub(crate) const FOR_BENCH_HTTP: &[Tool] = &[
@@ -110,6 +121,28 @@ pub(crate) fn ensure(tools: &[Tool]) -> Result<(), Failure> {
             tool.program
         ))),
     }
+}
+
+/// Installs [`PYTHON_FOR_TESTS`] beside what is built, unless that was done: tests look for them in `python` there.
+pub(crate) fn ensure_python() -> Result<(), Failure> {
+    let target = std::env::var_os("CARGO_TARGET_DIR");
+    let target = target.map_or_else(|| root().join("target"), |folder| root().join(folder));
+    let folder = target.join("python");
+    let (pip, done) = (folder.join("bin/pip"), folder.join("plimsoll-packages"));
+    let wanted = PYTHON_FOR_TESTS.join("\n");
+    if std::fs::read_to_string(&done).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    let mut venv = Command::new("python3");
+    venv.args(["-m", "venv"]).arg(&folder);
+    step("python3 -m venv", &mut venv)?;
+    let mut install = Command::new(pip);
+    install
+        .args(["install", "--quiet", "--disable-pip-version-check"])
+        .args(PYTHON_FOR_TESTS);
+    step("pip install", &mut install)?;
+    std::fs::write(&done, wanted)
+        .map_err(|error| Failure::Tool(format!("writing {}: {error}", done.display())))
 }
 
 /// Debian asks this script before it starts a service; 101 is "not allowed".

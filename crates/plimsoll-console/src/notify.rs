@@ -13,6 +13,7 @@ mod line;
 mod notification;
 mod notifiers;
 mod outbox;
+mod smtp;
 mod target;
 
 pub use format::{Format, Request, decode, encode};
@@ -20,4 +21,4 @@ pub use line::{Report, ReportResult};
 pub use notification::{Matter, Notification, Stage, key};
 pub use notifiers::{NotifierError, Notifiers, Prepared};
 pub use outbox::{Batch, Fate, Outbox, OutboxParameters, Refusal};
-pub use target::{Channel, Target, TargetConfig};
+pub use target::{Channel, Mail, Target, TargetConfig};

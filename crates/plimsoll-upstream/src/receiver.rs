@@ -5,6 +5,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -13,12 +14,13 @@ use plimsoll_http1::{
 };
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
+use tokio_rustls::{TlsConnector, TlsStream};
 
 use crate::connect::{ConnectError, Connected, connect};
 use crate::endpoint::{Endpoint, EndpointConfig, EndpointKey};
 use crate::io::Io;
 use crate::resolve::Resolver;
-use crate::tls::{ClientTls, SystemRoots, TlsError};
+use crate::tls::{ClientTls, SystemRoots, TlsConfig, TlsError, server_name};
 
 const USER_AGENT: &str = concat!("Plimsoll/", env!("CARGO_PKG_VERSION"));
 /// An answer is read for what went wrong; nobody has more to say.
@@ -56,6 +58,9 @@ pub enum ReceiverError {
     /// Nothing was sent.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// TLS can't be set up. Nothing was sent.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// It may have been told.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
@@ -76,7 +81,7 @@ pub enum ReceiverError {
 impl ReceiverError {
     /// Whether it can be that the receiver was told all the same.
     pub const fn may_have_arrived(&self) -> bool {
-        !matches!(self, Self::Resolve { .. } | Self::Connect(_))
+        !matches!(self, Self::Resolve { .. } | Self::Connect(_) | Self::Tls(_))
     }
 }
 
@@ -101,6 +106,30 @@ impl Receiver {
         };
         let endpoint = Endpoint::new(EndpointKey(u64::MAX), "", config, client)?;
         Ok(Self { endpoint, resolver })
+    }
+
+    /// Begins TLS within a connection, of another protocol than HTTP: nothing is offered by ALPN. The files that `tls` names
+    /// are read now: whoever never needs them may lack them.
+    ///
+    /// # Errors
+    /// They can't be used, there is a TLS already, or it could not be agreed on.
+    pub async fn start_tls(&self, io: Io, tls: &TlsConfig) -> Result<Io, ReceiverError> {
+        let Io::Tcp(stream) = io else {
+            return Err(io::Error::from(io::ErrorKind::Unsupported).into());
+        };
+        let host = self.endpoint.config.host.as_str();
+        let name = server_name(tls.server_name.as_deref().unwrap_or(host))?;
+        let client = ClientTls::new(tls, &SystemRoots::default())?;
+        let address = stream.peer_addr()?;
+        let begun = TlsConnector::from(client.offering_nothing())
+            .connect(name, stream)
+            .await;
+        let stream = begun.map_err(|source| ConnectError::Tls {
+            endpoint: self.endpoint.name.clone(),
+            address,
+            source: Arc::new(source),
+        })?;
+        Ok(Io::Tls(Box::new(TlsStream::Client(stream))))
     }
 
     /// Its name in logs: scheme, host and port.

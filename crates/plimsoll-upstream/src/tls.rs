@@ -106,6 +106,8 @@ pub(crate) struct ClientTls {
     http1: Arc<ClientConfig>,
     /// Offers `h2`.
     http2: Arc<ClientConfig>,
+    /// Offers nothing.
+    nothing: Arc<ClientConfig>,
 }
 
 /// What ALPN offers.
@@ -155,7 +157,13 @@ impl ClientTls {
             either: offering(&[b"h2", b"http/1.1"]),
             http1: offering(&[b"http/1.1"]),
             http2: offering(&[b"h2"]),
+            nothing: offering(&[]),
         })
+    }
+
+    /// For what is not HTTP: a mail server may refuse whoever offers it.
+    pub(crate) fn offering_nothing(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.nothing)
     }
 
     pub(crate) fn offering(&self, offer: Offer) -> Arc<ClientConfig> {

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use plimsoll_config::{
-    Balance, Config, HealthCheck, Notifier, NotifierKind, Secret, Service, UpstreamProtocol,
-    UpstreamTls, Url,
+    Balance, Config, HealthCheck, Notifier, NotifierKind, Scheme, Secret, Service,
+    UpstreamProtocol, UpstreamTls, Url,
 };
-use plimsoll_console::notify::{self, Channel, Format, TargetConfig};
+use plimsoll_console::notify::{self, Channel, Format, Mail, TargetConfig};
 use plimsoll_gateway::{mode_of, objective_specs};
 use plimsoll_measure::{JourneyLayout, Layout, ServiceLayout};
 use plimsoll_policy::EndpointParameters;
@@ -107,14 +107,24 @@ fn target(name: &str, notifier: &Notifier) -> Option<TargetConfig> {
         NotifierKind::Heartbeat { interval } => Channel::Heartbeat {
             interval: *interval,
         },
-        NotifierKind::Smtp { .. } => return None,
+        NotifierKind::Smtp { from, to, login } => Channel::Mail(Mail {
+            from: from.clone(),
+            to: to.clone(),
+            login: match login {
+                Some((user, password)) => Some((user.clone(), plain(password)?.to_owned())),
+                None => None,
+            },
+            is_tls: url.scheme.is_tls(),
+            tls: tls(&notifier.tls),
+        }),
     };
     Some(TargetConfig {
         name: name.to_owned(),
         channel,
         owners: notifier.owners.clone(),
         endpoint: upstream::EndpointConfig {
-            tls: url.scheme.is_tls().then(|| tls(&notifier.tls)),
+            // Mail begins TLS by itself.
+            tls: (url.scheme == Scheme::Https).then(|| tls(&notifier.tls)),
             connect_time_max: RECEIVER_CONNECT_TIME_MAX,
             ..upstream::EndpointConfig::new(url.host, url.port)
         },

@@ -2,6 +2,7 @@
 
 mod alertmanager;
 mod base64;
+pub(super) mod mail;
 mod pagerduty;
 mod slack;
 mod webhook;
@@ -16,7 +17,7 @@ pub use base64::{decode, encode};
 /// How often an Alertmanager is told again what lasts: as often as Prometheus does.
 const REFRESH: std::time::Duration = std::time::Duration::from_secs(60);
 /// So much goes into one message.
-const BATCH_MAX: usize = 64;
+pub(super) const BATCH_MAX: usize = 64;
 
 /// What a receiver takes over HTTP.
 #[derive(Clone, PartialEq, Eq)]

@@ -5,17 +5,18 @@ use std::time::Duration;
 
 use plimsoll_upstream::{
     Clock, ConnectError, EndpointConfig, Receiver, ReceiverAnswer, ReceiverError, Resolver,
-    TlsError,
+    TlsConfig, TlsError,
 };
 
-use super::format::{Format, Request};
+use super::format::{BATCH_MAX, Format, Request, mail};
 use super::notification::{Stage, clean};
 use super::outbox::{Batch, OutboxParameters, Refusal};
+use super::smtp;
 
 /// How long a receiver may take to answer, once it is connected; and to be connected.
 const TIME_MAX: Duration = Duration::from_secs(10);
 /// So much of what it says is shown.
-const SAID_CHARS_MAX: usize = 200;
+pub(super) const SAID_CHARS_MAX: usize = 200;
 
 /// What a receiver is, as the binary says it.
 #[derive(Clone, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub struct TargetConfig {
 pub enum Channel {
     /// Notifications.
     Http(Format),
+    /// Mail.
+    Mail(Mail),
     /// That Plimsoll watches.
     Heartbeat {
         /// How often.
@@ -44,11 +47,36 @@ pub enum Channel {
     },
 }
 
+/// A mail server, and who is written to.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Mail {
+    /// The sender's address.
+    pub from: String,
+    /// The addresses it goes to; at least one.
+    pub to: Vec<String>,
+    /// Who logs in, with which password.
+    pub login: Option<(String, String)>,
+    /// Whether TLS is spoken from the start.
+    pub is_tls: bool,
+    /// How it is.
+    pub tls: TlsConfig,
+}
+
+impl std::fmt::Debug for Mail {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mail")
+            .field("from", &self.from)
+            .field("to", &self.to)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Channel {
     /// The word for it.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Http(format) => format.name(),
+            Self::Mail(_) => "smtp",
             Self::Heartbeat { .. } => "heartbeat",
         }
     }
@@ -57,6 +85,11 @@ impl Channel {
     pub(crate) const fn outbox(&self) -> OutboxParameters {
         match self {
             Self::Http(format) => format.outbox(),
+            Self::Mail(_) => OutboxParameters {
+                batch_max: BATCH_MAX,
+                one_event: false,
+                refresh: None,
+            },
             Self::Heartbeat { .. } => OutboxParameters {
                 batch_max: 1,
                 one_event: false,
@@ -125,6 +158,12 @@ impl Target {
                 }
                 Ok(())
             }
+            Channel::Mail(mail) => {
+                let told = &batch.notifications;
+                let message = mail::message(&mail.from, &mail.to, told, clock.timestamp());
+                let sent = smtp::send(&self.receiver, mail, &message).await;
+                sent.map_err(|failure| self.cleaned(failure))
+            }
             Channel::Heartbeat { .. } => self.beat().await,
         }
     }
@@ -142,10 +181,14 @@ impl Target {
     async fn post(&self, request: &Request) -> Result<(), Failure> {
         let Request { path, fields, body } = request;
         let answer = self.receiver.post(path, fields, body, TIME_MAX).await;
-        judge(answer).map_err(|failure| Failure {
+        judge(answer).map_err(|failure| self.cleaned(failure))
+    }
+
+    fn cleaned(&self, failure: Failure) -> Failure {
+        Failure {
             why: self.without_secrets(&failure.why),
             ..failure
-        })
+        }
     }
 
     /// A receiver may repeat what it was asked.
@@ -157,6 +200,7 @@ impl Target {
         }
         let key = match &self.config.channel {
             Channel::Http(format) => format.secret(),
+            Channel::Mail(mail) => mail.login.as_ref().map(|(_, password)| password.as_str()),
             Channel::Heartbeat { .. } => None,
         };
         match key {
@@ -177,10 +221,7 @@ fn judge(answer: Result<ReceiverAnswer, ReceiverError>) -> Result<(), Failure> {
     };
     let (refusal, help) = match status {
         200..=299 => return Ok(()),
-        300..=399 => (
-            temporary,
-            "redirects are not followed: write the URL that it points to",
-        ),
+        300..=399 => (temporary, "write the URL that it points to"),
         401 | 403 => (Refusal::Final, "see whether its key or URL is still valid"),
         404 | 410 => (Refusal::Final, "see whether the path of its URL is right"),
         408 | 429 => (temporary, "it is sent again"),
@@ -200,17 +241,21 @@ fn judge(answer: Result<ReceiverAnswer, ReceiverError>) -> Result<(), Failure> {
     } else {
         format!(": {said}")
     };
+    let redirects = match status {
+        300..=399 => ", and redirects are not followed",
+        _ => "",
+    };
     Err(Failure {
-        why: format!("it answered {status}{said}"),
+        why: format!("it answered {status}{redirects}{said}"),
         help,
         refusal,
     })
 }
 
-fn unanswered(error: &ReceiverError) -> Failure {
+pub(super) fn unanswered(error: &ReceiverError) -> Failure {
     let help = match error {
         ReceiverError::Resolve { .. } => "see whether the name in its URL is right",
-        ReceiverError::Connect(ConnectError::Tls { .. }) => {
+        ReceiverError::Connect(ConnectError::Tls { .. }) | ReceiverError::Tls(_) => {
             "see whether `tls.ca` is its authority, and the name in its URL that of its certificate"
         }
         ReceiverError::Connect(_) => "see whether it is up, and can be reached from here",

@@ -44,14 +44,14 @@ impl NotifierView {
         let failing = self.failing.as_ref()?;
         let waits = match self.waiting {
             0 => String::new(),
-            waiting => format!("; {waiting} to be told wait"),
+            waiting => format!(", {waiting} to be told"),
         };
         Some(format!(
-            "notifier {} fails since {}: {}{waits}; {}",
+            "notifier {} fails: {}; {} (since {}{waits})",
             self.name,
-            failing.since.to_rfc3339(),
             failing.why,
-            failing.help
+            failing.help,
+            failing.since.to_rfc3339(),
         ))
     }
 }

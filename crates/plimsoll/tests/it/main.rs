@@ -24,6 +24,7 @@ mod hostile;
 mod journal;
 mod large;
 mod load;
+mod notify;
 mod overlay;
 mod protection;
 mod reload;

@@ -9,13 +9,13 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use crate::child::{Home, Plimsoll, config, free_address, get, metric, wait_until};
 use crate::script::Script;
 
-struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    pem: String,
+    pub(crate) pem: String,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params
@@ -30,7 +30,7 @@ impl Authority {
     }
 
     /// Writes a certificate for `names` and its key; says which serial number it has.
-    fn issue(&self, home: &Home, file: &str, names: &[&str], serial: u64) {
+    pub(crate) fn issue(&self, home: &Home, file: &str, names: &[&str], serial: u64) {
         let mut params =
             CertificateParams::new(names.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>())
                 .unwrap();

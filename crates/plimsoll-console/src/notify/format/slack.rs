@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 
 use super::{Notification, Stage};
 
-/// A header is cut by Slack beyond this many characters, and the message refused.
+/// Slack refuses a message with more than fifty.
 const BLOCKS_MAX: usize = 20;
+/// Slack refuses a block with more than 3,000 characters; an escaped one is five.
+const PART_CHARS_MAX: usize = 250;
 
 pub(super) fn message(told: &[Notification]) -> Value {
     let lines: Vec<String> = told.iter().map(line).collect();
@@ -42,7 +44,11 @@ fn line(it: &Notification) -> String {
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
+    let mut part: String = text.chars().take(PART_CHARS_MAX).collect();
+    if part.len() < text.len() {
+        part.push('…');
+    }
+    part.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
 }
