@@ -232,8 +232,8 @@ fn end(begun: &Notification, text: &str, at: Timestamp) -> Notification {
     .cleaned()
 }
 
-/// What there is to say of an attempt: the journal's body; `None`: nothing that was not said before.
-pub(crate) fn record(report: &Report) -> Option<Value> {
+/// What there is to say of an attempt, and the journal's body; `None`: nothing that was not said before.
+pub(crate) fn record(report: &Report) -> Option<(String, Value)> {
     let again = report.result == ReportResult::Failed && !report.is_turn;
     let silent = report.notifications.is_empty() && !report.is_turn;
     if again || silent {
@@ -246,7 +246,7 @@ pub(crate) fn record(report: &Report) -> Option<Value> {
         .map(|it| format!("{} of {}/{}", it.event(), it.service, it.objective))
         .collect();
     let about = match about.as_slice() {
-        [] => "a sign of life".to_owned(),
+        [] => "what it is told regularly".to_owned(),
         about => about.join(", "),
     };
     let why = report.why.as_deref().unwrap_or_default();
@@ -257,8 +257,9 @@ pub(crate) fn record(report: &Report) -> Option<Value> {
         ReportResult::GivenUp => format!("{target} was not told {about}, for hours: {why}"),
     };
     let keys: Vec<String> = report.notifications.iter().map(Notification::key).collect();
-    Some(json!({
+    let body = json!({
         "text": text, "target": target, "result": report.result.name(), "keys": keys, "why": report.why,
         "seconds": report.took.as_secs_f64(),
-    }))
+    });
+    Some((text, body))
 }

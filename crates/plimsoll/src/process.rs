@@ -317,6 +317,8 @@ impl Process {
                     self.journal_process("hand-over", "a successor serves", &json!({}));
                     self.ops.task.abort();
                     self.console.task.abort();
+                    // It has what receivers know, and tells them the rest.
+                    self.notifying.notifiers.stop();
                     succeeded = true;
                     break;
                 }

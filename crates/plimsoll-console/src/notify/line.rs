@@ -304,3 +304,132 @@ impl LineState {
         was_failing != view.failing.is_some()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use plimsoll_upstream::{EndpointConfig, Resolver};
+    use rand_core::SeedableRng;
+    use rand_xoshiro::Xoshiro256PlusPlus;
+
+    use super::*;
+    use crate::notify::format::Format;
+    use crate::notify::notification::Stage;
+    use crate::notify::notification::tests::page;
+    use crate::notify::outbox::Refusal;
+    use crate::notify::target::TargetConfig;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn target(channel: Channel, owners: &[&str]) -> Arc<Target> {
+        let config = TargetConfig {
+            name: "a".to_owned(),
+            channel,
+            owners: owners.iter().map(|it| (*it).to_owned()).collect(),
+            endpoint: EndpointConfig::new("127.0.0.1", 1),
+            path: "/".to_owned(),
+        };
+        Arc::new(Target::new(config, Resolver::new(Clock::new())).unwrap())
+    }
+
+    fn line(channel: Channel, owners: &[&str]) -> Arc<Line> {
+        let rng = Xoshiro256PlusPlus::seed_from_u64(7);
+        let outbox = Outbox::new(channel.outbox(), rng);
+        Line::new(target(channel, owners), outbox, Instant::ORIGIN)
+    }
+
+    fn end(begun: &Notification) -> Notification {
+        Notification {
+            stage: Stage::Resolved,
+            ..begun.clone()
+        }
+    }
+
+    #[test]
+    fn a_sign_of_life_is_a_tick_of_the_control_thread_and_comes_each_interval() {
+        let interval = 3 * SECOND;
+        let line = line(Channel::Heartbeat { interval }, &[]);
+        let beats = |now| matches!(line.work(now), Work::Beat(_));
+        let mut now = Instant::ORIGIN;
+        let mut beaten = 0;
+        for _ in 0..30 {
+            now += SECOND;
+            line.tick(now);
+            beaten += u32::from(beats(now));
+        }
+        // At once, and then every three seconds.
+        assert_eq!(beaten, 11);
+        // The control thread hangs: however much later, nothing is said.
+        assert!(!beats(now + 100 * SECOND));
+    }
+
+    #[test]
+    fn only_those_hear_of_a_service_who_are_for_its_owner() {
+        let told = |owners: &[&str]| {
+            let line = line(Channel::Http(Format::Slack), owners);
+            let page = page("checkout", Stage::Firing, 0);
+            line.offer(Instant::ORIGIN, [&page].into_iter(), |_| true, end);
+            line.waiting()
+        };
+        assert_eq!(told(&[]), 1);
+        assert_eq!(told(&["search", "payments"]), 1);
+        assert_eq!(told(&["search"]), 0);
+    }
+
+    #[test]
+    fn what_is_not_open_any_more_is_told_to_have_ended_also_where_a_predecessor_told_it() {
+        let line = line(Channel::Http(Format::Slack), &[]);
+        let mut now = Instant::ORIGIN;
+        line.recall(now, vec![page("checkout", Stage::Firing, 0)]);
+        line.offer(now, [].into_iter(), |_| true, end);
+        assert_eq!(line.waiting(), 0);
+        line.offer(now, [].into_iter(), |_| false, end);
+        line.offer(now, [].into_iter(), |_| false, end);
+        assert_eq!(line.waiting(), 1);
+        now += SECOND;
+        let Work::Send(_, batch) = line.work(now) else {
+            panic!("nothing is sent");
+        };
+        assert_eq!(batch.notifications[0].stage, Stage::Resolved);
+    }
+
+    #[test]
+    fn how_a_receiver_is_shows_as_long_as_it_fails_and_a_turn_is_said_once() {
+        let line = line(Channel::Http(Format::Slack), &[]);
+        let at = Timestamp::from_seconds(1);
+        let failure = Failure {
+            why: "it answered 500".to_owned(),
+            help: "see how it is",
+            refusal: Refusal::Temporary {
+                retry_after: None,
+                may_have_arrived: true,
+            },
+        };
+        let page = page("checkout", Stage::Firing, 0);
+        line.offer(Instant::ORIGIN, [&page].into_iter(), |_| true, end);
+        let mut now = Instant::ORIGIN;
+        let mut attempt = |result| {
+            let batch = loop {
+                now += SECOND;
+                if let Work::Send(_, batch) = line.work(now) {
+                    break batch;
+                }
+            };
+            let target = line.target();
+            line.settle(now, at, &target, Some(batch), result, SECOND)
+        };
+        let failed = attempt(Err(failure.clone()));
+        assert_eq!(
+            (failed.result, failed.is_turn),
+            (ReportResult::Failed, true)
+        );
+        let warning = line.view().warning().unwrap();
+        assert!(warning.contains("notifier a fails: it answered 500; see how it is"));
+        assert!(warning.contains("1 to be told"), "{warning}");
+        assert!(!attempt(Err(failure)).is_turn);
+        let delivered = attempt(Ok(()));
+        assert!(delivered.is_turn && delivered.told == [page]);
+        let view = line.view();
+        assert_eq!((view.failed_total, view.delivered_total), (2, 1));
+        assert_eq!(view.warning(), None);
+    }
+}

@@ -50,7 +50,7 @@ pub struct NotifierError {
     pub name: String,
     /// Why it failed.
     #[source]
-    pub source: TlsError,
+    pub source: Box<TlsError>,
 }
 
 impl Notifiers {
@@ -73,7 +73,10 @@ impl Notifiers {
         let targets = configs.into_iter().map(|config| {
             let name = config.name.clone();
             let target = Target::new(config, self.resolver.clone());
-            target.map_err(|source| NotifierError { name, source })
+            target.map_err(|source| NotifierError {
+                name,
+                source: Box::new(source),
+            })
         });
         targets.collect::<Result<_, _>>().map(Prepared)
     }
@@ -151,6 +154,11 @@ impl Notifiers {
             }
         };
         let _late = tokio::time::timeout(longest, flushed).await;
+    }
+
+    /// Nobody is told anything more: another process does.
+    pub fn stop(&mut self) {
+        self.lines.clear();
     }
 
     /// How each is.

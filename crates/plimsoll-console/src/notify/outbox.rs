@@ -366,10 +366,20 @@ impl Outbox {
         taken
     }
 
+    /// What is being sent; `None`: nothing is.
+    fn end_attempt(&mut self) -> Option<Attempted> {
+        match std::mem::replace(&mut self.state, State::Idle) {
+            State::Sending { attempted, .. } => Some(attempted),
+            other => {
+                self.state = other;
+                None
+            }
+        }
+    }
+
     /// It was taken.
     pub fn on_sent(&mut self, now: Instant) {
-        let State::Sending { attempted, .. } = std::mem::replace(&mut self.state, State::Idle)
-        else {
+        let Some(attempted) = self.end_attempt() else {
             return;
         };
         self.failures = 0;
@@ -405,8 +415,7 @@ impl Outbox {
 
     /// It was not taken, or it is not known whether it was.
     pub fn on_failed(&mut self, now: Instant, refusal: Refusal) -> Fate {
-        let State::Sending { mut attempted, .. } = std::mem::replace(&mut self.state, State::Idle)
-        else {
+        let Some(mut attempted) = self.end_attempt() else {
             return Fate::Retried;
         };
         self.failures = self.failures.saturating_add(1);

@@ -8,6 +8,8 @@ use plimsoll_upstream::{
     TlsConfig, TlsError,
 };
 
+use tokio::time::timeout;
+
 use super::format::{BATCH_MAX, Format, Request, mail};
 use super::notification::{Stage, clean};
 use super::outbox::{Batch, OutboxParameters, Refusal};
@@ -15,6 +17,8 @@ use super::smtp;
 
 /// How long a receiver may take to answer, once it is connected; and to be connected.
 const TIME_MAX: Duration = Duration::from_secs(10);
+/// How long all of it may take, where there is more than one answer to wait for.
+const SEND_TIME_MAX: Duration = Duration::from_secs(45);
 /// So much of what it says is shown.
 pub(super) const SAID_CHARS_MAX: usize = 200;
 
@@ -146,6 +150,13 @@ impl Target {
 
     /// Tells it.
     pub(crate) async fn send(&self, batch: &Batch, clock: Clock) -> Result<(), Failure> {
+        match timeout(SEND_TIME_MAX, self.try_to_send(batch, clock)).await {
+            Ok(sent) => sent,
+            Err(_) => Err(unanswered(&ReceiverError::Timeout(SEND_TIME_MAX))),
+        }
+    }
+
+    async fn try_to_send(&self, batch: &Batch, clock: Clock) -> Result<(), Failure> {
         match &self.config.channel {
             Channel::Http(format) => {
                 let request = format.request(&self.config.path, batch, clock.timestamp());

@@ -39,18 +39,17 @@ impl Process {
 
     /// A receiver was told, or was not.
     pub(super) fn on_notice(&mut self, report: &Report) {
-        let Some(body) = notifying::record(report) else {
+        let Some((text, body)) = notifying::record(report) else {
             return;
         };
-        let text = body["text"].as_str().unwrap_or_default().to_owned();
-        let target = report.target.as_str();
+        let notifier = report.target.as_str();
         match report.result {
-            ReportResult::Delivered => tracing::info!(target, "{text}"),
-            ReportResult::Failed => tracing::warn!(target, "{text}"),
-            ReportResult::Refused | ReportResult::GivenUp => tracing::error!(target, "{text}"),
+            ReportResult::Delivered => tracing::info!(notifier, "{text}"),
+            ReportResult::Failed => tracing::warn!(notifier, "{text}"),
+            ReportResult::Refused | ReportResult::GivenUp => tracing::error!(notifier, "{text}"),
         }
         self.note(None, text);
-        let subject = format!("notifier/{target}");
+        let subject = format!("notifier/{notifier}");
         let changes_nothing =
             report.notifications.is_empty() || report.result == ReportResult::Failed;
         if changes_nothing {
@@ -60,7 +59,7 @@ impl Process {
         let entry = self.journal.entry("notice", &subject, &body);
         let change = Change {
             entry: entry.clone(),
-            key: format!("{PREFIX}{target}"),
+            key: format!("{PREFIX}{notifier}"),
             expected: None,
             value: Box::new(move |_| told.clone()),
         };
@@ -122,7 +121,7 @@ impl Process {
                 false => target.why.clone().unwrap_or_default(),
             };
             let text = format!("{by} tried notifier {name}: {result}");
-            tracing::info!(target = name, "{text}");
+            tracing::info!(notifier = name, "{text}");
             self.note(None, text.clone());
             let body = json!({
                 "text": text, "target": name, "by": by, "what": "test",
