@@ -277,6 +277,7 @@ fn schemas() -> Value {
             ("unrouted", any()),
             ("recent_events", list(&any())),
             ("journal", nullable(any())),
+            ("journeys", list(&any())),
             ("notifiers", list(&any())),
         ]),
     })
