@@ -6,21 +6,25 @@
 use std::io;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
+use plimsoll_measure::Snapshot;
 use tracing::warn;
 
+use crate::access::Caller;
 use crate::api::{self, Who};
 use crate::control::Control;
+use crate::events::{self, Viewers};
+use crate::page::{self, Address, Page};
 use crate::problem::Problem;
-use crate::{guard, ops, page, server};
+use crate::{assets, guard, ops, server};
 
-/// No style or script but our own files, no frame around us, no form to elsewhere.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// No style or script but our own files, no frame around us, no form or connection to elsewhere.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 /// No call has a larger body.
 const BODY_BYTES_MAX: usize = 64 << 10;
 
@@ -57,19 +61,16 @@ pub async fn serve_console(
         reads_need_token: !loopback,
     };
     let mut router = Router::new()
-        .route("/", get(index))
-        .route("/tokens.css", get(|| style(plimsoll_plot::TOKENS)))
-        .route("/console.css", get(|| style(plimsoll_plot::COMPONENTS)))
-        .route(
-            "/page.css",
-            get(|| style(include_str!("../assets/page.css"))),
-        )
+        .route("/assets/{name}", get(assets::asset))
+        .route("/events", get(events::events))
+        .layer(Extension(Viewers::new()))
+        .merge(pages())
         .merge(api::router(&control));
     if loopback {
         router = router.route("/metrics", get(ops::metrics));
     }
     let router = router
-        .fallback(|| async { Problem::not_found("there is nothing here") })
+        .fallback(nothing)
         .method_not_allowed_fallback(|| async {
             Problem::new(
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -89,6 +90,7 @@ async fn check(State(guard): State<Guard>, mut request: Request, next: Next) -> 
             request.extensions_mut().insert(who);
             next.run(request).await
         }
+        Err(problem) if wants_page(&request) => refused(&problem),
         Err(problem) => problem.into_response(),
     };
     let headers = response.headers_mut();
@@ -96,9 +98,13 @@ async fn check(State(guard): State<Guard>, mut request: Request, next: Next) -> 
         (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
-        (header::CACHE_CONTROL, "no-store"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
+    }
+    // Files with a digest in their names say for themselves.
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        let no_store = HeaderValue::from_static("no-store");
+        headers.insert(header::CACHE_CONTROL, no_store);
     }
     headers.insert(
         "cross-origin-resource-policy",
@@ -115,7 +121,13 @@ impl Guard {
         if !reads {
             guard::check_origin(headers)?;
         }
-        let who = guard::bearer(headers).and_then(|secret| self.control.caller(secret));
+        let secret = guard::bearer(headers).map(<[u8]>::to_vec);
+        // A browser sends a password with whatever any site has it send: it is for reading only.
+        let secret = match guard::password(headers).filter(|_| reads && secret.is_err()) {
+            Some(password) => Ok(password),
+            None => secret,
+        };
+        let who = secret.and_then(|secret| self.control.caller(&secret));
         match who {
             Err(problem) if !reads || self.reads_need_token => Err(problem),
             who => Ok(who),
@@ -123,10 +135,76 @@ impl Guard {
     }
 }
 
-async fn index(State(control): State<Arc<dyn Control>>) -> Html<String> {
-    Html(page::render(&control.snapshot()))
+/// A page for whoever may not see the one that was asked for. Nothing of the process is on it.
+fn refused(problem: &Problem) -> Response {
+    let mut response = framed(&page::refusal(problem), None, None, "/");
+    if problem.status() == StatusCode::UNAUTHORIZED {
+        for scheme in [
+            "Bearer realm=\"plimsoll\"",
+            "Basic realm=\"plimsoll\", charset=\"UTF-8\"",
+        ] {
+            let headers = response.headers_mut();
+            headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
+        }
+    }
+    response
 }
 
-async fn style(text: &'static str) -> Response {
-    ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], text).into_response()
+/// The pages, each at its path.
+fn pages() -> Router<Arc<dyn Control>> {
+    Router::new().route("/", get(shown))
+}
+
+/// Shows the page that the address names.
+async fn shown(
+    State(control): State<Arc<dyn Control>>,
+    Extension(who): Extension<Who>,
+    uri: Uri,
+) -> Response {
+    let watch = uri.path_and_query().map_or("/", |it| it.as_str());
+    let looked = match Address::parse(watch) {
+        Some(address) => page::look(&control, &address).await,
+        None => Err(Problem::bad_request("that is the address of no page")),
+    };
+    let who = who.as_ref().ok();
+    match looked {
+        Ok((page, snapshot)) => framed(&page, Some(&snapshot), who, watch),
+        Err(problem) => framed(
+            &page::refusal(&problem),
+            Some(&control.snapshot()),
+            who,
+            watch,
+        ),
+    }
+}
+
+/// Whoever reads pages is told on a page; everybody else as from the API.
+async fn nothing(
+    State(control): State<Arc<dyn Control>>,
+    Extension(who): Extension<Who>,
+    request: Request,
+) -> Response {
+    let problem = Problem::not_found("there is nothing here");
+    match wants_page(&request) {
+        true => framed(
+            &page::refusal(&problem),
+            Some(&control.snapshot()),
+            who.as_ref().ok(),
+            "/",
+        ),
+        false => problem.into_response(),
+    }
+}
+
+fn framed(page: &Page, snapshot: Option<&Snapshot>, who: Option<&Caller>, watch: &str) -> Response {
+    let html = page::frame::framed(page, snapshot, who, watch);
+    (page.status, Html(html)).into_response()
+}
+
+/// A browser that goes to an address, as against a program or a script.
+fn wants_page(request: &Request) -> bool {
+    let accept = request.headers().get(header::ACCEPT);
+    let accept = accept.and_then(|accept| accept.to_str().ok());
+    !request.uri().path().starts_with("/api/")
+        && accept.is_some_and(|accept| accept.contains("text/html"))
 }

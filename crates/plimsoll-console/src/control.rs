@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plimsoll_measure::{Format, Snapshot};
+use plimsoll_measure::{Courses, Format, Snapshot};
 
 use crate::access::Caller;
 use crate::overlay::{Setting, Verb};
@@ -19,6 +19,9 @@ pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, Problem>> + Send>>;
 pub trait Control: Send + Sync + 'static {
     /// The latest picture.
     fn snapshot(&self) -> Arc<Snapshot>;
+
+    /// What services did lately. The control thread waits for whoever looks: to copy, and nothing else.
+    fn courses(&self, look: &mut dyn FnMut(&Courses));
 
     /// All metrics, as of now.
     fn metrics(&self, format: Format) -> String;

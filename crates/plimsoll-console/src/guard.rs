@@ -24,6 +24,45 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Result<&[u8], Problem> {
     secret.ok_or_else(|| Problem::unauthorized(needs))
 }
 
+/// The password that came as `Authorization: Basic`, as a browser asks a person for it.
+pub(crate) fn password(headers: &HeaderMap) -> Option<Vec<u8>> {
+    let authorization = headers.get(header::AUTHORIZATION)?;
+    let (scheme, coded) = authorization.as_bytes().split_at_checked(6)?;
+    if !scheme.eq_ignore_ascii_case(b"basic ") {
+        return None;
+    }
+    let mut pair = base64(coded.trim_ascii())?;
+    let colon = pair.iter().position(|byte| *byte == b':')?;
+    Some(pair.split_off(colon + 1))
+}
+
+/// Undoes RFC 4648, 4: what a browser writes, with its padding.
+fn base64(coded: &[u8]) -> Option<Vec<u8>> {
+    let digits = coded
+        .strip_suffix(b"==")
+        .or(coded.strip_suffix(b"="))
+        .unwrap_or(coded);
+    let mut bytes = Vec::with_capacity(digits.len() * 3 / 4);
+    let (mut bits, mut held) = (0_u32, 0_u32);
+    for digit in digits {
+        let value = match digit {
+            b'A'..=b'Z' => digit - b'A',
+            b'a'..=b'z' => digit - b'a' + 26,
+            b'0'..=b'9' => digit - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(value);
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            bytes.push((bits >> held & 0xff) as u8);
+        }
+    }
+    Some(bytes)
+}
+
 /// The host that a request is for must be one that no other site can make its own: an address, `localhost`,
 /// or a name that the operator configured.
 pub(crate) fn check_host(headers: &HeaderMap, hosts: &[String]) -> Result<(), Problem> {
@@ -182,6 +221,29 @@ mod tests {
         secret("Basic 0123456789abcdef", None);
         secret("0123456789abcdef", None);
         assert!(bearer(&headers(&[])).is_err());
+    }
+
+    #[track_caller]
+    fn typed(authorization: &str, expected: Option<&str>) {
+        let sent = headers(&[("authorization", authorization)]);
+        let read = password(&sent);
+        assert_eq!(
+            read.as_deref(),
+            expected.map(str::as_bytes),
+            "{authorization}"
+        );
+    }
+
+    #[test]
+    fn a_browser_sends_it_as_a_password_under_any_name() {
+        typed("Basic YW5hOnRva2Vu", Some("token"));
+        typed("basic OnRva2VuMQ==", Some("token1"));
+        typed("Basic YW5hOnRvOmtlbg==", Some("to:ken"));
+        typed("Basic YW5hOg==", Some(""));
+        typed("Basic YW5h", None);
+        typed("Basic ?", None);
+        typed("Bearer YW5hOnRva2Vu", None);
+        typed("Basic", None);
     }
 
     fn headers(fields: &[(&str, &str)]) -> HeaderMap {

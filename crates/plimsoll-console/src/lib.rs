@@ -16,8 +16,10 @@
 
 mod access;
 mod api;
+mod assets;
 mod console;
 mod control;
+mod events;
 mod guard;
 mod length;
 pub mod notify;

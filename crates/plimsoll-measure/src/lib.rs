@@ -8,6 +8,7 @@
 
 mod burn_detector;
 mod condition;
+mod course;
 pub mod figure;
 mod histogram;
 mod interval;
@@ -26,6 +27,7 @@ mod window;
 
 pub use burn_detector::{Alarm, BurnDetector, Unwatchable, Urgency};
 pub use condition::Condition;
+pub use course::{CauseGroup, Courses, Standing, Step, StepLength, row_upper};
 pub use histogram::{AtomicHistogram, Histogram, QUANTILE_ERROR, SCALE, SLOTS, SparseHistogram};
 pub use histogram::{slot_of, upper_nanos};
 pub use interval::{MeanInterval, student_t_quantile};

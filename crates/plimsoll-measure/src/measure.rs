@@ -22,9 +22,11 @@ use std::time::Duration;
 
 use plimsoll_core::{Class, Instant, Mode, Timestamp, never_count};
 
+use crate::histogram::SparseHistogram;
 use crate::maintenance::{Maintenance, MaintenanceChange, Maintenances};
 use crate::objective::{Counts, ObjectiveSpec};
 use crate::registry::{Registry, SeriesKey};
+use crate::series::CauseCounts;
 use crate::snapshot::{
     ConfigView, DOES_NOT_FIT, EndpointState, EndpointView, EventView, GovernedView, JournalView,
     MaintenanceView, NotifierView, OverlayView, RouteView, SCHEMA, ServiceView, Snapshot,
@@ -62,6 +64,8 @@ pub struct ServiceLayout {
     pub owner: Option<String>,
     /// 1 is the most important.
     pub tier: u8,
+    /// Names of the services that it depends on.
+    pub depends_on: Vec<String>,
     /// Of its protections.
     pub mode: Mode,
     /// The same that its series was made with.
@@ -312,6 +316,18 @@ impl Measure {
         services.map(|layout| (layout.name.as_str(), self.latest_of(layout)))
     }
 
+    /// How the requests of each service of the configuration ended that came with the last tick, and how long they took.
+    pub fn ended(&self) -> impl Iterator<Item = (&str, &CauseCounts, &SparseHistogram)> {
+        self.layout.services.iter().filter_map(|layout| {
+            let tracked = self.tracked.get(&SeriesKey::Service(layout.name.clone()))?;
+            Some((
+                layout.name.as_str(),
+                &tracked.latest,
+                &tracked.latest_latency,
+            ))
+        })
+    }
+
     fn latest_of(&self, layout: &ServiceLayout) -> Latest {
         let tracked = self.tracked.get(&SeriesKey::Service(layout.name.clone()));
         let objective = |spec: &ObjectiveSpec| {
@@ -380,6 +396,7 @@ impl Measure {
             name: layout.name.clone(),
             owner: layout.owner.clone(),
             tier: layout.tier,
+            depends_on: layout.depends_on.clone(),
             mode: layout.mode,
             in_flight: input.and_then(|input| input.in_flight),
             serving_to_all: input.is_some_and(|input| input.serving_to_all),

@@ -99,6 +99,9 @@ pub struct ServiceView {
     pub owner: Option<String>,
     /// 1 is the most important.
     pub tier: u8,
+    /// Names of the services that it depends on.
+    #[serde(default)]
+    pub depends_on: Vec<String>,
     /// Of its protections.
     pub mode: Mode,
     /// Requests in flight now; `null` where it is not known.

@@ -20,7 +20,9 @@ use plimsoll_core::{Instant, Timestamp};
 use plimsoll_gateway::{
     AccessLogWriter, Gateway, GuardView, PROTECTION_TICK, Plan, Protection, ServiceShared,
 };
-use plimsoll_measure::{ConfigView, EventView, Inputs, Measure, NotifierView, Registry, Snapshot};
+use plimsoll_measure::{
+    ConfigView, EventView, Inputs, Measure, NotifierView, Registry, Snapshot, Standing,
+};
 use plimsoll_upstream::{Clock, Clusters, Health, HealthEvent, Resolver};
 use serde_json::json;
 use tokio::net::UnixListener;
@@ -175,6 +177,7 @@ impl Process {
         let view = Arc::new(View {
             registry: Arc::clone(&parts.registry),
             snapshot: ArcSwap::from_pointee(measure.snapshot(timestamp, &Inputs::default())),
+            courses: Mutex::default(),
             access_log: parts.access_log.sender(),
             started: timestamp,
             not_ready: Mutex::new(Some("starting".to_owned())),
@@ -462,6 +465,7 @@ impl Process {
         if self.ticks.is_multiple_of(LEARNT_EVERY) {
             self.keep_learnt();
         }
+        self.follow_courses(&guards);
         let (decided, outcomes) = self.governing.tick(&self.measure, &guards, &self.shared);
         let snapshot = self.snapshot(&guards);
         let log = self.access_log.sender();
@@ -486,6 +490,22 @@ impl Process {
             self.on_onset(&service, &onset);
         }
         self.publish(snapshot);
+    }
+
+    /// What the last second brought goes into what is drawn over time.
+    fn follow_courses(&self, guards: &BTreeMap<String, GuardView>) {
+        let second = self.measure.second();
+        let mut courses = lock(&self.view.courses);
+        courses.retain(|name| self.loaded.config.services.contains_key(name));
+        for (name, causes, latency) in self.measure.ended() {
+            let guard = guards.get(name);
+            let standing = Standing {
+                limit: guard.and_then(|guard| guard.limit),
+                in_flight: guard.map_or(0, |guard| guard.in_flight),
+                queued: guard.map_or(0, |guard| guard.queued.iter().sum()),
+            };
+            courses.on_second(name, second.at, second.observed, causes, latency, standing);
+        }
     }
 
     /// What there is to see, as of the last tick; without events, since those of this second are still to come.

@@ -13,7 +13,7 @@ use plimsoll_core::{Class, Instant, Mode, Timestamp};
 use plimsoll_gateway::{AccessLogSender, GuardView, Plan};
 use plimsoll_lifecycle::Counter;
 use plimsoll_measure::{
-    EndpointInput, EndpointState, Format, GovernedView, ProcessView, ProtectionCounter,
+    Courses, EndpointInput, EndpointState, Format, GovernedView, ProcessView, ProtectionCounter,
     ProtectionInput, Registry, ServiceInput, Snapshot,
 };
 use plimsoll_policy::{AdmissionParameters, LimiterKind, Verdict, Would};
@@ -29,6 +29,8 @@ use crate::status::look::clean;
 pub(crate) struct View {
     pub(crate) registry: Arc<Registry>,
     pub(crate) snapshot: ArcSwap<Snapshot>,
+    /// Written each second, read where a page is drawn: never held for longer than a copy takes.
+    pub(crate) courses: Mutex<Courses>,
     pub(crate) access_log: AccessLogSender,
     pub(crate) started: Timestamp,
     /// Why no new requests are welcome.
@@ -51,6 +53,10 @@ impl View {
 impl Control for View {
     fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
+    }
+
+    fn courses(&self, look: &mut dyn FnMut(&Courses)) {
+        look(&self.courses.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     fn metrics(&self, format: Format) -> String {

@@ -166,6 +166,7 @@ pub(crate) fn layout(config: &Config) -> Layout {
         name: name.clone(),
         owner: service.owner.clone(),
         tier: service.tier,
+        depends_on: service.depends_on.clone(),
         mode: service.protect.mode,
         objectives: objective_specs(service),
         endpoints: service.endpoints.iter().map(ToString::to_string).collect(),

@@ -9,24 +9,132 @@ use crate::world::{PAYMENTS, Server, TOKEN, VIEWER};
 const LOOPBACK: &str = "127.0.0.1:0";
 
 #[test]
-fn the_page_comes_with_a_policy_that_allows_no_script() {
+fn the_page_comes_with_a_policy_that_allows_our_own_files_only() {
     let server = Server::console(LOOPBACK);
     let (status, answer) = server.send("GET /", &[]);
     assert_eq!(status, 200);
-    assert!(
-        answer.contains("content-security-policy: default-src 'none'; style-src 'self'"),
-        "{answer}"
-    );
-    assert!(
-        answer.contains("x-content-type-options: nosniff"),
-        "{answer}"
-    );
-    assert!(answer.contains("made-up"), "{answer}");
-    for style in ["/tokens.css", "/console.css", "/page.css"] {
-        let (status, answer) = server.send(&format!("GET {style}"), &[]);
-        assert_eq!(status, 200, "{style}");
-        assert!(answer.contains("content-type: text/css"), "{answer}");
+    let policy =
+        "content-security-policy: default-src 'none'; style-src 'self'; script-src 'self';";
+    for expected in [
+        policy,
+        "x-content-type-options: nosniff",
+        "cache-control: no-store",
+        "made-up",
+    ] {
+        assert!(answer.contains(expected), "{expected}: {answer}");
     }
+    assert!(!answer.contains("unsafe"), "{answer}");
+    let files: Vec<&str> = answer
+        .split(['"', '\''])
+        .filter(|part| part.starts_with("/assets/"))
+        .collect();
+    assert_eq!(files.len(), 3, "{files:?}");
+    for file in files {
+        let (status, answer) = server.send(&format!("GET {file}"), &[]);
+        assert_eq!(status, 200, "{file}");
+        assert!(answer.contains("max-age=31536000, immutable"), "{answer}");
+        let kinds = ["text/css", "text/javascript", "image/svg+xml"];
+        assert!(
+            kinds
+                .iter()
+                .any(|kind| answer.contains(&format!("content-type: {kind}"))),
+            "{answer}"
+        );
+    }
+    assert_eq!(server.send("GET /assets/console-0.css", &[]).0, 404);
+}
+
+#[test]
+fn whoever_watches_is_sent_what_changed_and_that_all_goes_on() {
+    let server = Server::console(LOOPBACK);
+    let mut stream = server.connect();
+    std::io::Write::write_all(
+        &mut stream,
+        b"GET /events?page=/ HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    )
+    .unwrap();
+    let mut said = String::new();
+    // The second message comes by itself, without the sections that are as they were.
+    while said.matches("event: now").count() < 2 {
+        let mut piece = [0; 4096];
+        let count = std::io::Read::read(&mut stream, &mut piece).unwrap();
+        assert!(count > 0, "{said}");
+        said.push_str(&String::from_utf8_lossy(&piece[..count]));
+    }
+    assert!(said.contains("content-type: text/event-stream"), "{said}");
+    assert!(
+        said.contains("event: section\ndata: strip\ndata: <section"),
+        "{said}"
+    );
+    assert_eq!(said.matches("data: strip").count(), 1, "{said}");
+    for page in ["/nothing", "/api/v1/status", "http://%00", ""] {
+        let (status, _) = server.send(&format!("GET /events?page={page}"), &[]);
+        assert_eq!(status, 400, "{page}");
+    }
+}
+
+#[test]
+fn only_so_many_watch_at_once() {
+    let server = Server::console(LOOPBACK);
+    let mut watching = Vec::new();
+    let refused = loop {
+        let mut stream = server.connect();
+        std::io::Write::write_all(
+            &mut stream,
+            b"GET /events?page=/ HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        )
+        .unwrap();
+        let mut piece = [0; 4096];
+        let count = std::io::Read::read(&mut stream, &mut piece).unwrap();
+        let said = String::from_utf8_lossy(&piece[..count]).into_owned();
+        if !said.starts_with("HTTP/1.1 200") {
+            break said;
+        }
+        watching.push(stream);
+        assert!(watching.len() < 100);
+    };
+    assert!(refused.starts_with("HTTP/1.1 503"), "{refused}");
+    assert_eq!(watching.len(), 32);
+    // A place that somebody leaves is for others.
+    drop(watching);
+    for _ in 0..600 {
+        let mut stream = server.connect();
+        std::io::Write::write_all(
+            &mut stream,
+            b"GET /events?page=/ HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        )
+        .unwrap();
+        let mut piece = [0; 12];
+        std::io::Read::read_exact(&mut stream, &mut piece).unwrap();
+        if piece.ends_with(b"200") {
+            return;
+        }
+    }
+    panic!("no place was left");
+}
+
+#[test]
+fn a_browser_reads_with_the_token_as_a_password_and_changes_nothing_with_it() {
+    let server = Server::console("0.0.0.0:0");
+    let (status, answer) = server.send("GET /", &["Accept: text/html"]);
+    assert_eq!(status, 401);
+    for expected in [
+        "www-authenticate: Basic realm",
+        "content-type: text/html",
+        "Not permitted",
+    ] {
+        assert!(answer.contains(expected), "{expected}: {answer}");
+    }
+    assert!(!answer.contains("made-up"), "{answer}");
+    // `x:a-token-that-only-reads`, and `x:a-token-for-the-tests-only`.
+    let viewer = "Authorization: Basic eDphLXRva2VuLXRoYXQtb25seS1yZWFkcw==";
+    let admin = "Authorization: Basic eDphLXRva2VuLWZvci10aGUtdGVzdHMtb25seQ==";
+    let (status, answer) = server.send("GET /", &["Accept: text/html", viewer]);
+    assert_eq!(status, 200);
+    assert!(answer.contains(">viewer<"), "{answer}");
+    let reload = server.send("POST /api/v1/reload", &["Content-Length: 0", admin]);
+    assert_eq!(reload.0, 401);
+    assert_eq!(server.process.reloads.load(Ordering::Relaxed), 0);
 }
 
 #[test]
@@ -101,13 +209,10 @@ fn a_page_of_another_site_changes_nothing_even_with_the_token() {
 fn off_loopback_even_reading_needs_the_token_and_there_are_no_metrics() {
     let server = Server::console("0.0.0.0:0");
     let token = format!("Authorization: Bearer {TOKEN}");
-    for path in ["/", "/api/v1/status", "/tokens.css"] {
+    for path in ["/", "/api/v1/status", "/assets/x", "/events?page=/x"] {
         assert_eq!(server.send(&format!("GET {path}"), &[]).0, 401, "{path}");
-        assert_eq!(
-            server.send(&format!("GET {path}"), &[&token]).0,
-            200,
-            "{path}"
-        );
+        let status = server.send(&format!("GET {path}"), &[&token]).0;
+        assert_ne!(status, 401, "{path}");
     }
     assert_eq!(server.send("GET /metrics", &[&token]).0, 404);
 }

@@ -13,7 +13,7 @@ use plimsoll_console::{
 };
 use plimsoll_core::{Instant, Timestamp};
 use plimsoll_measure::{
-    Format, Inputs, Layout, Measure, ProcessView, Registry, Snapshot, render_metrics,
+    Courses, Format, Inputs, Layout, Measure, ProcessView, Registry, Snapshot, render_metrics,
 };
 
 pub(crate) const TOKEN: &str = "a-token-for-the-tests-only";
@@ -36,6 +36,10 @@ impl Control for Process {
             ..Inputs::default()
         };
         Arc::new(measure.snapshot(Timestamp::from_seconds(1_795_615_852), &inputs))
+    }
+
+    fn courses(&self, look: &mut dyn FnMut(&Courses)) {
+        look(&Courses::default());
     }
 
     fn metrics(&self, format: Format) -> String {

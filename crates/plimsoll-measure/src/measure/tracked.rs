@@ -41,6 +41,8 @@ pub(super) struct Tracked {
     pub(super) latest: CauseCounts,
     /// Those that Plimsoll did not refuse, by class; only of a service.
     pub(super) let_in: [u64; Class::ALL.len()],
+    /// How long that took; only of a service.
+    pub(super) latest_latency: SparseHistogram,
     /// Only of a service.
     pub(super) classes: ClassCounts,
     latency: Histogram,
@@ -96,6 +98,7 @@ impl Tracked {
             causes: CauseCounts::default(),
             latest: CauseCounts::default(),
             let_in: [0; Class::ALL.len()],
+            latest_latency: SparseHistogram::default(),
             classes: ClassCounts::default(),
             latency: Histogram::new(),
             recent: Window::new(&RECENT_LEVELS),
@@ -132,6 +135,7 @@ impl Tracked {
             let delta = classes.since(&self.classes);
             self.classes = classes;
             self.let_in = delta.let_in();
+            self.latest_latency.clone_from(&latency);
             Box::new(delta)
         });
         if !reading.objectives.is_empty() {

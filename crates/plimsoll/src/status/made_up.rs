@@ -174,6 +174,7 @@ fn service(
         name: name.to_owned(),
         owner: Some("shop".to_owned()),
         tier: 1,
+        depends_on: Vec::new(),
         mode: Mode::Enforce,
         in_flight: Some(12),
         serving_to_all: false,

@@ -1,0 +1,151 @@
+//! What several pages show in the same way.
+
+use maud::{Markup, html};
+use plimsoll_core::Timestamp;
+use plimsoll_measure::{Condition, Mark, ObjectiveView, ServiceView, figure};
+
+/// How a service stands: as the governor says, and where nothing is governed as its budget does.
+pub(super) fn condition(service: &ServiceView) -> Condition {
+    match &service.governed {
+        Some(governed) => governed.condition,
+        None => match service.mark() {
+            Mark::Healthy => Condition::Healthy,
+            Mark::Unknown => Condition::Unknown,
+            Mark::Burning => Condition::Burning,
+            Mark::Exhausted => Condition::Exhausted,
+        },
+    }
+}
+
+/// The most pressing first: what burns fast can still be helped, what is exhausted is known, unknown before healthy.
+pub(super) fn urgency(condition: Condition) -> u8 {
+    match condition {
+        Condition::Severe => 0,
+        Condition::Burning => 1,
+        Condition::Exhausted => 2,
+        Condition::Unknown => 3,
+        Condition::Healthy => 4,
+    }
+}
+
+/// Shape and word, in the colour.
+pub(super) fn chip(condition: Condition, more: &str) -> Markup {
+    let name = condition.name();
+    html! {
+        span class={ "cond " (name) " " (more) } {
+            (shape(condition)) (name)
+        }
+    }
+}
+
+pub(super) fn shape(condition: Condition) -> Markup {
+    html! { svg aria-hidden="true" { use href={ "#c-" (condition.name()) } {} } }
+}
+
+/// A link to a service's page.
+pub(super) fn service_path(name: &str) -> String {
+    format!("/services/{}", segment(name))
+}
+
+/// A text as one segment of a path, or as a value of a query.
+pub(super) fn segment(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                out.push(byte.into())
+            }
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+/// The time of day.
+pub(super) fn time(at: Timestamp) -> Markup {
+    html! { time datetime=(at.to_rfc3339()) { (figure::clock(at, 8)) } }
+}
+
+/// Date and time, to the second.
+pub(super) fn clock(at: Timestamp) -> String {
+    at.to_rfc3339().replace('T', " ").chars().take(19).collect()
+}
+
+/// A time that is short where it is of the last day.
+pub(super) fn since(at: Timestamp, now: Timestamp) -> String {
+    match now.since(at).as_secs() < 86_400 {
+        true => figure::clock(at, 5),
+        false => clock(at).chars().take(16).collect(),
+    }
+}
+
+/// On a page, the word: a lone `?` is easily missed.
+pub(super) fn unknown(text: String) -> String {
+    match text == figure::UNKNOWN {
+        true => "unknown".to_owned(),
+        false => text,
+    }
+}
+
+/// When the budget is gone, in words.
+pub(super) fn lasts(objective: &ObjectiveView, now: Timestamp) -> String {
+    match figure::forecast(objective.forecast, now).as_str() {
+        figure::UNKNOWN => "no traffic in the last hour".to_owned(),
+        "lasts" => "lasts the period".to_owned(),
+        "over" => "all of it is spent".to_owned(),
+        gone => gone.to_owned(),
+    }
+}
+
+/// The period, and how much of it was observed where that is not all.
+pub(super) fn period(objective: &ObjectiveView) -> String {
+    let period = objective.period();
+    match objective.observed_seconds + 1.0 < objective.period_seconds {
+        true => format!(
+            "{} of {period}",
+            figure::duration(objective.observed_seconds)
+        ),
+        false => period,
+    }
+}
+
+/// A sentence of the governor, and the evidence that it ends with.
+pub(super) fn what_and_why(text: &str) -> (&str, &str) {
+    let place = text.find(" (").or_else(|| text.find(": "));
+    let Some((what, why)) = place.and_then(|place| text.split_at_checked(place)) else {
+        return (text, "");
+    };
+    (what, why.trim_start_matches([' ', '(', ':']))
+}
+
+/// A coordinate, with one decimal at most.
+pub(super) fn at(value: f64) -> String {
+    let text = format!("{value:.1}");
+    match text.strip_suffix(".0") {
+        Some("-0") => "0".to_owned(),
+        Some(whole) => whole.to_owned(),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_one_segment_of_a_path_whatever_it_holds() {
+        assert_eq!(service_path("check-out_2"), "/services/check-out_2");
+        assert_eq!(
+            service_path("a/../b?c#d\"<é>"),
+            "/services/a%2F..%2Fb%3Fc%23d%22%3C%C3%A9%3E"
+        );
+    }
+
+    #[test]
+    fn a_coordinate_is_short() {
+        assert_eq!(
+            [at(1.0), at(1.25), at(-0.04), at(-2.0)],
+            ["1", "1.2", "0", "-2"]
+        );
+    }
+}

@@ -1,0 +1,265 @@
+use plimsoll_core::{Mode, Timestamp};
+use plimsoll_measure::{
+    BurnView, Condition, ConfigView, EndpointState, EndpointView, Forecast, GovernedView,
+    ObjectiveView, OverlayView, RouteView, SCHEMA, ServiceView, TrafficView,
+};
+
+use super::*;
+
+const EVIL: &str = "<script>alert(1)</script>\"'&<img src=x onerror=alert(1)>";
+
+/// The page at an address, in its frame.
+fn shown(address: &str, snapshot: Snapshot) -> String {
+    let sight = Sight {
+        snapshot: Arc::new(snapshot),
+        traffic: Traffic::new(),
+    };
+    let page = draw(&Address::parse(address).unwrap(), &sight);
+    frame::framed(&page, Some(&sight.snapshot), None, address)
+}
+
+#[test]
+fn what_comes_from_a_snapshot_cannot_become_markup() {
+    let mut snapshot = fleet(1);
+    snapshot.instance = EVIL.to_owned();
+    snapshot.warnings.push(EVIL.to_owned());
+    snapshot.services.push(service(EVIL, Condition::Severe));
+    for address in ["/", "/?owner=%3Cscript%3E", "/?find=%22%3E%3Cscript%3E"] {
+        let page = shown(address, snapshot.clone());
+        let scripts = page.matches("<script").count();
+        assert_eq!(scripts, 1, "one, of our own: {page}");
+        assert!(!page.contains("<img") && !page.contains("\"'&<"), "{page}");
+        assert!(page.contains("&lt;script&gt;"), "{page}");
+    }
+}
+
+#[test]
+fn there_is_nothing_that_the_policy_forbids() {
+    let page = shown("/", fleet(50));
+    assert!(
+        !page.contains("style=") && !page.contains("<style"),
+        "{page}"
+    );
+    assert!(page.contains("<script src=\"/assets/console-"), "{page}");
+    for handler in ["onload", "onclick", "onerror", "javascript:"] {
+        assert!(!page.contains(handler), "{handler}");
+    }
+}
+
+#[test]
+fn what_is_unknown_is_never_shown_as_zero() {
+    let mut snapshot = fleet(0);
+    let mut service = service("shop", Condition::Unknown);
+    service.objectives.clear();
+    service.traffic = TrafficView::default();
+    service.governed = None;
+    snapshot.services.push(service);
+    let page = shown("/", snapshot);
+    assert!(
+        page.contains("hatch-unknown") && page.contains("no objective"),
+        "{page}"
+    );
+    assert!(!page.contains(">0.0") && !page.contains(">0 %"), "{page}");
+}
+
+#[test]
+fn an_empty_fleet_says_how_to_add_a_service() {
+    let page = shown("/", fleet(0));
+    assert!(
+        page.contains("[service.shop]") && page.contains("plimsoll check"),
+        "{page}"
+    );
+    assert!(
+        page.contains("No service") && !page.contains("<table"),
+        "{page}"
+    );
+}
+
+#[test]
+fn what_needs_attention_comes_first() {
+    let mut snapshot = fleet(0);
+    for (name, condition) in [
+        ("calm", Condition::Healthy),
+        ("dark", Condition::Unknown),
+        ("spent", Condition::Exhausted),
+        ("hot", Condition::Burning),
+        ("worst", Condition::Severe),
+    ] {
+        snapshot.services.push(service(name, condition));
+    }
+    let mut tighter = service("tighter", Condition::Burning);
+    tighter.objectives[0].budget_left = Some(0.1);
+    snapshot.services.push(tighter);
+    let page = shown("/", snapshot);
+    let rows: Vec<&str> = page
+        .split("data-key=\"")
+        .skip(1)
+        .filter_map(|it| it.split('"').next())
+        .collect();
+    assert_eq!(rows, ["worst", "tighter", "hot", "spent", "dark", "calm"]);
+    let strip = "1 severe, 2 burning";
+    assert!(
+        page.contains(strip) && page.contains("1 exhausted · 1 unknown · 1 healthy"),
+        "{page}"
+    );
+}
+
+#[test]
+fn a_filter_shows_what_is_like_it() {
+    let names = |address: &str| {
+        let page = shown(address, fleet(30));
+        page.matches("data-key=").count()
+    };
+    assert_eq!(names("/"), 30);
+    assert_eq!(names("/?find=SERVICE-17"), 1);
+    assert_eq!(names("/?show=attention"), 10);
+    assert_eq!(names("/?tier=1&find="), 30);
+    assert_eq!(names("/?tier=9"), 0);
+    assert_eq!(Address::parse("/?tier=x"), None);
+    assert_eq!(Address::parse("/api/v1/status"), None);
+}
+
+#[test]
+fn two_hundred_services_fit_whatever_their_condition() {
+    let style = plimsoll_plot::TOKENS.len() + plimsoll_plot::COMPONENTS.len();
+    for all in [Condition::Healthy, Condition::Severe] {
+        let mut snapshot = fleet(0);
+        for number in 0..200 {
+            let mut service = service(&format!("a-service-with-a-name-{number}"), all);
+            service.owner = Some(format!("team-{}", number % 20));
+            service.depends_on.clear();
+            snapshot.services.push(service);
+        }
+        // Curves as long as they get.
+        let wave = |place: usize| {
+            Some((
+                900.0 + 17.3 * ((place * 7919) % 41) as f64,
+                3.7 * (place % 5) as f64,
+            ))
+        };
+        let traffic = snapshot
+            .services
+            .iter()
+            .map(|it| (it.name.clone(), (0..TRAFFIC_POINTS).map(wave).collect()));
+        let sight = Sight {
+            traffic: traffic.collect(),
+            snapshot: Arc::new(snapshot),
+        };
+        let page = draw(&Address::Fleet(FleetQuery::default()), &sight);
+        let page = frame::framed(&page, Some(&sight.snapshot), None, "/");
+        let size = page.len() + style;
+        assert!(size < 150 << 10, "{all:?}: {size}");
+        let named = (0..200).filter(|it| page.contains(&format!("a-service-with-a-name-{it}<")));
+        assert_eq!(named.count(), 200);
+    }
+}
+
+#[test]
+fn what_people_have_set_is_said_with_who_why_and_until() {
+    let mut snapshot = fleet(1);
+    snapshot.overlay.push(OverlayView {
+        id: "1".to_owned(),
+        service: "service-0".to_owned(),
+        verb: "shed".to_owned(),
+        level: Some(2),
+        mode: None,
+        says: "class sheddable is refused".to_owned(),
+        by: "ana".to_owned(),
+        why: "<it> melts".to_owned(),
+        since: Timestamp::from_seconds(1_795_615_852),
+        until: Timestamp::from_seconds(1_795_616_452),
+        journal: Some(7),
+    });
+    let page = shown("/", snapshot);
+    let said =
+        "class sheddable is refused, set by ana until 2026-11-25 14:20 UTC: &lt;it&gt; melts";
+    assert!(
+        page.contains(said) && page.contains("held by ana"),
+        "{page}"
+    );
+}
+
+/// So many services, a third of which burn.
+pub(super) fn fleet(services: usize) -> Snapshot {
+    let condition = |number| match number % 3 {
+        0 => Condition::Burning,
+        _ => Condition::Healthy,
+    };
+    let services =
+        (0..services).map(|number| service(&format!("service-{number}"), condition(number)));
+    Snapshot {
+        schema: SCHEMA,
+        version: "0.1.0".to_owned(),
+        instance: "test".to_owned(),
+        now: Timestamp::from_seconds(1_795_615_852),
+        uptime_seconds: 60.0,
+        mode: Mode::Enforce,
+        config: ConfigView::default(),
+        warnings: Vec::new(),
+        connections: 0,
+        services: services.collect(),
+        journeys: Vec::new(),
+        overlay: Vec::new(),
+        unrouted: TrafficView::default(),
+        recent_events: Vec::new(),
+        journal: None,
+    }
+}
+
+pub(super) fn service(name: &str, condition: Condition) -> ServiceView {
+    let burn = |window: &str| BurnView {
+        window: window.to_owned(),
+        rate: Some(1.3),
+        observed_seconds: 60.0,
+    };
+    ServiceView {
+        name: name.to_owned(),
+        owner: Some(format!("owner of {name}")),
+        tier: 1,
+        depends_on: vec![name.to_owned()],
+        mode: Mode::Enforce,
+        in_flight: None,
+        serving_to_all: false,
+        governed: Some(GovernedView {
+            condition,
+            since: Some(Timestamp::from_seconds(1_795_615_000)),
+            mode: Mode::Enforce,
+            because_of: Some(name.to_owned()),
+            paged: Vec::new(),
+            moved: Vec::new(),
+            onsets: Vec::new(),
+            page_delays: Vec::new(),
+        }),
+        maintenance: None,
+        protection: None,
+        traffic: TrafficView::default(),
+        objectives: vec![ObjectiveView {
+            name: name.to_owned(),
+            kind: "availability".to_owned(),
+            below_seconds: None,
+            target: 0.999,
+            period_seconds: 2_419_200.0,
+            calendar: None,
+            observed_seconds: 2_419_200.0,
+            version: 1,
+            good: 1_000,
+            bad: 1,
+            budget_left: Some(0.5),
+            bad_left: 10,
+            forecast: Forecast::Lasts,
+            burn: ["5m", "1h", "6h", "3d"].map(burn).into(),
+        }],
+        endpoints: vec![EndpointView {
+            name: name.to_owned(),
+            state: EndpointState::Down,
+            since: None,
+            in_flight: None,
+            traffic: TrafficView::default(),
+        }],
+        routes: vec![RouteView {
+            name: name.to_owned(),
+            in_flight: None,
+            traffic: TrafficView::default(),
+        }],
+    }
+}
