@@ -25,6 +25,7 @@ mod scalar;
 pub mod scenario;
 mod schema;
 mod scheme;
+mod shown;
 mod unit;
 mod url;
 
@@ -42,5 +43,6 @@ pub use pattern::{
 };
 pub use reference::reference_markdown;
 pub use schema::schema;
+pub use shown::without_keys;
 pub use unit::{read_duration, show_duration, show_percent};
 pub use url::{Scheme, Url, UrlError};

@@ -134,6 +134,27 @@ const ROUTES: &[Route] = &[
                 "string",
                 "Not before: how long ago, as `1h`, or a time in UTC.",
             ),
+            (
+                "until",
+                "string",
+                "Not after: how long ago, as `1h`, or a time in UTC.",
+            ),
+            (
+                "text",
+                "string",
+                "With this in its text, its subject or its kind.",
+            ),
+            (
+                "before",
+                "string",
+                "Before the place that an answer gave as `next`.",
+            ),
+            (
+                "sequence",
+                "integer",
+                "At this place of its writer's chain.",
+            ),
+            ("cites", "integer", "What came of the one at this place."),
             ("count", "integer", "At most so many: 50, or up to 500."),
         ],
         body: None,

@@ -19,7 +19,7 @@ use crate::access::Caller;
 use crate::api::{self, Who};
 use crate::control::Control;
 use crate::events::{self, Viewers};
-use crate::page::{self, Address, Page};
+use crate::page::{self, Address, Kept, Page};
 use crate::problem::Problem;
 use crate::{assets, guard, ops, server};
 
@@ -152,7 +152,8 @@ fn refused(problem: &Problem) -> Response {
 
 /// The pages, each at its path.
 fn pages() -> Router<Arc<dyn Control>> {
-    Router::new().route("/", get(shown))
+    let pages = page::PATHS.into_iter();
+    pages.fold(Router::new(), |router, path| router.route(path, get(shown)))
 }
 
 /// Shows the page that the address names.
@@ -163,7 +164,7 @@ async fn shown(
 ) -> Response {
     let watch = uri.path_and_query().map_or("/", |it| it.as_str());
     let looked = match Address::parse(watch) {
-        Some(address) => page::look(&control, &address).await,
+        Some(address) => page::look(&control, &address, &mut Kept::default()).await,
         None => Err(Problem::bad_request("that is the address of no page")),
     };
     let who = who.as_ref().ok();

@@ -8,6 +8,7 @@ use plimsoll_measure::{Courses, Format, Snapshot};
 
 use crate::access::Caller;
 use crate::overlay::{Setting, Verb};
+use crate::page::Water;
 use crate::problem::Problem;
 use crate::wire::{Changed, JournalQuery, Records, TokenCreated, TokenWanted, Tokens, Tried};
 
@@ -22,6 +23,12 @@ pub trait Control: Send + Sync + 'static {
 
     /// What services did lately. The control thread waits for whoever looks: to copy, and nothing else.
     fn courses(&self, look: &mut dyn FnMut(&Courses));
+
+    /// How budgets were spent over their periods.
+    fn water(&self) -> Arc<Water>;
+
+    /// The text of the configuration in force, without what may be a key; empty where there is no file.
+    fn configuration(&self) -> Arc<str>;
 
     /// All metrics, as of now.
     fn metrics(&self, format: Format) -> String;

@@ -20,7 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
 use crate::control::Control;
-use crate::page::{self, Address};
+use crate::page::{self, Address, Kept};
 use crate::problem::Problem;
 
 /// How many watch at once.
@@ -52,6 +52,7 @@ struct Viewer {
     address: Address,
     /// What was sent of each section, as a digest.
     sent: HashMap<&'static str, u64>,
+    kept: Kept,
     next: Instant,
     _place: OwnedSemaphorePermit,
 }
@@ -75,6 +76,7 @@ pub(crate) async fn events(
         control,
         address,
         sent: HashMap::new(),
+        kept: Kept::default(),
         next: Instant::now(),
         _place: place,
     };
@@ -98,7 +100,9 @@ pub(crate) async fn events(
 impl Viewer {
     /// What is new; `None` where there is nothing to watch any more.
     async fn message(&mut self) -> Option<String> {
-        let (page, snapshot) = page::look(&self.control, &self.address).await.ok()?;
+        let (page, snapshot) = page::look(&self.control, &self.address, &mut self.kept)
+            .await
+            .ok()?;
         let mut message = String::new();
         event(&mut message, "now", &snapshot.now.to_rfc3339());
         for section in page.sections {

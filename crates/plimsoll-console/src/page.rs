@@ -6,9 +6,15 @@
 //! Invariant: what comes from services, from the configuration or from people is escaped (`maud` does, and `plimsoll_plot`
 //! where it draws); nothing of it stands in a script or decides where a link of ours leads, but as an escaped segment.
 
+mod configuration;
+mod decisions;
 mod fleet;
 pub(crate) mod frame;
 mod parts;
+mod record;
+mod request;
+mod service;
+mod topology;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,38 +22,124 @@ use std::sync::Arc;
 use axum::extract::Query;
 use axum::http::{StatusCode, Uri};
 use maud::{Markup, html};
-use plimsoll_measure::Snapshot;
+use plimsoll_measure::{Snapshot, Step};
 
 use crate::control::Control;
 use crate::problem::Problem;
+use crate::wire::{JournalQuery, Records};
 
-pub(crate) use fleet::FleetQuery;
+use decisions::{DecisionsQuery, RecordQuery};
+use fleet::FleetQuery;
+use service::ServiceQuery;
 
 /// Points of a row's traffic.
 const TRAFFIC_POINTS: usize = 60;
+/// Records of a service that its page looks at, and of changes of the configuration.
+const SERVICE_RECORDS: u32 = 200;
+const CHANGE_RECORDS: u32 = 20;
 
 /// Which page, as its address says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Address {
     /// `/`.
     Fleet(FleetQuery),
+    /// `/services/NAME`.
+    Service(String, ServiceQuery),
+    /// `/decisions`.
+    Decisions(DecisionsQuery),
+    /// `/decisions/SEQUENCE`.
+    Record(u64, RecordQuery),
+    /// `/topology`.
+    Topology,
+    /// `/configuration`.
+    Configuration,
+    /// `/requests/ID`.
+    Request(String),
 }
+
+/// The paths of all pages, for the router.
+pub(crate) const PATHS: [&str; 7] = [
+    "/",
+    "/services/{name}",
+    "/decisions",
+    "/decisions/{sequence}",
+    "/topology",
+    "/configuration",
+    "/requests/{id}",
+];
 
 impl Address {
     /// Of a path with its query, as a browser has it; `None`: that is no page.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let uri: Uri = text.parse().ok()?;
-        match uri.path() {
-            "/" => Some(Self::Fleet(Query::try_from_uri(&uri).ok()?.0)),
+        let mut segments = uri.path().strip_prefix('/')?.split('/');
+        let (first, second) = (segments.next()?, segments.next());
+        if segments.next().is_some() {
+            return None;
+        }
+        match (first, second.map(decoded)) {
+            ("", None) => Some(Self::Fleet(Query::try_from_uri(&uri).ok()?.0)),
+            ("services", Some(name)) => {
+                Some(Self::Service(name?, Query::try_from_uri(&uri).ok()?.0))
+            }
+            ("decisions", None) => Some(Self::Decisions(Query::try_from_uri(&uri).ok()?.0)),
+            ("decisions", Some(sequence)) => Some(Self::Record(
+                sequence?.parse().ok()?,
+                Query::try_from_uri(&uri).ok()?.0,
+            )),
+            ("topology", None) => Some(Self::Topology),
+            ("configuration", None) => Some(Self::Configuration),
+            ("requests", Some(id)) => Some(Self::Request(id?)),
             _ => None,
         }
     }
+
+    /// What the journal is asked for. A page of a service looks at changes of the configuration too.
+    fn asked(&self) -> Option<JournalQuery> {
+        match self {
+            Self::Service(name, _) => Some(JournalQuery {
+                subject: Some(format!("service/{name}")),
+                since: Some("1h".to_owned()),
+                count: Some(SERVICE_RECORDS),
+                ..JournalQuery::default()
+            }),
+            Self::Decisions(query) => Some(query.asked()),
+            Self::Record(sequence, _) => Some(JournalQuery {
+                sequence: Some(*sequence),
+                ..JournalQuery::default()
+            }),
+            Self::Fleet(_) | Self::Topology | Self::Configuration | Self::Request(_) => None,
+        }
+    }
+}
+
+/// A segment of a path as it was before it was escaped; `None`: it is no text.
+fn decoded(segment: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let (digits, after) = rest.split_at_checked(2)?;
+        let digits = str::from_utf8(digits).ok()?;
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        rest = after;
+    }
+    String::from_utf8(bytes)
+        .ok()
+        .filter(|text| !text.is_empty())
 }
 
 /// Where the navigation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     Fleet,
+    Decisions,
+    Topology,
+    Configuration,
     None,
 }
 
@@ -75,12 +167,31 @@ type Traffic = BTreeMap<String, Vec<Option<(f64, f64)>>>;
 pub(crate) struct Sight {
     pub(crate) snapshot: Arc<Snapshot>,
     traffic: Traffic,
+    steps: Vec<Step>,
+    water: Arc<Water>,
+    configuration: Arc<str>,
+    request: Option<String>,
+    records: Arc<Result<Records, Problem>>,
+    /// Those that cite the record that is shown.
+    citing: Arc<Result<Records, Problem>>,
 }
 
+/// How much of each budget was spent over its period, at even distances, the oldest first; `None` where that is not known.
+/// By service and objective.
+#[derive(Clone, Debug, Default)]
+pub struct Water(pub BTreeMap<(String, String), Vec<Option<f64>>>);
+
+/// What the journal said to a page before, and when: it is asked again when it has more to say.
+#[derive(Clone, Default)]
+pub(crate) struct Kept(Option<(Option<u64>, Answered, Answered)>);
+
+type Answered = Arc<Result<Records, Problem>>;
+
 impl Sight {
+    /// What needs no wait.
     fn of(control: &dyn Control, address: &Address) -> Self {
         let snapshot = control.snapshot();
-        let mut traffic = Traffic::new();
+        let (mut traffic, mut steps) = (Traffic::new(), Vec::new());
         match address {
             Address::Fleet(_) => control.courses(&mut |courses| {
                 let now = snapshot.now.as_seconds();
@@ -89,8 +200,34 @@ impl Sight {
                     traffic.insert(service.name.clone(), points);
                 }
             }),
+            Address::Service(name, query) => control.courses(&mut |courses| {
+                steps = courses.steps(name, query.range.step());
+            }),
+            _ => (),
         }
-        Self { snapshot, traffic }
+        let nothing = || Arc::new(Ok(Records::default()));
+        Self {
+            snapshot,
+            traffic,
+            steps,
+            water: control.water(),
+            configuration: match address {
+                Address::Configuration => control.configuration(),
+                _ => "".into(),
+            },
+            request: match address {
+                Address::Request(id) => control.request(id),
+                _ => None,
+            },
+            records: nothing(),
+            citing: nothing(),
+        }
+    }
+
+    /// What was spent of a budget over its period; nothing, where that is not known.
+    fn spent(&self, service: &str, objective: &str) -> Vec<Option<f64>> {
+        let key = (service.to_owned(), objective.to_owned());
+        self.water.0.get(&key).cloned().unwrap_or_default()
     }
 }
 
@@ -98,21 +235,89 @@ impl Sight {
 pub(crate) async fn look(
     control: &Arc<dyn Control>,
     address: &Address,
+    kept: &mut Kept,
 ) -> Result<(Page, Arc<Snapshot>), Problem> {
-    let (control, address) = (Arc::clone(control), address.clone());
+    let broken = |_| Problem::unavailable("drawing the page was broken off");
+    let (asked, of) = (Arc::clone(control), address.clone());
+    let seen = tokio::task::spawn_blocking(move || Sight::of(asked.as_ref(), &of));
+    let mut sight = seen.await.map_err(broken)?;
+    ask(control, address, &mut sight, kept).await;
+    let address = address.clone();
     let drawn = tokio::task::spawn_blocking(move || {
-        let sight = Sight::of(control.as_ref(), &address);
         let page = draw(&address, &sight);
         (page, sight.snapshot)
     });
-    drawn
-        .await
-        .map_err(|_| Problem::unavailable("drawing the page was broken off"))
+    drawn.await.map_err(broken)
+}
+
+/// Asks the journal for what the page needs of it.
+async fn ask(control: &Arc<dyn Control>, address: &Address, sight: &mut Sight, kept: &mut Kept) {
+    let written = sight.snapshot.journal.as_ref().map(|it| it.records_total);
+    if let Some((then, records, citing)) = &kept.0
+        && *then == written
+        && records.is_ok()
+    {
+        (sight.records, sight.citing) = (Arc::clone(records), Arc::clone(citing));
+        return;
+    }
+    let asked = match (address, &sight.request) {
+        (Address::Request(_), Some(line)) => before_request(line),
+        _ => address.asked(),
+    };
+    let Some(asked) = asked else {
+        return;
+    };
+    let mut records = control.journal(asked).await;
+    if let (Address::Service(..), Ok(known)) = (address, &mut records) {
+        let changes = JournalQuery {
+            kind: Some("change".to_owned()),
+            subject: Some("configuration".to_owned()),
+            since: Some("1h".to_owned()),
+            count: Some(CHANGE_RECORDS),
+            ..JournalQuery::default()
+        };
+        if let Ok(changes) = control.journal(changes).await {
+            known.records.extend(changes.records);
+            let time = |it: &serde_json::Value| it.get("time").map(ToString::to_string);
+            known.records.sort_by_key(time);
+        }
+    }
+    sight.records = Arc::new(records);
+    if let Address::Record(sequence, _) = address {
+        let cites = JournalQuery {
+            cites: Some(*sequence),
+            ..JournalQuery::default()
+        };
+        sight.citing = Arc::new(control.journal(cites).await);
+    }
+    kept.0 = Some((
+        written,
+        Arc::clone(&sight.records),
+        Arc::clone(&sight.citing),
+    ));
+}
+
+/// What was decided about the service of a request before it ended.
+fn before_request(line: &str) -> Option<JournalQuery> {
+    let line: serde_json::Value = serde_json::from_str(line).ok()?;
+    let text = |key: &str| line.get(key)?.as_str().map(str::to_owned);
+    Some(JournalQuery {
+        subject: Some(format!("service/{}", text("service")?)),
+        until: Some(text("time")?),
+        count: Some(10),
+        ..JournalQuery::default()
+    })
 }
 
 fn draw(address: &Address, sight: &Sight) -> Page {
     match address {
         Address::Fleet(query) => fleet::page(query, sight),
+        Address::Service(name, query) => service::page(name, *query, sight),
+        Address::Decisions(query) => decisions::page(query, sight),
+        Address::Record(sequence, query) => decisions::record(*sequence, query, sight),
+        Address::Topology => topology::page(sight),
+        Address::Configuration => configuration::page(sight),
+        Address::Request(id) => request::page(id, sight),
     }
 }
 

@@ -40,15 +40,28 @@ pub struct JournalQuery {
     pub subject: Option<String>,
     /// Not before: how long ago, or a time.
     pub since: Option<String>,
+    /// Not after: how long ago, or a time.
+    pub until: Option<String>,
+    /// With this in its text, its subject or its kind.
+    pub text: Option<String>,
+    /// Before the place that an answer gave as `next`.
+    pub before: Option<String>,
+    /// At this place of its writer's chain.
+    pub sequence: Option<u64>,
+    /// What came of the one at this place.
+    pub cites: Option<u64>,
     /// At most so many; the latest.
     pub count: Option<u32>,
 }
 
 /// Records of the journal.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Records {
     /// As CloudEvents, the oldest first.
     pub records: Vec<Value>,
+    /// Where there are more before them: what to ask for as `before`.
+    #[serde(default)]
+    pub next: Option<String>,
 }
 
 /// The tokens that people have.

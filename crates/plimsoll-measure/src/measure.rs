@@ -316,6 +316,18 @@ impl Measure {
         services.map(|layout| (layout.name.as_str(), self.latest_of(layout)))
     }
 
+    /// The objectives that are counted, each with its service and the name under which what it counts is kept.
+    pub fn kept_as(&self) -> impl Iterator<Item = (&str, &ObjectiveSpec, &str)> {
+        self.tracked.iter().flat_map(|(key, tracked)| {
+            let service = match key {
+                SeriesKey::Service(service) => service.as_str(),
+                _ => "",
+            };
+            let objectives = tracked.objectives.iter();
+            objectives.map(move |it| (service, &it.spec, it.series.as_ref()))
+        })
+    }
+
     /// How the requests of each service of the configuration ended that came with the last tick, and how long they took.
     pub fn ended(&self) -> impl Iterator<Item = (&str, &CauseCounts, &SparseHistogram)> {
         self.layout.services.iter().filter_map(|layout| {

@@ -21,6 +21,8 @@ pub struct TimeAxis {
     pub points: usize,
     /// Where one part ends and the next begins, in seconds: a dotted line in each plot.
     pub cuts: Vec<f64>,
+    /// When something began to go wrong, in seconds: a line in each plot.
+    pub onsets: Vec<f64>,
     /// What was wrong meanwhile: shaded in each plot.
     pub faults: Vec<Span>,
     /// How a time is written.
@@ -80,12 +82,14 @@ impl TimeAxis {
 
     /// Cuts before the curves.
     pub(crate) fn cut(&self, out: &mut String, height: f64) {
-        for cut in &self.cuts {
-            let x = At(100.0 * self.place(*cut));
+        let cuts = self.cuts.iter().map(|at| ("hair", at));
+        let onsets = self.onsets.iter().map(|at| ("onset", at));
+        for (class, at) in cuts.chain(onsets) {
+            let x = At(100.0 * self.place(*at));
             put(
                 out,
                 format_args!(
-                    "<line class=\"hair\" x1=\"{x}%\" x2=\"{x}%\" y1=\"0\" y2=\"{}\"/>",
+                    "<line class=\"{class}\" x1=\"{x}%\" x2=\"{x}%\" y1=\"0\" y2=\"{}\"/>",
                     At(height)
                 ),
             );
@@ -140,6 +144,7 @@ mod tests {
             step,
             points,
             cuts: Vec::new(),
+            onsets: Vec::new(),
             faults: Vec::new(),
             format: |at| format!("{at}"),
         }

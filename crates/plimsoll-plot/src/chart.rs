@@ -15,8 +15,8 @@ const TIMES: f64 = 20.0;
 /// Values over time, by the axis's points.
 #[derive(Clone, Debug)]
 pub struct Series {
-    label: String,
-    class: &'static str,
+    pub(crate) label: String,
+    pub(crate) class: &'static str,
     values: Vec<Option<f64>>,
 }
 
@@ -40,7 +40,7 @@ impl Series {
         self.values.iter().flatten().copied()
     }
 
-    fn value(&self, point: usize) -> Option<f64> {
+    pub(crate) fn value(&self, point: usize) -> Option<f64> {
         self.values.get(point).copied().flatten()
     }
 }

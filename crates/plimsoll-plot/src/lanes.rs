@@ -79,6 +79,7 @@ mod tests {
             step: 1.0,
             points: 10,
             cuts: Vec::new(),
+            onsets: Vec::new(),
             faults: Vec::new(),
             format: |at| format!("{at:.0} s"),
         };

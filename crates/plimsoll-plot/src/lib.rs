@@ -11,19 +11,23 @@
 mod axis;
 mod chart;
 mod curve;
+mod heat_map;
 mod interval;
 mod label;
 mod lanes;
 mod load_line;
+mod marks;
 mod scale;
 mod svg;
 mod table;
 
 pub use axis::{Span, TimeAxis};
 pub use chart::{Chart, Layer, Promise, Series};
+pub use heat_map::HeatMap;
 pub use interval::{Interval, Reading, intervals};
 pub use lanes::{Lane, lanes};
 pub use load_line::LoadLine;
+pub use marks::{Mark, MarkKind, Marks};
 pub use scale::Scale;
 pub use svg::Escaped;
 

@@ -132,6 +132,7 @@ mod tests {
             step: 1.0,
             points: spent.len(),
             cuts: Vec::new(),
+            onsets: Vec::new(),
             faults: Vec::new(),
             format: |at| format!("{at:.0} s"),
         };

@@ -24,5 +24,5 @@ pub use identity::{Head, HeadError, Identity, IdentityError};
 pub use keeper::{Appended, Change, Keeper, KeeperView, NotChanged, ValueOf};
 pub use record::{BODY_BYTES_MAX, Entry, Hash, Record};
 pub use sqlite::{Damage, SqliteStore};
-pub use store::{Filter, Kept, Store, StoreError};
+pub use store::{Cursor, Filter, Kept, Store, StoreError};
 pub use verify::{Break, Report, verify};

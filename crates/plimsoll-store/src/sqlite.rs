@@ -224,8 +224,14 @@ impl Store for SqliteStore {
 
     fn list(&mut self, filter: &Filter) -> Result<Vec<Record>, StoreError> {
         let part = filter.subject.as_ref().map(|subject| format!("{subject}/"));
+        let before = filter.before.as_ref();
         let rest = "WHERE at >= ?1 AND at <= ?2 AND (?3 IS NULL OR kind = ?3)
             AND (?4 IS NULL OR subject = ?4 OR substr(subject, 1, length(?5)) = ?5)
+            AND (?7 IS NULL OR instr(lower(subject), ?7) > 0 OR instr(lower(kind), ?7) > 0
+                OR (json_valid(CAST(body AS TEXT))
+                    AND instr(lower(json_extract(CAST(body AS TEXT), '$.text')), ?7) > 0))
+            AND (?8 IS NULL OR (at, writer, sequence) < (?8, ?9, ?10))
+            AND (?11 IS NULL OR sequence = ?11) AND (?12 IS NULL OR cites = ?12)
             ORDER BY at DESC, writer DESC, sequence DESC LIMIT ?6";
         let mut records = self.records(
             rest,
@@ -236,6 +242,12 @@ impl Store for SqliteStore {
                 &filter.subject,
                 &part,
                 &whole(filter.count as u64),
+                &filter.text.as_ref().map(|text| text.to_ascii_lowercase()),
+                &before.map(|it| whole(it.at.as_nanos())),
+                &before.map(|it| &it.writer),
+                &before.map(|it| whole(it.sequence)),
+                &filter.sequence.map(whole),
+                &filter.cites.map(whole),
             ],
         )?;
         records.reverse();

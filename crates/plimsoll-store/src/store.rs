@@ -122,8 +122,61 @@ pub struct Filter {
     pub since: Option<Timestamp>,
     /// Not after.
     pub until: Option<Timestamp>,
+    /// With this in its `text`, its subject or its kind, however it is written.
+    pub text: Option<String>,
+    /// Before this one, in the order in which they are listed.
+    pub before: Option<Cursor>,
+    /// At this place of its writer's chain.
+    pub sequence: Option<u64>,
+    /// The outcome, or the end, of what stands at this place.
+    pub cites: Option<u64>,
     /// At most so many; the latest.
     pub count: usize,
+}
+
+/// A record's place in the order in which records are listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// When it happened.
+    pub at: Timestamp,
+    /// Whose it is.
+    pub writer: String,
+    /// Its place in that chain.
+    pub sequence: u64,
+}
+
+impl Cursor {
+    /// The place of a record.
+    pub fn of(record: &Record) -> Self {
+        Self {
+            at: record.entry.at,
+            writer: record.writer.clone(),
+            sequence: record.sequence,
+        }
+    }
+}
+
+impl std::fmt::Display for Cursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (at, sequence) = (self.at.as_nanos(), self.sequence);
+        write!(f, "{at}-{sequence}-{}", self.writer)
+    }
+}
+
+impl std::str::FromStr for Cursor {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut parts = text.splitn(3, '-');
+        let mut number = || parts.next()?.parse::<u64>().ok();
+        let place = number().zip(number());
+        let (at, sequence) = place.ok_or("expected a place that was given before")?;
+        Ok(Self {
+            at: Timestamp::from_nanos(at),
+            writer: parts.next().unwrap_or_default().to_owned(),
+            sequence,
+        })
+    }
 }
 
 /// A value of the state.

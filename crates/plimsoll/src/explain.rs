@@ -65,6 +65,7 @@ fn decided_before(target: &Target, line: &Map<String, Value>) -> Vec<Record> {
         )),
         until: Some(ended),
         count: RECORDS_MAX,
+        ..Filter::default()
     };
     // An explanation without it is still one.
     journal::read(target.state.as_deref(), &filter).unwrap_or_default()

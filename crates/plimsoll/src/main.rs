@@ -30,6 +30,7 @@ mod token;
 mod top;
 mod upgrade;
 mod view;
+mod water;
 mod wiring;
 
 use std::process::ExitCode;

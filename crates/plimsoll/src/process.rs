@@ -45,6 +45,7 @@ use crate::state::{LastGood, StateFolder};
 use crate::systemd;
 use crate::upgrade::{self, Package, Predecessor};
 use crate::view::{Since, View, service_inputs};
+use crate::water::{self, Kept};
 use crate::wiring;
 use changes::Later;
 use overlay::OverlayState;
@@ -54,6 +55,8 @@ use server::Server;
 const CHANGES_EVERY: u64 = 5;
 /// How often what was learnt is kept: the limits that were found, what the governor remembers.
 const LEARNT_EVERY: u64 = 60;
+/// How often it is read how budgets were spent over their periods, in ticks.
+const WATER_EVERY: u64 = 60;
 /// For how long tenants' requests are counted, in ticks.
 const HALF_MINUTE: u64 = 30;
 /// What is asked for and may wait for its turn.
@@ -178,6 +181,8 @@ impl Process {
             registry: Arc::clone(&parts.registry),
             snapshot: ArcSwap::from_pointee(measure.snapshot(timestamp, &Inputs::default())),
             courses: Mutex::default(),
+            water: ArcSwap::default(),
+            configuration: ArcSwap::from_pointee(shown_text(&parts.loaded)),
             access_log: parts.access_log.sender(),
             started: timestamp,
             not_ready: Mutex::new(Some("starting".to_owned())),
@@ -466,6 +471,9 @@ impl Process {
             self.keep_learnt();
         }
         self.follow_courses(&guards);
+        if self.ticks % WATER_EVERY == 1 {
+            self.read_water();
+        }
         let (decided, outcomes) = self.governing.tick(&self.measure, &guards, &self.shared);
         let snapshot = self.snapshot(&guards);
         let log = self.access_log.sender();
@@ -490,6 +498,25 @@ impl Process {
             self.on_onset(&service, &onset);
         }
         self.publish(snapshot);
+    }
+
+    /// Has it read how budgets were spent, off this thread. Where that fails, what was read before stays.
+    fn read_water(&self) {
+        let kept = self.measure.kept_as();
+        let kept = kept.map(|(service, spec, series)| Kept {
+            service: service.to_owned(),
+            spec: spec.clone(),
+            series: series.to_owned(),
+        });
+        let kept: Vec<Kept> = kept.collect();
+        let (path, now) = (self.state.store(), self.clock.timestamp());
+        let view = Arc::clone(&self.view);
+        tokio::task::spawn_blocking(move || match water::read(&path, &kept, now) {
+            Ok(water) => view.water.store(Arc::new(water)),
+            Err(error) => {
+                tracing::debug!(error = %with_causes(&error), "the history of budgets can't be drawn");
+            }
+        });
     }
 
     /// What the last second brought goes into what is drawn over time.
@@ -667,6 +694,13 @@ async fn protect(clock: Clock, protection: Arc<Mutex<Protection>>) {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The text of a configuration for people to read: a key of a tenant may stand in it.
+fn shown_text(loaded: &Loaded) -> String {
+    plimsoll_config::without_keys(&loaded.text).unwrap_or_else(|| {
+        "# the file can't be shown: it can't be told what in it is a key".to_owned()
+    })
 }
 
 fn instance_name() -> String {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use plimsoll_console::{
     Answer, Caller, Changed, Control, JournalQuery, Problem, Records, Setting, TokenCreated,
-    TokenWanted, Tokens, Tried, Verb,
+    TokenWanted, Tokens, Tried, Verb, Water,
 };
 use plimsoll_core::{Class, Instant, Mode, Timestamp};
 use plimsoll_gateway::{AccessLogSender, GuardView, Plan};
@@ -31,6 +31,10 @@ pub(crate) struct View {
     pub(crate) snapshot: ArcSwap<Snapshot>,
     /// Written each second, read where a page is drawn: never held for longer than a copy takes.
     pub(crate) courses: Mutex<Courses>,
+    /// Read again each minute.
+    pub(crate) water: ArcSwap<Water>,
+    /// The text of the configuration in force, without keys of tenants.
+    pub(crate) configuration: ArcSwap<String>,
     pub(crate) access_log: AccessLogSender,
     pub(crate) started: Timestamp,
     /// Why no new requests are welcome.
@@ -57,6 +61,14 @@ impl Control for View {
 
     fn courses(&self, look: &mut dyn FnMut(&Courses)) {
         look(&self.courses.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn water(&self) -> Arc<Water> {
+        self.water.load_full()
+    }
+
+    fn configuration(&self) -> Arc<str> {
+        self.configuration.load().as_str().into()
     }
 
     fn metrics(&self, format: Format) -> String {

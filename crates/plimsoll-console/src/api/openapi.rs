@@ -210,7 +210,7 @@ fn schemas() -> Value {
         ]),
         "Document": any(),
         "RequestLine": any(),
-        "Records": object([("records", list(&any()))]),
+        "Records": object([("records", list(&any())), ("next", nullable(text()))]),
         "Overlay": object([("entries", list(&reference("OverlayEntry")))]),
         "OverlayEntry": object([
             ("id", text()),
@@ -273,6 +273,7 @@ fn schemas() -> Value {
             ("warnings", list(&text())),
             ("connections", whole()),
             ("services", list(&any())),
+            ("journeys", list(&any())),
             ("overlay", list(&reference("OverlayEntry"))),
             ("unrouted", any()),
             ("recent_events", list(&any())),

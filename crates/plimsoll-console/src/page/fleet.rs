@@ -4,6 +4,8 @@
 
 mod row;
 
+pub(super) use row::acts;
+
 use std::collections::BTreeMap;
 
 use axum::http::StatusCode;

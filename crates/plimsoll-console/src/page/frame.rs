@@ -54,7 +54,13 @@ pub(crate) fn framed(
 }
 
 fn top(place: Place, snapshot: Option<&Snapshot>, who: Option<&Caller>, is_live: bool) -> Markup {
-    let pages = [("/", "Fleet", Place::Fleet)];
+    // Incidents have their place here, after decisions, once they have a page.
+    let pages = [
+        ("/", "Fleet", Place::Fleet),
+        ("/decisions", "Decisions", Place::Decisions),
+        ("/topology", "Topology", Place::Topology),
+        ("/configuration", "Configuration", Place::Configuration),
+    ];
     html! {
         header.top { div {
             a.brand href="/" { (logo()) "Plimsoll" }
@@ -111,6 +117,9 @@ fn keys() -> Markup {
     let keys = [
         ("/", "find a service"),
         ("g f", "fleet"),
+        ("g d", "decisions"),
+        ("g t", "topology"),
+        ("g c", "configuration"),
         ("j k", "next and previous row"),
         ("Enter", "open the row"),
         ("?", "this list"),

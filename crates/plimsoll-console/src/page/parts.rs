@@ -67,6 +67,21 @@ pub(super) fn time(at: Timestamp) -> Markup {
 }
 
 /// Date and time, to the second.
+pub(super) fn moment(at: Timestamp) -> Markup {
+    html! { time datetime=(at.to_rfc3339()) { (clock(at)) } }
+}
+
+/// A day: `27 Oct`.
+pub(super) fn day(at: Timestamp) -> String {
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let (_, month, day) = at.date();
+    let place = usize::try_from(month).unwrap_or(1).saturating_sub(1);
+    format!("{day} {}", MONTHS.get(place).unwrap_or(&"?"))
+}
+
+/// Date and time, to the second.
 pub(super) fn clock(at: Timestamp) -> String {
     at.to_rfc3339().replace('T', " ").chars().take(19).collect()
 }
@@ -110,12 +125,21 @@ pub(super) fn period(objective: &ObjectiveView) -> String {
 }
 
 /// A sentence of the governor, and the evidence that it ends with.
-pub(super) fn what_and_why(text: &str) -> (&str, &str) {
-    let place = text.find(" (").or_else(|| text.find(": "));
-    let Some((what, why)) = place.and_then(|place| text.split_at_checked(place)) else {
-        return (text, "");
-    };
-    (what, why.trim_start_matches([' ', '(', ':']))
+pub(super) fn what_and_why(text: &str) -> (&str, String) {
+    if let Some((what, evidence)) = text.split_once(" (") {
+        let (inside, after) = evidence.rsplit_once(')').unwrap_or((evidence, ""));
+        return (what, format!("{inside}{after}"));
+    }
+    match text.split_once(": ") {
+        Some((what, why)) => (what, why.to_owned()),
+        None => (text, String::new()),
+    }
+}
+
+/// A share that somebody promised, as they wrote it: `99.9 %`.
+pub(super) fn target(share: f64) -> String {
+    let percent = format!("{:.6}", 100.0 * share);
+    format!("{} %", percent.trim_end_matches('0').trim_end_matches('.'))
 }
 
 /// A coordinate, with one decimal at most.
@@ -138,6 +162,26 @@ mod tests {
         assert_eq!(
             service_path("a/../b?c#d\"<é>"),
             "/services/a%2F..%2Fb%3Fc%23d%22%3C%C3%A9%3E"
+        );
+    }
+
+    #[test]
+    fn what_was_decided_stands_apart_from_its_evidence() {
+        let decided = "severe, was burning (latency, 45x over 10 s); 66 % are shed";
+        let apart = what_and_why(decided);
+        assert_eq!(
+            apart,
+            (
+                "severe, was burning",
+                "latency, 45x over 10 s; 66 % are shed".to_owned()
+            )
+        );
+        let outcome = what_and_why("no retries: it helped");
+        assert_eq!(outcome, ("no retries", "it helped".to_owned()));
+        assert_eq!(what_and_why("ended"), ("ended", String::new()));
+        assert_eq!(
+            [0.999, 0.99, 0.5, 1.0].map(target),
+            ["99.9 %", "99 %", "50 %", "100 %"]
         );
     }
 

@@ -4,18 +4,66 @@ use plimsoll_measure::{
     ObjectiveView, OverlayView, RouteView, SCHEMA, ServiceView, TrafficView,
 };
 
+use serde_json::json;
+
 use super::*;
 
 const EVIL: &str = "<script>alert(1)</script>\"'&<img src=x onerror=alert(1)>";
 
 /// The page at an address, in its frame.
 fn shown(address: &str, snapshot: Snapshot) -> String {
-    let sight = Sight {
-        snapshot: Arc::new(snapshot),
-        traffic: Traffic::new(),
-    };
+    let sight = sight(snapshot);
     let page = draw(&Address::parse(address).unwrap(), &sight);
     frame::framed(&page, Some(&sight.snapshot), None, address)
+}
+
+fn sight(snapshot: Snapshot) -> Sight {
+    Sight {
+        snapshot: Arc::new(snapshot),
+        traffic: Traffic::new(),
+        steps: Vec::new(),
+        water: Arc::default(),
+        configuration: EVIL.into(),
+        request: Some(format!(
+            r#"{{"path":{},"service":{}}}"#,
+            json!(EVIL),
+            json!(EVIL)
+        )),
+        records: Arc::new(Ok(Records {
+            records: vec![event(EVIL)],
+            next: Some(EVIL.to_owned()),
+        })),
+        citing: Arc::new(Ok(Records::default())),
+    }
+}
+
+fn event(text: &str) -> serde_json::Value {
+    json!({
+        "type": format!("plimsoll.{text}"), "source": format!("/plimsoll/{text}"), "sequence": "7",
+        "time": "2026-11-25T14:10:52.000Z", "subject": format!("service/{text}"), "hash": text, "previoushash": text,
+        "data": { "text": text, "decision": { "what": "move", "mode": "enforce", "evidence": { "objective": text } } },
+    })
+}
+
+/// The addresses of all pages.
+fn addresses() -> Vec<String> {
+    let name = parts::segment(EVIL);
+    let mut all: Vec<String> = [
+        "/",
+        "/decisions",
+        "/decisions/7",
+        "/topology",
+        "/configuration",
+    ]
+    .map(str::to_owned)
+    .into();
+    all.push(format!("/services/{name}?range=10m"));
+    all.push(format!("/requests/{name}"));
+    all.push(format!(
+        "/decisions?service={name}&text={name}&kind={name}&since={name}&before={name}"
+    ));
+    all.push(format!("/?owner={name}&find={name}"));
+    all
 }
 
 #[test]
@@ -24,25 +72,27 @@ fn what_comes_from_a_snapshot_cannot_become_markup() {
     snapshot.instance = EVIL.to_owned();
     snapshot.warnings.push(EVIL.to_owned());
     snapshot.services.push(service(EVIL, Condition::Severe));
-    for address in ["/", "/?owner=%3Cscript%3E", "/?find=%22%3E%3Cscript%3E"] {
-        let page = shown(address, snapshot.clone());
+    for address in addresses() {
+        let page = shown(&address, snapshot.clone());
         let scripts = page.matches("<script").count();
         assert_eq!(scripts, 1, "one, of our own: {page}");
         assert!(!page.contains("<img") && !page.contains("\"'&<"), "{page}");
-        assert!(page.contains("&lt;script&gt;"), "{page}");
+        assert!(page.contains("&lt;script&gt;"), "{address}: {page}");
     }
 }
 
 #[test]
 fn there_is_nothing_that_the_policy_forbids() {
-    let page = shown("/", fleet(50));
-    assert!(
-        !page.contains("style=") && !page.contains("<style"),
-        "{page}"
-    );
-    assert!(page.contains("<script src=\"/assets/console-"), "{page}");
-    for handler in ["onload", "onclick", "onerror", "javascript:"] {
-        assert!(!page.contains(handler), "{handler}");
+    for address in addresses() {
+        let page = shown(&address, fleet(50));
+        assert!(
+            !page.contains("style=") && !page.contains("<style"),
+            "{page}"
+        );
+        assert!(page.contains("<script src=\"/assets/console-"), "{page}");
+        for handler in [" onload", " onclick", "javascript:"] {
+            assert!(!page.contains(handler), "{handler}");
+        }
     }
 }
 
@@ -116,7 +166,22 @@ fn a_filter_shows_what_is_like_it() {
     assert_eq!(names("/?tier=1&find="), 30);
     assert_eq!(names("/?tier=9"), 0);
     assert_eq!(Address::parse("/?tier=x"), None);
-    assert_eq!(Address::parse("/api/v1/status"), None);
+    for wrong in [
+        "/api/v1/status",
+        "/services",
+        "/services/",
+        "/services/a/b",
+        "/services/%ff",
+        "/decisions/x",
+        "/x",
+    ] {
+        assert_eq!(Address::parse(wrong), None, "{wrong}");
+    }
+    let named = Address::parse("/services/a%2Fb%20c").unwrap();
+    assert_eq!(
+        named,
+        Address::Service("a/b c".to_owned(), ServiceQuery::default())
+    );
 }
 
 #[test]
@@ -141,9 +206,10 @@ fn two_hundred_services_fit_whatever_their_condition() {
             .services
             .iter()
             .map(|it| (it.name.clone(), (0..TRAFFIC_POINTS).map(wave).collect()));
+        let traffic = traffic.collect();
         let sight = Sight {
-            traffic: traffic.collect(),
-            snapshot: Arc::new(snapshot),
+            traffic,
+            ..sight(snapshot)
         };
         let page = draw(&Address::Fleet(FleetQuery::default()), &sight);
         let page = frame::framed(&page, Some(&sight.snapshot), None, "/");

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use plimsoll_console::{
     Answer, Caller, Changed, ConsoleOptions, Control, JournalQuery, Problem, Records, Role,
-    Setting, TargetTried, TokenCreated, TokenView, TokenWanted, Tokens, Tried, Verb, serve_console,
-    serve_ops,
+    Setting, TargetTried, TokenCreated, TokenView, TokenWanted, Tokens, Tried, Verb, Water,
+    serve_console, serve_ops,
 };
 use plimsoll_core::{Instant, Timestamp};
 use plimsoll_measure::{
@@ -40,6 +40,14 @@ impl Control for Process {
 
     fn courses(&self, look: &mut dyn FnMut(&Courses)) {
         look(&Courses::default());
+    }
+
+    fn water(&self) -> Arc<Water> {
+        Arc::default()
+    }
+
+    fn configuration(&self) -> Arc<str> {
+        "[service.shop]".into()
     }
 
     fn metrics(&self, format: Format) -> String {
@@ -90,6 +98,7 @@ impl Control for Process {
         Box::pin(async move {
             Ok(Records {
                 records: vec![record],
+                next: None,
             })
         })
     }

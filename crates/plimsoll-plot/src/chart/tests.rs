@@ -8,6 +8,7 @@ fn axis(points: usize) -> TimeAxis {
         step: 1.0,
         points,
         cuts: vec![2.0],
+        onsets: Vec::new(),
         faults: vec![Span { from: 1.0, to: 3.0 }],
         format: |at| format!("{at:.0} s"),
     }

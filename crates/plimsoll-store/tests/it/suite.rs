@@ -4,17 +4,19 @@
 
 use plimsoll_core::Timestamp;
 use plimsoll_store::{
-    Addition, Additions, Amount, BODY_BYTES_MAX, Filter, Hash, Identity, RESOLUTIONS, Store,
+    Addition, Additions, Amount, BODY_BYTES_MAX, Cursor, Entry, Filter, Hash, Identity,
+    RESOLUTIONS, Store,
 };
 
 use crate::{entry, open};
 
 #[test]
 fn sqlite_keeps_all_promises() {
-    let promises: [fn(&mut dyn Store, &mut dyn Store); 9] = [
+    let promises: [fn(&mut dyn Store, &mut dyn Store); 10] = [
         chains_are_apart,
         what_is_too_large_is_refused_with_all_that_came_with_it,
         lists_are_filtered,
+        lists_are_searched_and_read_page_by_page,
         forgetting_leaves_a_checkpoint,
         a_value_is_written_by_who_saw_the_last,
         a_deleted_value_is_not_written_by_who_saw_it_before,
@@ -92,17 +94,93 @@ fn lists_are_filtered(a: &mut dyn Store, b: &mut dyn Store) {
     assert_eq!(seconds(a, Filter { kind, ..about }), [10, 25]);
     let since = Some(Timestamp::from_seconds(20));
     let until = Some(Timestamp::from_seconds(25));
-    assert_eq!(
-        seconds(
+    let between = Filter {
+        since,
+        until,
+        ..all.clone()
+    };
+    assert_eq!(seconds(a, between), [20, 25]);
+    let sequence = Some(2);
+    let second = Filter {
+        sequence,
+        ..all.clone()
+    };
+    assert_eq!(seconds(a, second), [20]);
+}
+
+fn lists_are_searched_and_read_page_by_page(a: &mut dyn Store, b: &mut dyn Store) {
+    let said = |at: u64, text: &str, cites: Option<u64>| Entry {
+        cites,
+        body: format!(r#"{{"text":"{text}","other":"Burning"}}"#).into_bytes(),
+        ..entry(at, "decision", "service/Shop")
+    };
+    a.append(&[
+        said(10, "burning, was healthy", None),
+        said(20, "no retries 100%", None),
+        said(20, "no retries: it helped", Some(2)),
+    ])
+    .unwrap();
+    b.append(&[
+        said(20, "half is refused", None),
+        entry(15, "gap", "journal"),
+    ])
+    .unwrap();
+    let list = |store: &mut dyn Store, filter: Filter| store.list(&filter).unwrap();
+    let all = Filter {
+        count: 100,
+        ..Filter::default()
+    };
+    let finds = |store: &mut dyn Store, text: &str| {
+        let text = Some(text.to_owned());
+        list(
+            store,
+            Filter {
+                text,
+                ..all.clone()
+            },
+        )
+        .len()
+    };
+    assert_eq!(finds(a, "BURNING"), 1, "in the text, not elsewhere");
+    assert_eq!(finds(a, "retries"), 2);
+    assert_eq!(finds(a, "0%"), 1, "nothing stands for anything else");
+    assert_eq!(finds(a, "shop"), 4);
+    assert_eq!(finds(a, "gap"), 1);
+    assert_eq!(finds(a, "%"), 1);
+    let cites = Some(2);
+    let outcome = list(
+        a,
+        Filter {
+            cites,
+            ..all.clone()
+        },
+    );
+    assert_eq!(outcome.len(), 1);
+    assert_eq!(outcome[0].sequence, 3);
+    // Page by page, each is given once, whoever wrote it and however many happened at once.
+    let whole = list(a, all.clone());
+    let mut pages = Vec::new();
+    let mut before = None;
+    loop {
+        let page = list(
             a,
             Filter {
-                since,
-                until,
-                ..all
-            }
-        ),
-        [20, 25]
-    );
+                count: 2,
+                before: before.clone(),
+                ..all.clone()
+            },
+        );
+        let Some(oldest) = page.first() else { break };
+        before = Some(Cursor::of(oldest));
+        let written = before.as_ref().map(Cursor::to_string).unwrap();
+        assert_eq!(written.parse().ok(), before);
+        pages.splice(0..0, page);
+    }
+    assert_eq!(pages, whole);
+    assert_eq!(pages.len(), 5);
+    for wrong in ["", "x", "1", "1-x", "-1-2"] {
+        assert!(wrong.parse::<Cursor>().is_err(), "{wrong}");
+    }
 }
 
 fn forgetting_leaves_a_checkpoint(a: &mut dyn Store, _: &mut dyn Store) {

@@ -197,6 +197,7 @@ impl Which {
                 .map(|since| since.as_of(Clock::new().timestamp())),
             until: None,
             count,
+            ..Filter::default()
         }
     }
 

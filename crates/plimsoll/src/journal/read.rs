@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use plimsoll_console::{Answer, JournalQuery, Problem, Records};
-use plimsoll_store::{Filter, Record, SqliteStore, Store as _, StoreError};
+use plimsoll_store::{Cursor, Filter, Record, SqliteStore, Store as _, StoreError};
 use plimsoll_upstream::Clock;
 use tokio::sync::Semaphore;
 
@@ -35,6 +35,9 @@ impl JournalReader {
 
     pub(crate) fn read(&self, asked: JournalQuery) -> Answer<Records> {
         let since = asked.since.as_deref().map(str::parse::<Since>).transpose();
+        let until = asked.until.as_deref().map(str::parse::<Since>).transpose();
+        let before = asked.before.as_deref().map(str::parse::<Cursor>);
+        let before = before.transpose();
         let (path, turns, now) = (
             self.path.clone(),
             Arc::clone(&self.turns),
@@ -42,12 +45,20 @@ impl JournalReader {
         );
         Box::pin(async move {
             let since = since.map_err(|why| Problem::invalid(format!("`since`: {why}")))?;
+            let until = until.map_err(|why| Problem::invalid(format!("`until`: {why}")))?;
+            let before = before.map_err(|why| Problem::invalid(format!("`before`: {why}")))?;
+            let count = asked.count.unwrap_or(COUNT) as usize;
             let filter = Filter {
                 kind: asked.kind,
                 subject: asked.subject,
                 since: since.map(|since| since.as_of(now)),
-                until: None,
-                count: asked.count.unwrap_or(COUNT) as usize,
+                until: until.map(|until| until.as_of(now)),
+                text: asked.text,
+                before,
+                sequence: asked.sequence,
+                cites: asked.cites,
+                // One more tells whether there are more.
+                count: count + 1,
             };
             // Never closed, so this only waits.
             let turn = turns.acquire_owned().await;
@@ -56,14 +67,18 @@ impl JournalReader {
                 drop(turn);
                 read
             });
-            let records = read
+            let mut records = read
                 .await
                 .map_err(|_| Problem::unavailable("reading the journal was broken off"))?
                 .map_err(|error: StoreError| {
                     let why = with_causes(&error);
                     Problem::unavailable(format!("the journal can't be read: {why}"))
                 })?;
+            let more = records.len().saturating_sub(count);
+            records.drain(..more);
+            let oldest = records.first().filter(|_| more > 0);
             Ok(Records {
+                next: oldest.map(|record| Cursor::of(record).to_string()),
                 records: records.iter().map(Record::to_cloudevent).collect(),
             })
         })

@@ -8,7 +8,7 @@ use plimsoll_gateway::{Plan, bind};
 use plimsoll_upstream::{Clusters, Resolver};
 
 use super::server::Server;
-use super::{Process, keep_running, lock};
+use super::{Process, keep_running, lock, shown_text};
 use crate::configuration::{self, Loaded, Source};
 use crate::exit::with_causes;
 use crate::launch::RESOLVE_TIME_MAX;
@@ -139,6 +139,9 @@ impl Process {
             }
             keep_running(&self.state, self.console.address());
         }
+        self.view
+            .configuration
+            .store(Arc::new(shown_text(&self.loaded)));
         self.keep_last_good();
         let text = format!("configuration {} is in force", self.loaded.hash);
         self.governing.on_change(self.loaded_at, None, &text);

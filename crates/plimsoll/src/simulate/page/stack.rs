@@ -86,6 +86,7 @@ fn axis(scenario: &Scenario, service: usize, grid: &Grid) -> TimeAxis {
         step: grid.step,
         points: grid.points,
         cuts: begins.filter(|begin| *begin > 0.0).collect(),
+        onsets: Vec::new(),
         faults: faults(scenario, service).into_iter().map(span).collect(),
         format: duration,
     }

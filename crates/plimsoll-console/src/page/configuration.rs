@@ -1,0 +1,99 @@
+//! `/configuration`: what is in force: the file as it was read, and what people hold on top of it.
+//!
+//! Where a value is kept elsewhere (`{ env = ... }`, `{ file = ... }`), the reference is shown and never the value; keys of
+//! tenants are left out.
+
+use axum::http::StatusCode;
+use maud::{Markup, html};
+use plimsoll_measure::{Snapshot, figure};
+
+use super::parts::{moment, service_path};
+use super::{Page, Place, Section, Sight};
+
+/// How much of the file is shown.
+const TEXT_BYTES_MAX: usize = 100 << 10;
+
+pub(super) fn page(sight: &Sight) -> Page {
+    let snapshot = sight.snapshot.as_ref();
+    let sections = vec![
+        Section {
+            id: "head",
+            markup: html! { header.title { h1 { "Configuration" } span.q { "in force: the file, then what people hold" } } },
+        },
+        Section {
+            id: "version",
+            markup: version(snapshot),
+        },
+        Section {
+            id: "overlay",
+            markup: overlay(snapshot),
+        },
+        Section {
+            id: "file",
+            markup: file(sight),
+        },
+    ];
+    Page {
+        status: StatusCode::OK,
+        title: "Configuration".to_owned(),
+        place: Place::Configuration,
+        is_live: true,
+        sections,
+    }
+}
+
+fn version(snapshot: &Snapshot) -> Markup {
+    let config = &snapshot.config;
+    html! {
+        section.panel.pad aria-label="Version" {
+            dl.facts.first {
+                div { dt { "File" } dd.code { (config.path.as_deref().unwrap_or("none: run --to")) } }
+                div { dt { "Hash" } dd.code { (config.hash) } }
+                div { dt { "In force since" } dd { (moment(config.loaded_at)) " UTC" } }
+                div { dt { "Mode" } dd { (snapshot.mode.name()) } }
+                div { dt { "Services" } dd { (snapshot.services.len()) } }
+                div { dt { "Plimsoll" } dd { (snapshot.version) ", up " (figure::duration(snapshot.uptime_seconds - snapshot.uptime_seconds % 60.0)) } }
+            }
+            div.cmd { code { "plimsoll reload" } span.s.q { "reads the file again; an invalid one is refused and this one stays" } }
+            p.s { a href="/decisions?kind=change" { "What was changed, and when" } }
+        }
+    }
+}
+
+fn overlay(snapshot: &Snapshot) -> Markup {
+    html! {
+        section.panel aria-label="Overlay" {
+            div.head { h2 { "Overlay" } span.end.s.q { "what people hold for a while; it survives restarts" } }
+            @if snapshot.overlay.is_empty() { p.pad.q { "Nothing is held." } }
+            @else { div.scroll tabindex="0" role="region" aria-label="Overlay" { table {
+                thead { tr { th scope="col" { "Service" } th scope="col" { "What" } th scope="col" { "Who" } th scope="col" { "Why" } th scope="col" { "Since, UTC" } th scope="col" { "Until, UTC" } th.r scope="col" { "Record" } } }
+                tbody { @for entry in &snapshot.overlay { tr {
+                    th scope="row" { a href=(service_path(&entry.service)) { (entry.service) } }
+                    td { (entry.says) }
+                    td { (entry.by) }
+                    td.wrap { (entry.why) }
+                    td.n { (moment(entry.since)) }
+                    td.n { (moment(entry.until)) }
+                    td.r { @match entry.journal { Some(record) => a href={ "/decisions/" (record) } { "#" (record) }, None => span.q { "waiting" } } }
+                } } }
+            } } }
+        }
+    }
+}
+
+fn file(sight: &Sight) -> Markup {
+    let text = sight.configuration.as_ref();
+    let mut end = TEXT_BYTES_MAX.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let shown = text.get(..end).unwrap_or_default();
+    html! {
+        section.panel.pad aria-label="File" {
+            h2 { "File" }
+            p.s.q { "As it was read. What it refers to is not looked up; keys of tenants are left out." }
+            @if text.is_empty() { p { "There is none: the process was started with " code { "--to" } "." } }
+            @else { pre tabindex="0" { (shown) @if end < text.len() { "\n… and " (text.len() - end) " bytes more" } } }
+        }
+    }
+}

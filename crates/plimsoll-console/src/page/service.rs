@@ -1,0 +1,239 @@
+//! `/services/NAME`: how one service stands, since when, why, and what acts; then all that happened on one time axis.
+
+mod lists;
+mod objectives;
+mod signals;
+
+use axum::http::StatusCode;
+use maud::{Markup, html};
+use plimsoll_core::Mode;
+use plimsoll_measure::{Condition, ServiceView, Snapshot, StepLength, figure};
+use serde::Deserialize;
+
+use super::fleet::{acts, event_line};
+use super::parts::{chip, condition, segment, service_path, since, time};
+use super::record::Record;
+use super::{Page, Place, Section, Sight};
+use crate::problem::Problem;
+
+/// How far back the time axis goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub(crate) enum Range {
+    #[serde(rename = "10m")]
+    TenMinutes,
+    #[default]
+    #[serde(rename = "1h")]
+    Hour,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub(crate) struct ServiceQuery {
+    #[serde(default)]
+    pub(super) range: Range,
+}
+
+impl Range {
+    const ALL: [Self; 2] = [Self::TenMinutes, Self::Hour];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::TenMinutes => "10m",
+            Self::Hour => "1h",
+        }
+    }
+
+    pub(super) fn step(self) -> StepLength {
+        match self {
+            Self::TenMinutes => StepLength::Short,
+            Self::Hour => StepLength::Long,
+        }
+    }
+
+    fn seconds(self) -> u64 {
+        match self {
+            Self::TenMinutes => 600,
+            Self::Hour => 3_600,
+        }
+    }
+}
+
+pub(super) fn page(name: &str, query: ServiceQuery, sight: &Sight) -> Page {
+    let snapshot = sight.snapshot.as_ref();
+    let Some(service) = snapshot.services.iter().find(|it| it.name == name) else {
+        let problem = Problem::not_found(
+            "there is no such service; it may have been taken out of the configuration",
+        );
+        return super::refusal(&problem);
+    };
+    let records = sight
+        .records
+        .as_ref()
+        .as_ref()
+        .map(|records| Record::all(&records.records));
+    let known = records.as_deref().unwrap_or_default();
+    let sections = vec![
+        Section {
+            id: "warnings",
+            markup: bars(snapshot, service),
+        },
+        Section {
+            id: "head",
+            markup: head(snapshot, service),
+        },
+        Section {
+            id: "objectives",
+            markup: objectives::objectives(sight, service),
+        },
+        Section {
+            id: "signals",
+            markup: signals::signals(sight, service, query.range, known),
+        },
+        Section {
+            id: "lists",
+            markup: lists::lists(snapshot, service, known, records.as_ref().err()),
+        },
+    ];
+    Page {
+        status: StatusCode::OK,
+        title: service.name.clone(),
+        place: Place::Fleet,
+        is_live: true,
+        sections,
+    }
+}
+
+/// What holds for all that follows: observing, maintenance, what people hold.
+fn bars(snapshot: &Snapshot, service: &ServiceView) -> Markup {
+    let mut said: Vec<Markup> = Vec::new();
+    if snapshot.mode != Mode::Enforce || service.mode != Mode::Enforce {
+        let text = match (snapshot.mode, service.mode) {
+            (Mode::Off, _) | (_, Mode::Off) => "Protections are off: nothing acts.",
+            _ => {
+                "Observing: protections decide and count, and nothing acts. What is shown would have happened."
+            }
+        };
+        said.push(html! { (text) });
+    } else if service
+        .governed
+        .as_ref()
+        .is_some_and(|it| it.mode == Mode::Observe)
+    {
+        said.push(
+            html! { "The governor observes: it says what it would move, and moves nothing." },
+        );
+    }
+    if let Some(maintenance) = &service.maintenance {
+        said.push(html! { "Maintenance " (maintenance.name) " until " (since(maintenance.until, snapshot.now)) " UTC: nothing counts in budgets." });
+    }
+    for entry in snapshot
+        .overlay
+        .iter()
+        .filter(|it| it.service == service.name)
+    {
+        said.push(html! { (entry.sentence()) });
+    }
+    if service.serving_to_all {
+        said.push(html! { "No endpoint is healthy: requests are sent to all of them." });
+    }
+    if let Some(failure) = snapshot.journal.as_ref().and_then(|it| it.failure.as_ref()) {
+        said.push(html! { "The store fails since " (since(failure.since, snapshot.now)) " UTC: what is decided is kept in memory." });
+    }
+    html! {
+        @if !said.is_empty() {
+            section.panel.pad.warn aria-label="What holds now" { ul { @for said in said { li { (said) } } } }
+        }
+    }
+}
+
+fn head(snapshot: &Snapshot, service: &ServiceView) -> Markup {
+    let needed: Vec<&str> = snapshot
+        .services
+        .iter()
+        .filter(|it| it.depends_on.contains(&service.name))
+        .map(|it| it.name.as_str())
+        .collect();
+    html! {
+        header.cols {
+            div.title {
+                h1 { (service.name) }
+                span aria-live="polite" { (chip(condition(service), "chip")) }
+                span.q {
+                    @if let Some(owner) = &service.owner { (owner) " · " } "tier " (service.tier)
+                    (links(" · depends on ", service.depends_on.iter().map(String::as_str)))
+                    (links(" · needed by ", needed.into_iter()))
+                }
+                div.btns {
+                    a.btn href={ "/decisions?service=" (segment(&service.name)) } { "Decisions" }
+                    a.btn href="/topology" { "Topology" }
+                }
+            }
+            p.lead { (lead(snapshot, service)) }
+        }
+    }
+}
+
+fn links<'a>(words: &str, names: impl Iterator<Item = &'a str>) -> Markup {
+    const LINKS_MAX: usize = 12;
+    let names: Vec<&str> = names.collect();
+    html! {
+        @if !names.is_empty() {
+            (words)
+            @for (place, name) in names.iter().take(LINKS_MAX).enumerate() {
+                @if place > 0 { ", " } a href=(service_path(name)) { (name) }
+            }
+            @if names.len() > LINKS_MAX { " and " (names.len() - LINKS_MAX) " more" }
+        }
+    }
+}
+
+/// What a person who was called needs: what, since when, why, what already acts.
+fn lead(snapshot: &Snapshot, service: &ServiceView) -> Markup {
+    let governed = service.governed.as_ref();
+    let condition = condition(service);
+    let began = governed.and_then(|it| it.since);
+    let onset = governed.and_then(|it| it.onsets.first());
+    let error = service.traffic.errors.first();
+    html! {
+        @match condition {
+            Condition::Unknown => { "Nothing can be said: " @if service.objectives.is_empty() { "it has no objective" } @else { "no traffic came for long" } "." }
+            condition => {
+                @let name = condition.name();
+                (name.get(..1).unwrap_or_default().to_uppercase()) (name.get(1..).unwrap_or_default())
+                @if let Some(began) = began { " since " b { (since(began, snapshot.now)) } " UTC" }
+                "."
+            }
+        }
+        @if let Some(other) = governed.and_then(|it| it.because_of.as_ref()) {
+            " It burns because " a href=(service_path(other)) { (other) } " does: what is to be done is done there."
+        }
+        @if let Some(onset) = onset {
+            " The burn of " (onset.objective) " began at " b { (time(onset.at)) }
+            " (" (time(onset.earliest)) " to " (time(onset.latest)) ")."
+            @match onset.changes.first() {
+                Some(change) => { " Most likely because of: " b { (change.what) } ", " (change.seconds_before) " s before" @if change.within { ", as near as can be told" } "." }
+                None => { " Nothing is known to have been changed before it." }
+            }
+        }
+        @if let Some(error) = error.filter(|_| condition != Condition::Healthy) {
+            " Of all requests in the last minute, " (figure::percent(Some(error.share), " ")) " ended as " code { (error.cause.name()) }
+            @if let Some(split) = onset.and_then(|it| it.split.first()) {
+                "; " (split.kind) " " code { (split.name) } " has " (figure::percent(Some(split.of_bad), " ")) " of what fails, and "
+                (figure::percent(Some(split.of_requests), " ")) " of the requests"
+            }
+            "."
+        }
+        @let acting = acts(snapshot, service);
+        @if condition != Condition::Healthy {
+            @if governed.is_some_and(|it| !it.moved.is_empty()) { " What acts: " (acting) "." }
+            @else if governed.is_some() { " Nothing is moved." }
+        }
+        @if governed.is_some_and(|it| !it.paged.is_empty()) { " Somebody is called for." }
+    }
+}
+
+/// What lately happened, from memory: where the journal can't be read.
+fn remembered(snapshot: &Snapshot, service: &ServiceView) -> Markup {
+    let events = snapshot.recent_events.iter();
+    let mine = events.filter(|it| it.service.as_ref() == Some(&service.name));
+    html! { ol.dec.pad { @for event in mine.take(12) { (event_line(event, false)) } } }
+}

@@ -1,0 +1,454 @@
+//! What happened, on one time axis: changes and decisions with how the service stood, latency, what was bad, concurrency,
+//! traffic. The same values stand in a table behind each plot.
+
+use maud::{Markup, PreEscaped, html};
+use plimsoll_core::{Mode, Timestamp};
+use plimsoll_measure::{CauseGroup, Condition, ServiceView, Step, figure, row_upper};
+use plimsoll_plot::{
+    Chart, HeatMap, Layer, Mark, MarkKind, Marks, Promise, Scale, Series, Span, TimeAxis,
+};
+
+use super::Range;
+use crate::page::Sight;
+use crate::page::parts::{condition, since};
+use crate::page::record::Record;
+
+/// Rows of the heat map, at most.
+const ROWS_MAX: usize = 24;
+/// What is a decision to whoever looks for what was done.
+const DONE: [&str; 5] = ["move", "page", "defer", "helpless", "resolved"];
+
+pub(super) fn signals(
+    sight: &Sight,
+    service: &ServiceView,
+    range: Range,
+    records: &[Record],
+) -> Markup {
+    let length = range.step().seconds();
+    let now = sight.snapshot.now.as_seconds();
+    let points = range.seconds() / length;
+    let begin = (now / length + 1).saturating_sub(points) * length;
+    let steps: Vec<Option<&Step>> = (0..points)
+        .map(|place| {
+            let start = begin + place * length;
+            sight.steps.iter().find(|step| step.start == start)
+        })
+        .collect();
+    let decisions = decisions(records);
+    let seconds = |at: Timestamp| at.as_nanos() as f64 / 1e9;
+    let onsets = service
+        .governed
+        .as_ref()
+        .map_or(&[] as &[_], |it| it.onsets.as_slice());
+    let inside = |at: &f64| *at >= begin as f64;
+    let axis = TimeAxis {
+        begin: begin as f64,
+        step: length as f64,
+        points: points as usize,
+        cuts: decisions
+            .iter()
+            .map(|(_, it)| seconds(it.at))
+            .filter(inside)
+            .collect(),
+        onsets: onsets
+            .iter()
+            .map(|it| seconds(it.at))
+            .filter(inside)
+            .collect(),
+        faults: Vec::new(),
+        format: if range == Range::Hour { minute } else { second },
+    };
+    let is_known = steps.iter().any(Option::is_some);
+    let uncertain = onsets
+        .first()
+        .map(|it| it.latest.since(it.earliest).as_secs() / 2);
+    html! {
+        section.panel aria-label="Signals on one time axis" {
+            div.head {
+                h2 { "What happened" }
+                span.s.q {
+                    (length) " s steps; dotted lines are decisions"
+                    @if let Some(uncertain) = uncertain { ", the red one is the onset found by change point (±" (uncertain) " s)" }
+                }
+                nav.tabs.end aria-label="Time range" {
+                    @for each in Range::ALL {
+                        a href={ "?range=" (each.name()) } aria-current=[(each == range).then_some("true")] { (each.name()) }
+                    }
+                }
+            }
+            @if is_known {
+                div.stack {
+                    div.crosshair {}
+                    div { (PreEscaped(marks(sight, service, &axis, records, &decisions))) }
+                    (latency(service, &axis, &steps))
+                    (bad(&axis, &steps))
+                    (concurrency(service, &axis, &steps))
+                    (traffic(&axis, &steps))
+                }
+            } @else {
+                p.pad.q { "No traffic was seen yet. What happens is drawn from the first requests on." }
+            }
+        }
+    }
+}
+
+fn minute(at: f64) -> String {
+    figure::clock(Timestamp::from_seconds(at.max(0.0) as u64), 5)
+}
+
+fn second(at: f64) -> String {
+    figure::clock(Timestamp::from_seconds(at.max(0.0) as u64), 8)
+}
+
+/// What was decided, the oldest first, each with its number here: on the plot and in the list.
+pub(super) fn decisions(records: &[Record]) -> Vec<(usize, &Record)> {
+    let decided = records.iter().filter(|it| it.kind == "decision");
+    let done = decided.filter(|it| it.what().is_some_and(|what| DONE.contains(&what)));
+    done.enumerate()
+        .map(|(place, it)| (place + 1, it))
+        .collect()
+}
+
+/// What people changed, the oldest first, each with its letter.
+pub(super) fn changes(records: &[Record]) -> Vec<(String, &Record)> {
+    let changed = records
+        .iter()
+        .filter(|it| ["change", "overlay", "maintenance"].contains(&it.kind.as_str()));
+    let letter = |place: usize| match u8::try_from(place) {
+        Ok(place @ 0..26) => char::from(b'A' + place).to_string(),
+        _ => (place + 1).to_string(),
+    };
+    changed
+        .enumerate()
+        .map(|(place, it)| (letter(place), it))
+        .collect()
+}
+
+fn marks(
+    sight: &Sight,
+    service: &ServiceView,
+    axis: &TimeAxis,
+    records: &[Record],
+    decisions: &[(usize, &Record)],
+) -> String {
+    let seconds = |at: Timestamp| at.as_nanos() as f64 / 1e9;
+    let mark = |sign: String, record: &Record| Mark {
+        at: seconds(record.at),
+        sign,
+        title: record.text.clone(),
+    };
+    let inside = |record: &Record| seconds(record.at) >= axis.begin;
+    let decisions = decisions
+        .iter()
+        .filter(|(_, it)| inside(it))
+        .map(|(number, record)| {
+            let kind = if record.is_would() {
+                MarkKind::Would
+            } else {
+                MarkKind::Decision
+            };
+            (kind, mark(number.to_string(), record))
+        });
+    let changes = changes(records).into_iter().filter(|(_, it)| inside(it));
+    let began = service.governed.as_ref().and_then(|it| it.since);
+    let name = condition(service).name();
+    Marks {
+        axis,
+        changes: changes
+            .map(|(letter, record)| mark(letter, record))
+            .collect(),
+        decisions: decisions.collect(),
+        ribbon: ribbon(axis, condition(service), records),
+        now: match began {
+            Some(began) => format!("{name} since {}", since(began, sight.snapshot.now)),
+            None => name.to_owned(),
+        },
+    }
+    .svg()
+}
+
+/// How it stood, from what the journal says of changes of its condition.
+fn ribbon(axis: &TimeAxis, now: Condition, records: &[Record]) -> Vec<(Span, &'static str)> {
+    let word = |name: &str| {
+        Condition::ALL
+            .into_iter()
+            .find(|it| it.name() == name)
+            .map(Condition::name)
+    };
+    let changes = records.iter().filter(|it| it.what() == Some("condition"));
+    let changes: Vec<(f64, &'static str, &'static str)> = changes
+        .filter_map(|it| {
+            let at = it.at.as_nanos() as f64 / 1e9;
+            Some((at, word(it.decided("from")?)?, word(it.decided("to")?)?))
+        })
+        .collect();
+    let mut from = axis.begin;
+    let mut stood = changes.first().map_or(now.name(), |(_, before, _)| before);
+    let mut spans = Vec::new();
+    for (at, _, after) in changes {
+        if at > from {
+            spans.push((Span { from, to: at }, stood));
+            from = at;
+        }
+        stood = after;
+    }
+    spans.push((
+        Span {
+            from,
+            to: axis.end(),
+        },
+        stood,
+    ));
+    spans
+}
+
+fn latency(service: &ServiceView, axis: &TimeAxis, steps: &[Option<&Step>]) -> Markup {
+    let rows = || {
+        steps
+            .iter()
+            .flatten()
+            .flat_map(|step| step.rows.iter().map(|(row, _)| *row))
+    };
+    let (Some(first), Some(last)) = (rows().min(), rows().max()) else {
+        return html! { div.row { h3 { "Latency" } p.q { "No request ended in this time." } } };
+    };
+    let objective = service.latency_objective_seconds();
+    // The objective is on the plot, with a little room around all.
+    let row_of = |seconds: f64| {
+        (0..u8::MAX)
+            .find(|row| row_upper(*row) >= seconds)
+            .unwrap_or(u8::MAX)
+    };
+    let first = objective
+        .map_or(first, |it| first.min(row_of(it).saturating_sub(1)))
+        .saturating_sub(1);
+    let last = objective.map_or(last, |it| last.max(row_of(it) + 1));
+    let merged = (usize::from(last - first) + 1).div_ceil(ROWS_MAX).max(1);
+    let count = (usize::from(last - first) + 1).div_ceil(merged);
+    let top = usize::from(first) + merged * count - 1;
+    let low = if first == 0 {
+        row_upper(0) / 1.2
+    } else {
+        row_upper(first - 1)
+    };
+    let high = row_upper(u8::try_from(top).unwrap_or(u8::MAX)).max(low * 2.0);
+    let column = |step: &Option<&Step>| {
+        let step = (*step)?;
+        let mut cells = vec![0_u32; count];
+        for (row, values) in &step.rows {
+            let place = usize::from(row - first) / merged;
+            if let Some(cell) = cells.get_mut(place) {
+                *cell = cell.saturating_add(*values);
+            }
+        }
+        Some(cells)
+    };
+    let of = |quantile: fn(&Step) -> Option<std::time::Duration>| {
+        steps
+            .iter()
+            .map(move |step| quantile((*step)?).map(|it| it.as_secs_f64()))
+    };
+    let (p99, p50) = (
+        Series::new("P99", "p99", of(|it| it.p99)),
+        Series::new("P50", "p50", of(|it| it.p50)),
+    );
+    let now = service.traffic.latency;
+    let said = |seconds| figure::latency(seconds, " ");
+    let finding = format!(
+        "Latency over time; in the last minute P99 {}, P50 {}{}",
+        said(now.p99_seconds),
+        said(now.p50_seconds),
+        objective.map_or(String::new(), |it| format!(
+            ", objective {}",
+            said(Some(it))
+        ))
+    );
+    let map = HeatMap {
+        axis,
+        height: 176,
+        finding,
+        range: (low, high),
+        columns: steps.iter().map(column).collect(),
+        promise: objective.map(|value| Promise {
+            value,
+            label: said(Some(value)),
+        }),
+        lines: vec![p99.clone(), p50.clone()],
+        format: seconds,
+    };
+    let table = Chart {
+        axis,
+        height: 1,
+        finding: String::new(),
+        scale: Scale::Linear(1.0),
+        format: seconds,
+        layers: vec![Layer::Line(p99), Layer::Line(p50)],
+        promise: None,
+        times: false,
+    };
+    row(
+        "Latency",
+        "of all requests, log scale; the darker, the more; below the objective blue, over it red",
+        "",
+        map.svg(),
+        table.table("Latency"),
+    )
+}
+
+fn bad(axis: &TimeAxis, steps: &[Option<&Step>]) -> Markup {
+    let of = |group: CauseGroup| {
+        steps
+            .iter()
+            .map(move |step| step.and_then(|step| step.share(step.of_cause(group))))
+    };
+    let series = |group: CauseGroup| {
+        let class = match group {
+            CauseGroup::Answered => "c-5xx",
+            CauseGroup::Timeout => "c-timeout",
+            CauseGroup::Connect => "c-connect",
+            CauseGroup::Other => "c-other",
+            CauseGroup::Refused => "c-refused",
+        };
+        Series::new(group.name(), class, of(group))
+    };
+    let is_there = |group: &CauseGroup| of(*group).flatten().any(|share| share > 0.0);
+    let mut groups: Vec<CauseGroup> = CauseGroup::ALL.into_iter().filter(is_there).collect();
+    if groups.is_empty() {
+        groups.push(CauseGroup::Answered);
+    }
+    let sums = steps.iter().flatten().map(|step| {
+        let all: u64 = step.causes.iter().sum();
+        step.share(all).unwrap_or(0.0)
+    });
+    let most = sums.fold(0.0, f64::max);
+    let chart = Chart {
+        axis,
+        height: 104,
+        finding: format!(
+            "Bad and refused requests by cause; at most {} of all",
+            figure::percent(Some(most), " ")
+        ),
+        scale: Scale::linear([most.max(0.001)]),
+        format: share,
+        layers: vec![Layer::Stack(groups.into_iter().map(series).collect())],
+        promise: None,
+        times: false,
+    };
+    row(
+        "Bad and refused",
+        "share of requests by cause; hatched is what Plimsoll refused",
+        &chart.key(),
+        chart.svg(),
+        chart.table("Bad and refused"),
+    )
+}
+
+fn concurrency(service: &ServiceView, axis: &TimeAxis, steps: &[Option<&Step>]) -> Markup {
+    let of = |value: fn(&Step) -> Option<u32>| {
+        steps.iter().map(move |step| value((*step)?).map(f64::from))
+    };
+    let limit = of(|step| step.standing.limit);
+    let protection = service.protection.as_ref();
+    let observes = protection.is_some_and(|it| it.mode == Mode::Observe);
+    let reason = protection
+        .and_then(|it| it.limit_reason.as_deref())
+        .unwrap_or("none");
+    let mut layers = vec![
+        Layer::Area(Series::new(
+            "in flight",
+            "inflight",
+            of(|step| Some(step.standing.in_flight)),
+        )),
+        Layer::Bars(Series::new(
+            "waiting",
+            "queue-l",
+            of(|step| Some(step.standing.queued)),
+        )),
+    ];
+    if limit.clone().flatten().next().is_some() {
+        let (name, class) = if observes {
+            ("would limit", "limit-l would-limit")
+        } else {
+            ("limit", "limit-l")
+        };
+        layers.push(Layer::Line(Series::new(name, class, limit.clone())));
+    }
+    let most = of(|step| Some(step.standing.in_flight.max(step.standing.queued)))
+        .flatten()
+        .fold(1.0, f64::max);
+    // A limit far over what is in flight would press that to the floor.
+    let limits = limit.flatten().fold(0.0, f64::max);
+    let chart = Chart {
+        axis,
+        height: 96,
+        finding: format!(
+            "Concurrency: limit, in flight and waiting; the limit is what it is by: {reason}"
+        ),
+        scale: Scale::linear([most.max(limits.min(8.0 * most))]),
+        format: whole,
+        layers,
+        promise: None,
+        times: false,
+    };
+    let about = format!("limit ({reason}), in flight, waiting; the most of each step");
+    row(
+        "Concurrency",
+        &about,
+        &chart.key(),
+        chart.svg(),
+        chart.table("Concurrency"),
+    )
+}
+
+fn traffic(axis: &TimeAxis, steps: &[Option<&Step>]) -> Markup {
+    let of = |count: fn(&Step) -> u64| {
+        steps
+            .iter()
+            .map(move |step| step.and_then(|step| step.per_second(count(step))))
+    };
+    let offered = Series::new("offered", "spark", of(|step| step.requests));
+    let good = Series::new("good", "inflight", of(|step| step.good));
+    let chart = Chart {
+        axis,
+        height: 64,
+        finding: "Requests offered and answered well".to_owned(),
+        scale: Scale::linear(offered.known()),
+        format: rate,
+        layers: vec![Layer::Area(good), Layer::Line(offered)],
+        promise: None,
+        times: true,
+    };
+    row(
+        "Traffic",
+        "offered, answered well",
+        "",
+        chart.svg(),
+        chart.table("Traffic"),
+    )
+}
+
+fn row(title: &str, about: &str, key: &str, plot: String, table: String) -> Markup {
+    html! {
+        div.row {
+            h3 { (title) span { (about) } }
+            (PreEscaped(key)) (PreEscaped(plot))
+            details.values { summary { (title) ": values" } (PreEscaped(table)) }
+        }
+    }
+}
+
+fn seconds(value: f64) -> String {
+    figure::latency(Some(value), " ")
+}
+
+fn share(value: f64) -> String {
+    figure::percent(Some(value), " ")
+}
+
+fn whole(value: f64) -> String {
+    figure::count(value.max(0.0).round() as u64)
+}
+
+fn rate(value: f64) -> String {
+    format!("{}/s", figure::rate(Some(value)))
+}
