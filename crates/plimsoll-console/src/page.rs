@@ -225,9 +225,9 @@ impl Sight {
     }
 
     /// What was spent of a budget over its period; nothing, where that is not known.
-    fn spent(&self, service: &str, objective: &str) -> Vec<Option<f64>> {
+    fn spent(&self, service: &str, objective: &str) -> &[Option<f64>] {
         let key = (service.to_owned(), objective.to_owned());
-        self.water.0.get(&key).cloned().unwrap_or_default()
+        self.water.0.get(&key).map_or(&[], Vec::as_slice)
     }
 }
 

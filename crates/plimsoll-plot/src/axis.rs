@@ -98,13 +98,21 @@ impl TimeAxis {
 
     /// Times under a plot. `y` is the line that they stand on.
     pub(crate) fn times(&self, out: &mut String, y: f64) {
-        for time in self.ticks() {
+        for (index, time) in self.ticks().into_iter().enumerate() {
             let place = self.place(time);
             let (x, anchor) = (At(100.0 * place), anchor(place));
             let time = (self.format)(time);
+            // Where there is little room, every second one is enough.
+            let class = match index % 2 {
+                0 => "",
+                _ => " class=\"tick-2\"",
+            };
             put(
                 out,
-                format_args!("<text x=\"{x}%\" y=\"{}\"{anchor}>{time}</text>", At(y)),
+                format_args!(
+                    "<text{class} x=\"{x}%\" y=\"{}\"{anchor}>{time}</text>",
+                    At(y)
+                ),
             );
         }
     }

@@ -50,6 +50,7 @@ impl LoadLine<'_> {
         }
         let last = self.spent.iter().rev().find_map(|spent| *spent);
         if last.is_some() {
+            self.before(&mut out, height);
             self.water(&mut out);
         } else {
             put(
@@ -92,6 +93,22 @@ impl LoadLine<'_> {
     fn y(&self, spent: f64) -> f64 {
         let height = f64::from(self.height);
         (height - (height - LINE) * spent.max(0.0)).max(2.0)
+    }
+
+    /// What came before anything was known.
+    fn before(&self, out: &mut String, height: f64) {
+        let unknown = self.spent.iter().take_while(|it| it.is_none()).count();
+        if unknown > 0 {
+            let share = 100.0 * unknown as f64 / self.spent.len() as f64;
+            put(
+                out,
+                format_args!(
+                    "<rect class=\"gap\" x=\"0\" y=\"{LINE}\" width=\"{}%\" height=\"{}\"><title>unknown</title></rect>",
+                    At(share),
+                    At(height - LINE)
+                ),
+            );
+        }
     }
 
     fn water(&self, out: &mut String) {
@@ -165,6 +182,16 @@ mod tests {
             svg.contains("class=\"over\" d=\"M250 58L750 2L750 18L250 58Z\""),
             "{svg}"
         );
+    }
+
+    #[test]
+    fn what_came_before_anything_was_known_is_hatched() {
+        let svg = load_line(vec![None, Some(0.2), None, Some(0.5)]);
+        assert!(
+            svg.contains("class=\"gap\" x=\"0\" y=\"18\" width=\"25%\""),
+            "{svg}"
+        );
+        assert!(!load_line(vec![Some(0.2)]).contains("class=\"gap\""));
     }
 
     #[test]

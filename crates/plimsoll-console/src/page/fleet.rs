@@ -15,7 +15,7 @@ use plimsoll_measure::{Condition, EventView, ServiceView, Snapshot, figure};
 use serde::Deserialize;
 
 use super::parts::{
-    chip, condition, segment, service_path, shape, since, time, urgency, what_and_why,
+    chip, condition, segment, service_path, shape, since, target, time, urgency, what_and_why,
 };
 use super::{Page, Place, Section, Sight, TRAFFIC_POINTS, Traffic};
 
@@ -25,8 +25,10 @@ const ROWS_MAX: usize = 40;
 const URGENT_ROWS_MAX: usize = 16;
 /// Services that have a mark in the strip.
 const MARKS_MAX: usize = 60;
+/// Journeys that are listed.
+const JOURNEYS_MAX: usize = 40;
 /// Events in the strip.
-const EVENTS_MAX: usize = 6;
+const EVENTS_MAX: usize = 4;
 
 /// Which services are shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -59,7 +61,11 @@ pub(super) fn page(query: &FleetQuery, sight: &Sight) -> Page {
         },
         Section {
             id: "services",
-            markup: fleet(query, snapshot, &services, traffic),
+            markup: fleet(query, sight, &services),
+        },
+        Section {
+            id: "journeys",
+            markup: journeys(snapshot),
         },
         Section {
             id: "legend",
@@ -175,6 +181,7 @@ fn strip(snapshot: &Snapshot, services: &[&ServiceView], traffic: &Traffic) -> M
     html! {
         section.panel.strip aria-label="State of the fleet" {
             div {
+                h1.vh { "Fleet" }
                 p.label { (services.len()) " service" @if services.len() != 1 { "s" } ", most urgent first" }
                 div.marks {
                     @for service in services.iter().take(MARKS_MAX) {
@@ -336,12 +343,7 @@ pub(super) fn event_line(event: &EventView, names: bool) -> Markup {
     }
 }
 
-fn fleet(
-    query: &FleetQuery,
-    snapshot: &Snapshot,
-    all: &[&ServiceView],
-    traffic: &Traffic,
-) -> Markup {
+fn fleet(query: &FleetQuery, sight: &Sight, all: &[&ServiceView]) -> Markup {
     if all.is_empty() {
         return html! {
             section.panel.pad aria-label="Services" {
@@ -394,13 +396,36 @@ fn fleet(
                         @for (place, service) in rows.iter().enumerate() {
                             @let is_first_quiet = place > 0 && condition(service) == Condition::Healthy
                                 && rows.get(place - 1).is_some_and(|it| condition(it) != Condition::Healthy);
-                            (row::row(snapshot, service, traffic.get(&service.name).map_or(&[], Vec::as_slice), is_first_quiet))
+                            (row::row(sight, service, is_first_quiet))
                         }
                     }
                 }
             }
             @if !lines.is_empty() { (folded(lines)) }
             p.s.q.pad.order { "Order: severe, burning, exhausted, unknown, healthy; then least budget left." @if !is_narrow { " " a href="/" { "All services" } } }
+        }
+    }
+}
+
+/// What users set out to do, over several services.
+fn journeys(snapshot: &Snapshot) -> Markup {
+    let known = |text: String| super::parts::unknown(text);
+    html! {
+        @if !snapshot.journeys.is_empty() {
+            section.panel aria-label="Journeys" {
+                div.head { h2 { "Journeys" } span.end.s.q { "what succeeds where each of its services does" } }
+                div.scroll tabindex="0" role="region" aria-label="Journeys" { table {
+                    thead { tr { th scope="col" { "Journey" } th scope="col" { "Services" } th.r scope="col" { "Succeeded" } th.r scope="col" { "Budget left" } th.r scope="col" { "Burn rate 1h" } th scope="col" { "Most is lost at" } } }
+                    tbody { @for journey in snapshot.journeys.iter().take(JOURNEYS_MAX) { tr {
+                        th scope="row" { (journey.name) @if let Some(owner) = &journey.owner { " " span.s.q { (owner) } } }
+                        td { @for (place, step) in journey.steps.iter().enumerate() { @if place > 0 { " → " } a href=(service_path(&step.service)) { (step.service) } } }
+                        td.r.n { (known(figure::percent(journey.good_share, " "))) span.s.q { " of " (target(journey.target)) } }
+                        td.r.n { (known(figure::budget_left(journey.budget_left, " "))) span.s.q { ", " (journey.period) } }
+                        td.r.n { (known(figure::burn(journey.burn_over("1h")))) }
+                        td { @if let Some(worst) = journey.worst() { a href=(service_path(&worst.service)) { (worst.service) } " " span.s.q { (figure::percent(worst.of_bad, " ")) } } }
+                    } } }
+                } }
+            }
         }
     }
 }

@@ -269,6 +269,7 @@ pub(super) fn fleet(services: usize) -> Snapshot {
         unrouted: TrafficView::default(),
         recent_events: Vec::new(),
         journal: None,
+        notifiers: Vec::new(),
     }
 }
 

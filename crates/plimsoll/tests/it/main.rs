@@ -11,9 +11,11 @@
 )]
 
 mod access;
+mod browser;
 mod budgets;
 mod child;
 mod command_line;
+mod console_pages;
 mod demo;
 mod explain;
 mod figures;

@@ -4,6 +4,7 @@ use maud::{Markup, html};
 use plimsoll_core::{Mode, Timestamp};
 use plimsoll_measure::{ClassView, Condition, ObjectiveView, ServiceView, Snapshot, figure};
 
+use crate::page::Sight;
 use crate::page::parts::{at, chip, condition, lasts, period, service_path, since, unknown};
 
 /// Points of a quiet row's traffic.
@@ -14,15 +15,16 @@ const PLUMB: f64 = 50.3;
 /// A run of points without a gap.
 pub(super) type Run = Vec<(f64, f64)>;
 
-pub(super) fn row(
-    snapshot: &Snapshot,
-    service: &ServiceView,
-    traffic: &[Option<(f64, f64)>],
-    is_first_quiet: bool,
-) -> Markup {
+pub(super) fn row(sight: &Sight, service: &ServiceView, is_first_quiet: bool) -> Markup {
+    let snapshot = sight.snapshot.as_ref();
     let condition = condition(service);
     let name = condition.name();
     let is_quiet = condition == Condition::Healthy;
+    let is_coarse = is_quiet || snapshot.services.len() > super::ROWS_MAX;
+    let tightest = service.tightest();
+    let spent = tightest.map_or(&[] as &[_], |it| sight.spent(&service.name, &it.name));
+    let traffic = sight.traffic.get(&service.name);
+    let traffic = traffic.map_or(&[] as &[_], Vec::as_slice);
     let class = format!(
         "{name}{}{}",
         if is_quiet { " quiet" } else { "" },
@@ -39,9 +41,9 @@ pub(super) fn row(
                 (chip(condition, ""))
                 @if let Some(began) = began.filter(|_| !is_quiet) { span.xs.q.n { "since " (since(began, snapshot.now)) } }
             } }
-            td.td-gauge role="cell" { div.gauge { (gauge(service.tightest(), snapshot.now)) } }
+            td.td-gauge role="cell" { div.gauge { (gauge(tightest, spent, is_coarse, snapshot.now)) } }
             td.td-burn role="cell" { (burn(service, name, is_quiet)) }
-            td.td-tr role="cell" { div.tr { (spark(traffic, is_quiet || snapshot.services.len() > super::ROWS_MAX)) span.n { (figure::rate(service.traffic.requests_per_second)) "/s" } } }
+            td.td-tr role="cell" { div.tr { (spark(traffic, is_coarse)) span.n { (figure::rate(service.traffic.requests_per_second)) "/s" } } }
             td.td-lat.lat role="cell" { (latency(service)) }
             td.td-shed role="cell" { (refused(service)) }
             td.does.s.q role="cell" { (acts(snapshot, service)) }
@@ -50,7 +52,12 @@ pub(super) fn row(
 }
 
 /// The load line: water is what is spent, the line is all of it.
-fn gauge(objective: Option<&ObjectiveView>, now: Timestamp) -> Markup {
+fn gauge(
+    objective: Option<&ObjectiveView>,
+    spent: &[Option<f64>],
+    is_coarse: bool,
+    now: Timestamp,
+) -> Markup {
     let known = objective.and_then(|objective| Some((objective, objective.budget_left?)));
     let Some((objective, left)) = known else {
         let why = if objective.is_some() {
@@ -71,12 +78,30 @@ fn gauge(objective: Option<&ObjectiveView>, now: Timestamp) -> Markup {
     let says = lasts(objective, now);
     let share = figure::budget_left(Some(left), " ");
     let y = at(level);
+    let points = known_points(spent, level, is_coarse);
+    let (first, run) = match points.as_slice() {
+        [(first, _), .., _] => (*first, Some(points)),
+        // Only how it stands is known: that much of the period was seen.
+        _ => (
+            108.0 * (1.0 - objective.observed_seconds / objective.period_seconds).clamp(0.0, 1.0),
+            None,
+        ),
+    };
+    let run = run.unwrap_or_else(|| vec![(first, level), (108.0, level)]);
+    let under: Run = run.iter().map(|(x, y)| (*x, y.max(10.0))).collect();
+    let is_over = run.iter().any(|(_, y)| *y < 10.0);
     html! {
         svg viewBox="0 0 136 44" role="img" aria-label={ "budget left " (share) ", " (says) } {
             path.room d="M0 10H108V42H0Z" {}
-            path.water d={ "M0 " (at(level.max(10.0))) "H108V42H0Z" } {}
-            @if level < 10.0 { path.over d={ "M0 " (y) "H108V10H0Z" } {} }
-            path.waterline d={ "M0 " (y) "H108" } {}
+            // How it came there was not seen: the level now goes on to the left, dashed and pale.
+            @if first > 1.0 {
+                @let before = run.first().map_or(level, |it| it.1);
+                path.water.guess d={ "M0 " (at(before.max(10.0))) "H" (at(first)) "V42H0Z" } {}
+                path.waterline.guess d={ "M0 " (at(before)) "H" (at(first)) } {}
+            }
+            path.water d=(filled(&under, 42.0)) {}
+            @if is_over { path.over d=(between(&run, &under)) {} }
+            path.waterline d=(line(&run)) {}
             path.draft d="M111 34h4M111 26h6M111 18h4M111 42h6" {}
             use href="#mark" {}
             path.wedge d={ "M109 " (y) "l6 -3.5v7Z" } {}
@@ -86,6 +111,30 @@ fn gauge(objective: Option<&ObjectiveView>, now: Timestamp) -> Markup {
             span.xs.q.n title={ (objective.name) ", observed " (period(objective)) } { (says) }
         }
     }
+}
+
+/// What is known of how the level rose, the oldest first, and how it stands now.
+fn known_points(spent: &[Option<f64>], level: f64, is_coarse: bool) -> Run {
+    let every = spent.len().div_ceil(if is_coarse { 15 } else { 30 }).max(1);
+    let step = 108.0 / spent.len().max(1) as f64;
+    let last = spent.len().saturating_sub(1);
+    let known = spent
+        .iter()
+        .enumerate()
+        .filter_map(|(place, spent)| Some((place, (*spent)?)));
+    let chosen = known.filter(|(place, _)| (last - place).is_multiple_of(every) && *place < last);
+    let mut run: Run = chosen
+        .map(|(place, spent)| {
+            (
+                (place + 1) as f64 * step,
+                42.0 - 32.0 * spent.clamp(0.0, 1.25),
+            )
+        })
+        .collect();
+    if !run.is_empty() {
+        run.push((108.0, level));
+    }
+    run
 }
 
 /// Burn rates over four windows, by their logarithm around 1.
@@ -144,6 +193,7 @@ fn spark(traffic: &[Option<(f64, f64)>], is_coarse: bool) -> Markup {
     let is_bad = points.iter().flatten().any(|(_, bad)| *bad > 0.0);
     html! {
         svg viewBox="0 0 104 32" aria-hidden="true" {
+            path.axis d="M0 30h104" {}
             @for run in &all { path.spark-fill d=(filled(run, 30.0)) {} }
             @if is_bad { @for run in &bad { path.bad d=(filled(run, 30.0)) {} } }
             @for run in &all { path.spark d=(line(run)) {} }

@@ -85,7 +85,7 @@ fn water(
     objective: &ObjectiveView,
     tone: &'static str,
 ) -> String {
-    let mut spent = sight.spent(&service.name, &objective.name);
+    let mut spent = sight.spent(&service.name, &objective.name).to_vec();
     if spent.is_empty() {
         spent = vec![None; 2];
     }

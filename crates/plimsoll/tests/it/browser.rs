@@ -1,0 +1,139 @@
+//! Chromium without a screen, told what to do by the Chrome DevTools Protocol.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+use crate::child::Home;
+
+/// A browser; it ends with its scope.
+pub(crate) struct Browser {
+    child: Child,
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    session: String,
+    calls: u64,
+    /// What its console said.
+    pub(crate) complaints: Vec<String>,
+}
+
+impl Browser {
+    pub(crate) async fn start(home: &Home) -> Self {
+        let mut child = Command::new("chromium")
+            .args([
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--remote-debugging-port=0",
+            ])
+            .arg(format!(
+                "--user-data-dir={}",
+                home.path("browser").display()
+            ))
+            .arg("about:blank")
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("chromium is installed");
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let url = lines.find_map(|line| {
+            let line = line.unwrap();
+            Some(line.strip_prefix("DevTools listening on ")?.to_owned())
+        });
+        // Whatever else it says is read, so that it never waits for a reader.
+        std::thread::spawn(move || lines.for_each(drop));
+        let (socket, _) = tokio_tungstenite::connect_async(url.unwrap())
+            .await
+            .unwrap();
+        let mut browser = Self {
+            child,
+            socket,
+            session: String::new(),
+            calls: 0,
+            complaints: Vec::new(),
+        };
+        let target = browser
+            .call("Target.createTarget", json!({ "url": "about:blank" }))
+            .await;
+        let attach = json!({ "targetId": target["targetId"], "flatten": true });
+        let attached = browser.call("Target.attachToTarget", attach).await;
+        browser.session = attached["sessionId"].as_str().unwrap().to_owned();
+        for domain in ["Page.enable", "Log.enable", "Runtime.enable"] {
+            browser.call(domain, json!({})).await;
+        }
+        browser
+    }
+
+    /// How wide the screen is, and which scheme its user likes.
+    pub(crate) async fn show(&mut self, width: u32, scheme: &str) {
+        let size =
+            json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false });
+        self.call("Emulation.setDeviceMetricsOverride", size).await;
+        let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        self.call("Emulation.setEmulatedMedia", media).await;
+    }
+
+    /// Goes to an address, and waits until the page is loaded.
+    pub(crate) async fn go(&mut self, url: &str) {
+        self.call("Page.navigate", json!({ "url": url })).await;
+        while self.next().await["method"] != "Page.loadEventFired" {}
+    }
+
+    /// What a script says on the page.
+    pub(crate) async fn ask(&mut self, script: &str) -> Value {
+        let asked = json!({ "expression": script, "returnByValue": true });
+        let mut answer = self.call("Runtime.evaluate", asked).await;
+        assert!(answer["exceptionDetails"].is_null(), "{answer}");
+        answer["result"]["value"].take()
+    }
+
+    pub(crate) async fn call(&mut self, method: &str, params: Value) -> Value {
+        self.calls += 1;
+        let id = self.calls;
+        let mut call = json!({ "id": id, "method": method, "params": params });
+        if !self.session.is_empty() {
+            call["sessionId"] = json!(self.session);
+        }
+        self.socket
+            .send(Message::text(call.to_string()))
+            .await
+            .unwrap();
+        loop {
+            let mut message = self.next().await;
+            if message["id"] == id {
+                assert!(message["error"].is_null(), "{method}: {message}");
+                return message["result"].take();
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Value {
+        loop {
+            if let Message::Text(text) = self.socket.next().await.unwrap().unwrap() {
+                let message: Value = serde_json::from_str(&text).unwrap();
+                let method = message["method"].as_str().unwrap_or_default();
+                if [
+                    "Log.entryAdded",
+                    "Runtime.consoleAPICalled",
+                    "Runtime.exceptionThrown",
+                ]
+                .contains(&method)
+                {
+                    self.complaints.push(text.to_string());
+                }
+                return message;
+            }
+        }
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _it_is_gone = self.child.kill();
+        let _it_is_gone = self.child.wait();
+    }
+}
