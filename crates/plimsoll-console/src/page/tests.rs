@@ -221,6 +221,69 @@ fn two_hundred_services_fit_whatever_their_condition() {
 }
 
 #[test]
+fn a_busy_hour_of_a_service_fits() {
+    let style = plimsoll_plot::TOKENS.len() + plimsoll_plot::COMPONENTS.len();
+    let mut snapshot = fleet(0);
+    let mut service = service("shop", Condition::Severe);
+    service.depends_on.clear();
+    for name in ["latency", "reads"] {
+        let mut objective = service.objectives[0].clone();
+        objective.name = name.to_owned();
+        objective.below_seconds = Some(0.12);
+        service.objectives.push(objective);
+    }
+    let now = snapshot.now.as_seconds();
+    snapshot.services.push(service);
+    // As many latencies are near the middle as there are of a busy service, and one cell in eight is another than the one
+    // beside it.
+    let bell = |place: u64, row: u8| {
+        let off = (f64::from(row) - 40.0) / 6.0;
+        let noise = 1.0 + 0.2 * ((place * 7_919 + u64::from(row) * 104_729) % 11) as f64 / 11.0;
+        1 + (9_000.0 * noise * (-off * off).exp()) as u32
+    };
+    let step = |place: u64| Step {
+        start: (now / 30 + 1 - 120 + place) * 30,
+        observed: std::time::Duration::from_secs(30),
+        requests: 40_000 + 977 * (place % 7),
+        good: 38_000 + 613 * (place % 5),
+        bad: 1_700 + 31 * (place % 11),
+        causes: [700, 400, 300, 10, 290 + place],
+        standing: plimsoll_measure::Standing {
+            limit: Some(200 + (place % 13) as u32),
+            in_flight: 150 + (place % 17) as u32,
+            queued: (place % 9) as u32,
+        },
+        p50: Some(std::time::Duration::from_micros(22_000 + 731 * (place % 6))),
+        p99: Some(std::time::Duration::from_micros(
+            412_000 + 7_310 * (place % 23),
+        )),
+        rows: (20..68).map(|row| (row, bell(place, row))).collect(),
+    };
+    let records = (0..200).map(|sequence| {
+        let mut event = event("shop");
+        event["type"] = json!("plimsoll.decision");
+        event["sequence"] = json!(sequence.to_string());
+        event["data"]["text"] = json!("half of class sheddable is refused: 19.7 % of what is let in fails (latency, 43.4x over 10 s, 42.0x over 30 s)");
+        event
+    });
+    let sight = Sight {
+        steps: (0..120).map(step).collect(),
+        records: Arc::new(Ok(Records {
+            records: records.collect(),
+            next: None,
+        })),
+        ..sight(snapshot)
+    };
+    let page = draw(
+        &Address::Service("shop".to_owned(), ServiceQuery::default()),
+        &sight,
+    );
+    let page = frame::framed(&page, Some(&sight.snapshot), None, "/");
+    let size = page.len() + style;
+    assert!(size < 150 << 10, "{size}");
+}
+
+#[test]
 fn what_people_have_set_is_said_with_who_why_and_until() {
     let mut snapshot = fleet(1);
     snapshot.overlay.push(OverlayView {

@@ -41,7 +41,7 @@ pub(super) struct Tracked {
     pub(super) latest: CauseCounts,
     /// Those that Plimsoll did not refuse, by class; only of a service.
     pub(super) let_in: [u64; Class::ALL.len()],
-    /// How long that took; only of a service.
+    /// How long what came with the last tick took; only of a service.
     pub(super) latest_latency: SparseHistogram,
     /// Only of a service.
     pub(super) classes: ClassCounts,

@@ -15,6 +15,8 @@ use crate::page::record::Record;
 
 /// Rows of the heat map, at most.
 const ROWS_MAX: usize = 24;
+/// Decisions that are lines in the plots, at most; the latest.
+const DRAWN_MAX: usize = 40;
 /// What is a decision to whoever looks for what was done.
 const DONE: [&str; 5] = ["move", "page", "defer", "helpless", "resolved"];
 
@@ -35,6 +37,9 @@ pub(super) fn signals(
         })
         .collect();
     let decisions = decisions(records);
+    // Each is a line in every plot.
+    let drawn = decisions.get(decisions.len().saturating_sub(DRAWN_MAX)..);
+    let drawn = drawn.unwrap_or_default();
     let seconds = |at: Timestamp| at.as_nanos() as f64 / 1e9;
     let onsets = service
         .governed
@@ -45,7 +50,7 @@ pub(super) fn signals(
         begin: begin as f64,
         step: length as f64,
         points: points as usize,
-        cuts: decisions
+        cuts: drawn
             .iter()
             .map(|(_, it)| seconds(it.at))
             .filter(inside)
@@ -84,6 +89,7 @@ pub(super) fn signals(
                     (bad(&axis, &steps))
                     (concurrency(service, &axis, &steps))
                     (traffic(&axis, &steps))
+                    (values(&axis, &steps))
                 }
             } @else {
                 p.pad.q { "No traffic was seen yet. What happens is drawn from the first requests on." }
@@ -273,25 +279,14 @@ fn latency(service: &ServiceView, axis: &TimeAxis, steps: &[Option<&Step>]) -> M
             value,
             label: said(Some(value)),
         }),
-        lines: vec![p99.clone(), p50.clone()],
+        lines: vec![p99, p50],
         format: seconds,
-    };
-    let table = Chart {
-        axis,
-        height: 1,
-        finding: String::new(),
-        scale: Scale::Linear(1.0),
-        format: seconds,
-        layers: vec![Layer::Line(p99), Layer::Line(p50)],
-        promise: None,
-        times: false,
     };
     row(
         "Latency",
         "of all requests, log scale; the darker, the more; below the objective blue, over it red",
         "",
         map.svg(),
-        table.table("Latency"),
     )
 }
 
@@ -339,7 +334,6 @@ fn bad(axis: &TimeAxis, steps: &[Option<&Step>]) -> Markup {
         "share of requests by cause; hatched is what Plimsoll refused",
         &chart.key(),
         chart.svg(),
-        chart.table("Bad and refused"),
     )
 }
 
@@ -391,13 +385,7 @@ fn concurrency(service: &ServiceView, axis: &TimeAxis, steps: &[Option<&Step>]) 
         times: false,
     };
     let about = format!("limit ({reason}), in flight, waiting; the most of each step");
-    row(
-        "Concurrency",
-        &about,
-        &chart.key(),
-        chart.svg(),
-        chart.table("Concurrency"),
-    )
+    row("Concurrency", &about, &chart.key(), chart.svg())
 }
 
 fn traffic(axis: &TimeAxis, steps: &[Option<&Step>]) -> Markup {
@@ -418,21 +406,67 @@ fn traffic(axis: &TimeAxis, steps: &[Option<&Step>]) -> Markup {
         promise: None,
         times: true,
     };
-    row(
-        "Traffic",
-        "offered, answered well",
-        "",
-        chart.svg(),
-        chart.table("Traffic"),
-    )
+    row("Traffic", "offered, answered well", "", chart.svg())
 }
 
-fn row(title: &str, about: &str, key: &str, plot: String, table: String) -> Markup {
+fn row(title: &str, about: &str, key: &str, plot: String) -> Markup {
     html! {
         div.row {
             h3 { (title) span { (about) } }
             (PreEscaped(key)) (PreEscaped(plot))
-            details.values { summary { (title) ": values" } (PreEscaped(table)) }
+        }
+    }
+}
+
+/// The values of all plots; of two steps the later one, so that the page stays small.
+fn values(axis: &TimeAxis, steps: &[Option<&Step>]) -> Markup {
+    let written = |step: &Step| {
+        let time = |it: Option<std::time::Duration>| {
+            it.map_or("none".to_owned(), |it| seconds(it.as_secs_f64()))
+        };
+        let whole = |it: Option<u32>| it.map_or("none".to_owned(), |it| figure::count(it.into()));
+        let mut cells = vec![
+            figure::rate(step.per_second(step.requests)),
+            figure::rate(step.per_second(step.good)),
+            time(step.p50),
+            time(step.p99),
+            whole(step.standing.limit),
+            whole(Some(step.standing.in_flight)),
+            whole(Some(step.standing.queued)),
+        ];
+        let shares = CauseGroup::ALL.map(|group| match step.share(step.of_cause(group)) {
+            Some(share) => figure::percent(Some(share), ""),
+            None => "none".to_owned(),
+        });
+        cells.extend(shares);
+        cells
+    };
+    let heads = [
+        "offered/s",
+        "good/s",
+        "P50",
+        "P99",
+        "limit",
+        "in flight",
+        "waiting",
+    ];
+    let rows = steps.iter().enumerate().skip(1).step_by(2);
+    html! {
+        details.values {
+            summary { "The values of all plots, " (2.0 * axis.step) " s apart" }
+            div.scroll tabindex="0" role="region" aria-label="Values of all plots" { table.tight {
+                thead { tr {
+                    th scope="col" { "from, UTC" }
+                    @for head in heads.into_iter().chain(CauseGroup::ALL.map(CauseGroup::name)) { th.r scope="col" { (head) } }
+                } }
+                tbody.rs { @for (place, step) in rows { tr {
+                    th scope="row" { ((axis.format)(axis.begin + axis.step * place as f64)) }
+                    @match step {
+                        Some(step) => { @for cell in written(step) { td { (cell) } } }
+                        None => { td colspan="12" { "unknown" } }
+                    }
+                } } }
+            } }
         }
     }
 }
