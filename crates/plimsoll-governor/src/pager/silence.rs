@@ -12,8 +12,8 @@
 //! two: so only a silence before which twenty requests came counts as another one.
 //! What that can't tell from a habit is two outages about the same hour within two days. Somebody was called for both, and no more than
 //! the shorter one counts, until two days later.
-//! What recurs by the week, as a weekend does, is told by the last two weeks: a silence that began about when one of twenty
-//! hours and more did a week ago, and another one two weeks ago, may last about as long as the shorter of them.
+//! What recurs by the week, as a weekend does, is told by the last two weeks: a silence that lies within one of twenty hours
+//! and more of a week ago, and within another of two weeks ago, is usual. It says nothing about other days.
 //! The price: where requests come by chance, less often than one a second, the longest of two days' silences is up to a
 //! dozen mean ones, so their absence is called up to 1.6 times as late as by the rate alone. At one a second it is not.
 //! Units: seconds.
@@ -25,10 +25,10 @@ const HOUR: u64 = 3_600;
 const WEEK: u64 = 7 * DAY;
 /// From when on a silence is remembered by itself, for two weeks.
 const LONG: u64 = 20 * HOUR;
-/// How far from each other two weekends may begin, and how much longer one may be.
-const ABOUT: u64 = 12 * HOUR;
-/// In two weeks and a half there is no room for more of them.
-const LONG_MAX: usize = 24;
+/// How much earlier than the one a week ago a weekend may begin, and how much later it may end.
+const ABOUT: u64 = HOUR;
+/// In three weeks there is no room for more of them.
+const LONG_MAX: usize = 26;
 /// A silence is out of the ordinary at so many times the longest one.
 const LONGER: u64 = 3;
 /// So many requests are traffic again, and no trial: as many as must be missed for their absence to be called.
@@ -66,11 +66,12 @@ impl Silences {
             self.longest = [Hours::default(), self.longest[0]];
             self.called = [Hours::default(), self.called[0]];
         }
+        // What only last weeks excuse is no habit of the day.
+        let called = called || (self.is_too_long(second, silent) && self.is_weekly(second, silent));
         if silent >= LONG {
             let begin = second.saturating_sub(silent);
             self.long.push((begin, silent));
-            self.long
-                .retain(|(it, _)| it + 2 * WEEK + 2 * ABOUT > begin);
+            self.long.retain(|(it, _)| it + 3 * WEEK > begin);
             let too_many = self.long.len().saturating_sub(LONG_MAX);
             self.long.drain(..too_many);
         }
@@ -108,18 +109,22 @@ impl Silences {
 
     /// Whether a silence of so many seconds, up to this one, is longer than is usual.
     pub(super) fn is_unusual(&self, second: u64, silent: u64) -> bool {
-        silent > u64::from(about(&self.longest, second / HOUR)).saturating_mul(LONGER)
-            && !self.is_weekly(second.saturating_sub(silent), silent)
+        self.is_too_long(second, silent) && !self.is_weekly(second, silent)
     }
 
-    /// Whether it was as silent a week ago, and two weeks ago.
-    fn is_weekly(&self, begin: u64, silent: u64) -> bool {
+    /// Whether it is longer than the days say.
+    fn is_too_long(&self, second: u64, silent: u64) -> bool {
+        silent > u64::from(about(&self.longest, second / HOUR)).saturating_mul(LONGER)
+    }
+
+    /// Whether it was as silent at that time a week ago, and two weeks ago.
+    fn is_weekly(&self, second: u64, silent: u64) -> bool {
+        let begin = second.saturating_sub(silent);
         let before = |weeks: u64| {
-            let of_week = |it: &&(u64, u64)| (it.0 + weeks * WEEK).abs_diff(begin) <= ABOUT;
-            let lengths = self.long.iter().filter(of_week).map(|(_, length)| *length);
-            lengths
-                .max()
-                .is_some_and(|longest| silent <= longest + ABOUT)
+            self.long.iter().any(|(of, length)| {
+                let of = of + weeks * WEEK;
+                of <= begin + ABOUT && second <= of + length + ABOUT
+            })
         };
         before(1) && before(2)
     }
