@@ -112,6 +112,11 @@ impl Governing {
         self.onsets.on_change(at, service, what);
     }
 
+    /// An endpoint went or came, which may be why its service burns.
+    pub(crate) fn on_endpoint(&mut self, at: Timestamp, service: &str, what: &str) {
+        self.onsets.on_endpoint(at, service, what);
+    }
+
     /// When burns began that somebody was called for: what there is to say of them now.
     pub(crate) fn onsets(
         &mut self,

@@ -25,6 +25,8 @@ const AGAIN: u64 = 60;
 pub(super) struct Onsets {
     watches: BTreeMap<(String, String), OnsetWatch>,
     changes: VecDeque<Change>,
+    /// Endpoints that went or came: apart, so that one that does so all the time pushes nothing out.
+    endpoints: VecDeque<Change>,
     /// Objectives whose onset is estimated again, and in which second.
     pending: Vec<Pending>,
     found: BTreeMap<(String, String), OnsetView>,
@@ -52,14 +54,16 @@ struct Change {
 impl Onsets {
     /// Something was changed.
     pub(super) fn on_change(&mut self, at: Timestamp, service: Option<&str>, what: &str) {
-        if self.changes.len() == CHANGES_MAX {
-            self.changes.pop_front();
-        }
-        self.changes.push_back(Change {
-            at,
-            service: service.map(str::to_owned),
-            what: what.to_owned(),
-        });
+        let service = service.map(str::to_owned);
+        let what = what.to_owned();
+        keep(&mut self.changes, Change { at, service, what });
+    }
+
+    /// An endpoint of a service went or came.
+    pub(super) fn on_endpoint(&mut self, at: Timestamp, service: &str, what: &str) {
+        let service = Some(service.to_owned());
+        let what = what.to_owned();
+        keep(&mut self.endpoints, Change { at, service, what });
     }
 
     /// What a second brought to an objective.
@@ -156,27 +160,34 @@ impl Onsets {
     }
 
     /// Changes that may have caused it: first those as near to the onset as can be told, of them the nearest before its
-    /// likeliest second, then those before. What came later is no cause.
+    /// likeliest second, then those before. What came later is no cause. Endpoints come last of those that are as near: one
+    /// may have gone for the same reason.
     fn ranked(&self, service: &str, now: Timestamp, ago: Ago) -> Vec<ChangeView> {
         let first = before(now, ago.earliest + PROPAGATION).as_seconds();
         let last = before(now, ago.latest).as_seconds();
-        let mut near: Vec<(u64, &Change)> = self
-            .changes
-            .iter()
-            .filter(|change| change.service.as_deref().is_none_or(|it| it == service))
-            .filter_map(|change| {
+        let changes = self.changes.iter().map(|it| (false, it));
+        let endpoints = self.endpoints.iter().map(|it| (true, it));
+        let mut near: Vec<(u64, bool, &Change)> = changes
+            .chain(endpoints)
+            .filter(|(_, change)| change.service.as_deref().is_none_or(|it| it == service))
+            .filter_map(|(is_endpoint, change)| {
                 let at = change.at.as_seconds();
                 let distance = first.saturating_sub(at);
-                (at <= last && distance <= OLDEST).then_some((distance, change))
+                (at <= last && distance <= OLDEST).then_some((distance, is_endpoint, change))
             })
             .collect();
         let likeliest = before(now, ago.likeliest).as_seconds();
-        near.sort_by_key(|(distance, change)| {
+        near.sort_by_key(|(distance, is_endpoint, change)| {
             let at = change.at.as_seconds();
-            (*distance, at > likeliest, at.abs_diff(likeliest))
+            (
+                *distance,
+                *is_endpoint,
+                at > likeliest,
+                at.abs_diff(likeliest),
+            )
         });
         near.truncate(SHOWN_MAX);
-        let change = |(distance, change): (u64, &Change)| ChangeView {
+        let change = |(distance, _, change): (u64, bool, &Change)| ChangeView {
             at: change.at,
             what: change.what.clone(),
             within: distance == 0,
@@ -185,6 +196,13 @@ impl Onsets {
         };
         near.into_iter().map(change).collect()
     }
+}
+
+fn keep(changes: &mut VecDeque<Change>, change: Change) {
+    if changes.len() == CHANGES_MAX {
+        changes.pop_front();
+    }
+    changes.push_back(change);
 }
 
 /// What is known of an onset, for a person: the change that is the likeliest cause, and where most failures are.
@@ -275,6 +293,9 @@ mod tests {
         for (ago, what) in [(48, "after"), (52, "just before"), (58, "before")] {
             onsets.on_change(before(now, ago), None, what);
         }
+        for ago in 0..1_000 {
+            onsets.on_endpoint(before(now, 1_050 - ago), "shop", "endpoint");
+        }
         let ago = Ago {
             likeliest: 50,
             earliest: 60,
@@ -282,7 +303,7 @@ mod tests {
         };
         let ranked = onsets.ranked("shop", now, ago);
         let ranked: Vec<&str> = ranked.iter().map(|it| it.what.as_str()).collect();
-        assert_eq!(ranked, ["just before", "before", "after"]);
+        assert_eq!(ranked[..4], ["just before", "before", "after", "endpoint"]);
     }
 
     fn nowhere(_: &str) -> Vec<SplitView> {

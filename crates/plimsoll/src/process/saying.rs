@@ -149,7 +149,7 @@ impl Process {
             Verdict::HalfOpen | Verdict::Down(DownCause::Breaker | DownCause::Ejection) => return,
         };
         let at = self.clock.timestamp().before(noticed_after);
-        self.governing.on_change(at, Some(service), text);
+        self.governing.on_endpoint(at, service, text);
     }
 
     /// What was kept of budgets is known.
