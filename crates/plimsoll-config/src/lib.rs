@@ -43,6 +43,6 @@ pub use pattern::{
 };
 pub use reference::reference_markdown;
 pub use schema::schema;
-pub use shown::without_keys;
+pub use shown::without_secrets;
 pub use unit::{read_duration, show_duration, show_percent};
 pub use url::{Scheme, Url, UrlError};

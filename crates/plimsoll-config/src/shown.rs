@@ -4,23 +4,25 @@ use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
 
-/// What stands in the place of a key.
+/// What stands in the place of a secret.
 const HIDDEN: &str = "\"…\"";
 
-/// The text of a file with all that may be a key of a tenant left out; references to where one is kept stay. `None`: that
-/// is no TOML, so that it can't be told what a key is.
-pub fn without_keys(source: &str) -> Option<String> {
+/// Tables of tables, and the key in each that may be a secret although it should not.
+const SECRETS: [(&str, &str); 2] = [("tenant", "keys"), ("notify", "url")];
+
+/// The text of a file with all left out that may be a secret: keys of tenants, and where notices are sent. References to
+/// where one is kept stay. `None`: that is no TOML, so that it can't be told.
+pub fn without_secrets(source: &str) -> Option<String> {
     let table = DeTable::parse(source).ok()?;
-    let tenants = table.get_ref().get("tenant");
-    let tenants = tenants.and_then(|it| it.get_ref().as_table());
     let mut spans: Vec<Range<usize>> = Vec::new();
-    for (_, tenant) in tenants.into_iter().flat_map(|it| it.iter()) {
-        let keys = tenant
-            .get_ref()
-            .as_table()
-            .and_then(|tenant| tenant.get("keys"));
-        if let Some(keys) = keys {
-            hide(keys.get_ref(), keys.span(), &mut spans);
+    for (kind, secret) in SECRETS {
+        let all = table.get_ref().get(kind);
+        let all = all.and_then(|it| it.get_ref().as_table());
+        for (_, one) in all.into_iter().flat_map(|it| it.iter()) {
+            let value = one.get_ref().as_table().and_then(|table| table.get(secret));
+            if let Some(value) = value {
+                hide(value.get_ref(), value.span(), &mut spans);
+            }
         }
     }
     spans.sort_by_key(|span| span.start);
@@ -35,7 +37,7 @@ pub fn without_keys(source: &str) -> Option<String> {
     Some(out)
 }
 
-/// Where a key itself stands; where it is kept is no key.
+/// Where a secret itself stands; where it is kept is none.
 fn hide(value: &DeValue<'_>, span: Range<usize>, spans: &mut Vec<Range<usize>>) {
     match value {
         DeValue::Array(all) => {
@@ -60,11 +62,11 @@ mod tests {
 
     #[track_caller]
     fn check(source: &str, expected: &str) {
-        assert_eq!(without_keys(source).as_deref(), Some(expected));
+        assert_eq!(without_secrets(source).as_deref(), Some(expected));
     }
 
     #[test]
-    fn keys_are_left_out_and_all_else_stays_as_it_was_written() {
+    fn secrets_are_left_out_and_all_else_stays_as_it_was_written() {
         check(
             "# a comment\n[tenant.gold] # mine\nkeys = [\"s1\", { env = \"KEY\" },\n  { value = 's2' }]\nweight = 2\n",
             "# a comment\n[tenant.gold] # mine\nkeys = [\"…\", { env = \"KEY\" },\n  { value = \"…\" }]\nweight = 2\n",
@@ -77,7 +79,11 @@ mod tests {
             "[service.keys]\nkeys = \"no tenant\"\n",
             "[service.keys]\nkeys = \"no tenant\"\n",
         );
+        check(
+            "[notify.chat]\nurl = \"https://hooks/secret\"\n[notify.mail]\nurl = { env = \"URL\" }\n",
+            "[notify.chat]\nurl = \"…\"\n[notify.mail]\nurl = { env = \"URL\" }\n",
+        );
         check("", "");
-        assert_eq!(without_keys("tenant = ["), None);
+        assert_eq!(without_secrets("tenant = ["), None);
     }
 }

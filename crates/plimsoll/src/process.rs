@@ -696,10 +696,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The text of a configuration for people to read: a key of a tenant may stand in it.
+/// The text of a configuration for people to read: what may be secret is left out.
 fn shown_text(loaded: &Loaded) -> String {
-    plimsoll_config::without_keys(&loaded.text).unwrap_or_else(|| {
-        "# the file can't be shown: it can't be told what in it is a key".to_owned()
+    plimsoll_config::without_secrets(&loaded.text).unwrap_or_else(|| {
+        "# the file can't be shown: it can't be told what in it is secret".to_owned()
     })
 }
 

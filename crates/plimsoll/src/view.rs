@@ -33,7 +33,7 @@ pub(crate) struct View {
     pub(crate) courses: Mutex<Courses>,
     /// Read again each minute.
     pub(crate) water: ArcSwap<Water>,
-    /// The text of the configuration in force, without keys of tenants.
+    /// The text of the configuration in force, without what may be secret in it.
     pub(crate) configuration: ArcSwap<String>,
     pub(crate) access_log: AccessLogSender,
     pub(crate) started: Timestamp,

@@ -1,7 +1,7 @@
 //! `/configuration`: what is in force: the file as it was read, and what people hold on top of it.
 //!
-//! Where a value is kept elsewhere (`{ env = ... }`, `{ file = ... }`), the reference is shown and never the value; keys of
-//! tenants are left out.
+//! Where a value is kept elsewhere (`{ env = ... }`, `{ file = ... }`), the reference is shown and never the value; what
+//! may be secret in the file itself is left out.
 
 use axum::http::StatusCode;
 use maud::{Markup, html};
@@ -91,7 +91,7 @@ fn file(sight: &Sight) -> Markup {
     html! {
         section.panel.pad aria-label="File" {
             h2 { "File" }
-            p.s.q { "As it was read. What it refers to is not looked up; keys of tenants are left out." }
+            p.s.q { "As it was read. What it refers to is not looked up; keys of tenants and addresses of notifiers are left out." }
             @if text.is_empty() { p { "There is none: the process was started with " code { "--to" } "." } }
             @else { pre tabindex="0" { (shown) @if end < text.len() { "\n… and " (text.len() - end) " bytes more" } } }
         }
