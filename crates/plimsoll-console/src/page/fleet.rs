@@ -256,7 +256,7 @@ fn attention(snapshot: &Snapshot, services: &[&ServiceView], traffic: &Traffic) 
                             None => { "Nothing is known to have been changed before it. " }
                         }
                         @if let Some(split) = onset.split.first() {
-                            (split.kind) " " code { (split.name) } " has " (figure::percent(Some(split.of_bad), " ")) " of what fails."
+                            (figure::percent(Some(split.of_bad), " ")) " of what fails is of " (split.kind) " " code { (split.name) } "."
                         }
                     }
                     None => {
