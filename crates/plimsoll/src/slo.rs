@@ -1,8 +1,9 @@
 //! `plimsoll slo`: objectives for other tools, and from them.
 //!
-//! Out: OpenSLO v1, rules for Prometheus, a dashboard for Grafana, of the objectives of a configuration file. In: OpenSLO
+//! Out: OpenSLO v1, rules for Prometheus, a dashboard for Grafana, routes for Alertmanager, of a configuration file. In: OpenSLO
 //! v1, as tables for that file. Both are texts from texts; no running Plimsoll is asked.
 
+mod alertmanager;
 mod grafana;
 mod import;
 mod openslo;
@@ -27,6 +28,7 @@ Examples:
   plimsoll slo export --config plimsoll.toml > slo.yaml
   plimsoll slo export --config plimsoll.toml --as prometheus > rules.yml && promtool check rules rules.yml
   plimsoll slo export --config plimsoll.toml --as grafana > dashboard.json
+  plimsoll slo export --config plimsoll.toml --as alertmanager > alertmanager.yml
 
 Exit codes: 0 done, 1 errors in the file, 2 the file can't be read.")]
     Export {
@@ -66,6 +68,8 @@ pub(crate) enum Form {
     Prometheus,
     /// A dashboard, JSON.
     Grafana,
+    /// Routes by owner, YAML.
+    Alertmanager,
 }
 
 /// What a bare number counts.
@@ -101,6 +105,7 @@ fn export(path: &Path, form: Form) -> Exit {
                 Form::Openslo => openslo::write(&config),
                 Form::Prometheus => prometheus::write(&config),
                 Form::Grafana => grafana::write(),
+                Form::Alertmanager => alertmanager::write(&config),
             });
             Exit::Done
         }

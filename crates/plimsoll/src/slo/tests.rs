@@ -54,6 +54,11 @@ fn config(text: &str) -> Config {
 }
 
 #[test]
+fn alertmanager_has_a_receiver_for_each_owner() {
+    insta::assert_snapshot!(alertmanager::write(&config(SHOP)));
+}
+
+#[test]
 fn openslo_has_services_objectives_and_policies() {
     insta::assert_snapshot!(openslo::write(&config(SHOP)));
 }

@@ -42,6 +42,36 @@ fn promtool(args: &[&str], file: &Path) {
     assert!(output.status.success(), "{said}");
 }
 
+#[test]
+fn an_alertmanager_routes_alerts_to_the_owner_of_their_service() {
+    let home = Home::new();
+    let owner = r#"a \"b\": {c}, #\\ d"#;
+    let text = format!(
+        "[service.shop]\nowner = \"{owner}\"\nendpoints = \"http://127.0.0.1:1\"\n\
+         [service.stock]\nowner = \"supply\"\nendpoints = \"http://127.0.0.1:1\"\n\
+         [[route]]\nservice = \"stock\"\npath = \"/stock\"\n[[route]]\nservice = \"shop\"\n"
+    );
+    let file = home.path("plimsoll.toml");
+    std::fs::write(&file, text).unwrap();
+    let file = file.display().to_string();
+    let output = plimsoll(&["slo", "export", "--config", &file, "--as", "alertmanager"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let exported = home.path("alertmanager.yml");
+    std::fs::write(&exported, output.stdout).unwrap();
+    let amtool = |args: &[&str]| {
+        let output = Command::new("amtool").args(args).output();
+        let output = output.expect("amtool is installed: `cargo xtask test` does");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    amtool(&["check-config", &exported.display().to_string()]);
+    let config = format!("--config.file={}", exported.display());
+    let hears = |label: &str| amtool(&["config", "routes", "test", &config, label]);
+    assert_eq!(hears("owner=supply"), "supply");
+    assert_eq!(hears("service=shop"), "everybody");
+    assert_eq!(hears(&format!("owner=\"{owner}\"")), r#"a "b": {c}, #\ d"#);
+}
+
 /// A Prometheus that scrapes and judges each second.
 struct Prometheus {
     process: Child,
