@@ -40,7 +40,8 @@ pub struct Page {
     pub urgency: Urgency,
     /// The burn rate, of those that are looked for, that explains it best.
     pub burn: f64,
-    /// How much likelier that makes what was seen than a burn of 1.0 does.
+    /// How much likelier that makes what was seen than a burn of 1.0 does. A decision has an `evidence` of its own.
+    #[serde(rename = "likelier", default)]
     pub evidence: f64,
     /// What the evidence had to reach: the number of batches in a year.
     pub bar: f64,
