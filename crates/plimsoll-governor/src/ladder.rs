@@ -44,7 +44,7 @@ const BARRED: u64 = 600;
 const BARRED_MAX: u64 = 4 * 3_600;
 /// How long a step that helped stays before it is looked at again, at first: what it helped against may have gone, and
 /// something else have come that it does not help against.
-const REVIEW: u64 = 600;
+const REVIEW: u64 = 120;
 
 /// The actuators of one service.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
