@@ -15,6 +15,7 @@ use crate::configuration;
 use crate::degrade::{Degrade, GovernorCommand, degrade, governor};
 use crate::exit::{Exit, report, say};
 use crate::explain::explain;
+use crate::incident::{IncidentCommand, incident};
 use crate::journal::command::{JournalCommand, journal};
 use crate::launch;
 use crate::notify::{NotifyCommand, notify};
@@ -117,6 +118,11 @@ enum Command {
     Journal {
         #[command(subcommand)]
         command: JournalCommand,
+    },
+    /// What people were called for: when, why, what acted, and a draft of the review.
+    Incident {
+        #[command(subcommand)]
+        command: IncidentCommand,
     },
     /// Make a service do less for a while: refuse classes, make no retries or no second attempts.
     Degrade(Degrade),
@@ -293,6 +299,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Reload { at } => reload(&at.target()).into(),
         Command::Explain { id, at, json } => explain(&at.target(), &id, json).into(),
         Command::Journal { command } => journal(&command).into(),
+        Command::Incident { command } => incident(&command).into(),
         Command::Degrade(asked) => degrade(&asked).into(),
         Command::Governor { command } => governor(&command).into(),
         Command::Notify { command } => notify(&command).into(),

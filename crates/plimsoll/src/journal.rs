@@ -6,7 +6,7 @@
 
 mod changes;
 pub(crate) mod command;
-mod line;
+pub(crate) mod line;
 pub(crate) mod read;
 mod retention;
 mod since;

@@ -15,6 +15,7 @@ mod descriptors;
 mod exit;
 mod explain;
 mod governing;
+mod incident;
 mod journal;
 mod launch;
 mod notify;

@@ -93,6 +93,13 @@ pub(crate) struct Place {
     state: Option<PathBuf>,
 }
 
+impl Place {
+    /// The latest records that pass, the oldest first.
+    pub(crate) fn list(&self, filter: &Filter) -> Result<Vec<Record>, ReadError> {
+        Open::at(self)?.read(|store| store.list(filter))
+    }
+}
+
 /// Which records, and how they are shown.
 #[derive(Debug, Args)]
 pub(crate) struct Which {
@@ -114,7 +121,7 @@ pub(crate) struct Which {
 
 /// The journal can't be read, or its reader has gone.
 #[derive(Debug, thiserror::Error)]
-enum ReadError {
+pub(crate) enum ReadError {
     #[error(
         "there is no journal in {folder}: no Plimsoll ran there yet; name its state folder with --state"
     )]
@@ -141,13 +148,17 @@ enum ReadError {
 }
 
 pub(crate) fn journal(command: &JournalCommand) -> Exit {
-    let done = match command {
+    reading(|| match command {
         JournalCommand::List { which, count } => list(which, *count),
         JournalCommand::Follow { which, count } => follow(which, *count),
         JournalCommand::Verify { place, head } => verified(place, head.as_deref()),
         JournalCommand::Export { place, since } => export(place, *since),
-    };
-    match done {
+    })
+}
+
+/// Runs a command that reads the journal, and reports why it can't.
+pub(crate) fn reading(read: impl FnOnce() -> Result<Exit, ReadError>) -> Exit {
+    match read() {
         Ok(exit) => exit,
         Err(ReadError::Gone(_)) => Exit::Done,
         Err(error) => {
@@ -234,14 +245,12 @@ pub(crate) fn read(state: Option<&Path>, filter: &Filter) -> Option<Vec<Record>>
     let place = Place {
         state: state.map(Path::to_owned),
     };
-    Open::at(&place)
-        .and_then(|mut open| open.read(|store| store.list(filter)))
-        .ok()
+    place.list(filter).ok()
 }
 
 fn list(which: &Which, count: u32) -> Result<Exit, ReadError> {
     let filter = which.filter(count as usize);
-    let records = Open::at(&which.place)?.read(|store| store.list(&filter))?;
+    let records = which.place.list(&filter)?;
     which.show(&records, &mut BufWriter::new(io::stdout().lock()))?;
     if records.is_empty() && !which.json {
         say("no record is like that");

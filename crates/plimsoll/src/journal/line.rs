@@ -27,7 +27,7 @@ pub(crate) fn line(record: &Record, look: Look) -> String {
 }
 
 /// The record's own words, or all that it holds.
-fn said(kind: &str, body: &[u8]) -> String {
+pub(crate) fn said(kind: &str, body: &[u8]) -> String {
     match serde_json::from_slice::<Value>(body) {
         Ok(Value::Object(body)) => match body.get("text") {
             Some(Value::String(text)) => text.clone(),
