@@ -5,7 +5,6 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use plimsoll_console::notify::NotifierError;
 use plimsoll_gateway::{
     AccessLogError, AccessLogWriter, BindError, BoundListener, Gateway, GatewayError, Plan, bind,
 };
@@ -43,8 +42,6 @@ pub(crate) enum LaunchError {
     AccessLog(#[from] AccessLogError),
     #[error("starting the control thread's runtime")]
     Runtime(#[source] std::io::Error),
-    #[error(transparent)]
-    Notifier(NotifierError),
     #[error("taking over from the running process")]
     TakeOver(#[source] std::io::Error),
     #[error("there is no last good configuration in {0}")]

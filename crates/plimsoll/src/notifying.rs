@@ -9,13 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use plimsoll_config::Config;
 use plimsoll_console::notify::{
-    Matter, Notification, NotifierError, Notifiers, Report, ReportResult, Stage, key,
+    Matter, Notification, NotifierError, Notifiers, Prepared, Report, ReportResult, Stage, key,
 };
 use plimsoll_core::Timestamp;
 use plimsoll_governor::{Decision, What};
 use plimsoll_measure::Urgency;
 use serde_json::{Value, json};
 
+use crate::exit::with_causes;
 use crate::wiring;
 
 /// Where the store keeps what receivers know, by name.
@@ -47,6 +48,8 @@ pub(crate) struct Notifying {
     recalled: BTreeSet<String>,
     /// `None`: what receivers know is read.
     unread_ticks: Option<u32>,
+    /// Receivers that could not be set up when the process began: each with why. Nobody tells them anything.
+    not_set_up: Vec<String>,
 }
 
 impl Notifying {
@@ -59,13 +62,39 @@ impl Notifying {
             ended: Vec::new(),
             recalled: BTreeSet::new(),
             unread_ticks: Some(0),
+            not_set_up: Vec::new(),
         }
     }
 
+    /// The process begins: that somebody can't be called is no reason not to serve.
+    pub(crate) fn begin(&mut self, config: &Config) {
+        let (prepared, failed) = self
+            .notifiers
+            .prepare_those_that_can(wiring::notifiers(config));
+        let _none_before = self.notifiers.apply(prepared);
+        for error in failed {
+            let why = with_causes(&error);
+            tracing::error!(notifier = error.name, "{why}: it is told nothing");
+            self.not_set_up.push(why);
+        }
+    }
+
+    /// Reads what the receivers of a configuration need. Nothing changes yet.
+    pub(crate) fn prepare(&self, config: &Config) -> Result<Prepared, NotifierError> {
+        self.notifiers.prepare(wiring::notifiers(config))
+    }
+
     /// Puts the receivers of a configuration in force; names those that are gone.
-    pub(crate) fn apply(&mut self, config: &Config) -> Result<Vec<String>, NotifierError> {
-        let prepared = self.notifiers.prepare(wiring::notifiers(config))?;
-        Ok(self.notifiers.apply(prepared))
+    pub(crate) fn apply(&mut self, prepared: Prepared) -> Vec<String> {
+        self.not_set_up.clear();
+        self.notifiers.apply(prepared)
+    }
+
+    /// What someone should look at, beside how each receiver is.
+    pub(crate) fn warnings(&self) -> impl Iterator<Item = String> {
+        self.not_set_up
+            .iter()
+            .map(|why| format!("{why}: it is told nothing; mend it, then `plimsoll reload`"))
     }
 
     /// Whether it is known what receivers know.

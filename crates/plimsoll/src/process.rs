@@ -204,7 +204,7 @@ impl Process {
             .map_err(LaunchError::Runtime)?;
         let url = format!("http://{}/", console.address());
         let mut notifying = Notifying::new(notifiers, instance_name(), url);
-        notifying.apply(config).map_err(LaunchError::Notifier)?;
+        notifying.begin(config);
         // A full disk is no reason not to serve.
         let upgrades = listen_for_successors(&parts.state);
         keep_running(&parts.state, console.address());
@@ -543,6 +543,7 @@ impl Process {
         warnings.extend(self.budgets.warnings(self.ahead));
         let notifiers = self.notifying.notifiers.views();
         warnings.extend(notifiers.iter().filter_map(NotifierView::warning));
+        warnings.extend(self.notifying.warnings());
         if stats.connections_refused > 0 {
             warnings.push(format!(
                 "{} connections were turned away at a limit of [gateway.limits]",

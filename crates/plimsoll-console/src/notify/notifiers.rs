@@ -70,15 +70,32 @@ impl Notifiers {
     /// # Errors
     /// A TLS file can't be used.
     pub fn prepare(&self, configs: Vec<TargetConfig>) -> Result<Prepared, NotifierError> {
-        let targets = configs.into_iter().map(|config| {
-            let name = config.name.clone();
-            let target = Target::new(config, self.resolver.clone());
-            target.map_err(|source| NotifierError {
-                name,
-                source: Box::new(source),
-            })
-        });
+        let targets = configs.into_iter().map(|config| self.target(config));
         targets.collect::<Result<_, _>>().map(Prepared)
+    }
+
+    /// The same, without those that can't be set up.
+    pub fn prepare_those_that_can(
+        &self,
+        configs: Vec<TargetConfig>,
+    ) -> (Prepared, Vec<NotifierError>) {
+        let (mut targets, mut failed) = (Vec::new(), Vec::new());
+        for config in configs {
+            match self.target(config) {
+                Ok(target) => targets.push(target),
+                Err(error) => failed.push(error),
+            }
+        }
+        (Prepared(targets), failed)
+    }
+
+    fn target(&self, config: TargetConfig) -> Result<Target, NotifierError> {
+        let name = config.name.clone();
+        let target = Target::new(config, self.resolver.clone());
+        target.map_err(|source| NotifierError {
+            name,
+            source: Box::new(source),
+        })
     }
 
     /// Puts receivers in force. Of those that stay, what waits and what they know is kept; names those that are gone.

@@ -85,6 +85,10 @@ impl Process {
         }
         let ops = self.ops.changed(config.ops_listen)?;
         let console = self.console.changed(config.console_listen)?;
+        let notifiers = self
+            .notifying
+            .prepare(config)
+            .map_err(|error| with_causes(&error))?;
         let mut shared = self.shared.clone();
         let plan = Arc::new(Plan::new(
             Arc::new(config.clone()),
@@ -96,14 +100,11 @@ impl Process {
         self.gateway
             .apply(Arc::clone(&plan), bound)
             .map_err(|error| with_causes(&error))?;
+        // The new plan serves: from here on nothing fails.
         if let Err(error) = self.access_log.reopen(&config.gateway.log.to) {
             tracing::warn!(error = %with_causes(&error), "the access log stays where it was");
         }
-        let gone = self
-            .notifying
-            .apply(config)
-            .map_err(|error| with_causes(&error))?;
-        // From here on nothing fails.
+        let gone = self.notifying.apply(notifiers);
         self.forget_notifiers(gone);
         clusters.supersede(old);
         self.clusters.send_replace(Arc::new(clusters));

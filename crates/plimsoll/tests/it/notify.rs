@@ -626,3 +626,40 @@ fn mails_go_over_tls_with_a_login_and_say_what_it_is() {
     let said = String::from_utf8(refused.stdout).unwrap();
     assert!(said.contains("agreeing on TLS"), "{said}");
 }
+
+#[test]
+fn a_notifier_that_can_not_be_set_up_refuses_a_reload_as_a_whole_and_never_a_start() {
+    let (before, after) = (Service::start(), Service::start());
+    let home = Home::new();
+    let authority = Authority::new();
+    authority.issue(&home, "one", &["one.example"], 1);
+    authority.issue(&home, "other", &["other.example"], 2);
+    home.write(&config(&[before.address], "", ""));
+    let mut plimsoll = home.run(&[]);
+    // A key of another certificate: only who sets it up finds that.
+    let broken = format!(
+        "[notify.broken]\nkind = \"webhook\"\nurl = \"https://127.0.0.1:9/hunter2\"\n\
+         tls = {{ client = {{ certificate = \"{}\", key = \"{}\" }} }}\n",
+        home.path("one.pem").display(),
+        home.path("other.key").display()
+    );
+    let fine = Hook::answering(OK);
+    let notifiers = format!("{broken}{}", fine.notifier("fine", "webhook", ""));
+    home.write(&config(&[after.address], "", &notifiers));
+    let reloaded = home.ask(&["reload"]);
+    let said = String::from_utf8_lossy(&reloaded.stderr).into_owned();
+    assert!(!reloaded.status.success(), "{reloaded:?}");
+    assert!(said.contains("setting up notifier `broken`"), "{said}");
+    assert_eq!(get(plimsoll.address(), "/").0, 200);
+    assert_eq!((before.requests(), after.requests()), (1, 0));
+    plimsoll.terminate();
+    plimsoll.ended();
+
+    let plimsoll = home.run(&[]);
+    assert_eq!(get(plimsoll.address(), "/").0, 200);
+    assert_eq!(after.requests(), 1);
+    let status = String::from_utf8(home.ask(&["status"]).stdout).unwrap();
+    assert!(status.contains("setting up notifier `broken`"), "{status}");
+    assert!(home.ask(&["notify", "test", "fine"]).status.success());
+    assert!(!plimsoll.said().contains("hunter2"), "a path is logged");
+}
