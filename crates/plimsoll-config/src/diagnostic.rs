@@ -7,6 +7,8 @@ use std::ops::Range;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde_json::{Value, json};
 
+use crate::shown::paths_of_urls;
+
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
@@ -165,14 +167,13 @@ fn within(span: &Range<usize>, source: &str) -> Range<usize> {
     start..end
 }
 
-/// The source with every secret's characters replaced by as many bytes of `*`, so that spans stay true.
+/// The source with every secret's characters replaced by as many bytes of `*`, so that spans stay true: those that were
+/// found, and those that may stand in a line beside what was found.
 fn masked(source: &str, diagnostics: &[Diagnostic]) -> String {
     let mut bytes = source.as_bytes().to_vec();
-    for secret in diagnostics
-        .iter()
-        .filter_map(|diagnostic| diagnostic.secret.as_ref())
-    {
-        let secret = within(secret, source);
+    let secrets = diagnostics.iter().filter_map(|it| it.secret.clone());
+    for secret in secrets.chain(paths_of_urls(source)) {
+        let secret = within(&secret, source);
         if let Some(bytes) = bytes.get_mut(secret) {
             bytes.fill(b'*');
         }

@@ -56,6 +56,72 @@ fn hide(value: &DeValue<'_>, span: Range<usize>, spans: &mut Vec<Range<usize>>) 
     }
 }
 
+/// Where the paths and queries of URLs stand that somebody is notified at: whoever knows one can write there. Also those of
+/// keys that are misspelt, and of a file that is no TOML.
+pub(crate) fn paths_of_urls(source: &str) -> Vec<Range<usize>> {
+    let (table, errors) = DeTable::parse_recoverable(source);
+    let mut spans = Vec::new();
+    for (key, value) in table.get_ref().iter() {
+        let is_notify = key.get_ref().as_ref() == "notify";
+        find_urls(value.get_ref(), value.span(), is_notify, source, &mut spans);
+    }
+    if !errors.is_empty() {
+        // What the parser did not get past is looked for in the lines.
+        let mut start = 0;
+        for line in source.split_inclusive('\n') {
+            if line.contains("url") {
+                let ends = |char: char| char.is_whitespace() || matches!(char, '"' | '\'');
+                let path = path_of_url(line, ends);
+                spans.extend(path.map(|path| start + path.start..start + path.end));
+            }
+            start += line.len();
+        }
+    }
+    spans
+}
+
+fn find_urls(
+    value: &DeValue<'_>,
+    span: Range<usize>,
+    is_url: bool,
+    source: &str,
+    spans: &mut Vec<Range<usize>>,
+) {
+    match value {
+        DeValue::Array(all) => {
+            for each in all.iter() {
+                find_urls(each.get_ref(), each.span(), is_url, source, spans);
+            }
+        }
+        DeValue::Table(table) => {
+            for (key, each) in table.iter() {
+                let is_url = is_url || key.get_ref().as_ref() == "url";
+                find_urls(each.get_ref(), each.span(), is_url, source, spans);
+            }
+        }
+        DeValue::String(text) if is_url && text.contains("://") => {
+            let written = source.get(span.clone()).unwrap_or_default();
+            let end = written.trim_end_matches(['"', '\'']).len();
+            // Where it is written with escapes, all of it is hidden.
+            let path = match written.contains(&**text) {
+                true => path_of_url(written, |char| matches!(char, '"' | '\'')),
+                false => Some(written.find("://").map_or(1, |at| at + 3)..end),
+            };
+            spans.extend(path.map(|path| span.start + path.start..span.start + path.end));
+        }
+        _ => {}
+    }
+}
+
+/// Where the path or the query of the first URL of a text stands, after the character that begins it.
+fn path_of_url(text: &str, ends: impl Fn(char) -> bool) -> Option<Range<usize>> {
+    let host = text.find("://")? + 3;
+    let rest = text.get(host..)?;
+    let rest = rest.split(ends).next()?;
+    let path = host + rest.find(['/', '?'])? + 1..host + rest.len();
+    (!path.is_empty()).then_some(path)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,5 +151,32 @@ mod tests {
         );
         check("", "");
         assert_eq!(without_secrets("tenant = ["), None);
+    }
+    #[track_caller]
+    fn check_paths(source: &str, expected: &[&str]) {
+        let paths = paths_of_urls(source);
+        let paths: Vec<&str> = paths.into_iter().map(|it| &source[it]).collect();
+        assert_eq!(paths, expected, "{source}");
+    }
+
+    #[test]
+    fn the_path_of_a_url_that_somebody_is_notified_at_is_found_however_it_is_written() {
+        check_paths(
+            "[notify.a]\nkind = 'slack' # chat\nurl = \"https://a.example/T00/hunter2?b=c\"\n",
+            &["T00/hunter2?b=c"],
+        );
+        check_paths(
+            "notify = { a = { urll = { value = 'https://a:1?hunter2' } } }\n",
+            &["hunter2"],
+        );
+        check_paths(
+            "notify.a.url = \"https://a/\\u0068unter2\"\n",
+            &["a/\\u0068unter2"],
+        );
+        check_paths("[notify.a]\nurl = \"https://a\"\n", &[]);
+        // A runbook is to be read.
+        check_paths("[service.a]\nrunbook = \"https://wiki/a\"\n", &[]);
+        let broken = "[notify.a]\nurl = \"https://a/hunter2\nkind = \"slack\"\n";
+        assert!(!paths_of_urls(broken).is_empty());
     }
 }

@@ -40,6 +40,23 @@ fn a_url_is_not_shown() {
     assert!(!format!("{config:?}").contains("hunter2"));
 }
 
+#[test]
+fn no_diagnostic_shows_the_path_of_a_url_not_even_in_the_lines_around_it() {
+    let shown = shown(&[
+        "[notify.a]\nkind = \"slack\"\nurl = \"https://hooks.example/T00/hunter2\"",
+        "[notify.a]\nkind = \"slack\"\nurl = \"https://hooks.example/T00/hunter2\"\ninterval = \"1m\"",
+        "[notify.a]\nkind = \"webhook\"\nuri = \"https://hooks.example/hunter2?hunter2\"",
+        "[notify.a]\nkind = \"webhook\"\nurl = \"ftp://hooks.example/hunter2\"",
+        "[notify.a]\nkind = \"webhook\"\nurl = { value = \"https://hooks.example/hunter2\", env = \"A\" }",
+        "[notify.a]\nkind = \"smtp\"\nurl = \"https://hooks.example/hunter2 b\"",
+        "[notify.a]\nkind = \"webhook\"\nurl = \"https://hooks.example/hunter2",
+        "[notify.a]\nkind = \"webhook\"\nurl = https://hooks.example/hunter2",
+        "[notify.a]\nkind = slack\nurl = \"https://hooks.example/hunter2\"\nowners = [\"payment\"",
+    ]);
+    assert!(!shown.contains("hunter2"), "{shown}");
+    assert!(shown.contains("https://hooks.example/***"), "{shown}");
+}
+
 /// Every diagnostic of a file with each of these at its end.
 fn shown(cases: &[&str]) -> String {
     let shown = cases.iter().map(|case| {
