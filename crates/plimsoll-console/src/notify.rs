@@ -13,6 +13,7 @@ mod line;
 mod notification;
 mod notifiers;
 mod outbox;
+mod secrets;
 mod smtp;
 mod target;
 

@@ -13,10 +13,9 @@ use plimsoll_upstream::{Io, Receiver, ReceiverError};
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
-use super::format::encode;
-use super::notification::clean;
 use super::outbox::Refusal;
-use super::target::{Failure, Mail, SAID_CHARS_MAX, unanswered};
+use super::secrets::{Secrets, login};
+use super::target::{Failure, Mail, unanswered};
 
 /// How long each answer may take; the last one longer, for the server may look at the message.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
@@ -48,14 +47,20 @@ impl Reply {
 }
 
 /// A conversation.
-struct Session {
+struct Session<'a> {
     io: Io,
+    secrets: &'a Secrets,
     received: BytesMut,
     /// The end of the message was sent: it may be under way.
     is_sent: bool,
 }
 
-pub(super) async fn send(receiver: &Receiver, mail: &Mail, message: &str) -> Result<(), Failure> {
+pub(super) async fn send(
+    receiver: &Receiver,
+    mail: &Mail,
+    message: &str,
+    secrets: &Secrets,
+) -> Result<(), Failure> {
     let connected = receiver
         .connect()
         .await
@@ -66,6 +71,7 @@ pub(super) async fn send(receiver: &Receiver, mail: &Mail, message: &str) -> Res
     }
     let mut session = Session {
         io,
+        secrets,
         received: BytesMut::new(),
         is_sent: false,
     };
@@ -88,7 +94,7 @@ pub(super) async fn send(receiver: &Receiver, mail: &Mail, message: &str) -> Res
         if !offered.offers_plain_login() {
             return Err(refusal("it offers no login with a password".to_owned()));
         }
-        let login = encode(format!("\0{user}\0{password}").as_bytes());
+        let login = login(user, password);
         session.ask(&format!("AUTH PLAIN {login}"), 235).await?;
     }
     session
@@ -150,7 +156,7 @@ fn refusal(why: String) -> Failure {
     }
 }
 
-impl Session {
+impl Session<'_> {
     async fn hello(&mut self) -> Result<Reply, Failure> {
         // RFC 5321, section 4.1.3: whoever has no name of its own says its address.
         let address = self
@@ -195,8 +201,7 @@ impl Session {
         if reply.code / 10 == expected / 10 {
             return Ok(reply);
         }
-        let said = clean(&reply.lines.join(" "));
-        let said: String = said.chars().take(SAID_CHARS_MAX).collect();
+        let said = self.secrets.said(&reply.lines.join(" "));
         let why = format!("it answered {} {said}", reply.code);
         Err(match reply.code {
             400..=499 => Failure {

@@ -13,14 +13,13 @@ use tokio::time::timeout;
 use super::format::{BATCH_MAX, Format, Request, mail};
 use super::notification::{Stage, clean};
 use super::outbox::{Batch, OutboxParameters, Refusal};
+use super::secrets::Secrets;
 use super::smtp;
 
 /// How long a receiver may take to answer, once it is connected; and to be connected.
 const TIME_MAX: Duration = Duration::from_secs(10);
 /// How long all of it may take, where there is more than one answer to wait for.
 const SEND_TIME_MAX: Duration = Duration::from_secs(45);
-/// So much of what it says is shown.
-pub(super) const SAID_CHARS_MAX: usize = 200;
 
 /// What a receiver is, as the binary says it.
 #[derive(Clone, PartialEq, Eq)]
@@ -118,6 +117,7 @@ impl std::fmt::Debug for TargetConfig {
 pub struct Target {
     pub(crate) config: TargetConfig,
     receiver: Receiver,
+    secrets: Secrets,
 }
 
 /// It was not told.
@@ -138,7 +138,12 @@ impl Target {
     /// They can't be used.
     pub(crate) fn new(config: TargetConfig, resolver: Resolver) -> Result<Self, TlsError> {
         let receiver = Receiver::new(config.endpoint.clone(), resolver)?;
-        Ok(Self { config, receiver })
+        let secrets = Secrets::of(&config);
+        Ok(Self {
+            config,
+            receiver,
+            secrets,
+        })
     }
 
     /// Whether it is told about a service of this owner.
@@ -172,8 +177,7 @@ impl Target {
             Channel::Mail(mail) => {
                 let told = &batch.notifications;
                 let message = mail::message(&mail.from, &mail.to, told, clock.timestamp());
-                let sent = smtp::send(&self.receiver, mail, &message).await;
-                sent.map_err(|failure| self.cleaned(failure))
+                smtp::send(&self.receiver, mail, &message, &self.secrets).await
             }
             Channel::Heartbeat { .. } => self.beat().await,
         }
@@ -192,37 +196,12 @@ impl Target {
     async fn post(&self, request: &Request) -> Result<(), Failure> {
         let Request { path, fields, body } = request;
         let answer = self.receiver.post(path, fields, body, TIME_MAX).await;
-        judge(answer).map_err(|failure| self.cleaned(failure))
-    }
-
-    fn cleaned(&self, failure: Failure) -> Failure {
-        Failure {
-            why: self.without_secrets(&failure.why),
-            ..failure
-        }
-    }
-
-    /// A receiver may repeat what it was asked.
-    fn without_secrets(&self, text: &str) -> String {
-        let path = self.config.path.as_str();
-        let mut text = text.to_owned();
-        if path.len() > 1 {
-            text = text.replace(path, "/..");
-        }
-        let key = match &self.config.channel {
-            Channel::Http(format) => format.secret(),
-            Channel::Mail(mail) => mail.login.as_ref().map(|(_, password)| password.as_str()),
-            Channel::Heartbeat { .. } => None,
-        };
-        match key {
-            Some(key) if !key.is_empty() => text.replace(key, ".."),
-            _ => text,
-        }
+        judge(answer, &self.secrets)
     }
 }
 
 /// What an answer means.
-fn judge(answer: Result<ReceiverAnswer, ReceiverError>) -> Result<(), Failure> {
+fn judge(answer: Result<ReceiverAnswer, ReceiverError>, secrets: &Secrets) -> Result<(), Failure> {
     let answer = answer.map_err(|error| unanswered(&error))?;
     let status = answer.status;
     let retry_after = answer.retry_after;
@@ -245,8 +224,7 @@ fn judge(answer: Result<ReceiverAnswer, ReceiverError>) -> Result<(), Failure> {
             "see how the receiver is; it is sent again",
         ),
     };
-    let said = String::from_utf8_lossy(&answer.body);
-    let said: String = clean(said.trim()).chars().take(SAID_CHARS_MAX).collect();
+    let said = secrets.said(&String::from_utf8_lossy(&answer.body));
     let said = if said.is_empty() {
         String::new()
     } else {
@@ -304,7 +282,9 @@ mod tests {
             retry_after: retry_after.map(Duration::from_secs),
             body: b"no".to_vec(),
         };
-        let refusal = judge(Ok(answer)).err().map(|failure| failure.refusal);
+        let refusal = judge(Ok(answer), &target("/").secrets)
+            .err()
+            .map(|failure| failure.refusal);
         assert_eq!(refusal, expected, "{status}");
     }
 
@@ -326,7 +306,12 @@ mod tests {
     }
 
     #[test]
-    fn a_receiver_that_repeats_its_secrets_does_not_have_them_shown() {
+    fn of_a_receiver_neither_path_nor_key_is_shown() {
+        let target = target("/T00/hunter2");
+        assert!(!format!("{target:?}").contains("hunter2"));
+    }
+
+    fn target(path: &str) -> Target {
         let config = TargetConfig {
             name: "a".to_owned(),
             channel: Channel::Http(Format::PagerDuty {
@@ -334,11 +319,8 @@ mod tests {
             }),
             owners: Vec::new(),
             endpoint: EndpointConfig::new("127.0.0.1", 1),
-            path: "/T00/hunter2".to_owned(),
+            path: path.to_owned(),
         };
-        assert!(!format!("{config:?}").contains("hunter2"));
-        let target = Target::new(config, Resolver::new(Clock::new())).unwrap();
-        let said = target.without_secrets("no R0hunter2 at /T00/hunter2");
-        assert_eq!(said, "no .. at /..");
+        Target::new(config, Resolver::new(Clock::new())).unwrap()
     }
 }
