@@ -18,7 +18,7 @@ mod smtp;
 mod target;
 
 pub use format::{Format, Request, decode, encode};
-pub use line::{Report, ReportResult};
+pub use line::{Report, ReportResult, Told};
 pub use notification::{Matter, Notification, Stage, key};
 pub use notifiers::{NotifierError, Notifiers, Prepared};
 pub use outbox::{Batch, Fate, Outbox, OutboxParameters, Refusal};

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use plimsoll_config::Config;
 use plimsoll_console::notify::{
-    Matter, Notification, NotifierError, Notifiers, Prepared, Report, ReportResult, Stage, key,
+    Matter, Notification, NotifierError, Notifiers, Prepared, Report, ReportResult, Stage, Told,
+    key,
 };
 use plimsoll_core::Timestamp;
 use plimsoll_governor::{Decision, What};
@@ -109,10 +110,10 @@ impl Notifying {
         }
         for (key, value) in kept {
             let name = key.strip_prefix(PREFIX).unwrap_or_default();
-            match serde_json::from_slice::<Vec<Notification>>(&value) {
+            match serde_json::from_slice::<Told>(&value) {
                 Ok(told) => {
                     // It began when it was told, and with the words that it was told with.
-                    for notification in &told {
+                    for notification in &told.notifications {
                         if let Some(open) = self.open.get_mut(&notification.key())
                             && self.recalled.contains(&notification.key())
                         {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use plimsoll_core::{Instant, Timestamp};
 use plimsoll_measure::{NotifierFailure, NotifierView};
 use plimsoll_upstream::Clock;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc};
 
 use super::notification::Notification;
@@ -28,7 +29,16 @@ pub struct Report {
     /// Whether it is otherwise than the last time.
     pub is_turn: bool,
     /// What the receiver knows now and has not ended.
-    pub told: Vec<Notification>,
+    pub told: Told,
+}
+
+/// What a receiver knows and has not ended, as it is kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Told {
+    /// Who was reached: another receiver of this name knows nothing of it. It says nothing of where that is.
+    pub whereabouts: String,
+    /// What it knows.
+    pub notifications: Vec<Notification>,
 }
 
 /// What came of an attempt.
@@ -113,7 +123,11 @@ impl Line {
     pub(crate) fn set_target(&self, now: Instant, target: Arc<Target>) {
         let mut state = self.lock();
         let is_another = state.target.config != target.config;
+        let is_elsewhere = state.target.whereabouts() != target.whereabouts();
         state.target = target;
+        if is_elsewhere {
+            state.outbox.on_elsewhere();
+        }
         if is_another {
             state.outbox.on_changed(now);
             state.beat_at = state.beat_at.map(|_| now);
@@ -122,8 +136,13 @@ impl Line {
         self.wake.notify_one();
     }
 
-    pub(crate) fn recall(&self, now: Instant, told: Vec<Notification>) {
-        self.lock().outbox.recall(now, told);
+    /// What a predecessor told whoever was reached there: nothing to somebody else.
+    pub(crate) fn recall(&self, now: Instant, told: Told) {
+        let mut state = self.lock();
+        if told.whereabouts == state.target.whereabouts() {
+            state.outbox.recall(now, told.notifications);
+        }
+        drop(state);
         self.wake.notify_one();
     }
 
@@ -264,7 +283,10 @@ impl Line {
             why: result.err().map(|failure| failure.why),
             took,
             is_turn,
-            told: state.outbox.told().cloned().collect(),
+            told: Told {
+                whereabouts: target.whereabouts(),
+                notifications: state.outbox.told().cloned().collect(),
+            },
         }
     }
 
@@ -337,6 +359,14 @@ mod tests {
         Line::new(target(channel, owners), outbox, Instant::ORIGIN)
     }
 
+    /// As a predecessor kept it that reached the same.
+    fn told(line: &Line, notifications: Vec<Notification>) -> Told {
+        Told {
+            whereabouts: line.target().whereabouts(),
+            notifications,
+        }
+    }
+
     fn end(begun: &Notification) -> Notification {
         Notification {
             stage: Stage::Resolved,
@@ -379,7 +409,7 @@ mod tests {
     fn what_is_not_open_any_more_is_told_to_have_ended_also_where_a_predecessor_told_it() {
         let line = line(Channel::Http(Format::Slack), &[]);
         let mut now = Instant::ORIGIN;
-        line.recall(now, vec![page("checkout", Stage::Firing, 0)]);
+        line.recall(now, told(&line, vec![page("checkout", Stage::Firing, 0)]));
         line.offer(now, [].into_iter(), |_| true, end);
         assert_eq!(line.waiting(), 0);
         line.offer(now, [].into_iter(), |_| false, end);
@@ -390,6 +420,35 @@ mod tests {
             panic!("nothing is sent");
         };
         assert_eq!(batch.notifications[0].stage, Stage::Resolved);
+    }
+
+    #[test]
+    fn a_receiver_that_points_elsewhere_is_told_what_is_open_and_a_predecessor_told_it_nothing() {
+        let line = line(Channel::Http(Format::Slack), &[]);
+        let mut now = Instant::ORIGIN;
+        let page = page("checkout", Stage::Firing, 0);
+        line.recall(now, told(&line, vec![page.clone()]));
+        let offered = |now| {
+            line.offer(now, [&page].into_iter(), |_| true, end);
+            line.waiting()
+        };
+        assert_eq!(offered(now), 0);
+        // Other owners, and a key that only signs: the same receiver.
+        line.set_target(now, target(Channel::Http(Format::Slack), &["payments"]));
+        assert_eq!(offered(now), 0);
+        let before = told(&line, vec![page.clone()]);
+        let elsewhere = Target::new(
+            TargetConfig {
+                path: "/elsewhere".to_owned(),
+                ..line.target().config.clone()
+            },
+            Resolver::new(Clock::new()),
+        );
+        line.set_target(now, Arc::new(elsewhere.unwrap()));
+        line.recall(now, before);
+        assert_eq!(offered(now), 1);
+        now += SECOND;
+        assert!(matches!(line.work(now), Work::Send(..)));
     }
 
     #[test]
@@ -427,7 +486,7 @@ mod tests {
         assert!(warning.contains("1 to be told"), "{warning}");
         assert!(!attempt(Err(failure)).is_turn);
         let delivered = attempt(Ok(()));
-        assert!(delivered.is_turn && delivered.told == [page]);
+        assert!(delivered.is_turn && delivered.told.notifications == [page]);
         let view = line.view();
         assert_eq!((view.failed_total, view.delivered_total), (2, 1));
         assert_eq!(view.warning(), None);

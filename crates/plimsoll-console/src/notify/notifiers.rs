@@ -11,7 +11,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::line::{Line, Report};
+use super::line::{Line, Report, Told};
 use super::notification::Notification;
 use super::outbox::{Batch, Outbox};
 use super::target::{Target, TargetConfig};
@@ -128,7 +128,7 @@ impl Notifiers {
     }
 
     /// What a predecessor had told a receiver.
-    pub fn recall(&self, name: &str, told: Vec<Notification>) {
+    pub fn recall(&self, name: &str, told: Told) {
         if let Some(running) = self.lines.get(name) {
             running.line.recall(self.clock.now(), told);
         }

@@ -5,7 +5,7 @@
 //! anything can have arrived is not told at all.
 //! Elsewhere: how it is written (`format`), sent and read (`target`, `notifiers`).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use plimsoll_core::Instant;
@@ -91,6 +91,8 @@ struct Attempted {
     batch: Batch,
     first: Instant,
     may_have_arrived: bool,
+    /// The receiver is another one since it was sent: what comes of it says nothing of the new one.
+    elsewhere: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -163,6 +165,31 @@ impl Outbox {
         if let State::Resting { until, .. } = &mut self.state {
             *until = now;
         }
+    }
+
+    /// The receiver is another one: it knows nothing, and hears no end of what it was not told.
+    pub fn on_elsewhere(&mut self) {
+        self.known.clear();
+        let mut begun = BTreeSet::new();
+        let mut is_new = |it: &Notification| match it.stage {
+            Stage::Firing => begun.insert(it.key()) || it.urgency_before.is_some(),
+            Stage::Resolved => begun.remove(&it.key()),
+            Stage::Test => true,
+        };
+        match &mut self.state {
+            State::Sending { attempted, .. } => attempted.elsewhere = true,
+            State::Resting { attempted, .. } => {
+                if let Some(resting) = attempted {
+                    resting.may_have_arrived = false;
+                    resting.batch.notifications.retain(&mut is_new);
+                    if resting.batch.notifications.is_empty() {
+                        *attempted = None;
+                    }
+                }
+            }
+            State::Idle => (),
+        }
+        self.waiting.retain(|it| is_new(&it.notification));
     }
 
     /// Something is to be told. May be called again with the same as long as it lasts.
@@ -337,11 +364,13 @@ impl Outbox {
                 batch,
                 first: now,
                 may_have_arrived: false,
+                elsewhere: false,
             },
         )
     }
 
-    fn send(&mut self, now: Instant, attempted: Attempted) -> Batch {
+    fn send(&mut self, now: Instant, mut attempted: Attempted) -> Batch {
+        attempted.elsewhere = false;
         let batch = attempted.batch.clone();
         self.state = State::Sending {
             attempted,
@@ -383,7 +412,7 @@ impl Outbox {
             return;
         };
         self.failures = 0;
-        if attempted.batch.is_refresh {
+        if attempted.batch.is_refresh || attempted.elsewhere {
             return;
         }
         self.told_at = Some(now);
@@ -418,6 +447,10 @@ impl Outbox {
         let Some(mut attempted) = self.end_attempt() else {
             return Fate::Retried;
         };
+        if attempted.elsewhere {
+            // What lasts is offered to the new receiver all the same.
+            return Fate::Retried;
+        }
         self.failures = self.failures.saturating_add(1);
         let (retry_after, may_have_arrived) = match refusal {
             Refusal::Final => {
@@ -750,6 +783,25 @@ mod tests {
         world.says(&[]);
         world.tell("a", Stage::Resolved);
         world.says_and_arrives(&["a resolved"]);
+    }
+
+    #[test]
+    fn another_receiver_knows_nothing_of_what_the_one_before_was_told() {
+        let mut world = World::new(PLAIN);
+        world.tell("a", Stage::Firing);
+        world.says_and_arrives(&["a firing"]);
+        world.tell("b", Stage::Firing);
+        world.says_and_arrives(&["b firing"]);
+        world.tell("b", Stage::Resolved);
+        world.tell("c", Stage::Firing);
+        world.outbox.on_elsewhere();
+        world.tell("a", Stage::Firing);
+        world.says(&["c firing", "a firing"]);
+        // It changes again while that is on its way: the third hears it too.
+        world.outbox.on_elsewhere();
+        world.outbox.on_sent(world.now);
+        world.tell("a", Stage::Firing);
+        world.says_and_arrives(&["a firing"]);
     }
 
     #[test]
