@@ -124,6 +124,11 @@ impl Budgets {
         (budgets, told)
     }
 
+    /// Whether what was kept is known, and the governor was told what it is to remember.
+    pub(crate) const fn is_loaded(&self) -> bool {
+        self.loaded
+    }
+
     /// Keeps what `measure` counted with its last tick.
     pub(crate) fn tick(&mut self, measure: &mut Measure, journal: &Journal) -> Told {
         self.ticks += 1;

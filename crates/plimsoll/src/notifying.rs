@@ -25,6 +25,8 @@ pub(crate) const PREFIX: &str = "notify/";
 /// While the store can't say what receivers know, what a predecessor had open waits for so many ticks; then it is told,
 /// maybe again.
 const UNREAD_TICKS_MAX: u32 = 30;
+/// After that it is asked again each so many ticks: what a predecessor told may have ended.
+const READ_AGAIN_TICKS: u32 = 5;
 
 /// Something that the governor has open.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,6 +103,13 @@ impl Notifying {
     /// Whether it is known what receivers know.
     pub(crate) fn is_read(&self) -> bool {
         self.unread_ticks.is_none()
+    }
+
+    /// Whether the store is to be asked what receivers know.
+    pub(crate) fn is_to_be_read(&self) -> bool {
+        let often =
+            |ticks: u32| ticks <= UNREAD_TICKS_MAX || ticks.is_multiple_of(READ_AGAIN_TICKS);
+        self.unread_ticks.is_some_and(often)
     }
 
     /// What the store has of what receivers know.
@@ -202,8 +211,14 @@ impl Notifying {
         .cleaned()
     }
 
-    /// A second is over, and this is what the governor has open.
-    pub(crate) fn tick(&mut self, config: &Config, at: Timestamp, calls: &[OpenCall]) {
+    /// A second is over, and this is what the governor has open; `remembers`: it knows what it had open before the start.
+    pub(crate) fn tick(
+        &mut self,
+        config: &Config,
+        at: Timestamp,
+        calls: &[OpenCall],
+        remembers: bool,
+    ) {
         let mut keys = BTreeSet::new();
         for call in calls {
             let key = key(&call.service, &call.objective, call.matter.name());
@@ -220,20 +235,22 @@ impl Notifying {
         }
         self.open.retain(|key, _| keys.contains(key));
         self.recalled.retain(|key| keys.contains(key));
+        let unwatched = |begun: &Notification| {
+            let unwatched = || end(begun, "nobody watches it any more, or it ended unseen", at);
+            // Nobody knows yet whether it lasts.
+            remembers.then(unwatched)
+        };
+        let mut waits = false;
         if let Some(ticks) = &mut self.unread_ticks {
-            *ticks += 1;
-            if *ticks > UNREAD_TICKS_MAX {
-                self.unread_ticks = None;
-            }
+            *ticks = ticks.saturating_add(1);
+            waits = *ticks <= UNREAD_TICKS_MAX;
         }
-        let unwatched =
-            |begun: &Notification| end(begun, "nobody watches it any more, or it ended unseen", at);
-        if self.is_read() {
-            self.notifiers.offer(&self.open, &self.ended, unwatched);
-        } else {
+        if waits {
             let mut open = self.open.clone();
             open.retain(|key, _| !self.recalled.contains(key));
             self.notifiers.offer(&open, &self.ended, unwatched);
+        } else {
+            self.notifiers.offer(&self.open, &self.ended, unwatched);
         }
         self.ended.clear();
         self.notifiers.tick();
@@ -292,4 +309,98 @@ pub(crate) fn record(report: &Report) -> Option<(String, Value)> {
         "seconds": report.took.as_secs_f64(),
     });
     Some((text, body))
+}
+
+#[cfg(test)]
+mod tests {
+    use plimsoll_upstream::Clock;
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    const FILE: &str = "[service.shop]\nendpoints = \"http://127.0.0.1:9\"\n\
+        [[route]]\nservice = \"shop\"\n\
+        [notify.oncall]\nkind = \"webhook\"\nurl = \"http://127.0.0.1:9/a\"\n";
+    const AT: Timestamp = Timestamp::from_seconds(1_795_615_852);
+
+    /// A process that has just begun. What it tells is not sent: the test never waits.
+    struct World {
+        config: Config,
+        notifying: Notifying,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let (config, _) = plimsoll_config::parse(FILE, "plimsoll.toml").unwrap();
+            let notifiers = Notifiers::new(Clock::new(), 7, mpsc::channel(8).0);
+            let mut notifying = Notifying::new(notifiers, "edge-1".into(), "http://a/".into());
+            notifying.begin(&config);
+            Self { config, notifying }
+        }
+
+        /// What the store has of a predecessor that told of a page.
+        fn kept(&self) -> Vec<(String, Vec<u8>)> {
+            let begun = Some(AT);
+            let page = self
+                .notifying
+                .notification(&self.config, &call(), "it burns", begun, AT);
+            let [target] = wiring::notifiers(&self.config).try_into().unwrap();
+            let told = Told {
+                whereabouts: target.whereabouts(),
+                notifications: vec![page],
+            };
+            vec![(
+                format!("{PREFIX}oncall"),
+                serde_json::to_vec(&told).unwrap(),
+            )]
+        }
+
+        /// How much waits to be told after a second.
+        fn tick(&mut self, calls: &[OpenCall], remembers: bool) -> u64 {
+            self.notifying.tick(&self.config, AT, calls, remembers);
+            self.notifying.notifiers.views()[0].waiting
+        }
+    }
+
+    fn call() -> OpenCall {
+        OpenCall {
+            service: "shop".into(),
+            objective: "availability".into(),
+            matter: Matter::Page,
+            urgency: Urgency::Page,
+        }
+    }
+
+    #[tokio::test]
+    async fn no_end_is_told_before_the_governor_knows_what_it_had_open() {
+        let mut world = World::new();
+        world.notifying.on_read(world.kept());
+        assert_eq!(world.tick(&[], false), 0);
+        assert_eq!(world.tick(&[call()], true), 0, "it lasts, and is known");
+        assert_eq!(world.tick(&[], true), 1, "it has ended");
+    }
+
+    #[tokio::test]
+    async fn what_is_read_late_is_still_told_to_have_ended() {
+        let mut world = World::new();
+        for _ in 0..=UNREAD_TICKS_MAX {
+            assert_eq!(world.tick(&[], true), 0);
+        }
+        let asked = (0..READ_AGAIN_TICKS).filter(|_| {
+            world.tick(&[], true);
+            world.notifying.is_to_be_read()
+        });
+        assert_eq!(asked.count(), 1);
+        world.notifying.on_read(world.kept());
+        assert_eq!(world.tick(&[], true), 1);
+    }
+
+    #[tokio::test]
+    async fn what_may_have_been_told_waits_for_the_store_and_not_for_ever() {
+        let mut world = World::new();
+        for _ in 0..UNREAD_TICKS_MAX {
+            assert_eq!(world.tick(&[call()], true), 0);
+        }
+        assert_eq!(world.tick(&[call()], true), 1);
+    }
 }

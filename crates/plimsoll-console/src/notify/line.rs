@@ -123,7 +123,7 @@ impl Line {
     pub(crate) fn set_target(&self, now: Instant, target: Arc<Target>) {
         let mut state = self.lock();
         let is_another = state.target.config != target.config;
-        let is_elsewhere = state.target.whereabouts() != target.whereabouts();
+        let is_elsewhere = state.target.config.whereabouts() != target.config.whereabouts();
         state.target = target;
         if is_elsewhere {
             state.outbox.on_elsewhere();
@@ -139,7 +139,7 @@ impl Line {
     /// What a predecessor told whoever was reached there: nothing to somebody else.
     pub(crate) fn recall(&self, now: Instant, told: Told) {
         let mut state = self.lock();
-        if told.whereabouts == state.target.whereabouts() {
+        if told.whereabouts == state.target.config.whereabouts() {
             state.outbox.recall(now, told.notifications);
         }
         drop(state);
@@ -152,7 +152,7 @@ impl Line {
         now: Instant,
         told: impl Iterator<Item = &'a Notification>,
         is_open: impl Fn(&str) -> bool,
-        end: impl Fn(&Notification) -> Notification,
+        end: impl Fn(&Notification) -> Option<Notification>,
     ) {
         let mut state = self.lock();
         let state = &mut *state;
@@ -164,8 +164,10 @@ impl Line {
         }
         for notification in state.outbox.begun() {
             let is_for = state.target.is_for(notification.owner.as_deref());
-            if !(is_for && is_open(&notification.key())) {
-                state.outbox.on_notification(now, end(&notification));
+            if !(is_for && is_open(&notification.key()))
+                && let Some(end) = end(&notification)
+            {
+                state.outbox.on_notification(now, end);
             }
         }
         if state.outbox.next_timeout() != before {
@@ -284,7 +286,7 @@ impl Line {
             took,
             is_turn,
             told: Told {
-                whereabouts: target.whereabouts(),
+                whereabouts: target.config.whereabouts(),
                 notifications: state.outbox.told().cloned().collect(),
             },
         }
@@ -362,16 +364,16 @@ mod tests {
     /// As a predecessor kept it that reached the same.
     fn told(line: &Line, notifications: Vec<Notification>) -> Told {
         Told {
-            whereabouts: line.target().whereabouts(),
+            whereabouts: line.target().config.whereabouts(),
             notifications,
         }
     }
 
-    fn end(begun: &Notification) -> Notification {
-        Notification {
+    fn end(begun: &Notification) -> Option<Notification> {
+        Some(Notification {
             stage: Stage::Resolved,
             ..begun.clone()
-        }
+        })
     }
 
     #[test]

@@ -135,12 +135,12 @@ impl Notifiers {
     }
 
     /// What is open, by key, and what has just ended: to be called each second, and never waits. A receiver is told what it
-    /// does not know yet; of what it knows and is not open, that it has ended, as `end` says it.
+    /// does not know yet; of what it knows and is not open, that it has ended, as `end` says it, or nothing.
     pub fn offer(
         &self,
         open: &BTreeMap<String, Notification>,
         ended: &[Notification],
-        end: impl Fn(&Notification) -> Notification,
+        end: impl Fn(&Notification) -> Option<Notification>,
     ) {
         let now = self.clock.now();
         for running in self.lines.values() {

@@ -152,7 +152,13 @@ impl Outbox {
                 notification,
                 refused: false,
             };
-            self.known.entry(known.notification.key()).or_insert(known);
+            let (key, urgency) = (known.notification.key(), known.notification.urgency);
+            // It may be read late: what is to be told already is told only if it is louder.
+            self.waiting.retain(|it| {
+                let it = &it.notification;
+                it.stage != Stage::Firing || it.key() != key || it.urgency > urgency
+            });
+            self.known.entry(key).or_insert(known);
         }
         // What lasts is told again soon: the predecessor may have ended long ago.
         self.refresh_at = self.parameters.refresh.map(|_| now);
@@ -781,6 +787,20 @@ mod tests {
             .recall(world.now, vec![page("a", Stage::Firing, 0)]);
         world.tell("a", Stage::Firing);
         world.says(&[]);
+        world.tell("a", Stage::Resolved);
+        world.says_and_arrives(&["a resolved"]);
+    }
+
+    #[test]
+    fn what_a_predecessor_told_may_be_known_late_and_is_not_told_again() {
+        let mut world = World::new(PLAIN);
+        world.tell("a", Stage::Firing);
+        world.tell("b", Stage::Firing);
+        world
+            .outbox
+            .recall(world.now, vec![page("a", Stage::Firing, 0)]);
+        world.tell("a", Stage::Firing);
+        world.says_and_arrives(&["b firing"]);
         world.tell("a", Stage::Resolved);
         world.says_and_arrives(&["a resolved"]);
     }

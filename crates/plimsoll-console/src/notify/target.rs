@@ -37,6 +37,29 @@ pub struct TargetConfig {
     pub path: String,
 }
 
+impl TargetConfig {
+    /// Says who is reached, and nothing of where: if it is another than the last time, somebody else is. A key that only
+    /// signs, or a certificate, may change.
+    pub fn whereabouts(&self) -> String {
+        let TargetConfig {
+            channel,
+            endpoint,
+            path,
+            ..
+        } = self;
+        let port = endpoint.port.to_string();
+        let mut parts = vec![channel.name(), &endpoint.host, &port, path];
+        match channel {
+            Channel::Http(format) => parts.extend(format.secret()),
+            Channel::Mail(mail) => parts.extend(mail.to.iter().map(String::as_str)),
+            Channel::Heartbeat { .. } => {}
+        }
+        let digest = digest::digest(&digest::SHA256, parts.join("\0").as_bytes());
+        let bytes = digest.as_ref().iter().take(16);
+        bytes.map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
 /// What a receiver takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Channel {
@@ -145,27 +168,6 @@ impl Target {
             receiver,
             secrets,
         })
-    }
-
-    /// Says who is reached, and nothing of where: if it is another than the last time, somebody else is. A key that only
-    /// signs, or a certificate, may change.
-    pub(crate) fn whereabouts(&self) -> String {
-        let TargetConfig {
-            channel,
-            endpoint,
-            path,
-            ..
-        } = &self.config;
-        let port = endpoint.port.to_string();
-        let mut parts = vec![channel.name(), &endpoint.host, &port, path];
-        match channel {
-            Channel::Http(format) => parts.extend(format.secret()),
-            Channel::Mail(mail) => parts.extend(mail.to.iter().map(String::as_str)),
-            Channel::Heartbeat { .. } => {}
-        }
-        let digest = digest::digest(&digest::SHA256, parts.join("\0").as_bytes());
-        let bytes = digest.as_ref().iter().take(16);
-        bytes.map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Whether it is told about a service of this owner.

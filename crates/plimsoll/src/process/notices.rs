@@ -17,12 +17,14 @@ impl Process {
         if self.handing_over {
             return;
         }
-        if !self.notifying.is_read() {
+        if self.notifying.is_to_be_read() {
             self.read_told();
         }
         let calls = self.governing.open_calls();
         let at = self.clock.timestamp();
-        self.notifying.tick(&self.loaded.config, at, &calls);
+        let remembers = self.budgets.is_loaded();
+        self.notifying
+            .tick(&self.loaded.config, at, &calls, remembers);
     }
 
     fn read_told(&self) {
@@ -50,8 +52,10 @@ impl Process {
         }
         self.note(None, text);
         let subject = format!("notifier/{notifier}");
-        let changes_nothing =
-            report.notifications.is_empty() || report.result == ReportResult::Failed;
+        // What a predecessor told is not written over before it was read.
+        let changes_nothing = report.notifications.is_empty()
+            || report.result == ReportResult::Failed
+            || !self.notifying.is_read();
         if changes_nothing {
             return self.journal.write("notice", &subject, &body);
         }
