@@ -57,7 +57,7 @@ pub struct Batch {
 /// Why a batch was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// It would not be the next time.
+    /// It would not be the next time, unless somebody mends something. Nothing else waits for that.
     Final,
     /// It may be later.
     Temporary {
@@ -74,7 +74,7 @@ pub enum Refusal {
 pub enum Fate {
     /// It is sent again.
     Retried,
-    /// It is not: the receiver refuses it.
+    /// The receiver refuses it: it is sent again at long intervals, and nothing more is said of that.
     Refused,
     /// It is not: it took too long.
     GivenUp,
@@ -108,12 +108,22 @@ enum State {
     },
 }
 
-/// What a receiver knows under a key.
+/// What a receiver knows under a key, or refused to.
 #[derive(Clone, Debug)]
 struct Known {
+    /// What it was told last, or what it refused if it was told nothing.
     notification: Notification,
-    /// It was refused: it is not told again while it lasts, nor its end.
-    refused: bool,
+    /// Whether the receiver knows that it began.
+    is_told: bool,
+    /// The last that it was told of this was refused.
+    refused: Option<Refused>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Refused {
+    since: Instant,
+    /// Not told again before: it may be a mistake that somebody mends.
+    until: Instant,
 }
 
 /// See the module's docs.
@@ -150,7 +160,8 @@ impl Outbox {
         for notification in told.into_iter().take(KNOWN_MAX) {
             let known = Known {
                 notification,
-                refused: false,
+                is_told: true,
+                refused: None,
             };
             let (key, urgency) = (known.notification.key(), known.notification.urgency);
             // It may be read late: what is to be told already is told only if it is louder.
@@ -166,10 +177,17 @@ impl Outbox {
 
     /// The receiver is another one, or is to be tried at once.
     pub fn on_changed(&mut self, now: Instant) {
-        self.known.retain(|_, known| !known.refused);
+        self.try_refused(now);
         self.failures = 0;
         if let State::Resting { until, .. } = &mut self.state {
             *until = now;
+        }
+    }
+
+    /// What was refused is told again when it is offered the next time.
+    fn try_refused(&mut self, now: Instant) {
+        for refused in self.known.values_mut().filter_map(|it| it.refused.as_mut()) {
+            refused.until = now;
         }
     }
 
@@ -217,11 +235,19 @@ impl Outbox {
                 Stage::Firing => notification.urgency_before = Some(urgency),
                 _ => (),
             }
-        } else if let Some(known) = self.known.get(&key) {
-            if known.notification.urgency >= notification.urgency {
+        } else if let Some(known) = self.known.get_mut(&key) {
+            if known.is_told {
+                let before = known.notification.urgency;
+                if before >= notification.urgency {
+                    // If its end was refused, it did not end.
+                    known.refused = None;
+                    return;
+                }
+                notification.urgency_before = Some(before);
+            }
+            if known.refused.is_some_and(|it| now < it.until) {
                 return;
             }
-            notification.urgency_before = Some(known.notification.urgency);
         }
         if self.known.len() < KNOWN_MAX {
             self.push(now, notification);
@@ -235,14 +261,22 @@ impl Outbox {
             // What is left of it decides: maybe only that it is louder was not told.
             Some(_) if self.forget_unsent(&key) => return self.on_resolved(now, notification),
             Some(_) => (),
-            None => match self.known.get(&key) {
-                Some(known) if !known.refused => (),
-                // Whoever was not told that it began is not told that it has ended.
-                _ => {
-                    self.known.remove(&key);
-                    return;
+            None => {
+                let known = self.known.get(&key).filter(|it| it.is_told);
+                match known.map(|it| it.refused) {
+                    Some(Some(refused)) if now.since(refused.since) < GIVE_UP => {
+                        if now < refused.until {
+                            return;
+                        }
+                    }
+                    Some(None) => (),
+                    // Whoever was not told that it began is not told that it has ended.
+                    _ => {
+                        self.known.remove(&key);
+                        return;
+                    }
                 }
-            },
+            }
         }
         self.push(now, notification);
     }
@@ -423,7 +457,7 @@ impl Outbox {
         }
         self.told_at = Some(now);
         for notification in attempted.batch.notifications {
-            self.settle(notification, false);
+            self.settle(notification);
         }
         // What lasts is told again from now on.
         if self.refresh_at.is_none() {
@@ -431,13 +465,14 @@ impl Outbox {
         }
     }
 
-    fn settle(&mut self, notification: Notification, refused: bool) {
+    fn settle(&mut self, notification: Notification) {
         let key = notification.key();
         match notification.stage {
             Stage::Firing => {
                 let known = Known {
                     notification,
-                    refused,
+                    is_told: true,
+                    refused: None,
                 };
                 self.known.insert(key, known);
             }
@@ -446,6 +481,28 @@ impl Outbox {
             }
             Stage::Test => (),
         }
+    }
+
+    /// Says whether the receiver had not refused it before.
+    fn settle_refused(&mut self, now: Instant, notification: Notification) -> bool {
+        if notification.stage == Stage::Test {
+            return true;
+        }
+        let key = notification.key();
+        let known = self.known.entry(key).or_insert_with(|| Known {
+            notification: notification.clone(),
+            is_told: false,
+            refused: None,
+        });
+        let before = known.refused;
+        known.refused = Some(Refused {
+            since: before.map_or(now, |it| it.since),
+            until: now + PAUSE_MAX,
+        });
+        if !known.is_told {
+            known.notification = notification;
+        }
+        before.is_none()
     }
 
     /// It was not taken, or it is not known whether it was.
@@ -460,12 +517,16 @@ impl Outbox {
         self.failures = self.failures.saturating_add(1);
         let (retry_after, may_have_arrived) = match refusal {
             Refusal::Final => {
+                let mut is_first = attempted.batch.is_refresh;
                 if !attempted.batch.is_refresh {
                     for notification in attempted.batch.notifications {
-                        self.settle(notification, true);
+                        is_first |= self.settle_refused(now, notification);
                     }
                 }
-                return Fate::Refused;
+                return match is_first {
+                    true => Fate::Refused,
+                    false => Fate::Retried,
+                };
             }
             Refusal::Temporary {
                 retry_after,
@@ -495,7 +556,7 @@ impl Outbox {
 
     /// What the receiver was told of and has not ended, by key.
     pub fn told(&self) -> impl Iterator<Item = &Notification> {
-        let known = self.known.values().filter(|known| !known.refused);
+        let known = self.known.values().filter(|known| known.is_told);
         known.map(|known| &known.notification)
     }
 
@@ -517,6 +578,7 @@ impl Outbox {
 
     /// What waits goes out now.
     pub fn hurry(&mut self, now: Instant) {
+        self.try_refused(now);
         for waiting in &mut self.waiting {
             waiting.due = waiting.due.min(now);
         }
@@ -718,7 +780,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_for_good_is_not_told_again_while_it_lasts_nor_its_end() {
+    fn what_is_refused_is_told_again_at_long_intervals_and_said_once() {
         let mut world = World::new(PLAIN);
         world.tell("a", Stage::Firing);
         world.says(&["a firing"]);
@@ -726,15 +788,88 @@ mod tests {
         assert_eq!(fate, Fate::Refused);
         world.tell("a", Stage::Firing);
         world.says(&[]);
+        // What is new does not wait for it.
+        world.tell("b", Stage::Firing);
+        world.says_and_arrives(&["b firing"]);
+        world.now += PAUSE_MAX;
+        world.tell("a", Stage::Firing);
+        world.says(&["a firing"]);
+        let fate = world.outbox.on_failed(world.now, Refusal::Final);
+        assert_eq!(fate, Fate::Retried);
+        // Somebody mended it.
+        world.now += PAUSE_MAX;
+        world.tell("a", Stage::Firing);
+        world.says_and_arrives(&["a firing"]);
         world.tell("a", Stage::Resolved);
-        world.says(&[]);
+        world.says_and_arrives(&["a resolved"]);
+    }
+
+    #[test]
+    fn what_was_refused_and_has_ended_is_not_told_at_all() {
+        let mut world = World::new(PLAIN);
         world.tell("a", Stage::Firing);
         world.says(&["a firing"]);
         let _refused = world.outbox.on_failed(world.now, Refusal::Final);
-        // With another URL it is tried again.
+        world.tell("a", Stage::Resolved);
+        world.now += PAUSE_MAX;
+        world.says(&[]);
+        assert_eq!(world.outbox.begun(), []);
+        world.tell("a", Stage::Firing);
+        world.says(&["a firing"]);
+        let _refused = world.outbox.on_failed(world.now, Refusal::Final);
+        // With another key it is tried at once.
         world.outbox.on_changed(world.now);
         world.tell("a", Stage::Firing);
         world.says_and_arrives(&["a firing"]);
+    }
+
+    #[test]
+    fn an_end_that_is_refused_is_told_again_for_hours() {
+        let mut world = World::new(PLAIN);
+        world.tell("a", Stage::Firing);
+        world.says_and_arrives(&["a firing"]);
+        world.tell("a", Stage::Resolved);
+        world.says(&["a resolved"]);
+        let fate = world.outbox.on_failed(world.now, Refusal::Final);
+        assert_eq!(fate, Fate::Refused);
+        // After a restart it is known to be open.
+        assert_eq!(world.outbox.told().count(), 1);
+        world.tell("a", Stage::Resolved);
+        world.says(&[]);
+        let mut attempts = 0;
+        while !world.outbox.begun().is_empty() {
+            world.now += PAUSE_MAX;
+            world.tell("a", Stage::Resolved);
+            if let Some((said, _)) = world.next(GATHER) {
+                assert_eq!(said, ["a resolved"]);
+                let fate = world.outbox.on_failed(world.now, Refusal::Final);
+                assert_eq!(fate, Fate::Retried);
+                attempts += 1;
+            }
+        }
+        assert!((60..=72).contains(&attempts), "{attempts}");
+    }
+
+    #[test]
+    fn what_gets_louder_and_is_refused_then_still_has_its_end_told() {
+        let mut world = World::new(PLAIN);
+        let ticket = Notification {
+            urgency: Urgency::Ticket,
+            ..page("a", Stage::Firing, 0)
+        };
+        world.outbox.on_notification(world.now, ticket);
+        world.says_and_arrives(&["a firing"]);
+        world.tell("a", Stage::Firing);
+        world.says(&["a firing"]);
+        let _refused = world.outbox.on_failed(world.now, Refusal::Final);
+        world.now += PAUSE_MAX;
+        world.tell("a", Stage::Firing);
+        world.says(&["a firing"]);
+        let _refused = world.outbox.on_failed(world.now, Refusal::Final);
+        world.now += PAUSE_MAX;
+        world.tell("a", Stage::Resolved);
+        world.says_and_arrives(&["a resolved"]);
+        assert_eq!(world.outbox.begun(), []);
     }
 
     #[test]
