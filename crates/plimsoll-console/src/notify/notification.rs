@@ -106,6 +106,12 @@ impl Notification {
         key(&self.service, &self.objective, matter)
     }
 
+    /// The key as receivers have it, who may hear of the same from more than one Plimsoll: one of them does not end what
+    /// another began.
+    pub fn key_of_instance(&self) -> String {
+        format!("{}@{}", self.key(), self.instance)
+    }
+
     /// What a receiver tells events apart by: `page.firing`.
     pub fn event(&self) -> String {
         match self.stage {
@@ -191,6 +197,15 @@ pub(crate) mod tests {
         assert_eq!(began.key(), "plimsoll/a/availability/page");
         assert_eq!(began.key(), ended.key());
         assert_ne!(began.event(), ended.event());
+    }
+
+    #[test]
+    fn of_two_plimsolls_before_one_service_neither_ends_what_the_other_began() {
+        let one = page("a", Stage::Firing, 0);
+        let mut other = page("a", Stage::Resolved, 9);
+        assert_eq!(one.key_of_instance(), other.key_of_instance());
+        other.instance = "edge-2".to_owned();
+        assert_ne!(one.key_of_instance(), other.key_of_instance());
     }
 
     #[test]

@@ -169,6 +169,12 @@ impl Outbox {
                 let it = &it.notification;
                 it.stage != Stage::Firing || it.key() != key || it.urgency > urgency
             });
+            for waiting in &mut self.waiting {
+                if waiting.notification.key() == key {
+                    let instance = &known.notification.instance;
+                    waiting.notification.instance.clone_from(instance);
+                }
+            }
             self.known.entry(key).or_insert(known);
         }
         // What lasts is told again soon: the predecessor may have ended long ago.
@@ -333,9 +339,15 @@ impl Outbox {
         true
     }
 
-    fn push(&mut self, now: Instant, notification: Notification) {
+    fn push(&mut self, now: Instant, mut notification: Notification) {
         if self.waiting.len() >= WAITING_MAX {
             return;
+        }
+        // A predecessor may have had another name: what gets louder or ends is what the receiver has under that.
+        if let Some(known) = self.known.get(&notification.key()) {
+            notification
+                .instance
+                .clone_from(&known.notification.instance);
         }
         let lately = self.told_at.is_some_and(|at| now.since(at) < LATELY);
         let gather = if lately { GATHER_MORE } else { GATHER };
@@ -938,6 +950,25 @@ mod tests {
         world.says_and_arrives(&["b firing"]);
         world.tell("a", Stage::Resolved);
         world.says_and_arrives(&["a resolved"]);
+    }
+
+    #[test]
+    fn what_ends_has_the_instance_that_it_began_with() {
+        let mut world = World::new(PLAIN);
+        let began = Notification {
+            instance: "edge-0".to_owned(),
+            urgency: Urgency::Ticket,
+            ..page("a", Stage::Firing, 0)
+        };
+        world.outbox.recall(world.now, vec![began.clone()]);
+        for stage in [Stage::Firing, Stage::Resolved] {
+            world.tell("a", stage);
+            world.now += LATELY;
+            let batch = world.outbox.on_timeout(world.now).unwrap();
+            let told = &batch.notifications[0];
+            assert_eq!(told.key_of_instance(), began.key_of_instance());
+            world.outbox.on_sent(world.now);
+        }
     }
 
     #[test]

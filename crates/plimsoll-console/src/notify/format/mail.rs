@@ -33,7 +33,7 @@ pub(crate) fn message(from: &str, to: &[String], told: &[Notification], now: Tim
     if let [only] = told {
         field(
             "References",
-            &format!("<{}@{domain}>", id(only.key().as_bytes())),
+            &format!("<{}@{domain}>", id(only.key_of_instance().as_bytes())),
         );
     }
     field("Auto-Submitted", "auto-generated");

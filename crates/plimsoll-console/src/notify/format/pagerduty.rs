@@ -2,6 +2,7 @@
 //!
 //! <https://developer.pagerduty.com/docs/send-alert-event>
 
+use aws_lc_rs::digest;
 use plimsoll_core::Timestamp;
 use plimsoll_measure::Urgency;
 use serde_json::{Value, json};
@@ -10,6 +11,8 @@ use super::{Notification, Stage, urgency};
 
 /// A longer summary is cut by PagerDuty.
 const SUMMARY_CHARS_MAX: usize = 1_024;
+/// A longer key is refused by PagerDuty.
+const DEDUP_KEY_CHARS_MAX: usize = 255;
 
 pub(super) fn event(routing_key: &str, it: &Notification) -> Value {
     let mut event = match it.stage {
@@ -63,8 +66,22 @@ fn action(action: &str, routing_key: &str, it: &Notification) -> Value {
     json!({
         "routing_key": routing_key,
         "event_action": action,
-        "dedup_key": it.key(),
+        "dedup_key": dedup_key(it),
     })
+}
+
+fn dedup_key(it: &Notification) -> String {
+    let key = it.key_of_instance();
+    match key.chars().count() > DEDUP_KEY_CHARS_MAX {
+        false => key,
+        true => {
+            let digest = digest::digest(&digest::SHA256, key.as_bytes());
+            let bytes = digest.as_ref().iter();
+            bytes.fold("plimsoll/".to_owned(), |key, byte| {
+                format!("{key}{byte:02x}")
+            })
+        }
+    }
 }
 
 #[cfg(test)]
@@ -78,5 +95,17 @@ mod tests {
         insta::assert_snapshot!(format!("{firing:#}"));
         let ended = event("R0", &page("checkout", Stage::Resolved, 60));
         insta::assert_snapshot!(format!("{ended:#}"));
+    }
+    #[test]
+    fn a_key_that_would_be_too_long_is_the_same_for_beginning_and_end_all_the_same() {
+        let dedup_key = |stage, service: &str| {
+            let event = event("R0", &page(service, stage, 0));
+            event["dedup_key"].as_str().unwrap().to_owned()
+        };
+        let (long, other) = ("a".repeat(300), format!("{}b", "a".repeat(300)));
+        let began = dedup_key(Stage::Firing, &long);
+        assert!(began.len() <= DEDUP_KEY_CHARS_MAX, "{began}");
+        assert_eq!(began, dedup_key(Stage::Resolved, &long));
+        assert_ne!(began, dedup_key(Stage::Firing, &other));
     }
 }

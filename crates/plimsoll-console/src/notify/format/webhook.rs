@@ -21,7 +21,7 @@ pub(super) fn body(told: &[Notification]) -> Value {
 
 fn notification(it: &Notification) -> Value {
     json!({
-        "key": it.key(),
+        "key": it.key_of_instance(),
         "stage": it.stage.name(),
         "matter": (it.stage != Stage::Test).then(|| it.matter.name()),
         "urgency": urgency(it.urgency),
