@@ -9,6 +9,8 @@ use super::{Notification, Stage, encode, urgency};
 const WORD_BYTES_MAX: usize = 42;
 /// RFC 5322, section 2.1.1: a line has 998 characters at most.
 const LINE_CHARS_MAX: usize = 900;
+/// RFC 5322, section 2.2.3: a field goes on in a line that begins with a space.
+const FOLD: &str = ",\r\n ";
 /// RFC 2045, section 6.8.
 const BASE64_LINE: usize = 76;
 
@@ -20,10 +22,11 @@ pub(crate) fn message(from: &str, to: &[String], told: &[Notification], now: Tim
     let mut said = String::new();
     let mut head = String::new();
     let mut field = |name: &str, value: &str| {
-        head.push_str(&format!("{name}: {}\r\n", one_line(value)));
+        let lines = value.split(FOLD).map(one_line).collect::<Vec<_>>();
+        head.push_str(&format!("{name}: {}\r\n", lines.join(FOLD)));
     };
     field("From", from);
-    field("To", &to.join(", "));
+    field("To", &folded(to));
     field("Subject", &encoded(&subject(told)));
     field("Date", &date(now));
     for it in told {
@@ -82,6 +85,22 @@ fn text(it: &Notification) -> String {
     }
     text.push_str("\r\n");
     text
+}
+
+/// Addresses, in lines that are not too long.
+fn folded(to: &[String]) -> String {
+    let mut folded = String::new();
+    let mut line = 0;
+    for address in to {
+        if !folded.is_empty() {
+            let fits = line + address.len() <= LINE_CHARS_MAX;
+            folded.push_str(if fits { ", " } else { FOLD });
+            line = if fits { line + 2 } else { 0 };
+        }
+        folded.push_str(address);
+        line += address.len();
+    }
+    folded
 }
 
 /// What would end a line, and begin another field, is none.
@@ -202,6 +221,19 @@ mod tests {
         let sent = sent(&[hostile]);
         let (head, _) = sent.split_once("\n\n").unwrap();
         assert!(!head.lines().any(|line| line.starts_with("Bcc")), "{head}");
+    }
+
+    #[test]
+    fn many_recipients_do_not_make_a_line_too_long_and_none_is_lost() {
+        let to: Vec<String> = (10..26)
+            .map(|number| format!("{}{number}@shop.example", "a".repeat(235)))
+            .collect();
+        let told = [page("checkout", Stage::Firing, 0)];
+        let sent = message("plimsoll@shop.example", &to, &told, NOW);
+        assert!(sent.split("\r\n").all(|line| line.len() <= 998), "{sent}");
+        let (head, _) = sent.split_once("\r\nSubject").unwrap();
+        let unfolded = head.replace("\r\n ", " ");
+        assert!(unfolded.ends_with(&format!("\r\nTo: {}", to.join(", "))));
     }
 
     #[test]
