@@ -298,6 +298,9 @@ pub(crate) fn record(report: &Report) -> Option<(String, Value)> {
     };
     let why = report.why.as_deref().unwrap_or_default();
     let text = match report.result {
+        ReportResult::Delivered if report.why.is_some() => {
+            format!("told {target}: {about}, but {why}")
+        }
         ReportResult::Delivered => format!("told {target}: {about}"),
         ReportResult::Failed => format!("{target} is not told {about}, and will be: {why}"),
         ReportResult::Refused => format!("{target} refuses {about}: {why}"),

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc};
 
 use super::notification::Notification;
-use super::outbox::{Batch, Fate, Outbox};
+use super::outbox::{Batch, Fate, Outbox, Refusal};
 use super::target::{Channel, Failure, Target};
 
 /// An attempt to tell somebody, for the log and the journal.
@@ -22,7 +22,7 @@ pub struct Report {
     pub result: ReportResult,
     /// What was to be told; none: that Plimsoll watches, or that something lasts.
     pub notifications: Vec<Notification>,
-    /// Why it was not told.
+    /// Why it was not told, or who was not though others were.
     pub why: Option<String>,
     /// How long it took.
     pub took: Duration,
@@ -276,7 +276,7 @@ impl Line {
         Report {
             target: target.config.name.clone(),
             result: match fate {
-                None => ReportResult::Delivered,
+                None | Some(Fate::InPart) => ReportResult::Delivered,
                 Some(Fate::Retried) => ReportResult::Failed,
                 Some(Fate::Refused) => ReportResult::Refused,
                 Some(Fate::GivenUp) => ReportResult::GivenUp,
@@ -296,8 +296,9 @@ impl Line {
     pub(crate) fn on_tried(&self, now: Instant, at: Timestamp, result: Result<(), &Failure>) {
         let mut state = self.lock();
         let fate = result.err().map(|failure| match failure.refusal {
-            super::outbox::Refusal::Final => Fate::Refused,
-            super::outbox::Refusal::Temporary { .. } => Fate::Retried,
+            Refusal::Final => Fate::Refused,
+            Refusal::Temporary { .. } => Fate::Retried,
+            Refusal::InPart => Fate::InPart,
         });
         let _turn = state.count(at, fate, result.err());
         if result.is_ok() {
@@ -313,7 +314,7 @@ impl LineState {
     fn count(&mut self, at: Timestamp, fate: Option<Fate>, failure: Option<&Failure>) -> bool {
         let view = &mut self.view;
         let counter = match fate {
-            None => &mut view.delivered_total,
+            None | Some(Fate::InPart) => &mut view.delivered_total,
             Some(Fate::Retried) => &mut view.failed_total,
             Some(Fate::Refused) => &mut view.refused_total,
             Some(Fate::GivenUp) => &mut view.given_up_total,
@@ -339,7 +340,6 @@ mod tests {
     use crate::notify::format::Format;
     use crate::notify::notification::Stage;
     use crate::notify::notification::tests::page;
-    use crate::notify::outbox::Refusal;
     use crate::notify::target::TargetConfig;
 
     const SECOND: Duration = Duration::from_secs(1);

@@ -66,6 +66,8 @@ pub enum Refusal {
         /// Whether the receiver may have been told all the same.
         may_have_arrived: bool,
     },
+    /// Some were told, and the others can't be.
+    InPart,
 }
 
 /// What becomes of a batch that was not taken.
@@ -78,6 +80,8 @@ pub enum Fate {
     Refused,
     /// It is not: it took too long.
     GivenUp,
+    /// It is not: it was taken for all who can be told.
+    InPart,
 }
 
 #[derive(Clone, Debug)]
@@ -519,6 +523,10 @@ impl Outbox {
 
     /// It was not taken, or it is not known whether it was.
     pub fn on_failed(&mut self, now: Instant, refusal: Refusal) -> Fate {
+        if refusal == Refusal::InPart {
+            self.on_sent(now);
+            return Fate::InPart;
+        }
         let Some(mut attempted) = self.end_attempt() else {
             return Fate::Retried;
         };
@@ -544,6 +552,8 @@ impl Outbox {
                 retry_after,
                 may_have_arrived,
             } => (retry_after, may_have_arrived),
+            // Settled above.
+            Refusal::InPart => (None, true),
         };
         let retry_after = retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
         let until = now + self.pause().max(retry_after);
@@ -882,6 +892,19 @@ mod tests {
         world.tell("a", Stage::Resolved);
         world.says_and_arrives(&["a resolved"]);
         assert_eq!(world.outbox.begun(), []);
+    }
+
+    #[test]
+    fn what_was_taken_for_some_is_told_and_not_sent_again() {
+        let mut world = World::new(PLAIN);
+        world.tell("a", Stage::Firing);
+        world.says(&["a firing"]);
+        let fate = world.outbox.on_failed(world.now, Refusal::InPart);
+        assert_eq!(fate, Fate::InPart);
+        world.tell("a", Stage::Firing);
+        world.says(&[]);
+        world.tell("a", Stage::Resolved);
+        world.says_and_arrives(&["a resolved"]);
     }
 
     #[test]

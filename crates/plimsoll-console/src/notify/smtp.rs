@@ -53,14 +53,24 @@ struct Session<'a> {
     received: BytesMut,
     /// The end of the message was sent: it may be under way.
     is_sent: bool,
+    /// Nothing more can be said.
+    is_broken: bool,
 }
 
+/// An address that a server did not take.
+pub(super) struct NotTaken {
+    pub(super) address: String,
+    pub(super) failure: Failure,
+}
+
+/// Sends it to these of its addresses. Says which were not taken though others were; where none was, nothing was sent.
 pub(super) async fn send(
     receiver: &Receiver,
     mail: &Mail,
+    to: &[&str],
     message: &str,
     secrets: &Secrets,
-) -> Result<(), Failure> {
+) -> Result<Vec<NotTaken>, Failure> {
     let connected = receiver
         .connect()
         .await
@@ -74,6 +84,7 @@ pub(super) async fn send(
         secrets,
         received: BytesMut::new(),
         is_sent: false,
+        is_broken: false,
     };
     session.reply(220).await?;
     let mut offered = session.hello().await?;
@@ -100,24 +111,24 @@ pub(super) async fn send(
     session
         .ask(&format!("MAIL FROM:<{}>", mail.from), 250)
         .await?;
-    let mut taken = 0;
-    let mut refused = None;
-    for to in &mail.to {
+    let mut not_taken = Vec::new();
+    for address in to {
         // 251: it goes on to somewhere else.
-        match session.ask(&format!("RCPT TO:<{to}>"), 250).await {
-            Ok(_) => taken += 1,
-            Err(failure) => {
-                tracing::warn!(
-                    to,
-                    why = failure.why,
-                    "a mail server does not take an address"
-                );
-                refused = Some(failure);
+        if let Err(failure) = session.ask(&format!("RCPT TO:<{address}>"), 250).await {
+            if session.is_broken {
+                return Err(failure);
             }
+            not_taken.push(NotTaken {
+                address: (*address).to_owned(),
+                failure,
+            });
         }
     }
-    if let (0, Some(failure)) = (taken, refused) {
-        return Err(failure);
+    if not_taken.len() == to.len() {
+        // One that may be taken later is reason enough to try again.
+        not_taken.sort_by_key(|it| it.failure.refusal == Refusal::Final);
+        let first = not_taken.into_iter().next();
+        return first.map_or(Ok(Vec::new()), |it| Err(it.failure));
     }
     session.ask("DATA", 354).await?;
     session.is_sent = true;
@@ -125,7 +136,7 @@ pub(super) async fn send(
     session.reply(250).await?;
     // It has the message: whatever it says to this.
     let _gone = session.write("QUIT\r\n").await;
-    Ok(())
+    Ok(not_taken)
 }
 
 async fn begin_tls(receiver: &Receiver, io: Io, mail: &Mail) -> Result<Io, Failure> {
@@ -216,7 +227,8 @@ impl Session<'_> {
         })
     }
 
-    fn broken(&self, error: &ReceiverError) -> Failure {
+    fn broken(&mut self, error: &ReceiverError) -> Failure {
+        self.is_broken = true;
         let failure = unanswered(error);
         Failure {
             refusal: Refusal::Temporary {

@@ -1,9 +1,12 @@
 //! One receiver: how it is reached, and what its answers mean.
 
+use std::collections::BTreeSet;
 use std::error::Error;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
+use plimsoll_core::Instant;
 use plimsoll_upstream::{
     Clock, ConnectError, EndpointConfig, Receiver, ReceiverAnswer, ReceiverError, Resolver,
     TlsConfig, TlsError,
@@ -12,15 +15,19 @@ use plimsoll_upstream::{
 use tokio::time::timeout;
 
 use super::format::{BATCH_MAX, Format, Request, mail};
-use super::notification::{Stage, clean};
+use super::notification::{Notification, Stage, clean};
 use super::outbox::{Batch, OutboxParameters, Refusal};
 use super::secrets::Secrets;
-use super::smtp;
+use super::smtp::{self, NotTaken};
 
 /// How long a receiver may take to answer, once it is connected; and to be connected.
 const TIME_MAX: Duration = Duration::from_secs(10);
 /// How long all of it may take, where there is more than one answer to wait for.
 const SEND_TIME_MAX: Duration = Duration::from_secs(45);
+
+/// How long a mail is sent again to those of its addresses that a server does not take now, while others were sent it: a
+/// server that greets strangers with a refusal takes it after five minutes.
+const IN_PART_TIME_MAX: Duration = Duration::from_secs(600);
 
 /// What a receiver is, as the binary says it.
 #[derive(Clone, PartialEq, Eq)]
@@ -142,6 +149,16 @@ pub struct Target {
     pub(crate) config: TargetConfig,
     receiver: Receiver,
     secrets: Secrets,
+    /// Of the last mail that not all were sent: who was. Held for moments, never across a wait.
+    sent_in_part: Mutex<Option<SentInPart>>,
+}
+
+/// A mail that some of its addresses were sent.
+#[derive(Debug)]
+struct SentInPart {
+    notifications: Vec<Notification>,
+    to: BTreeSet<String>,
+    since: Instant,
 }
 
 /// It was not told.
@@ -167,6 +184,7 @@ impl Target {
             config,
             receiver,
             secrets,
+            sent_in_part: Mutex::default(),
         })
     }
 
@@ -198,13 +216,59 @@ impl Target {
                 }
                 Ok(())
             }
-            Channel::Mail(mail) => {
-                let told = &batch.notifications;
-                let message = mail::message(&mail.from, &mail.to, told, clock.timestamp());
-                smtp::send(&self.receiver, mail, &message, &self.secrets).await
-            }
+            Channel::Mail(mail) => self.mail(mail, batch, clock).await,
             Channel::Heartbeat { .. } => self.beat().await,
         }
+    }
+
+    /// Mails it to all whom it was not sent yet.
+    async fn mail(&self, mail: &Mail, batch: &Batch, clock: Clock) -> Result<(), Failure> {
+        let told = &batch.notifications;
+        let before = self.take_sent_in_part(told);
+        let mut sent = before.unwrap_or_else(|| SentInPart {
+            notifications: told.clone(),
+            to: BTreeSet::new(),
+            since: clock.now(),
+        });
+        let to = mail.to.iter().map(String::as_str);
+        let to: Vec<&str> = to.filter(|it| !sent.to.contains(*it)).collect();
+        let message = mail::message(&mail.from, &mail.to, told, clock.timestamp());
+        let result = smtp::send(&self.receiver, mail, &to, &message, &self.secrets).await;
+        let not_taken = match result {
+            Ok(not_taken) => not_taken,
+            // Nobody was sent it yet: it is as with every receiver.
+            Err(failure) if sent.to.is_empty() => return Err(failure),
+            Err(failure) => {
+                let not_taken = |it: &&str| NotTaken {
+                    address: (*it).to_owned(),
+                    failure: failure.clone(),
+                };
+                to.iter().map(not_taken).collect()
+            }
+        };
+        let is_taken = |it: &&str| !not_taken.iter().any(|not| not.address == **it);
+        let taken = to.into_iter().filter(is_taken).map(str::to_owned);
+        sent.to.extend(taken);
+        let is_test = told.iter().any(|it| it.stage == Stage::Test);
+        // What comes next waits meanwhile, also for those who were sent this: not for long.
+        let is_late = clock.now() - sent.since >= IN_PART_TIME_MAX;
+        let failure = in_part(&not_taken, is_test || is_late);
+        let is_temporary = |it: &Failure| it.refusal != Refusal::InPart;
+        if failure.as_ref().is_some_and(is_temporary) {
+            *self.sent_in_part() = Some(sent);
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Who was sent this mail already.
+    fn take_sent_in_part(&self, told: &[Notification]) -> Option<SentInPart> {
+        let mut sent = self.sent_in_part();
+        sent.take_if(|it| it.notifications == told)
+    }
+
+    fn sent_in_part(&self) -> MutexGuard<'_, Option<SentInPart>> {
+        let sent = self.sent_in_part.lock();
+        sent.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says that Plimsoll watches.
@@ -222,6 +286,32 @@ impl Target {
         let answer = self.receiver.post(path, fields, body, TIME_MAX).await;
         judge(answer, &self.secrets)
     }
+}
+
+/// What it means that some addresses were not taken; `None`: all were. `is_last`: it is not sent again.
+fn in_part(not_taken: &[NotTaken], is_last: bool) -> Option<Failure> {
+    let first = not_taken.first()?;
+    let why: Vec<String> = not_taken
+        .iter()
+        .map(|it| format!("not for {}: {}", it.address, it.failure.why))
+        .collect();
+    let is_temporary = |it: &NotTaken| matches!(it.failure.refusal, Refusal::Temporary { .. });
+    let refusal = match !is_last && not_taken.iter().any(is_temporary) {
+        true => Refusal::Temporary {
+            retry_after: None,
+            may_have_arrived: true,
+        },
+        false => Refusal::InPart,
+    };
+    let help = match refusal {
+        Refusal::InPart => "see whether these addresses are right; the others were sent it",
+        _ => first.failure.help,
+    };
+    Some(Failure {
+        why: why.join("; "),
+        help,
+        refusal,
+    })
 }
 
 /// What an answer means.
@@ -297,7 +387,11 @@ fn with_causes(error: &dyn Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufStream};
+    use tokio::net::TcpListener;
+
     use super::*;
+    use crate::notify::notification::tests::page;
 
     #[track_caller]
     fn check(status: u16, retry_after: Option<u64>, expected: Option<Refusal>) {
@@ -346,5 +440,131 @@ mod tests {
             path: path.to_owned(),
         };
         Target::new(config, Resolver::new(Clock::new())).unwrap()
+    }
+    /// A mail server for some connections: each has what it says to each address, and tells whom it took a mail for.
+    async fn serve(listener: TcpListener, connections: &[&[(&str, &str)]]) -> Vec<Vec<String>> {
+        let mut mails = Vec::new();
+        for said in connections {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut stream = BufStream::new(stream);
+            let (mut to, mut in_text) = (Vec::new(), false);
+            let mut answer = "220 hello".to_owned();
+            loop {
+                if !answer.is_empty() {
+                    let answer = format!("{answer}\r\n");
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                    stream.flush().await.unwrap();
+                }
+                let mut line = String::new();
+                if stream.read_line(&mut line).await.unwrap_or(0) == 0 {
+                    break;
+                }
+                let line = line.trim_end();
+                answer = match line.split_once(':') {
+                    _ if in_text && line != "." => String::new(),
+                    _ if line == "." => {
+                        in_text = false;
+                        mails.push(std::mem::take(&mut to));
+                        "250 taken".to_owned()
+                    }
+                    _ if line == "DATA" => {
+                        in_text = true;
+                        "354 go on".to_owned()
+                    }
+                    Some(("RCPT TO", address)) => {
+                        let address = address.trim_matches(['<', '>']).to_owned();
+                        let (_, said) = said.iter().find(|(of, _)| *of == address).unwrap();
+                        if said.starts_with('2') {
+                            to.push(address);
+                        }
+                        (*said).to_owned()
+                    }
+                    _ => "250 fine".to_owned(),
+                };
+            }
+        }
+        mails
+    }
+
+    /// Sends the same to a mail server once for each connection; what came of each, and whom it took mails for.
+    async fn mailed(
+        stage: Stage,
+        connections: &[&[(&str, &str)]],
+    ) -> (Vec<Result<(), Failure>>, Vec<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let config = TargetConfig {
+            name: "a".to_owned(),
+            channel: Channel::Mail(Mail {
+                from: "plimsoll@a".to_owned(),
+                to: vec!["one@a".to_owned(), "other@a".to_owned()],
+                login: None,
+                is_tls: false,
+                tls: TlsConfig::default(),
+            }),
+            owners: Vec::new(),
+            endpoint: EndpointConfig::new("127.0.0.1", listener.local_addr().unwrap().port()),
+            path: "/".to_owned(),
+        };
+        let target = Target::new(config, Resolver::new(Clock::new())).unwrap();
+        let batch = Batch {
+            notifications: vec![page("checkout", stage, 0)],
+            is_refresh: false,
+        };
+        let send = async {
+            let mut results = Vec::new();
+            for _ in connections {
+                results.push(target.send(&batch, Clock::new()).await);
+            }
+            results
+        };
+        tokio::join!(send, serve(listener, connections))
+    }
+
+    #[tokio::test]
+    async fn a_mail_is_sent_again_only_to_those_whose_server_did_not_take_it() {
+        let (results, mails) = mailed(
+            Stage::Firing,
+            &[
+                &[("one@a", "250 fine"), ("other@a", "450 later")],
+                &[("other@a", "450 later")],
+                &[("other@a", "250 fine")],
+                &[("one@a", "250 fine"), ("other@a", "250 fine")],
+            ],
+        )
+        .await;
+        let again = Refusal::Temporary {
+            retry_after: None,
+            may_have_arrived: true,
+        };
+        for result in &results[..2] {
+            let failure = result.as_ref().unwrap_err();
+            assert_eq!(failure.why, "not for other@a: it answered 450 later");
+            assert_eq!(failure.refusal, again);
+        }
+        assert_eq!(results[2..], [Ok(()), Ok(())]);
+        let both = vec!["one@a".to_owned(), "other@a".to_owned()];
+        assert_eq!(
+            mails,
+            [vec!["one@a".to_owned()], vec!["other@a".to_owned()], both]
+        );
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_refused_for_good_is_said_and_holds_up_nobody() {
+        let refused = [("one@a", "250 fine"), ("other@a", "550 nobody")];
+        let (results, _) = mailed(Stage::Firing, &[&refused]).await;
+        let failure = results[0].as_ref().unwrap_err();
+        assert_eq!(failure.why, "not for other@a: it answered 550 nobody");
+        assert_eq!(failure.refusal, Refusal::InPart);
+        // A test is sent once.
+        let later = [("one@a", "250 fine"), ("other@a", "450 later")];
+        let (results, _) = mailed(Stage::Test, &[&later]).await;
+        assert_eq!(results[0].as_ref().unwrap_err().refusal, Refusal::InPart);
+        // Where nobody is sent it, it is as with every receiver.
+        let none = [("one@a", "550 nobody"), ("other@a", "450 later")];
+        let (results, mails) = mailed(Stage::Firing, &[&none]).await;
+        let failure = results[0].as_ref().unwrap_err();
+        assert_eq!(failure.why, "it answered 450 later");
+        assert!(matches!(failure.refusal, Refusal::Temporary { .. }) && mails.is_empty());
     }
 }

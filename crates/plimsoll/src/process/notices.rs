@@ -46,8 +46,8 @@ impl Process {
         };
         let notifier = report.target.as_str();
         match report.result {
-            ReportResult::Delivered => tracing::info!(notifier, "{text}"),
-            ReportResult::Failed => tracing::warn!(notifier, "{text}"),
+            ReportResult::Delivered if report.why.is_none() => tracing::info!(notifier, "{text}"),
+            ReportResult::Delivered | ReportResult::Failed => tracing::warn!(notifier, "{text}"),
             ReportResult::Refused | ReportResult::GivenUp => tracing::error!(notifier, "{text}"),
         }
         self.note(None, text);

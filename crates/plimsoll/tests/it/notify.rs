@@ -599,7 +599,13 @@ fn mails_go_over_tls_with_a_login_and_say_what_it_is() {
     home.write(&text(login));
     let plimsoll = home.run(&[]);
     let tried = home.ask(&["notify", "test"]);
-    assert!(tried.status.success(), "{tried:?}");
+    // One of the two addresses is none: that is said, and the other is written to.
+    assert_eq!(tried.status.code(), Some(1), "{tried:?}");
+    let said = String::from_utf8(tried.stdout).unwrap();
+    assert!(
+        said.contains("not for nobody@shop.example: it answered 550"),
+        "{said}"
+    );
     for (server, login) in servers.iter_mut().zip([true, false]) {
         let mail = server.next();
         assert_eq!(mail["tls"], true, "{mail}");
