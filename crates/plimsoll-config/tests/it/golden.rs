@@ -6,8 +6,9 @@
 use plimsoll_config::{parse, render, to_json};
 
 /// Every diagnostic of every case.
-fn shown(cases: &[&str]) -> String {
-    let shown = cases.iter().map(|source| {
+pub(crate) fn shown<T: AsRef<str>>(cases: &[T]) -> String {
+    let shown = cases.iter().map(|case| {
+        let source = case.as_ref();
         let diagnostics = match parse(source, "plimsoll.toml") {
             Ok((_, warnings)) => warnings,
             Err(diagnostics) => diagnostics,
@@ -26,7 +27,7 @@ fn app(extra: &str) -> String {
 
 fn apps(extras: &[&str]) -> String {
     let sources: Vec<String> = extras.iter().map(|extra| app(extra)).collect();
-    shown(&sources.iter().map(String::as_str).collect::<Vec<_>>())
+    shown(&sources)
 }
 
 /// A file whose one service has these routes, each the inside of a table.
@@ -41,7 +42,7 @@ fn routes(cases: &[&[&str]]) -> String {
             format!("{head}{}", routes.collect::<String>())
         })
         .collect();
-    shown(&sources.iter().map(String::as_str).collect::<Vec<_>>())
+    shown(&sources)
 }
 
 const TEN_MISTAKES: &str = r#"[gateway]

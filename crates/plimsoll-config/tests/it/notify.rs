@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use plimsoll_config::{Notifier, NotifierKind, Secret, parse, render};
+use plimsoll_config::{Notifier, NotifierKind, Secret, parse};
 
 const HEAD: &str = "[service.app]\nowner = \"payments\"\nendpoints = \"http://10.0.0.1:9001\"\n[[route]]\nservice = \"app\"\n";
 
@@ -59,15 +59,8 @@ fn no_diagnostic_shows_the_path_of_a_url_not_even_in_the_lines_around_it() {
 
 /// Every diagnostic of a file with each of these at its end.
 fn shown(cases: &[&str]) -> String {
-    let shown = cases.iter().map(|case| {
-        let source = format!("{HEAD}{case}\n");
-        let diagnostics = match parse(&source, "plimsoll.toml") {
-            Ok((_, warnings)) => warnings,
-            Err(diagnostics) => diagnostics,
-        };
-        render(&diagnostics, &source, "plimsoll.toml", false)
-    });
-    shown.collect::<Vec<_>>().join("\n----\n\n")
+    let sources = cases.iter().map(|case| format!("{HEAD}{case}\n"));
+    crate::golden::shown(&sources.collect::<Vec<_>>())
 }
 
 #[test]

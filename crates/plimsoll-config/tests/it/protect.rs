@@ -318,17 +318,10 @@ fn a_bound_of_the_defaults_can_be_taken_away() {
 
 /// Every diagnostic of a service with each of these lines among its protections.
 fn shown(cases: &[&str]) -> String {
-    let shown = cases.iter().map(|case| {
-        let source = format!(
+    let sources = cases.iter().map(|case| format!(
             "[service.app]\nendpoints = \"http://10.0.0.1:9001\"\n[service.app.protect]\n{case}\n[[route]]\nservice = \"app\"\n"
-        );
-        let diagnostics = match parse(&source, "plimsoll.toml") {
-            Ok((_, warnings)) => warnings,
-            Err(diagnostics) => diagnostics,
-        };
-        render(&diagnostics, &source, "plimsoll.toml", false)
-    });
-    shown.collect::<Vec<_>>().join("\n----\n\n")
+        ));
+    crate::golden::shown(&sources.collect::<Vec<_>>())
 }
 
 #[test]

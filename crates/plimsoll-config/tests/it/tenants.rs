@@ -99,15 +99,10 @@ fn a_tenant_may_be_its_key_alone() {
 
 /// Every diagnostic of a file whose route has each of these lines.
 fn shown(cases: &[&str]) -> String {
-    let shown = cases.iter().map(|case| {
-        let source = format!("{HEAD}[[route]]\nservice = \"app\"\n{case}\n");
-        let diagnostics = match parse(&source, "plimsoll.toml") {
-            Ok((_, warnings)) => warnings,
-            Err(diagnostics) => diagnostics,
-        };
-        render(&diagnostics, &source, "plimsoll.toml", false)
-    });
-    shown.collect::<Vec<_>>().join("\n----\n\n")
+    let sources = cases
+        .iter()
+        .map(|case| format!("{HEAD}[[route]]\nservice = \"app\"\n{case}\n"));
+    crate::golden::shown(&sources.collect::<Vec<_>>())
 }
 
 #[test]
