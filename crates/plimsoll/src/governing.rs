@@ -27,7 +27,7 @@ use crate::notifying::OpenCall;
 use crate::overlay::Held;
 pub(crate) use contributions::Contributions;
 use onset::Onsets;
-pub(crate) use onset::sentence;
+pub(crate) use onset::{how_long_before, sentence};
 pub(crate) use outcomes::Outcome;
 use outcomes::Outcomes;
 

@@ -214,10 +214,7 @@ pub(crate) fn sentence(onset: &OnsetView) -> String {
     );
     match onset.changes.first() {
         Some(change) => {
-            let seconds = change.seconds_before;
-            let when = if seconds < 0 { "after" } else { "before" };
-            let seconds = seconds.unsigned_abs();
-            text.push_str(&format!("; {seconds} s {when}: {}", change.what));
+            text.push_str(&format!("; {}: {}", how_long_before(change), change.what));
         }
         None => text.push_str("; nothing that is known was changed before"),
     }
@@ -225,6 +222,13 @@ pub(crate) fn sentence(onset: &OnsetView) -> String {
         text.push_str(&format!("; {most}"));
     }
     text
+}
+
+/// How long before the onset a change was, in words: `3 s before`.
+pub(crate) fn how_long_before(change: &ChangeView) -> String {
+    let seconds = change.seconds_before;
+    let when = if seconds < 0 { "after" } else { "before" };
+    format!("{} s {when}", seconds.unsigned_abs())
 }
 
 fn before(now: Timestamp, seconds: u64) -> Timestamp {

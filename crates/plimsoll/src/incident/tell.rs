@@ -8,7 +8,8 @@ use plimsoll_store::Record;
 use serde_json::Value;
 
 use super::story::{Incident, body};
-use crate::journal::line::{line, said};
+use crate::governing::how_long_before;
+use crate::journal::line::{line, said, second};
 use crate::status::look::{Look, Tone, clean};
 
 /// What is shown of suspects and of places with failures.
@@ -17,7 +18,7 @@ const SHOWN_MAX: usize = 5;
 /// One line of a list.
 pub(super) fn listed(incident: &Incident, now: Timestamp, look: Look) -> String {
     let id = format!("#{}", incident.id);
-    let at = minute(incident.called);
+    let at = utc(incident.called);
     let lasts = lasts(incident, now);
     let text = format!(
         "{id:<7} {at}  {:<20} {lasts:<16} {}",
@@ -41,7 +42,7 @@ pub(super) fn shown(incident: &Incident, records: &[Record], now: Timestamp, loo
     say(&format!(
         "  {}, called {}",
         lasts(incident, now),
-        minute(incident.called)
+        utc(incident.called)
     ));
     say(&format!("  about   {}", clean(&incident.about())));
     say(&format!("  budget  {}", budget(incident)));
@@ -68,9 +69,9 @@ pub(super) fn shown(incident: &Incident, records: &[Record], now: Timestamp, loo
 /// A draft of the post-incident review, in Markdown: what is known is filled in, the rest is asked for.
 pub(super) fn review(incident: &Incident, records: &[Record], now: Timestamp) -> String {
     let service = markdown(&incident.service);
-    let mut out = format!("# Review: {service}, {}\n\n", minute(incident.called));
+    let mut out = format!("# Review: {service}, {}\n\n", utc(incident.called));
     let ended = match incident.ended {
-        Some(ended) => minute(ended),
+        Some(ended) => utc(ended),
         None => "not yet".to_owned(),
     };
     let mut row = |name: &str, value: &str| {
@@ -81,7 +82,7 @@ pub(super) fn review(incident: &Incident, records: &[Record], now: Timestamp) ->
     row("service", &service);
     row("about", &markdown(&incident.about()));
     row("first bad", &first_bad(records));
-    row("called", &minute(incident.called));
+    row("called", &utc(incident.called));
     row("ended", &ended);
     let until = incident.ended.unwrap_or(now);
     row("lasted", &lasting(incident.called, until));
@@ -165,20 +166,16 @@ fn first_bad(records: &[Record]) -> String {
     let Some(onset) = onset(records) else {
         return "not found".to_owned();
     };
-    let second = |at| figure::clock(at, 8);
-    let (earliest, latest) = (second(onset.earliest), second(onset.latest));
-    format!("{}, give or take: {earliest} to {latest}", minute(onset.at))
+    let clock = |at| figure::clock(at, 8);
+    let (earliest, latest) = (clock(onset.earliest), clock(onset.latest));
+    format!("{}, give or take: {earliest} to {latest}", utc(onset.at))
 }
 
 /// What was changed shortly before it began, the likeliest first.
 fn suspects(records: &[Record]) -> Vec<String> {
     let changes = onset(records).map_or(Vec::new(), |it| it.changes);
-    let suspect = |change: &ChangeView| {
-        let seconds = change.seconds_before;
-        let when = if seconds < 0 { "after" } else { "before" };
-        let (seconds, what) = (seconds.unsigned_abs(), &change.what);
-        format!("{seconds} s {when} it began: {what}")
-    };
+    let suspect =
+        |change: &ChangeView| format!("{} it began: {}", how_long_before(change), change.what);
     changes.iter().map(suspect).take(SHOWN_MAX).collect()
 }
 
@@ -197,11 +194,10 @@ fn places(records: &[Record]) -> Vec<String> {
 
 /// What was moved, each with what came of it where that is known.
 fn acts(records: &[Record]) -> Vec<(Timestamp, String)> {
-    let moved = records.iter().filter(|record| {
-        let kind = record.entry.kind.as_str();
-        let body = body(record);
-        let what = body.pointer("/decision/what").and_then(Value::as_str);
-        kind == "decision" && what == Some("move")
+    let decisions = records.iter().filter(|it| it.entry.kind == "decision");
+    let moved = decisions.filter(|it| {
+        let body = body(it);
+        body.pointer("/decision/what").and_then(Value::as_str) == Some("move")
     });
     let act = |record: &Record| {
         let mut text = said(&record.entry.kind, &record.entry.body);
@@ -219,9 +215,8 @@ fn acts(records: &[Record]) -> Vec<(Timestamp, String)> {
     moved.map(act).collect()
 }
 
-fn minute(at: Timestamp) -> String {
-    let text = at.to_rfc3339().replace('T', " ");
-    format!("{} UTC", text.get(..19).unwrap_or_default())
+fn utc(at: Timestamp) -> String {
+    format!("{} UTC", second(at))
 }
 
 /// Text that is no markup in a table of Markdown.

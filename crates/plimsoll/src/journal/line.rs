@@ -1,5 +1,6 @@
 //! A record as one line for people.
 
+use plimsoll_core::Timestamp;
 use plimsoll_store::Record;
 use serde_json::Value;
 
@@ -11,8 +12,7 @@ const SUBJECT_COLUMNS: usize = 24;
 /// When, about what, what, and which record it is. A record is never cut: what it says may be needed.
 pub(crate) fn line(record: &Record, look: Look) -> String {
     let entry = &record.entry;
-    let at = entry.at.to_rfc3339().replace('T', " ");
-    let at = at.get(..19).unwrap_or_default();
+    let at = second(entry.at);
     let subject = clean(&entry.subject);
     let what = clean(&said(&entry.kind, &entry.body));
     let cites = entry.cites.map(|cites| format!(", of #{cites}"));
@@ -24,6 +24,12 @@ pub(crate) fn line(record: &Record, look: Look) -> String {
         look.text(&subject),
         look.text(&what)
     )
+}
+
+/// A time to the second, as people read it, in UTC.
+pub(crate) fn second(at: Timestamp) -> String {
+    let text = at.to_rfc3339().replace('T', " ");
+    text.get(..19).unwrap_or_default().to_owned()
 }
 
 /// The record's own words, or all that it holds.
@@ -45,7 +51,6 @@ pub(crate) fn said(kind: &str, body: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use plimsoll_core::Timestamp;
     use plimsoll_store::{Entry, Hash};
 
     use super::*;
