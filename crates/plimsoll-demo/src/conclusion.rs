@@ -5,7 +5,7 @@ use std::io::Write;
 use crate::message::LoadDone;
 use crate::options::DemoOptions;
 use crate::plan::{PhaseKind, Plan};
-use crate::report::{PhaseReport, Report};
+use crate::report::{ArmFigures, PhaseReport, Report};
 use crate::table::{self, NEXT, Style};
 
 /// Later than this (P99 of a phase), what was offered was not what the plan says.
@@ -16,7 +16,7 @@ const SENT_MIN: f64 = 0.98;
 /// for it.
 const CALM_BAD_MAX: f64 = 0.05;
 
-/// The kinds of phases and how long each lasted.
+/// The kinds of phases that there were, and how long each lasted.
 pub(crate) fn phases(plan: &Plan, done: &LoadDone, ascii: bool) -> Vec<PhaseReport> {
     let phase = |kind: PhaseKind| PhaseReport {
         kind,
@@ -24,13 +24,27 @@ pub(crate) fn phases(plan: &Plan, done: &LoadDone, ascii: bool) -> Vec<PhaseRepo
         seconds: done.lasted.get(kind.index()).copied().unwrap_or(0.0),
         lag_p99: done.lag_p99.get(kind.index()).copied().unwrap_or(0.0),
     };
-    PhaseKind::ALL.map(phase).to_vec()
+    let kinds = PhaseKind::ALL.into_iter().filter(|kind| plan.has(*kind));
+    kinds.map(phase).collect()
+}
+
+/// The figures of the kinds of phases that there were.
+pub(crate) fn arms(plan: &Plan, done: &LoadDone) -> [ArmFigures; 2] {
+    let of_plan = |arm: &ArmFigures| {
+        let all = arm.phases.iter().zip(PhaseKind::ALL);
+        let phases = all.filter(|(_, kind)| plan.has(*kind));
+        ArmFigures {
+            phases: phases.map(|(figures, _)| figures.clone()).collect(),
+        }
+    };
+    let [without, with] = &done.arms;
+    [of_plan(without), of_plan(with)]
 }
 
 /// Why the figures mean nothing: what was offered was not what the plan says.
 pub(crate) fn void(report: &Report, done: &LoadDone) -> Vec<String> {
     let mut void = Vec::new();
-    for (index, (phase, without, with)) in report.rows().enumerate() {
+    for (phase, without, with) in report.rows() {
         if phase.lag_p99 > LAG_MAX {
             void.push(format!(
                 "{}: the generator sent up to {} late (P99); more than {} can't be believed.",
@@ -47,7 +61,7 @@ pub(crate) fn void(report: &Report, done: &LoadDone) -> Vec<String> {
                 bad * 100.0
             ));
         }
-        let due = done.due.get(index).copied().unwrap_or(0) as f64;
+        let due = done.due.get(phase.kind.index()).copied().unwrap_or(0) as f64;
         let sent = without.offered.min(with.offered) as f64;
         if due > 0.0 && sent < due * SENT_MIN {
             let share = sent / due * 100.0;
@@ -74,7 +88,7 @@ pub(crate) fn print(options: &DemoOptions, report: &Report) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{ArmFigures, PhaseFigures};
+    use crate::report::PhaseFigures;
 
     #[track_caller]
     fn check(lag_p99: f64, due: u64, offered: u64, good: u64, expected: &[&str]) {

@@ -138,9 +138,9 @@ impl<'a> Director<'a> {
             .map(|kind| kind.descriptors_per_request())
             .fold(0.0, f64::max);
         let load_max = limits::load_max(descriptors, descriptors_per_request);
-        let plan = Plan::new(options.length, load_max);
+        let plan = Plan::new(options.scene, options.length, load_max);
         let mut notes = Vec::new();
-        if plan != Plan::new(options.length, f64::INFINITY) {
+        if plan != Plan::new(options.scene, options.length, f64::INFINITY) {
             notes.push(format!(
                 "Smaller than planned: {descriptors} open files are allowed (ulimit -n), so the flash sale is {load_max:.1} times the capacity."
             ));
@@ -368,9 +368,10 @@ impl<'a> Director<'a> {
     fn set_slow(&mut self, on: bool) {
         if self.slow != on {
             self.slow = on;
+            let by = if on { self.plan.slow } else { Duration::ZERO };
             self.arms
                 .iter_mut()
-                .for_each(|arm| arm.tell(&ShopOrder::Slow { on }));
+                .for_each(|arm| arm.tell(&ShopOrder::Slow { by }));
         }
     }
 
@@ -513,10 +514,11 @@ impl<'a> Director<'a> {
         let journal = self.journal();
         let [without, with] = &self.arms;
         let mut report = Report {
+            scene: self.options.scene,
             seed: self.options.seed,
             proxies: [without.kind.title(), with.kind.title()],
             phases: conclusion::phases(&self.plan, done, Style::of_output().ascii),
-            arms: done.arms.clone(),
+            arms: conclusion::arms(&self.plan, done),
             cpu: self.cpu.share(),
             cpu_max: self.cpu.share_max(),
             void: Vec::new(),

@@ -43,7 +43,7 @@ mod plain;
 mod screen;
 
 pub use director::run;
-pub use options::{Against, DemoOptions, Length};
+pub use options::{Against, DemoOptions, Length, Scene};
 pub use part::run_part;
 pub use plan::PhaseKind;
 pub use report::{ArmFigures, PhaseFigures, Report};

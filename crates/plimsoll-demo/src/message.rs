@@ -5,6 +5,8 @@
 use std::io::{BufRead, Write};
 use std::net::SocketAddr;
 
+use std::time::Duration;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -22,8 +24,8 @@ pub(crate) enum ShopOrder {
         endpoint: usize,
         fault: Option<Fault>,
     },
-    /// Recommendations are slow, or well again.
-    Slow { on: bool },
+    /// Recommendations take so much longer; zero: they are well again.
+    Slow { by: Duration },
     /// Everything takes longer, or as long as ever.
     Weak { on: bool },
 }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 /// How a demo is run.
 #[derive(Clone, Debug, Default)]
 pub struct DemoOptions {
@@ -17,6 +19,8 @@ pub struct DemoOptions {
     pub plain: bool,
     /// The report as JSON on standard output in place of the table.
     pub json: bool,
+    /// What happens.
+    pub scene: Scene,
     /// How long the phases are.
     pub length: Length,
     /// The program that is run as `PROGRAM run --config FILE`; `None` = this one.
@@ -58,6 +62,44 @@ impl std::str::FromStr for Against {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the demo can run against `nginx` or `haproxy`, not `{0}`")]
 pub struct UnknownPeer(pub String);
+
+/// What happens in a demo.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scene {
+    /// A bad day: each trouble for some seconds.
+    #[default]
+    Day,
+    /// One dependency is slow for a minute: long enough for decisions, and for them to be taken back.
+    SlowDependency,
+}
+
+impl Scene {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Day, Self::SlowDependency];
+
+    /// The word for it on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Day => "day",
+            Self::SlowDependency => "slow-dependency",
+        }
+    }
+}
+
+impl std::str::FromStr for Scene {
+    type Err = UnknownScene;
+
+    fn from_str(text: &str) -> Result<Self, UnknownScene> {
+        let scene = Self::ALL.into_iter().find(|scene| scene.name() == text);
+        scene.ok_or_else(|| UnknownScene(text.to_owned()))
+    }
+}
+
+/// The demo has no such scene.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the scenes are `day` and `slow-dependency`, not `{0}`")]
+pub struct UnknownScene(pub String);
 
 /// How long the phases are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

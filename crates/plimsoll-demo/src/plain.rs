@@ -5,7 +5,7 @@ use std::io::Write;
 use crate::catalogue;
 use crate::message::{ArmLive, LoadLive};
 use crate::plan::{Phase, Plan};
-use crate::report::Event;
+use crate::report::{Event, command};
 use crate::table::{Style, count, duration};
 
 /// Seconds between two lines.
@@ -39,7 +39,8 @@ impl Plain {
     ) {
         let [without, with] = titles;
         self.say(&format!(
-            "plimsoll demo --seed {seed}   {:.0} s of load   capacity {:.0} requests/s on each side",
+            "{}   {:.0} s of load   capacity {:.0} requests/s on each side",
+            command(plan.scene, seed),
             plan.length().as_secs_f64(),
             catalogue::capacity(),
         ));

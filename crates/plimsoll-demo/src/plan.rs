@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalogue;
 use crate::message::Fault;
-use crate::options::Length;
+use crate::options::{Length, Scene};
 
 /// What a phase is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -116,6 +116,10 @@ pub(crate) struct Plan {
     pub(crate) phases: Vec<Phase>,
     /// Load before the first phase, which nothing is counted of: connections are made, caches filled.
     pub(crate) warm_up: Duration,
+    /// Which scene it is.
+    pub(crate) scene: Scene,
+    /// What a slow dependency adds.
+    pub(crate) slow: Duration,
 }
 
 /// Critical requests come at this load in every phase: people who pay do not come ten times as often.
@@ -136,15 +140,21 @@ pub(crate) const TARGET: f64 = 0.99;
 pub(crate) const PERIOD: Duration = Duration::from_secs(3_600);
 
 impl Plan {
-    /// The plan of `length`, with a flash sale of at most `load_max`.
-    pub(crate) fn new(length: Length, load_max: f64) -> Self {
+    /// The plan of a scene of `length`, with a flash sale of at most `load_max`.
+    pub(crate) fn new(scene: Scene, length: Length, load_max: f64) -> Self {
         use PhaseKind::{
             Calm, CrashedEndpoint, FailingEndpoint, FlashSale, Flood, FrozenEndpoint, LessCapacity,
             Recovery, SlowDependency, SlowEndpoint,
         };
         // Recovery is long enough for what waits in the plain arm to be worked off or given up.
-        let phases = match length {
-            Length::Full => [
+        let phases: &[(PhaseKind, f64)] = match (scene, length) {
+            (Scene::SlowDependency, Length::Full) => {
+                &[(Calm, 15.0), (SlowDependency, 60.0), (Recovery, 75.0)]
+            }
+            (Scene::SlowDependency, Length::Short) => {
+                &[(Calm, 5.0), (SlowDependency, 20.0), (Recovery, 5.0)]
+            }
+            (Scene::Day, Length::Full) => &[
                 (Calm, 5.0),
                 (FlashSale, 10.0),
                 (Recovery, 3.0),
@@ -163,7 +173,7 @@ impl Plan {
                 (CrashedEndpoint, 4.0),
                 (Recovery, 0.5),
             ],
-            Length::Short => [
+            (Scene::Day, Length::Short) => &[
                 (Calm, 1.5),
                 (FlashSale, 4.0),
                 (Recovery, 1.5),
@@ -188,7 +198,7 @@ impl Plan {
             // Overloads too, and within a debug build's reach.
             Length::Short => (2.0, 1.5, 1.0),
         };
-        let phase = |(kind, seconds)| Phase {
+        let phase = |&(kind, seconds): &(PhaseKind, f64)| Phase {
             kind,
             length: Duration::from_secs_f64(seconds),
             load: if kind == FlashSale {
@@ -203,9 +213,19 @@ impl Plan {
             },
         };
         Self {
-            phases: phases.into_iter().map(phase).collect(),
+            phases: phases.iter().map(phase).collect(),
             warm_up: Duration::from_secs_f64(warm_up),
+            scene,
+            slow: match scene {
+                Scene::Day => catalogue::SLOW_TIME,
+                Scene::SlowDependency => catalogue::SLOWER_TIME,
+            },
         }
+    }
+
+    /// Whether there is a phase of this kind.
+    pub(crate) fn has(&self, kind: PhaseKind) -> bool {
+        self.phases.iter().any(|phase| phase.kind == kind)
     }
 
     /// How phases of `kind` are called, with the load where that is what they are about.
@@ -239,7 +259,7 @@ mod tests {
 
     #[test]
     fn the_full_plan_is_about_a_minute_of_load_and_ten_times_the_capacity() {
-        let plan = Plan::new(Length::Full, 10.0);
+        let plan = Plan::new(Scene::Day, Length::Full, 10.0);
         assert_eq!(plan.length(), Duration::from_secs_f64(67.5));
         assert_eq!(plan.phases[1].title(false), "flash sale 10×");
         assert!((Plan::pending_max(10.0) - 8_000.0).abs() < 10.0);
@@ -247,7 +267,7 @@ mod tests {
 
     #[test]
     fn a_smaller_bound_shrinks_the_flash_sale_and_its_title_says_so() {
-        let plan = Plan::new(Length::Full, 4.25);
+        let plan = Plan::new(Scene::Day, Length::Full, 4.25);
         assert_eq!(plan.phases[1].title(true), "flash sale 4.2x");
         assert_eq!(plan.phases[0].load, CALM_LOAD);
     }
@@ -255,7 +275,7 @@ mod tests {
     #[test]
     fn every_trouble_comes_once_and_is_followed_by_recovery() {
         for length in [Length::Full, Length::Short] {
-            let plan = Plan::new(length, 10.0);
+            let plan = Plan::new(Scene::Day, length, 10.0);
             for kind in PhaseKind::ALL {
                 let count = plan
                     .phases

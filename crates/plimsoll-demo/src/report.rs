@@ -7,11 +7,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::options::Scene;
 use crate::plan::{PATIENCE, PERIOD, PhaseKind, TARGET};
 
 /// A whole run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
+    /// What happened.
+    #[serde(default)]
+    pub scene: Scene,
     /// What the arrivals were drawn from.
     pub seed: u64,
     /// What each arm's proxy is, the plain one first.
@@ -35,6 +39,14 @@ pub struct Report {
     /// What checking that journal said; `None` where the right arm has none that could be read.
     #[serde(default)]
     pub journal: Option<String>,
+}
+
+/// How a run is asked for.
+pub(crate) fn command(scene: Scene, seed: u64) -> String {
+    match scene {
+        Scene::Day => format!("plimsoll demo --seed {seed}"),
+        scene => format!("plimsoll demo {} --seed {seed}", scene.name()),
+    }
 }
 
 /// One kind of phase of a run, the same for both arms.
@@ -140,6 +152,11 @@ impl PhaseFigures {
 }
 
 impl Report {
+    /// How to run it again.
+    pub(crate) fn command(&self) -> String {
+        command(self.scene, self.seed)
+    }
+
     /// Seconds of load.
     pub fn seconds(&self) -> f64 {
         self.phases.iter().map(|phase| phase.seconds).sum()

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::catalogue::{
-    RECOMMENDATIONS, RECOMMENDATIONS_TIME, SERVICES, SLOW_TIME, WEAK_FACTOR, parse_path, work,
+    RECOMMENDATIONS, RECOMMENDATIONS_TIME, SERVICES, WEAK_FACTOR, parse_path, work,
 };
 use crate::message::{Fault, ServiceState, ShopNews, ShopOrder, ShopState, orders, tell};
 use endpoint::Endpoint;
@@ -21,7 +21,8 @@ use endpoint::Endpoint;
 /// What all endpoints share.
 pub(crate) struct Shop {
     seed: u64,
-    slow: AtomicBool,
+    /// What a slow dependency adds, in microseconds.
+    slow: AtomicU64,
     weak: AtomicBool,
     arrived: AtomicU64,
     dropped: AtomicU64,
@@ -34,7 +35,7 @@ const STATE_INTERVAL: Duration = Duration::from_millis(250);
 pub(crate) async fn run(seed: u64) -> Result<(), String> {
     let shop = Arc::new(Shop {
         seed,
-        slow: AtomicBool::new(false),
+        slow: AtomicU64::new(0),
         weak: AtomicBool::new(false),
         arrived: AtomicU64::new(0),
         dropped: AtomicU64::new(0),
@@ -72,7 +73,9 @@ pub(crate) async fn run(seed: u64) -> Result<(), String> {
     loop {
         tokio::select! {
             order = orders.recv() => match order {
-                Some(ShopOrder::Slow { on }) => shop.slow.store(on, Ordering::Relaxed),
+                Some(ShopOrder::Slow { by }) => {
+                    shop.slow.store(by.as_micros() as u64, Ordering::Relaxed);
+                }
                 Some(ShopOrder::Weak { on }) => shop.weak.store(on, Ordering::Relaxed),
                 Some(ShopOrder::Endpoint { service, endpoint, fault }) => {
                     send(&services, service, endpoint, fault);
@@ -105,11 +108,7 @@ impl Shop {
         let (named, class, number) = parse_path(path)?;
         let model = SERVICES.get(named).filter(|_| named == service)?;
         let route = model.routes.get(class.index())?;
-        let slow = if self.slow.load(Ordering::Relaxed) {
-            SLOW_TIME
-        } else {
-            Duration::ZERO
-        };
+        let slow = Duration::from_micros(self.slow.load(Ordering::Relaxed));
         let waits = match (route.asks_recommendations, model.name) {
             (true, _) => RECOMMENDATIONS_TIME + slow,
             (false, RECOMMENDATIONS) => slow,

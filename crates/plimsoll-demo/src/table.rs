@@ -51,8 +51,8 @@ pub(crate) fn render(report: &Report, style: Style) -> String {
     // Writing to a `String` can't fail, here and below.
     let _ = writeln!(
         out,
-        "plimsoll demo --seed {}   {:.0} s of load   {} requests offered to each side, the same ones",
-        report.seed,
+        "{}   {:.0} s of load   {} requests offered to each side, the same ones",
+        report.command(),
         report.seconds(),
         count(report.offered()),
     );
@@ -322,11 +322,15 @@ fn missing(kind: PhaseKind) -> &'static str {
 }
 
 fn footer(out: &mut String, report: &Report) {
+    let has_flood = report.phases.iter().any(|it| it.kind == PhaseKind::Flood);
+    let floods = match has_flood {
+        true => " One floods: figures of the others, without what the one sends.",
+        false => "",
+    };
     let _ = writeln!(
         out,
         "Goodput: good answers within 250 ms of the intended send time. Critical in time: that, of all critical \
-         requests. P50, P99: of all answered or given up (2 s). Recovery: the seconds after each trouble. One \
-         floods: figures of the others, without what the one sends.\n\
+         requests. P50, P99: of all answered or given up (2 s). Recovery: the seconds after each trouble.{floods}\n\
          Budget: 1% of an hour in which every second weighs the same, so 36 s in which all fail; counted by \
          the clients."
     );

@@ -217,11 +217,15 @@ pub(crate) struct Run {
 #[command(after_help = "\
 Examples:
   plimsoll demo
+  plimsoll demo slow-dependency              one trouble that lasts, and what is decided
   plimsoll demo --seed 7 --against nginx
   plimsoll demo --keep                       leaves it running, with its console
 
 Keys, on a terminal: k kill an endpoint, s slow a dependency, f flood from one tenant, + - load, q end.")]
 struct Demo {
+    /// What happens: `day` or `slow-dependency`.
+    #[arg(value_name = "SCENE", default_value = "day")]
+    scene: plimsoll_demo::Scene,
     /// The same seed offers the same requests.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -273,6 +277,7 @@ pub(crate) fn main() -> ExitCode {
                 against: demo.against,
                 plain: demo.plain,
                 json: demo.json,
+                scene: demo.scene,
                 length,
                 ..plimsoll_demo::DemoOptions::default()
             })

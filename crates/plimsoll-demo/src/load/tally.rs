@@ -313,7 +313,7 @@ impl SliceArm {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::Length;
+    use crate::options::{Length, Scene};
 
     #[test]
     fn every_request_is_counted_once() {
@@ -334,7 +334,10 @@ mod tests {
             tally.on_sent(request());
             tally.on_end(request(), end, Duration::from_millis(latency));
         }
-        let done = tally.done(&Plan::new(Length::Full, 10.0), Duration::from_secs(60));
+        let done = tally.done(
+            &Plan::new(Scene::Day, Length::Full, 10.0),
+            Duration::from_secs(60),
+        );
         let figures = &done.arms[1].phases[1];
         assert_eq!((figures.offered, figures.good, figures.late), (5, 1, 1));
         assert_eq!(
@@ -363,7 +366,7 @@ mod tests {
         tally.on_due(flood.phase, flood.class, true, Duration::ZERO);
         tally.on_sent(flood);
         tally.on_end(flood, End::Refused, Duration::from_millis(1));
-        let plan = Plan::new(Length::Full, 10.0);
+        let plan = Plan::new(Scene::Day, Length::Full, 10.0);
         assert_eq!(
             tally.live(&plan, 0.25, Duration::from_millis(250)).offered,
             4.0
@@ -377,7 +380,7 @@ mod tests {
     #[test]
     fn the_live_window_forgets_what_is_older_than_a_second() {
         let mut tally = Tally::new();
-        let plan = Plan::new(Length::Full, 10.0);
+        let plan = Plan::new(Scene::Day, Length::Full, 10.0);
         let interval = Duration::from_millis(250);
         tally.on_sent(request());
         tally.on_end(request(), End::Answered, Duration::from_millis(5));
@@ -391,9 +394,12 @@ mod tests {
     #[test]
     fn a_run_that_ended_early_says_how_long_its_phases_were() {
         let mut tally = Tally::new();
-        let done = tally.done(&Plan::new(Length::Full, 10.0), Duration::from_secs(10));
+        let done = tally.done(
+            &Plan::new(Scene::Day, Length::Full, 10.0),
+            Duration::from_secs(10),
+        );
         assert_eq!(done.lasted[..3], [5.0, 5.0, 0.0]);
-        let plan = Plan::new(Length::Full, 10.0);
+        let plan = Plan::new(Scene::Day, Length::Full, 10.0);
         let done = tally.done(&plan, plan.length());
         assert_eq!(done.lasted[..2], [5.0, 10.0]);
         assert_eq!(done.lasted.iter().sum::<f64>(), plan.length().as_secs_f64());

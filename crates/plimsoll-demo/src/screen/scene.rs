@@ -385,7 +385,7 @@ fn times(load: f64) -> String {
 mod tests {
     use super::*;
     use crate::message::{LoadLive, ShopState};
-    use crate::options::Length;
+    use crate::options::{Length, Scene};
     use crate::plan::Plan;
 
     #[test]
@@ -412,7 +412,7 @@ mod tests {
     }
 
     fn draw(guards: Option<&Vec<Guard>>, width: usize) -> String {
-        let plan = Plan::new(Length::Full, 10.0);
+        let plan = Plan::new(Scene::Day, Length::Full, 10.0);
         let arm = ArmLive {
             ended: [100.0, 200.0, 100.0],
             refused: [0.0, 100.0, 100.0],

@@ -74,3 +74,46 @@ fn run() -> Report {
     println!("void: {:?}\n{:#?}", report.void, report.arms);
     report
 }
+
+/// What was decided does not need a quiet machine: a slow dependency is slow on a busy one too.
+#[test]
+fn a_slow_dependency_is_decided_at_the_dependency_and_the_journal_says_so() {
+    let output = program()
+        .args(["demo", "slow-dependency", "--short", "--json"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let report: Report = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("no report ({error}), {}: {said}", output.status));
+    let kinds: Vec<_> = report.phases.iter().map(|phase| phase.kind).collect();
+    assert_eq!(
+        kinds,
+        [
+            PhaseKind::Calm,
+            PhaseKind::SlowDependency,
+            PhaseKind::Recovery
+        ]
+    );
+    let journal = report.journal.as_deref().unwrap_or_default();
+    assert!(journal.starts_with("whole: "), "{:?}", report.notes);
+    let says = |service: &str, what: &str| {
+        let mut events = report.events.iter();
+        events.any(|event| event.service == service && event.what.contains(what))
+    };
+    assert!(says("recommendations", "severe"), "{:#?}", report.events);
+    // A step, or that none can help: the decision is there.
+    assert!(
+        says("recommendations", "is refused")
+            || says("recommendations", "nothing that may be moved can help"),
+        "{:#?}",
+        report.events
+    );
+    assert!(
+        says(
+            "checkout",
+            "burns because recommendations does: decided there"
+        ),
+        "{:#?}",
+        report.events
+    );
+}
