@@ -8,7 +8,7 @@ use plimsoll_measure::{Courses, Format, Snapshot};
 
 use crate::access::Caller;
 use crate::overlay::{Setting, Verb};
-use crate::page::Water;
+use crate::page::{Past, PastView, Water};
 use crate::problem::Problem;
 use crate::wire::{Changed, JournalQuery, Records, TokenCreated, TokenWanted, Tokens, Tried};
 
@@ -26,6 +26,12 @@ pub trait Control: Send + Sync + 'static {
 
     /// How budgets were spent over their periods.
     fn water(&self) -> Arc<Water>;
+
+    /// How a service did over a long time, from the store: takes a while.
+    ///
+    /// # Errors
+    /// Why it can't be told now.
+    fn past(&self, service: &str, past: Past) -> Result<Arc<PastView>, Problem>;
 
     /// The text of the configuration in force, without what may be a key; empty where there is no file.
     fn configuration(&self) -> Arc<str>;

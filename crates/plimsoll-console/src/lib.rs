@@ -35,7 +35,7 @@ pub use console::{ConsoleOptions, serve_console};
 pub use control::{Answer, Control};
 pub use ops::serve_ops;
 pub use overlay::{LENGTH_MAX, LEVEL_MAX, Overlay, Setting, SettingWanted, Verb};
-pub use page::Water;
+pub use page::{Past, PastView, Water};
 pub use problem::Problem;
 pub use wire::{
     Changed, JournalQuery, Records, TargetTried, TokenCreated, TokenView, TokenWanted, Tokens,

@@ -11,6 +11,7 @@ mod decisions;
 mod fleet;
 pub(crate) mod frame;
 mod parts;
+mod past;
 mod record;
 mod request;
 mod service;
@@ -28,9 +29,11 @@ use crate::control::Control;
 use crate::problem::Problem;
 use crate::wire::{JournalQuery, Records};
 
+pub use past::{Past, PastView};
+
 use decisions::{DecisionsQuery, RecordQuery};
 use fleet::FleetQuery;
-use service::ServiceQuery;
+use service::{ServiceQuery, Source};
 
 /// Points of a row's traffic.
 const TRAFFIC_POINTS: usize = 60;
@@ -97,9 +100,9 @@ impl Address {
     /// What the journal is asked for. A page of a service looks at changes of the configuration too.
     fn asked(&self) -> Option<JournalQuery> {
         match self {
-            Self::Service(name, _) => Some(JournalQuery {
+            Self::Service(name, query) => Some(JournalQuery {
                 subject: Some(format!("service/{name}")),
-                since: Some("1h".to_owned()),
+                since: Some(query.range.journal().to_owned()),
                 count: Some(SERVICE_RECORDS),
                 ..JournalQuery::default()
             }),
@@ -168,6 +171,8 @@ pub(crate) struct Sight {
     pub(crate) snapshot: Arc<Snapshot>,
     traffic: Traffic,
     steps: Vec<Step>,
+    /// How a service did over a longer time than memory has.
+    past: Option<Result<Arc<PastView>, Problem>>,
     water: Arc<Water>,
     configuration: Arc<str>,
     request: Option<String>,
@@ -191,7 +196,7 @@ impl Sight {
     /// What needs no wait.
     fn of(control: &dyn Control, address: &Address) -> Self {
         let snapshot = control.snapshot();
-        let (mut traffic, mut steps) = (Traffic::new(), Vec::new());
+        let (mut traffic, mut steps, mut past) = (Traffic::new(), Vec::new(), None);
         match address {
             Address::Fleet(_) => control.courses(&mut |courses| {
                 let now = snapshot.now.as_seconds();
@@ -200,9 +205,12 @@ impl Sight {
                     traffic.insert(service.name.clone(), points);
                 }
             }),
-            Address::Service(name, query) => control.courses(&mut |courses| {
-                steps = courses.steps(name, query.range.step());
-            }),
+            Address::Service(name, query) => match query.range.source() {
+                Source::Memory(length) => control.courses(&mut |courses| {
+                    steps = courses.steps(name, length);
+                }),
+                Source::Store(length) => past = Some(control.past(name, length)),
+            },
             _ => (),
         }
         let nothing = || Arc::new(Ok(Records::default()));
@@ -210,6 +218,7 @@ impl Sight {
             snapshot,
             traffic,
             steps,
+            past,
             water: control.water(),
             configuration: match address {
                 Address::Configuration => control.configuration(),
@@ -268,11 +277,11 @@ async fn ask(control: &Arc<dyn Control>, address: &Address, sight: &mut Sight, k
         return;
     };
     let mut records = control.journal(asked).await;
-    if let (Address::Service(..), Ok(known)) = (address, &mut records) {
+    if let (Address::Service(_, query), Ok(known)) = (address, &mut records) {
         let changes = JournalQuery {
             kind: Some("change".to_owned()),
             subject: Some("configuration".to_owned()),
-            since: Some("1h".to_owned()),
+            since: Some(query.range.journal().to_owned()),
             count: Some(CHANGE_RECORDS),
             ..JournalQuery::default()
         };

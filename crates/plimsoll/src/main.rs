@@ -21,6 +21,7 @@ mod launch;
 mod notify;
 mod notifying;
 mod overlay;
+mod past;
 mod process;
 mod simulate;
 mod slo;

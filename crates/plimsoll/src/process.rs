@@ -41,6 +41,7 @@ use crate::journal::{self, Addresses, Journal};
 use crate::launch::LaunchError;
 use crate::notifying::Notifying;
 use crate::overlay::Overlay;
+use crate::past::Pasts;
 use crate::state::{LastGood, StateFolder};
 use crate::systemd;
 use crate::upgrade::{self, Package, Predecessor};
@@ -182,6 +183,7 @@ impl Process {
             snapshot: ArcSwap::from_pointee(measure.snapshot(timestamp, &Inputs::default())),
             courses: Mutex::default(),
             water: ArcSwap::default(),
+            pasts: Pasts::new(parts.state.store()),
             configuration: ArcSwap::from_pointee(shown_text(&parts.loaded)),
             access_log: parts.access_log.sender(),
             started: timestamp,
@@ -511,6 +513,7 @@ impl Process {
         let kept: Vec<Kept> = kept.collect();
         let (path, now) = (self.state.store(), self.clock.timestamp());
         let view = Arc::clone(&self.view);
+        view.pasts.measured.store(Arc::new(kept.clone()));
         tokio::task::spawn_blocking(move || match water::read(&path, &kept, now) {
             Ok(water) => view.water.store(Arc::new(water)),
             Err(error) => {

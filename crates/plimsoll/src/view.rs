@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use plimsoll_console::{
-    Answer, Caller, Changed, Control, JournalQuery, Problem, Records, Setting, TokenCreated,
-    TokenWanted, Tokens, Tried, Verb, Water,
+    Answer, Caller, Changed, Control, JournalQuery, Past, PastView, Problem, Records, Setting,
+    TokenCreated, TokenWanted, Tokens, Tried, Verb, Water,
 };
 use plimsoll_core::{Class, Instant, Mode, Timestamp};
 use plimsoll_gateway::{AccessLogSender, GuardView, Plan};
@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 use crate::access::TokenRegister;
 use crate::asked::{Asked, ask};
 use crate::journal::read::JournalReader;
+use crate::past::Pasts;
 use crate::status::look::clean;
 
 /// Shared between the control thread's loop and its servers.
@@ -33,6 +34,8 @@ pub(crate) struct View {
     pub(crate) courses: Mutex<Courses>,
     /// Read again each minute.
     pub(crate) water: ArcSwap<Water>,
+    /// Read when somebody looks.
+    pub(crate) pasts: Pasts,
     /// The text of the configuration in force, without what may be secret in it.
     pub(crate) configuration: ArcSwap<String>,
     pub(crate) access_log: AccessLogSender,
@@ -65,6 +68,10 @@ impl Control for View {
 
     fn water(&self) -> Arc<Water> {
         self.water.load_full()
+    }
+
+    fn past(&self, service: &str, past: Past) -> Result<Arc<PastView>, Problem> {
+        self.pasts.of(service, past, self.clock.timestamp())
     }
 
     fn configuration(&self) -> Arc<str> {

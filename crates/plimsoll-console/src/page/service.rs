@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::fleet::{acts, event_line};
 use super::parts::{chip, condition, segment, service_path, since, time};
+use super::past::Past;
 use super::record::Record;
 use super::{Page, Place, Section, Sight};
 use crate::problem::Problem;
@@ -24,6 +25,21 @@ pub(crate) enum Range {
     #[default]
     #[serde(rename = "1h")]
     Hour,
+    #[serde(rename = "6h")]
+    SixHours,
+    #[serde(rename = "1d")]
+    Day,
+    #[serde(rename = "28d")]
+    FourWeeks,
+}
+
+/// Where what is drawn over a range comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// All that is told apart, with this step.
+    Memory(StepLength),
+    /// What outlives the process.
+    Store(Past),
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -33,26 +49,56 @@ pub(crate) struct ServiceQuery {
 }
 
 impl Range {
-    const ALL: [Self; 2] = [Self::TenMinutes, Self::Hour];
+    const ALL: [Self; 5] = [
+        Self::TenMinutes,
+        Self::Hour,
+        Self::SixHours,
+        Self::Day,
+        Self::FourWeeks,
+    ];
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::TenMinutes => "10m",
             Self::Hour => "1h",
+            Self::SixHours => "6h",
+            Self::Day => "1d",
+            Self::FourWeeks => "28d",
         }
     }
 
-    pub(super) fn step(self) -> StepLength {
+    /// How far back decisions and changes are listed: an hour at least.
+    pub(super) fn journal(self) -> &'static str {
         match self {
-            Self::TenMinutes => StepLength::Short,
-            Self::Hour => StepLength::Long,
+            Self::TenMinutes => Self::Hour.name(),
+            other => other.name(),
         }
     }
 
-    fn seconds(self) -> u64 {
+    pub(super) fn source(self) -> Source {
         match self {
-            Self::TenMinutes => 600,
-            Self::Hour => 3_600,
+            Self::TenMinutes => Source::Memory(StepLength::Short),
+            Self::Hour => Source::Memory(StepLength::Long),
+            Self::SixHours => Source::Store(Past::SixHours),
+            Self::Day => Source::Store(Past::Day),
+            Self::FourWeeks => Source::Store(Past::FourWeeks),
+        }
+    }
+
+    /// The length of a step in seconds.
+    fn step(self) -> u64 {
+        match self.source() {
+            Source::Memory(length) => length.seconds(),
+            Source::Store(past) => past.step(),
+        }
+    }
+
+    fn points(self) -> u64 {
+        match self {
+            Self::TenMinutes | Self::Hour => 120,
+            Self::SixHours => Past::SixHours.points(),
+            Self::Day => Past::Day.points(),
+            Self::FourWeeks => Past::FourWeeks.points(),
         }
     }
 }
@@ -90,7 +136,13 @@ pub(super) fn page(name: &str, query: ServiceQuery, sight: &Sight) -> Page {
         },
         Section {
             id: "lists",
-            markup: lists::lists(snapshot, service, known, records.as_ref().err()),
+            markup: lists::lists(
+                snapshot,
+                service,
+                known,
+                query.range,
+                records.as_ref().err(),
+            ),
         },
     ];
     Page {

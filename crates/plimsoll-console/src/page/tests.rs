@@ -22,6 +22,7 @@ fn sight(snapshot: Snapshot) -> Sight {
         snapshot: Arc::new(snapshot),
         traffic: Traffic::new(),
         steps: Vec::new(),
+        past: None,
         water: Arc::default(),
         configuration: EVIL.into(),
         request: Some(format!(
@@ -281,6 +282,49 @@ fn a_busy_hour_of_a_service_fits() {
     let page = frame::framed(&page, Some(&sight.snapshot), None, "/");
     let size = page.len() + style;
     assert!(size < 150 << 10, "{size}");
+}
+
+#[test]
+fn what_is_longer_than_an_hour_is_drawn_from_the_store_and_says_where_that_fails() {
+    let mut snapshot = fleet(0);
+    snapshot.services.push(service("shop", Condition::Burning));
+    let now = snapshot.now.as_seconds();
+    let drawn = |past: Result<Arc<PastView>, Problem>| {
+        let mut sight = sight(snapshot.clone());
+        sight.past = Some(past);
+        let address = "/services/shop?range=28d";
+        let page = draw(&Address::parse(address).unwrap(), &sight);
+        frame::framed(&page, Some(&sight.snapshot), None, address)
+    };
+    let step = Step {
+        start: now - now % Past::FourWeeks.step(),
+        observed: std::time::Duration::from_secs(3_600),
+        requests: 7_200,
+        good: 7_000,
+        bad: 200,
+        causes: [150, 0, 0, 0, 50],
+        p99: Some(std::time::Duration::from_millis(70)),
+        ..Step::default()
+    };
+    let view = PastView {
+        objective: Some("availability".to_owned()),
+        steps: vec![step],
+    };
+    let page = drawn(Ok(Arc::new(view)));
+    assert!(page.contains("as objective availability counts"), "{page}");
+    assert!(page.contains("at most 2.8 % of all"), "{page}");
+    // What is not kept is not shown as nothing.
+    assert!(!page.contains("Concurrency"), "{page}");
+    let page = drawn(Ok(Arc::default()));
+    assert!(
+        page.contains("Without an objective nothing is kept"),
+        "{page}"
+    );
+    let page = drawn(Err(Problem::unavailable("the store: disk I/O error")));
+    assert!(
+        page.contains("can't be read now: the store: disk I/O error"),
+        "{page}"
+    );
 }
 
 #[test]

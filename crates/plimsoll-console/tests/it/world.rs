@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use plimsoll_console::{
-    Answer, Caller, Changed, ConsoleOptions, Control, JournalQuery, Problem, Records, Role,
-    Setting, TargetTried, TokenCreated, TokenView, TokenWanted, Tokens, Tried, Verb, Water,
-    serve_console, serve_ops,
+    Answer, Caller, Changed, ConsoleOptions, Control, JournalQuery, Past, PastView, Problem,
+    Records, Role, Setting, TargetTried, TokenCreated, TokenView, TokenWanted, Tokens, Tried, Verb,
+    Water, serve_console, serve_ops,
 };
 use plimsoll_core::{Instant, Timestamp};
 use plimsoll_measure::{
@@ -44,6 +44,10 @@ impl Control for Process {
 
     fn water(&self) -> Arc<Water> {
         Arc::default()
+    }
+
+    fn past(&self, _: &str, _: Past) -> Result<Arc<PastView>, Problem> {
+        Ok(Arc::default())
     }
 
     fn configuration(&self) -> Arc<str> {

@@ -126,6 +126,7 @@ async fn each_page_can_be_read_at_all_widths_and_none_says_a_word_of_error() {
         "/?show=attention".to_owned(),
         "/services/app".to_owned(),
         "/services/app?range=10m".to_owned(),
+        "/services/app?range=28d".to_owned(),
         "/services/other".to_owned(),
         format!("/?owner={evil}"),
         format!("/requests/{id}"),

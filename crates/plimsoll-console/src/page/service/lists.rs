@@ -4,8 +4,8 @@ use maud::{Markup, html};
 use plimsoll_core::{Mode, Timestamp};
 use plimsoll_measure::{ActionView, EndpointView, ServiceView, Snapshot, figure};
 
-use super::remembered;
 use super::signals::{changes, decisions};
+use super::{Range, remembered};
 use crate::page::parts::{time, unknown, what_and_why};
 use crate::page::record::Record;
 use crate::problem::Problem;
@@ -19,13 +19,15 @@ pub(super) fn lists(
     snapshot: &Snapshot,
     service: &ServiceView,
     records: &[Record],
+    range: Range,
     failed: Option<&&Problem>,
 ) -> Markup {
+    let last = range.journal();
     html! {
         div.cols.g2 {
             div.cols {
-                (decided(snapshot, service, records, failed))
-                (changed(records))
+                (decided(snapshot, service, records, last, failed))
+                (changed(records, last))
             }
             div.cols {
                 (protections(service))
@@ -40,18 +42,19 @@ fn decided(
     snapshot: &Snapshot,
     service: &ServiceView,
     records: &[Record],
+    last: &str,
     failed: Option<&&Problem>,
 ) -> Markup {
     let all = decisions(records);
     let outcomes: Vec<&Record> = records.iter().filter(|it| it.kind == "outcome").collect();
     html! {
         section.panel {
-            div.head { h2 { "Decisions" } span.end.s.q { "last hour; bad share before → after" } }
+            div.head { h2 { "Decisions" } span.end.s.q { "last " (last) "; bad share before → after" } }
             @if let Some(failed) = failed {
                 p.pad.tone.burning { (failed) ". What is decided goes on; this is what the process remembers:" }
                 (remembered(snapshot, service))
             } @else if all.is_empty() {
-                p.pad.q { "None in the last hour." }
+                p.pad.q { "None in the last " (last) "." }
             }
             ol.declist {
                 @for (number, record) in all.iter().rev().take(LISTED_MAX) {
@@ -77,12 +80,12 @@ fn decided(
     }
 }
 
-fn changed(records: &[Record]) -> Markup {
+fn changed(records: &[Record], last: &str) -> Markup {
     let all = changes(records);
     html! {
         section.panel {
-            div.head { h2 { "Changes" } span.end.s.q { "last hour, of this service and of the configuration" } }
-            @if all.is_empty() { p.pad.q { "None in the last hour." } }
+            div.head { h2 { "Changes" } span.end.s.q { "last " (last) ", of this service and of the configuration" } }
+            @if all.is_empty() { p.pad.q { "None in the last " (last) "." } }
             ol.declist {
                 @for (letter, record) in all.iter().rev().take(LISTED_MAX) {
                     li {

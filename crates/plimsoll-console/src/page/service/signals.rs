@@ -10,8 +10,9 @@ use plimsoll_plot::{
 
 use super::Range;
 use crate::page::Sight;
-use crate::page::parts::{condition, since};
+use crate::page::parts::{condition, day, since};
 use crate::page::record::Record;
+use crate::problem::Problem;
 
 /// Rows of the heat map, at most.
 const ROWS_MAX: usize = 24;
@@ -26,14 +27,19 @@ pub(super) fn signals(
     range: Range,
     records: &[Record],
 ) -> Markup {
-    let length = range.step().seconds();
+    let (length, points) = (range.step(), range.points());
     let now = sight.snapshot.now.as_seconds();
-    let points = range.seconds() / length;
+    let past = match &sight.past {
+        Some(Ok(past)) => Some(past.as_ref()),
+        Some(Err(problem)) => return unreadable(range, problem),
+        None => None,
+    };
+    let seen = past.map_or(&sight.steps, |it| &it.steps);
     let begin = (now / length + 1).saturating_sub(points) * length;
     let steps: Vec<Option<&Step>> = (0..points)
         .map(|place| {
             let start = begin + place * length;
-            sight.steps.iter().find(|step| step.start == start)
+            seen.iter().find(|step| step.start == start)
         })
         .collect();
     let decisions = decisions(records);
@@ -61,7 +67,11 @@ pub(super) fn signals(
             .filter(inside)
             .collect(),
         faults: Vec::new(),
-        format: if range == Range::Hour { minute } else { second },
+        format: match range {
+            Range::TenMinutes => second,
+            Range::Hour | Range::SixHours | Range::Day => minute,
+            Range::FourWeeks => date,
+        },
     };
     let is_known = steps.iter().any(Option::is_some);
     let uncertain = onsets
@@ -72,16 +82,21 @@ pub(super) fn signals(
             div.head {
                 h2 { "What happened" }
                 span.s.q {
-                    (length) " s steps; dotted lines are decisions"
+                    (figure::duration(length as f64)) " steps; dotted lines are decisions"
                     @if let Some(uncertain) = uncertain { ", the red one is the onset found by change point (±" (uncertain) " s)" }
                 }
-                nav.tabs.end aria-label="Time range" {
-                    @for each in Range::ALL {
-                        a href={ "?range=" (each.name()) } aria-current=[(each == range).then_some("true")] { (each.name()) }
-                    }
-                }
+                (tabs(range))
             }
-            @if is_known {
+            @if let (true, Some(past)) = (is_known, past) {
+                div.stack {
+                    div.crosshair {}
+                    div { (PreEscaped(marks(sight, service, &axis, records, &decisions))) }
+                    (past_latency(service, &axis, &steps))
+                    (past_bad(&axis, &steps, past.objective.as_deref()))
+                    (traffic(&axis, &steps))
+                    (past_values(&axis, &steps))
+                }
+            } @else if is_known {
                 div.stack {
                     div.crosshair {}
                     div { (PreEscaped(marks(sight, service, &axis, records, &decisions))) }
@@ -92,10 +107,40 @@ pub(super) fn signals(
                     (values(&axis, &steps))
                 }
             } @else {
-                p.pad.q { "No traffic was seen yet. What happens is drawn from the first requests on." }
+                p.pad.q {
+                    @match past {
+                        Some(past) if past.objective.is_none() => "Without an objective nothing is kept for longer than an hour.",
+                        Some(_) => "Nothing was seen in this time, or it is not kept yet: it comes to the store within a minute.",
+                        None => "No traffic was seen yet. What happens is drawn from the first requests on.",
+                    }
+                }
             }
         }
     }
+}
+
+fn tabs(range: Range) -> Markup {
+    html! {
+        nav.tabs.end aria-label="Time range" {
+            @for each in Range::ALL {
+                a href={ "?range=" (each.name()) } aria-current=[(each == range).then_some("true")] { (each.name()) }
+            }
+        }
+    }
+}
+
+/// In the place of the plots.
+fn unreadable(range: Range, problem: &Problem) -> Markup {
+    html! {
+        section.panel aria-label="Signals on one time axis" {
+            div.head { h2 { "What happened" } (tabs(range)) }
+            p.pad.q { "What is kept can't be read now: " (problem) " The last hour is in memory: " a href="?range=1h" { "1h" } "." }
+        }
+    }
+}
+
+fn date(at: f64) -> String {
+    day(Timestamp::from_seconds(at.max(0.0) as u64))
 }
 
 fn minute(at: f64) -> String {
@@ -337,6 +382,77 @@ fn bad(axis: &TimeAxis, steps: &[Option<&Step>]) -> Markup {
     )
 }
 
+/// Where single latencies are not kept.
+fn past_latency(service: &ServiceView, axis: &TimeAxis, steps: &[Option<&Step>]) -> Markup {
+    let of = |quantile: fn(&Step) -> Option<std::time::Duration>| {
+        steps
+            .iter()
+            .map(move |step| quantile((*step)?).map(|it| it.as_secs_f64()))
+    };
+    let (p99, p50) = (
+        Series::new("P99", "p99", of(|it| it.p99)),
+        Series::new("P50", "p50", of(|it| it.p50)),
+    );
+    let objective = service.latency_objective_seconds();
+    let chart = Chart {
+        axis,
+        height: 140,
+        finding: format!(
+            "Latency over time: P99 at most {}",
+            figure::latency(p99.known().reduce(f64::max), " ")
+        ),
+        scale: Scale::log(p99.known().chain(p50.known()).chain(objective)),
+        format: seconds,
+        promise: objective.map(|value| Promise {
+            value,
+            label: figure::latency(Some(value), " "),
+        }),
+        layers: vec![Layer::Line(p99), Layer::Line(p50)],
+        times: false,
+    };
+    row(
+        "Latency",
+        "P99 and P50 of the worst minute or hour of each step, log scale",
+        &chart.key(),
+        chart.svg(),
+    )
+}
+
+/// Where causes are not kept.
+fn past_bad(axis: &TimeAxis, steps: &[Option<&Step>], objective: Option<&str>) -> Markup {
+    let of = |group: CauseGroup| {
+        steps
+            .iter()
+            .map(move |step| step.and_then(|step| step.share(step.of_cause(group))))
+    };
+    let most = steps
+        .iter()
+        .flatten()
+        .filter_map(|step| step.share(step.bad));
+    let most = most.fold(0.0, f64::max);
+    let chart = Chart {
+        axis,
+        height: 104,
+        finding: format!(
+            "Bad and refused requests; at most {} of all",
+            figure::percent(Some(most), " ")
+        ),
+        scale: Scale::linear([most.max(0.001)]),
+        format: share,
+        layers: vec![Layer::Stack(vec![
+            Series::new("failed", "c-5xx", of(CauseGroup::Answered)),
+            Series::new("refused", "c-refused", of(CauseGroup::Refused)),
+        ])],
+        promise: None,
+        times: false,
+    };
+    let about = format!(
+        "share of requests, as objective {} counts; hatched is what Plimsoll refused",
+        objective.unwrap_or_default()
+    );
+    row("Bad and refused", &about, &chart.key(), chart.svg())
+}
+
 fn concurrency(service: &ServiceView, axis: &TimeAxis, steps: &[Option<&Step>]) -> Markup {
     let of = |value: fn(&Step) -> Option<u32>| {
         steps.iter().map(move |step| value((*step)?).map(f64::from))
@@ -414,6 +530,39 @@ fn row(title: &str, about: &str, key: &str, plot: String) -> Markup {
         div.row {
             h3 { (title) span { (about) } }
             (PreEscaped(key)) (PreEscaped(plot))
+        }
+    }
+}
+
+/// The values of all plots of a longer time.
+fn past_values(axis: &TimeAxis, steps: &[Option<&Step>]) -> Markup {
+    let time = |it: Option<std::time::Duration>| {
+        it.map_or("none".to_owned(), |it| seconds(it.as_secs_f64()))
+    };
+    let part = |step: &Step, group| figure::percent(step.share(step.of_cause(group)), "");
+    html! {
+        details.values {
+            summary { "The values of all plots, " (figure::duration(axis.step)) " apart" }
+            div.scroll tabindex="0" role="region" aria-label="Values of all plots" { table.tight {
+                thead { tr {
+                    th scope="col" { "from, UTC" }
+                    @for head in ["offered/s", "good/s", "P50", "P99", "failed", "refused"] { th.r scope="col" { (head) } }
+                } }
+                tbody.rs { @for (place, step) in steps.iter().enumerate() { tr {
+                    th scope="row" { ((axis.format)(axis.begin + axis.step * place as f64)) }
+                    @match step {
+                        Some(step) => {
+                            td { (figure::rate(step.per_second(step.requests))) }
+                            td { (figure::rate(step.per_second(step.good))) }
+                            td { (time(step.p50)) }
+                            td { (time(step.p99)) }
+                            td { (part(step, CauseGroup::Answered)) }
+                            td { (part(step, CauseGroup::Refused)) }
+                        }
+                        None => { td colspan="6" { "unknown" } }
+                    }
+                } } }
+            } }
         }
     }
 }
