@@ -192,6 +192,17 @@ fn service(fields: &Fields) -> Option<Service> {
             .map(|node| dependency(node).map(str::to_owned))
             .collect::<Option<_>>()?,
         protect: protect::protect(fields.table("protect")?)?,
+        degrade: degrade(fields.table("degrade")?)?,
+    })
+}
+
+fn degrade(fields: &Fields) -> Option<Degrade> {
+    let read_only = fields.table("read_only")?;
+    Some(Degrade {
+        read_only: ReadOnly {
+            status: read_only.count("status")?,
+            retry_after: read_only.duration("retry_after")?,
+        },
     })
 }
 

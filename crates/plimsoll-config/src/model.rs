@@ -207,6 +207,24 @@ pub struct Service {
     pub depends_on: Vec<String>,
     /// Protections.
     pub protect: Protect,
+    /// What it gives up before it fails.
+    pub degrade: Degrade,
+}
+
+/// What a service gives up before it fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Degrade {
+    /// What is answered while it is read-only.
+    pub read_only: ReadOnly,
+}
+
+/// What a request is answered that would change something of a service that is read-only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadOnly {
+    /// 4xx or 5xx.
+    pub status: u16,
+    /// When it may be worth asking again.
+    pub retry_after: Duration,
 }
 
 /// One address of a service: `http://host:port` or `https://host:port`.

@@ -31,16 +31,19 @@ pub enum Verb {
     NoRetries,
     /// Second attempts are not made beside slow ones.
     NoHedges,
+    /// What would change something is refused.
+    ReadOnly,
     /// Whether the governor acts on this service.
     GovernorMode,
 }
 
 impl Verb {
     /// All of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Shed,
         Self::NoRetries,
         Self::NoHedges,
+        Self::ReadOnly,
         Self::GovernorMode,
     ];
 
@@ -50,6 +53,7 @@ impl Verb {
             Self::Shed => "shed",
             Self::NoRetries => "no-retries",
             Self::NoHedges => "no-hedges",
+            Self::ReadOnly => "read-only",
             Self::GovernorMode => "governor-mode",
         }
     }
@@ -68,7 +72,7 @@ impl FromStr for Verb {
         let verb = Self::ALL.into_iter().find(|verb| verb.name() == text);
         verb.ok_or_else(|| {
             let text = shown(text);
-            format!("`{text}` can't be set; expected shed, no-retries, no-hedges or governor-mode")
+            format!("`{text}` can't be set; expected shed, no-retries, no-hedges, read-only or governor-mode")
         })
     }
 }

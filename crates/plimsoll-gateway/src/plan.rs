@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_config::{
-    Config, DeadlineOverride, HashKey, RateBy, Redirect, Rewrite, Route, RouteAction, Service,
+    Config, DeadlineOverride, HashKey, RateBy, ReadOnly, Redirect, Rewrite, Route, RouteAction,
+    Service,
 };
 use plimsoll_core::never;
 use plimsoll_core::{Class, Mode, RouteId, ServiceId};
@@ -59,6 +60,8 @@ pub struct ServicePlan {
     pub keep_bytes_max: u64,
     /// Whether its policies act; if not, they decide and count, or do nothing.
     pub enforces: bool,
+    /// What is answered while it is read-only.
+    pub read_only: ReadOnly,
     /// What a consistent hash is taken of.
     pub hash_key: Option<HashKey>,
 }
@@ -184,6 +187,7 @@ impl Plan {
                 },
                 guard,
                 enforces: enforces(&config, service),
+                read_only: service.degrade.read_only,
                 hash_key: match &service.balance {
                     plimsoll_config::Balance::ConsistentHash(key) => Some(key.clone()),
                     _ => None,

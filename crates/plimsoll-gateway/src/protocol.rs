@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use plimsoll_config::RateBy;
-use plimsoll_core::{Class, Mode, RouteId};
+use plimsoll_core::{Class, Mode, RouteId, ServiceId};
 use plimsoll_http1::{Authority, Name, RequestHead, TargetForm};
 use plimsoll_lifecycle::{Bounds, Counter, Identity, Protocol, Routed};
 use plimsoll_measure::Cause;
@@ -463,6 +463,19 @@ impl Protocol for HttpRequest<'_> {
             group: route.group,
             bounds,
         }
+    }
+
+    fn degrade(&mut self, service: ServiceId) -> Option<Cause> {
+        // RFC 9110 section 9.2.1.
+        let is_safe = matches!(self.head.method(), b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE");
+        let service = self.plan().service(service)?;
+        if is_safe || !service.shared.guard.steps.is_read_only() {
+            return None;
+        }
+        let answer = Answer::read_only(&service.read_only);
+        let cause = answer.cause;
+        self.answer = Some(answer);
+        Some(cause)
     }
 
     fn rate_limit(&mut self, route: RouteId, identity: &Identity) -> Option<Cause> {

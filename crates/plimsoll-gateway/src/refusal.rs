@@ -2,6 +2,7 @@
 //!
 //! Sources: RFC 9457 (problem details), RFC 9651 (the syntax of `Plimsoll-Decision`).
 
+use plimsoll_config::ReadOnly;
 use plimsoll_measure::Cause;
 use plimsoll_policy::{Refusal, RefusalReason};
 
@@ -93,6 +94,14 @@ impl Answer {
         answer
     }
 
+    /// What a request is answered that would change something of a service that is read-only.
+    pub(crate) fn read_only(set: &ReadOnly) -> Self {
+        let detail = "The service can be read only for now: nothing was changed.";
+        let mut answer = Self::refuse(set.status, Cause::ReadOnly, "read-only", detail);
+        answer.retry_after = Some(set.retry_after.as_secs().max(1));
+        answer
+    }
+
     /// What a request is answered that admission refused.
     pub(crate) fn of_refusal(refusal: &Refusal) -> Self {
         let cause = plimsoll_lifecycle::refusal_cause(refusal.reason);
@@ -115,7 +124,7 @@ impl Answer {
         let word = match self.cause {
             Cause::Local => "answered",
             Cause::Shed | Cause::QueueTimeout | Cause::Throttled | Cause::Overloaded => "shed",
-            Cause::Deadline | Cause::Bulkhead | Cause::RateLimited => "refused",
+            Cause::Deadline | Cause::Bulkhead | Cause::RateLimited | Cause::ReadOnly => "refused",
             _ if self.status >= 502 => "failed",
             _ => "refused",
         };

@@ -34,6 +34,8 @@ pub trait Protocol {
     fn route(&mut self, trusted: bool) -> Routed;
     /// Who calls, how much it matters, and how long it may take.
     fn identify(&mut self, route: RouteId, trusted: bool) -> Identity;
+    /// Whether it is refused because its service is degraded: it would change something, and the service is read-only.
+    fn degrade(&mut self, service: ServiceId) -> Option<Cause>;
     /// Whether a declared rate refuses it.
     fn rate_limit(&mut self, route: RouteId, identity: &Identity) -> Option<Cause>;
 }
@@ -355,11 +357,15 @@ impl<E: Effects> Call<E> {
         self.settlement.class = identity.class;
         self.bounds = identity.bounds;
         (self.tenant, self.weight, self.group) = (identity.tenant, identity.weight, identity.group);
+        self.enter(Stage::Degrade);
+        if let Some(cause) = protocol.degrade(service) {
+            return Arrival::Answer(cause);
+        }
         self.enter(Stage::RateLimit);
         if let Some(cause) = protocol.rate_limit(route, &identity) {
             return Arrival::Answer(cause);
         }
-        // Degrade, contract, cache, defer: nothing fills these stages yet.
+        // Contract, cache, defer: nothing fills these stages yet.
         self.enter(Stage::Admit);
         let asked = self.effects.ask(service, &self.arriving(now));
         match asked {
@@ -879,6 +885,10 @@ mod tests {
                 },
             }
         }
+        fn degrade(&mut self, _: ServiceId) -> Option<Cause> {
+            self.asked.push(Stage::Degrade);
+            None
+        }
         fn rate_limit(&mut self, _: RouteId, _: &Identity) -> Option<Cause> {
             self.asked.push(Stage::RateLimit);
             None
@@ -915,6 +925,7 @@ mod tests {
                 Stage::Trust,
                 Stage::Route,
                 Stage::Identify,
+                Stage::Degrade,
                 Stage::RateLimit
             ]
         );

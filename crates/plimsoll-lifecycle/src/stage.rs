@@ -10,9 +10,9 @@ pub enum Stage {
     Route,
     /// Tenant, class, deadline.
     Identify,
-    /// Read-only, brownout. Not filled yet.
+    /// Read-only; brownout is not filled yet.
     Degrade,
-    /// Declared rates. Not filled yet.
+    /// Declared rates.
     RateLimit,
     /// The contract at the edge. Not filled yet.
     Contract,

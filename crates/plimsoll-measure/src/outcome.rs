@@ -110,6 +110,8 @@ causes! {
     QueueTimeout = "queue-timeout", Bad, Plimsoll;
     /// What is left of its deadline does not suffice for the service.
     Deadline = "deadline", Bad, Plimsoll;
+    /// Its service is read-only, and the request would change something.
+    ReadOnly = "read-only", Bad, Plimsoll;
     /// The service refuses or fails so much that a share of its requests is not sent.
     Throttled = "throttled", Bad, Plimsoll;
     /// A bound of `protect.bulkhead` was reached.

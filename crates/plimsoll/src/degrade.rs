@@ -19,6 +19,7 @@ const OVERLAY: &str = "/api/v1/overlay";
 Examples:
   plimsoll degrade checkout shed 2 --for 10m --why \"the sale is more than it carries\"
   plimsoll degrade checkout no-retries --for 1h --why \"retries keep the database down\"
+  plimsoll degrade checkout read-only --for 10m --why \"the database is moved\"
   plimsoll degrade list
   plimsoll degrade checkout end shed
   plimsoll degrade checkout end
@@ -29,7 +30,7 @@ pub(crate) struct Degrade {
     /// Which service; or `list`: what is set.
     #[arg(value_name = "SERVICE|list")]
     service: String,
-    /// What to do: shed, no-retries, no-hedges; or end.
+    /// What to do: shed, no-retries, no-hedges, read-only; or end.
     verb: Option<String>,
     /// The level of shed; or what to end, all without it.
     value: Option<String>,
@@ -78,7 +79,7 @@ pub(crate) fn degrade(asked: &Degrade) -> Exit {
     let done = match asked.verb.as_deref() {
         None if service == "list" => list(&target, asked.json),
         None => Err(ClientError::Refused(format!(
-            "say what to do with {}: shed LEVEL, no-retries, no-hedges or end",
+            "say what to do with {}: shed LEVEL, no-retries, no-hedges, read-only or end",
             clean(service)
         ))),
         Some("end") => end(&target, service, value),

@@ -239,6 +239,7 @@ impl Governing {
         steps.set_hedge(step(Actuator::Hedge).max(held.hedge));
         steps.set_retry(step(Actuator::Retry).max(held.retry));
         steps.set_shed(step(Actuator::Shed).max(held.shed));
+        steps.set_read_only(held.read_only);
     }
 
     /// How a service is seen. `now` is the time of the last tick.

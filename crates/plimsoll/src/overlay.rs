@@ -53,6 +53,7 @@ pub(crate) struct Held {
     pub(crate) hedge: u8,
     pub(crate) retry: u8,
     pub(crate) shed: u8,
+    pub(crate) read_only: bool,
     /// In place of the governor's own, where it is set.
     pub(crate) mode: Option<Mode>,
 }
@@ -167,6 +168,7 @@ impl Overlay {
                 Verb::Shed => held.shed = entry.view.level.unwrap_or_default(),
                 Verb::NoRetries => held.retry = 1,
                 Verb::NoHedges => held.hedge = 1,
+                Verb::ReadOnly => held.read_only = true,
                 Verb::GovernorMode => held.mode = entry.view.mode,
             }
         }
@@ -251,6 +253,7 @@ fn says(verb: Verb, level: Option<u8>, mode: Option<Mode>) -> String {
         Verb::Shed => Actuator::Shed.says(level.unwrap_or_default()).to_owned(),
         Verb::NoRetries => Actuator::Retry.says(1).to_owned(),
         Verb::NoHedges => Actuator::Hedge.says(1).to_owned(),
+        Verb::ReadOnly => "it is read-only".to_owned(),
         Verb::GovernorMode => {
             let mode = mode.unwrap_or_default().name();
             format!("the governor's mode is {mode}")

@@ -102,7 +102,7 @@ fn keys() {
         "[gatway]\n",
         "speed = 1\n",
         "[flags]\nmode = \"observe\"\n",
-        "degrade = { stale = \"10m\" }\n",
+        "contract = { file = \"api.yaml\" }\n",
         "[service.app.objective.latency]\nbelow = \"250ms\"\n",
         "[service.\"a b\"]\nendpoints = \"http://10.0.0.2\"\n",
         "[[gateway.listen]]\ntls = { certificate = \"a.pem\" }\n",

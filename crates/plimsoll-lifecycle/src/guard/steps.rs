@@ -1,6 +1,6 @@
 //! How far the governor has moved what it may move of one service: read by the data plane, written by the control thread.
 
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 
 use plimsoll_core::Class;
 
@@ -13,6 +13,7 @@ pub struct Steps {
     hedge: AtomicU8,
     retry: AtomicU8,
     shed: AtomicU8,
+    read_only: AtomicBool,
 }
 
 impl Steps {
@@ -39,6 +40,17 @@ impl Steps {
     /// 1: half of `sheddable` is refused; 2: all of it; 3: half of `standard` as well; 4: all of that.
     pub fn set_shed(&self, step: u8) {
         self.shed.store(step.min(SHED_STEPS), Relaxed);
+    }
+
+    /// Whether only what changes nothing is let in.
+    #[inline]
+    pub fn is_read_only(&self) -> bool {
+        self.read_only.load(Relaxed)
+    }
+
+    /// Only what changes nothing is let in, or all.
+    pub fn set_read_only(&self, on: bool) {
+        self.read_only.store(on, Relaxed);
     }
 
     /// Whether a request is refused. `random` is uniform.

@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 use crate::outcome::Cause;
 
 /// The causes of requests that a protection refused.
-pub const REFUSALS: [Cause; 7] = [
+pub const REFUSALS: [Cause; 8] = [
     Cause::Shed,
     Cause::QueueTimeout,
     Cause::Deadline,
+    Cause::ReadOnly,
     Cause::Throttled,
     Cause::Bulkhead,
     Cause::RateLimited,
@@ -31,6 +32,7 @@ pub const fn refusing_policy(cause: Cause) -> Option<&'static str> {
         Cause::Shed => Some("limiter"),
         Cause::QueueTimeout => Some("queue"),
         Cause::Deadline => Some("deadline"),
+        Cause::ReadOnly => Some("degrade"),
         Cause::Throttled => Some("throttle"),
         Cause::Bulkhead => Some("bulkhead"),
         Cause::RateLimited => Some("rate"),

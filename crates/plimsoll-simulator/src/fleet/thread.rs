@@ -342,6 +342,10 @@ pub(super) struct Asking {
 }
 
 impl Protocol for Asking {
+    fn degrade(&mut self, _: ServiceId) -> Option<Cause> {
+        None
+    }
+
     fn trust(&mut self) -> bool {
         false
     }

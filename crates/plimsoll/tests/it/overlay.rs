@@ -109,6 +109,54 @@ fn what_is_shed_by_hand_is_refused_until_it_ends_by_itself() {
 }
 
 #[test]
+fn a_service_that_is_read_only_is_read_and_not_written() {
+    let service = Service::start();
+    let home = Home::new();
+    let more = "[service.app.degrade]\nread_only = { retry_after = \"5m\" }\n";
+    home.write(&config(&[service.address], "", more));
+    let plimsoll = home.run(&[]);
+    home.wait_for_record("start", is("process", "started"));
+    let asked = |method: &str| {
+        let url = format!("http://{}/", plimsoll.address());
+        let mut curl = std::process::Command::new("curl");
+        curl.args([
+            "-sS",
+            "-i",
+            "--max-time",
+            "30",
+            "-X",
+            method,
+            "-d",
+            "x",
+            &url,
+        ]);
+        done(&curl.output().unwrap())
+    };
+    assert!(asked("POST").contains(" 200 "));
+    let args = "degrade app read-only --for 1h --why moving";
+    let said = done(&home.ask(&args.split(' ').collect::<Vec<_>>()));
+    assert!(said.contains("it is read-only"), "{said}");
+    for method in ["POST", "PUT", "PATCH", "DELETE", "PURGE"] {
+        let answer = asked(method).to_ascii_lowercase();
+        let head = answer.split("\r\n\r\n").next().unwrap();
+        assert!(head.starts_with("http/1.1 503 "), "{method}: {head}");
+        assert!(head.contains("retry-after: 300"), "{head}");
+        assert!(
+            head.contains("plimsoll-decision: refused; reason=read-only"),
+            "{head}"
+        );
+    }
+    for method in ["GET", "OPTIONS"] {
+        assert!(asked(method).contains(" 200 "), "{method}");
+    }
+    let text = get(plimsoll.ops(), "/metrics").1;
+    let refused = metric(&text, "plimsoll_requests_total", &["cause=\"read-only\""]);
+    assert_eq!(refused, 5.0);
+    done(&home.ask(&["degrade", "app", "end", "read-only"]));
+    assert!(asked("POST").contains(" 200 "));
+}
+
+#[test]
 fn an_acknowledged_entry_outlives_a_kill_and_an_upgrade() {
     let (_service, home, mut plimsoll) = started();
     let args = [&SHED[..], &["--for", "1h", "--why", "the sale"]].concat();

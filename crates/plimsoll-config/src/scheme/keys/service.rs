@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::governor::CLASS_LIST;
 use super::protect::PROTECT;
-use super::{CERTIFICATE, DAY, HOUR, MILLISECOND, MINUTE};
+use super::{CERTIFICATE, DAY, HOUR, MILLISECOND, MINUTE, SECOND};
 use crate::scheme::{FileKind, Key, Kind, NameKind, Table, Word};
 
 pub(super) static DEFAULTS: Table = Table {
@@ -64,8 +64,36 @@ static SERVICE_KEYS: &[Key] = &[
         Kind::List { of: &Kind::Text, bare: true },
         "What it can't do without, as `service.inventory`: while that burns, it is worked on there.",
     ),
-    Key::later("degrade"),
+    Key::new("degrade", Kind::Table(&DEGRADE), "What it gives up before it fails.").default("{}"),
 ];
+
+static DEGRADE: Table = Table {
+    doc: "What a service gives up before it fails.",
+    groups: &[&[Key::new(
+        "read_only",
+        Kind::Table(&READ_ONLY),
+        "What is answered to requests that would change something, while people have it read-only (`plimsoll degrade`).",
+    )
+    .default("{}")]],
+    main: None,
+};
+
+static READ_ONLY: Table = Table {
+    doc: "The answer of a service that is read-only.",
+    groups: &[&[
+        Key::new("status", Kind::Count { min: 400, max: 599 }, "The status.").default("503"),
+        Key::new(
+            "retry_after",
+            Kind::Duration {
+                min: SECOND,
+                max: DAY,
+            },
+            "When it may be worth asking again (`Retry-After`).",
+        )
+        .default(r#""30s""#),
+    ]],
+    main: None,
+};
 
 pub(super) static UPSTREAM_TLS: Table = Table {
     doc: "How `https` endpoints are checked.",
