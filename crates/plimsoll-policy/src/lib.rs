@@ -7,6 +7,7 @@
 mod admission;
 mod balance;
 mod bulkhead;
+pub mod cache;
 pub mod deadline;
 mod endpoint;
 pub mod hedge;
