@@ -6,6 +6,7 @@
 
 mod admission;
 mod balance;
+mod brownout;
 mod bulkhead;
 pub mod cache;
 pub mod deadline;
@@ -27,6 +28,7 @@ pub use admission::{
     RefusalReason, Ticket,
 };
 pub use balance::{Balancer, Candidate, Choice, Method, Ring, hash_key};
+pub use brownout::{BrownoutControl, BrownoutParameters, BrownoutReading, BrownoutShared};
 pub use bulkhead::{BulkheadKind, BulkheadParameters, BulkheadPlace, BulkheadShared};
 pub use deadline::{GrpcTimeout, PlimsollDeadline};
 pub use endpoint::{
