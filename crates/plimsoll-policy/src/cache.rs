@@ -35,7 +35,7 @@ pub use directives::{RequestDirectives, ResponseDirectives};
 pub use entity_tag::EntityTag;
 pub use fields::HeadFields;
 pub use freshness::{Lifetime, LifetimeBy, Received};
-pub use lookup::{Fetch, ForwardReason, Found, Lookup, is_failure, look_up};
+pub use lookup::{Fetch, ForwardReason, Found, Lookup, is_failure, is_passing, look_up};
 pub use request::{CacheRequest, MethodClass};
 pub use stored::{NotStored, Stored};
 pub use update::{Freshened, Merged};

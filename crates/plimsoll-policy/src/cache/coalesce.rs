@@ -3,7 +3,7 @@
 //! A fetch is a task of its own. Who asked first is its leader, who asks while it runs waits. Whoever leaves, it goes on: its
 //! answer is stored, or is there for the next. An answer that is not for all goes to the leader alone; the others
 //! are let go at once and each asks by himself, and for a while nobody waits for that key again: else each would wait
-//! for the one before. A fetch that fails is not tried again by all who waited.
+//! for the one before. (Unless its status says that this passes.) A fetch that fails is not tried again by all who waited.
 //! Only what was fetched here is stored: of these fetches it is known whether something made them invalid meanwhile.
 //!
 //! Units: keys are told apart by [`CacheRequest::has_credentials`](super::CacheRequest::has_credentials) and by what a known
@@ -103,8 +103,12 @@ pub enum Answer {
     /// Its head has come, and it may be stored: all who wait can be answered.
     Shareable,
     /// Its head has come, and it may not be stored.
-    Unshareable,
-    /// It failed, or was given up before its head came.
+    Unshareable {
+        /// The next one will hardly be another: see [`is_passing`](super::is_passing).
+        lasts: bool,
+    },
+    /// It failed, by its status too ([`is_failure`](super::is_failure)), or was given up before its head came. Who
+    /// then asked by himself, one by one, would keep an origin down that is ailing.
     Failed {
         /// Whether a stale answer may be served to all.
         stale: bool,
@@ -120,7 +124,7 @@ pub struct Release {
     pub serve: Vec<WaiterId>,
     /// Get the stale one.
     pub stale: Vec<WaiterId>,
-    /// Get the failure.
+    /// Get the failure: the leader what came, the others an answer of the gateway's own, as what came may be for one.
     pub fail: Vec<WaiterId>,
     /// Ask the origin, each by himself.
     pub alone: Vec<WaiterId>,
@@ -249,7 +253,7 @@ impl<K: Ord + Clone> Coalescer<K> {
         let mut release = Release::default();
         match self.fetches.get(&id) {
             None => {
-                release.cancel = answer == Answer::Unshareable;
+                release.cancel = matches!(answer, Answer::Unshareable { .. });
                 return release;
             }
             Some(fetch) if never!(fetch.state == State::Shared) => return release,
@@ -261,11 +265,13 @@ impl<K: Ord + Clone> Coalescer<K> {
                 release.serve = leader.into_iter().chain(waiters).collect();
                 self.enter(now, id, State::Shared);
             }
-            Answer::Unshareable => {
+            Answer::Unshareable { lasts } => {
                 release.cancel = leader.is_none();
                 release.serve = leader.into_iter().collect();
                 release.alone = waiters;
-                if let Some(fetch) = self.remove(id) {
+                if let Some(fetch) = self.remove(id)
+                    && lasts
+                {
                     self.remember_unshared(now, fetch.key);
                 }
             }

@@ -170,3 +170,8 @@ fn client_asks(request: &CacheRequest, stored: &Stored, now: Instant) -> bool {
 pub const fn is_failure(status: u16) -> bool {
     matches!(status, 500 | 502 | 503 | 504)
 }
+
+/// Whether a status says that another answer is to be expected soon: the origin failed, or had too much to do.
+pub const fn is_passing(status: u16) -> bool {
+    matches!(status, 408 | 425 | 429 | 500 | 502..=599)
+}

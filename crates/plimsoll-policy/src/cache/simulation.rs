@@ -431,7 +431,7 @@ impl World {
         };
         let answer = match judged {
             Some(_) => Answer::Shareable,
-            None => Answer::Unshareable,
+            None => Answer::Unshareable { lasts: true },
         };
         let release = self
             .coalescer

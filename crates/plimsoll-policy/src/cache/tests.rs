@@ -510,6 +510,8 @@ mod using {
     fn only_failures_of_the_origin_are_replaced_rfc_5861() {
         let failures = (100..600).filter(|&status| is_failure(status));
         assert!(failures.eq([500, 502, 503, 504]));
+        assert!((100..600).all(|status| is_passing(status) || !is_failure(status)));
+        assert!(is_passing(429) && !is_passing(403) && !is_passing(501));
     }
 
     #[test]

@@ -15,6 +15,8 @@ const PARAMETERS: CoalesceParameters = CoalesceParameters {
     alone_max: 2,
 };
 
+const UNSHAREABLE: Answer = Answer::Unshareable { lasts: true };
+
 fn at(seconds: u64) -> Instant {
     Instant::from_nanos(seconds * 1_000_000_000)
 }
@@ -65,7 +67,7 @@ fn a_waiter_who_leaves_does_not_end_the_fetch_nor_does_the_leader_nor_the_last()
 #[test]
 fn an_answer_that_is_not_for_all_goes_to_the_leader_and_releases_the_others_at_once() {
     let (mut coalescer, leader, waiters) = with_waiters(3);
-    let release = coalescer.on_answer(at(2), leader.fetch(), Answer::Unshareable);
+    let release = coalescer.on_answer(at(2), leader.fetch(), UNSHAREABLE);
     assert_eq!((release.serve, release.alone), (vec![leader], waiters));
     let alone = Join::Alone(AloneReason::Unshared);
     assert_eq!(coalescer.on_request(at(11), &1), alone);
@@ -74,10 +76,19 @@ fn an_answer_that_is_not_for_all_goes_to_the_leader_and_releases_the_others_at_o
 }
 
 #[test]
+fn an_answer_that_passes_is_waited_for_again() {
+    let (mut coalescer, leader, waiters) = with_waiters(1);
+    let passing = Answer::Unshareable { lasts: false };
+    let release = coalescer.on_answer(at(2), leader.fetch(), passing);
+    assert_eq!((release.serve, release.alone), (vec![leader], waiters));
+    assert!(matches!(coalescer.on_request(at(2), &1), Join::Lead(_)));
+}
+
+#[test]
 fn an_answer_that_is_for_nobody_is_ended() {
     let (mut coalescer, leader, waiters) = with_waiters(1);
     coalescer.on_leave(leader);
-    let release = coalescer.on_answer(at(2), leader.fetch(), Answer::Unshareable);
+    let release = coalescer.on_answer(at(2), leader.fetch(), UNSHAREABLE);
     assert!(release.cancel && release.serve.is_empty());
     assert_eq!(release.alone, waiters);
 }
@@ -169,11 +180,7 @@ fn one_fetch_in_the_background_is_enough_and_who_comes_may_wait_for_it() {
         panic!("it waits");
     };
     assert_eq!(waiter.fetch(), fetch);
-    assert!(
-        coalescer
-            .on_answer(at(1), fetch, Answer::Unshareable)
-            .cancel
-    );
+    assert!(coalescer.on_answer(at(1), fetch, UNSHAREABLE).cancel);
 }
 
 #[test]
@@ -196,7 +203,7 @@ fn of_too_many_unshared_keys_the_oldest_is_forgotten() {
         let Join::Lead(leader) = coalescer.on_request(at(u64::from(key)), &key) else {
             panic!("it leads");
         };
-        let _ = coalescer.on_answer(at(u64::from(key)), leader.fetch(), Answer::Unshareable);
+        let _ = coalescer.on_answer(at(u64::from(key)), leader.fetch(), UNSHAREABLE);
     }
     let alone = Join::Alone(AloneReason::Unshared);
     assert_eq!(coalescer.on_request(at(4), &2), alone);
@@ -219,7 +226,7 @@ enum Event {
 fn any_event() -> impl Strategy<Value = Event> {
     let answer = prop_oneof![
         2 => Just(Answer::Shareable),
-        1 => Just(Answer::Unshareable),
+        1 => any::<bool>().prop_map(|lasts| Answer::Unshareable { lasts }),
         1 => any::<bool>().prop_map(|stale| Answer::Failed { stale }),
     ];
     prop_oneof![
@@ -338,14 +345,15 @@ impl World {
                 // It may have been forgotten.
                 running.forgotten = now >= running.began + PARAMETERS.wait_max + PARAMETERS.end_max;
                 let release = self.coalescer.on_answer(now, id, answer);
-                if answer == Answer::Unshareable {
+                if matches!(answer, Answer::Unshareable { .. }) {
                     assert!(release.serve.iter().all(|served| Some(*served) == leader));
                 }
                 if answer != Answer::Shareable {
                     self.running.retain(|running| running.id != id);
                 }
                 assert!(
-                    release.alone.len() <= PARAMETERS.alone_max || answer == Answer::Unshareable
+                    release.alone.len() <= PARAMETERS.alone_max
+                        || matches!(answer, Answer::Unshareable { .. })
                 );
                 self.release(&release);
                 assert!(self.waiting.iter().all(|waiter| waiter.fetch() != id));
