@@ -20,6 +20,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::access::{Caller, Role};
+use crate::act::may_change;
 use crate::control::{Answer, Control};
 use crate::overlay::{Overlay, SettingWanted, Verb};
 use crate::problem::Problem;
@@ -281,13 +282,7 @@ async fn enforce(
             let mut parameters = parameters.iter();
             let service = parameters.find(|(name, _)| *name == "service");
             let service = service.map_or("", |(_, service)| service);
-            who.and_then(|caller| {
-                // Whoever may change nothing is not told what there is.
-                caller.needs(Role::Operator)?;
-                let owner = control.owner(service)?;
-                caller.may_change(service, owner.as_deref())?;
-                Ok(caller)
-            })
+            who.and_then(|caller| may_change(control.as_ref(), &caller, service).map(|()| caller))
         }
         Needs::AllServices => who.and_then(|caller| caller.may_change_all().map(|()| caller)),
     };
@@ -402,10 +397,15 @@ async fn revoke_token(
     answer(control.revoke_token(&by, &name)).await
 }
 
-/// Waits for an answer, but not for ever.
+/// An answer, as JSON.
 async fn answer<T: Serialize>(answer: Answer<T>) -> Result<Response, Problem> {
+    Ok(Json(in_time(answer).await?).into_response())
+}
+
+/// Waits for what comes of something, but not for ever.
+pub(crate) async fn in_time<T>(answer: Answer<T>) -> Result<T, Problem> {
     match tokio::time::timeout(TIME_MAX, answer).await {
-        Ok(answer) => Ok(Json(answer?).into_response()),
+        Ok(answer) => answer,
         Err(_) => Err(Problem::new(
             StatusCode::GATEWAY_TIMEOUT,
             "it goes on, but it takes long: see the log for how it ends",

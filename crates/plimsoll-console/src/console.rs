@@ -1,7 +1,8 @@
 //! For people and the command line: the page, the status, changes.
 //!
-//! Reading is free on loopback; off loopback everything needs a token, and there is no `/metrics` (the
-//! ops address has it). Changing always needs a token, of somebody who may.
+//! Reading is free on loopback; off loopback everything needs a token but the page to sign in with one, and there is no
+//! `/metrics` (the ops address has it). Changing always needs a token, of somebody who may: in the head of a request of the
+//! API, or for forms of pages in the session of the browser.
 
 use std::io;
 use std::sync::Arc;
@@ -16,12 +17,14 @@ use plimsoll_measure::Snapshot;
 use tracing::warn;
 
 use crate::access::Caller;
-use crate::api::{self, Who};
+use crate::api;
 use crate::control::Control;
 use crate::events::{self, Viewers};
 use crate::page::{self, Address, Kept, Page};
 use crate::problem::Problem;
-use crate::{assets, guard, ops, server};
+use crate::session::Sessions;
+use crate::visitor::Visitor;
+use crate::{act, assets, guard, ops, server};
 
 /// No style or script but our own files, no frame around us, no form or connection to elsewhere.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
@@ -38,6 +41,7 @@ pub struct ConsoleOptions {
 #[derive(Clone)]
 struct Guard {
     control: Arc<dyn Control>,
+    sessions: Arc<Sessions>,
     options: Arc<ConsoleOptions>,
     reads_need_token: bool,
 }
@@ -51,12 +55,14 @@ pub async fn serve_console(
     control: Arc<dyn Control>,
     options: ConsoleOptions,
 ) -> io::Result<()> {
-    let loopback = listener.local_addr()?.ip().to_canonical().is_loopback();
+    let address = listener.local_addr()?;
+    let loopback = address.ip().to_canonical().is_loopback();
     if !loopback {
         warn!("the console listens off loopback without TLS: everything on it needs a token");
     }
     let guard = Guard {
         control: Arc::clone(&control),
+        sessions: Arc::new(Sessions::new(address.port())),
         options: Arc::new(options),
         reads_need_token: !loopback,
     };
@@ -65,6 +71,7 @@ pub async fn serve_console(
         .route("/events", get(events::events))
         .layer(Extension(Viewers::new()))
         .merge(pages())
+        .merge(act::routes())
         .merge(api::router(&control));
     if loopback {
         router = router.route("/metrics", get(ops::metrics));
@@ -86,18 +93,20 @@ pub async fn serve_console(
 /// Runs before everything: nothing is answered that was not checked, and every answer has the headers.
 async fn check(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
     let mut response = match guard.check(&request) {
-        Ok(who) => {
-            request.extensions_mut().insert(who);
+        Ok(visitor) => {
+            request.extensions_mut().insert(visitor.who.clone());
+            request.extensions_mut().insert(visitor);
             next.run(request).await
         }
-        Err(problem) if wants_page(&request) => refused(&problem),
+        Err(problem) if wants_page(&request) => refused(&problem, &request),
         Err(problem) => problem.into_response(),
     };
     let headers = response.headers_mut();
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
+        // Without any referrer a browser sends `Origin: null` with our own forms (Fetch, "append a request `Origin` header").
+        (header::REFERRER_POLICY, "same-origin"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
@@ -114,40 +123,42 @@ async fn check(State(guard): State<Guard>, mut request: Request, next: Next) -> 
 }
 
 impl Guard {
-    fn check(&self, request: &Request) -> Result<Who, Problem> {
+    fn check(&self, request: &Request) -> Result<Visitor, Problem> {
         let headers = request.headers();
         guard::check_host(headers, &self.options.hosts)?;
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
         if !reads {
             guard::check_origin(headers)?;
         }
-        let secret = guard::bearer(headers).map(<[u8]>::to_vec);
-        // A browser sends a password with whatever any site has it send: it is for reading only.
-        let secret = match guard::password(headers).filter(|_| reads && secret.is_err()) {
-            Some(password) => Ok(password),
-            None => secret,
-        };
-        let who = secret.and_then(|secret| self.control.caller(&secret));
-        match who {
-            Err(problem) if !reads || self.reads_need_token => Err(problem),
-            who => Ok(who),
+        let path = request.uri().path();
+        let visitor = Visitor::of(
+            headers,
+            (&self.control, &self.sessions),
+            (reads, !path.starts_with("/api/")),
+            self.reads_need_token,
+        );
+        match &visitor.who {
+            Err(problem) if (!reads || self.reads_need_token) && !is_open(path) => {
+                Err(problem.clone())
+            }
+            _ => Ok(visitor),
         }
     }
 }
 
+/// What is for everybody: to sign in, what that page is made of, and to be led to another page. It shows and changes nothing.
+fn is_open(path: &str) -> bool {
+    matches!(path, "/sign-in" | "/run") || path.starts_with("/assets/")
+}
+
 /// A page for whoever may not see the one that was asked for. Nothing of the process is on it.
-fn refused(problem: &Problem) -> Response {
-    let mut response = framed(&page::refusal(problem), None, None, "/");
-    if problem.status() == StatusCode::UNAUTHORIZED {
-        for scheme in [
-            "Bearer realm=\"plimsoll\"",
-            "Basic realm=\"plimsoll\", charset=\"UTF-8\"",
-        ] {
-            let headers = response.headers_mut();
-            headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
-        }
+fn refused(problem: &Problem, request: &Request) -> Response {
+    if !problem.is_unauthorized() {
+        return written(&page::refusal(problem), None, None, "/");
     }
-    response
+    let next = request.uri().path_and_query();
+    let next = next.map_or("/", |next| next.as_str());
+    written(&page::sign_in::form(next, Some(problem)), None, None, "/")
 }
 
 /// The pages, each at its path.
@@ -159,47 +170,53 @@ fn pages() -> Router<Arc<dyn Control>> {
 /// Shows the page that the address names.
 async fn shown(
     State(control): State<Arc<dyn Control>>,
-    Extension(who): Extension<Who>,
+    Extension(visitor): Extension<Visitor>,
     uri: Uri,
 ) -> Response {
     let watch = uri.path_and_query().map_or("/", |it| it.as_str());
+    let who = visitor.who.as_ref().ok();
     let looked = match Address::parse(watch) {
-        Some(address) => page::look(&control, &address, &mut Kept::default()).await,
+        Some(address) => page::look(&control, &address, who, &mut Kept::default()).await,
         None => Err(Problem::bad_request("that is the address of no page")),
     };
-    let who = who.as_ref().ok();
     match looked {
-        Ok((page, snapshot)) => framed(&page, Some(&snapshot), who, watch),
-        Err(problem) => framed(
-            &page::refusal(&problem),
-            Some(&control.snapshot()),
-            who,
-            watch,
-        ),
+        Ok((page, snapshot)) => written(&page, Some(&snapshot), who, watch),
+        Err(problem) => framed(&visitor, &page::refusal(&problem), watch),
     }
 }
 
 /// Whoever reads pages is told on a page; everybody else as from the API.
-async fn nothing(
-    State(control): State<Arc<dyn Control>>,
-    Extension(who): Extension<Who>,
-    request: Request,
-) -> Response {
+async fn nothing(Extension(visitor): Extension<Visitor>, request: Request) -> Response {
     let problem = Problem::not_found("there is nothing here");
     match wants_page(&request) {
-        true => framed(
-            &page::refusal(&problem),
-            Some(&control.snapshot()),
-            who.as_ref().ok(),
-            "/",
-        ),
+        true => framed(&visitor, &page::refusal(&problem), "/"),
         false => problem.into_response(),
     }
 }
 
-fn framed(page: &Page, snapshot: Option<&Snapshot>, who: Option<&Caller>, watch: &str) -> Response {
+/// A page in its frame, with as much of the process around it as whoever asks may see. `watch`: where to go once signed in.
+pub(crate) fn framed(visitor: &Visitor, page: &Page, watch: &str) -> Response {
+    let who = visitor.who.as_ref().ok();
+    let may_see = who.is_some() || !visitor.reads_need_token;
+    let snapshot = may_see.then(|| visitor.snapshot());
+    written(page, snapshot.as_deref(), who, watch)
+}
+
+fn written(
+    page: &Page,
+    snapshot: Option<&Snapshot>,
+    who: Option<&Caller>,
+    watch: &str,
+) -> Response {
     let html = page::frame::framed(page, snapshot, who, watch);
-    (page.status, Html(html)).into_response()
+    let mut response = (page.status, Html(html)).into_response();
+    if page.status == StatusCode::UNAUTHORIZED {
+        // No scheme that a browser would ask for a password by: the page itself asks.
+        let challenge = HeaderValue::from_static("Bearer realm=\"plimsoll\"");
+        let headers = response.headers_mut();
+        headers.insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    response
 }
 
 /// A browser that goes to an address, as against a program or a script.

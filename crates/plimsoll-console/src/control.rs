@@ -55,6 +55,12 @@ pub trait Control: Send + Sync + 'static {
     /// It is nobody's, or that can't be told now.
     fn caller(&self, secret: &[u8]) -> Result<Caller, Problem>;
 
+    /// Whose token it is that has this SHA-256: of a session only that is kept. As [`Self::caller`] otherwise.
+    ///
+    /// # Errors
+    /// It is nobody's, or not any more.
+    fn holder(&self, token: &[u8; 32]) -> Result<Caller, Problem>;
+
     /// Reads the configuration again and puts it in force. An invalid one is refused, and the old one stays.
     fn reload(&self, by: &Caller) -> Answer<Changed>;
 

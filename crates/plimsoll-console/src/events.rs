@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::control::Control;
 use crate::page::{self, Address, Kept};
 use crate::problem::Problem;
+use crate::visitor::Visitor;
 
 /// How many watch at once.
 const VIEWERS_MAX: usize = 32;
@@ -49,6 +50,7 @@ pub(crate) struct Watched {
 /// One who watches.
 struct Viewer {
     control: Arc<dyn Control>,
+    visitor: Visitor,
     address: Address,
     /// What was sent of each section, as a digest.
     sent: HashMap<&'static str, u64>,
@@ -60,6 +62,7 @@ struct Viewer {
 pub(crate) async fn events(
     State(control): State<Arc<dyn Control>>,
     Extension(viewers): Extension<Viewers>,
+    Extension(visitor): Extension<Visitor>,
     Query(watched): Query<Watched>,
 ) -> Result<Response, Problem> {
     let address = Some(watched.page)
@@ -74,6 +77,7 @@ pub(crate) async fn events(
     })?;
     let viewer = Viewer {
         control,
+        visitor,
         address,
         sent: HashMap::new(),
         kept: Kept::default(),
@@ -98,11 +102,15 @@ pub(crate) async fn events(
 }
 
 impl Viewer {
-    /// What is new; `None` where there is nothing to watch any more.
+    /// What is new; `None` where there is nothing to watch any more, or whoever watches may not by now.
     async fn message(&mut self) -> Option<String> {
-        let (page, snapshot) = page::look(&self.control, &self.address, &mut self.kept)
-            .await
-            .ok()?;
+        let who = self.visitor.still();
+        if who.is_err() && self.visitor.reads_need_token {
+            return None;
+        }
+        let who = who.as_ref().ok();
+        let looked = page::look(&self.control, &self.address, who, &mut self.kept).await;
+        let (page, snapshot) = looked.ok()?;
         let mut message = String::new();
         event(&mut message, "now", &snapshot.now.to_rfc3339());
         for section in page.sections {

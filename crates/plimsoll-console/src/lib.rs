@@ -1,7 +1,7 @@
 //! Operations endpoints, the control API and the web console.
 //!
 //! A shell: it runs on the control thread's runtime. What it shows and does comes from the process through
-//! the [`Control`] trait; it holds no state of its own.
+//! the [`Control`] trait; it holds no state of its own but the sessions of browsers.
 //!
 //! And who is called where somebody is to look: [`notify`].
 //!
@@ -15,8 +15,10 @@
 //! and time.
 
 mod access;
+mod act;
 mod api;
 mod assets;
+mod command;
 mod console;
 mod control;
 mod events;
@@ -28,6 +30,9 @@ mod overlay;
 mod page;
 mod problem;
 mod server;
+mod session;
+mod sign_in;
+mod visitor;
 mod wire;
 
 pub use access::{Caller, Role};

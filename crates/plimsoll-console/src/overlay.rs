@@ -20,7 +20,7 @@ pub const LENGTH_MAX: Duration = Duration::from_secs(7 * 86_400);
 /// The last level of shedding.
 pub const LEVEL_MAX: u8 = 4;
 /// How many characters a reason has at most.
-const WHY_MAX: usize = 500;
+pub(crate) const WHY_MAX: usize = 500;
 
 /// What is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -6,6 +6,7 @@
 //! Invariant: what comes from services, from the configuration or from people is escaped (`maud` does, and `plimsoll_plot`
 //! where it draws); nothing of it stands in a script or decides where a link of ours leads, but as an escaped segment.
 
+pub(crate) mod action;
 mod configuration;
 mod decisions;
 mod fleet;
@@ -15,7 +16,10 @@ mod past;
 mod record;
 mod request;
 mod service;
+pub(crate) mod sign_in;
 mod topology;
+
+pub(crate) use parts::{segment, service_path};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,6 +29,7 @@ use axum::http::{StatusCode, Uri};
 use maud::{Markup, html};
 use plimsoll_measure::{Snapshot, Step};
 
+use crate::access::Caller;
 use crate::control::Control;
 use crate::problem::Problem;
 use crate::wire::{JournalQuery, Records};
@@ -169,6 +174,8 @@ type Traffic = BTreeMap<String, Vec<Option<(f64, f64)>>>;
 /// What a page is drawn from, as of one moment.
 pub(crate) struct Sight {
     pub(crate) snapshot: Arc<Snapshot>,
+    /// Who looks, where that is known: what they may do is offered.
+    who: Option<Caller>,
     traffic: Traffic,
     steps: Vec<Step>,
     /// How a service did over a longer time than memory has.
@@ -194,7 +201,7 @@ type Answered = Arc<Result<Records, Problem>>;
 
 impl Sight {
     /// What needs no wait.
-    fn of(control: &dyn Control, address: &Address) -> Self {
+    fn of(control: &dyn Control, address: &Address, who: Option<Caller>) -> Self {
         let snapshot = control.snapshot();
         let (mut traffic, mut steps, mut past) = (Traffic::new(), Vec::new(), None);
         match address {
@@ -216,6 +223,7 @@ impl Sight {
         let nothing = || Arc::new(Ok(Records::default()));
         Self {
             snapshot,
+            who,
             traffic,
             steps,
             past,
@@ -244,11 +252,12 @@ impl Sight {
 pub(crate) async fn look(
     control: &Arc<dyn Control>,
     address: &Address,
+    who: Option<&Caller>,
     kept: &mut Kept,
 ) -> Result<(Page, Arc<Snapshot>), Problem> {
     let broken = |_| Problem::unavailable("drawing the page was broken off");
-    let (asked, of) = (Arc::clone(control), address.clone());
-    let seen = tokio::task::spawn_blocking(move || Sight::of(asked.as_ref(), &of));
+    let (asked, of, who) = (Arc::clone(control), address.clone(), who.cloned());
+    let seen = tokio::task::spawn_blocking(move || Sight::of(asked.as_ref(), &of, who));
     let mut sight = seen.await.map_err(broken)?;
     ask(control, address, &mut sight, kept).await;
     let address = address.clone();
@@ -336,18 +345,14 @@ pub(crate) fn refusal(problem: &Problem) -> Page {
     let title = match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "Not permitted",
         StatusCode::NOT_FOUND => "Not found",
+        StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE => "It can't be read",
         _ => "It can't be shown",
     };
     let markup = html! {
         section.panel.pad aria-label=(title) {
             h1 { (title) }
             p.lead { (problem) }
-            @if status == StatusCode::UNAUTHORIZED {
-                p { "This console listens off loopback, so even reading needs a token: a browser asks for it as a password, \
-                     under any name. An administrator makes one with " code { "plimsoll token create NAME --role viewer" } "." }
-            } @else {
-                p { a href="/" { "To the fleet" } }
-            }
+            p { a href="/" { "To the fleet" } }
         }
     };
     Page {

@@ -30,6 +30,11 @@ impl Problem {
         self.status
     }
 
+    /// Whether another token, or one at all, would help.
+    pub(crate) fn is_unauthorized(&self) -> bool {
+        self.status == StatusCode::UNAUTHORIZED
+    }
+
     pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }

@@ -107,6 +107,10 @@ impl Control for View {
         self.tokens.load().caller(secret, self.clock.timestamp())
     }
 
+    fn holder(&self, token: &[u8; 32]) -> Result<Caller, Problem> {
+        self.tokens.load().holder(token, self.clock.timestamp())
+    }
+
     fn reload(&self, by: &Caller) -> Answer<Changed> {
         let by = by.name.clone();
         ask(&self.asks, |tell| Asked::Reload { by, tell })

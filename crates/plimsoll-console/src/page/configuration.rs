@@ -7,8 +7,9 @@ use axum::http::StatusCode;
 use maud::{Markup, html};
 use plimsoll_measure::{Snapshot, figure};
 
-use super::parts::{moment, service_path};
+use super::parts::{Ending, ending, moment, service_path};
 use super::{Page, Place, Section, Sight};
+use crate::access::{Caller, Role};
 
 /// How much of the file is shown.
 const TEXT_BYTES_MAX: usize = 100 << 10;
@@ -26,7 +27,7 @@ pub(super) fn page(sight: &Sight) -> Page {
         },
         Section {
             id: "overlay",
-            markup: overlay(snapshot),
+            markup: overlay(snapshot, sight.who.as_ref()),
         },
         Section {
             id: "file",
@@ -60,21 +61,27 @@ fn version(snapshot: &Snapshot) -> Markup {
     }
 }
 
-fn overlay(snapshot: &Snapshot) -> Markup {
+fn overlay(snapshot: &Snapshot, who: Option<&Caller>) -> Markup {
+    let who = who.filter(|who| who.needs(Role::Operator).is_ok());
+    let owner = |name: &str| {
+        let mut services = snapshot.services.iter();
+        services.find(|it| it.name == name)?.owner.as_deref()
+    };
     html! {
         section.panel aria-label="Overlay" {
             div.head { h2 { "Overlay" } span.end.s.q { "what people hold for a while; it survives restarts" } }
             @if snapshot.overlay.is_empty() { p.pad.q { "Nothing is held." } }
             @else { div.scroll tabindex="0" role="region" aria-label="Overlay" { table {
-                thead { tr { th scope="col" { "Service" } th scope="col" { "What" } th scope="col" { "Who" } th scope="col" { "Why" } th scope="col" { "Since, UTC" } th scope="col" { "Until, UTC" } th.r scope="col" { "Record" } } }
+                thead { tr { th scope="col" { "Service" } th scope="col" { "What" } th scope="col" { "Who" } th scope="col" { "Why" } th scope="col" { "Since, UTC" } th scope="col" { "Until, UTC" } th.r scope="col" { "Record" } @if who.is_some() { th scope="col" { "Early" } } } }
                 tbody { @for entry in &snapshot.overlay { tr {
                     th scope="row" { a href=(service_path(&entry.service)) { (entry.service) } }
                     td { (entry.says) }
-                    td { (entry.by) }
+                    td.wrap { (entry.by) }
                     td.wrap { (entry.why) }
                     td.n { (moment(entry.since)) }
                     td.n { (moment(entry.until)) }
                     td.r { @match entry.journal { Some(record) => a href={ "/decisions/" (record) } { "#" (record) }, None => span.q { "waiting" } } }
+                    @if who.is_some() { td { (ending(entry, who, owner(&entry.service), Ending::Short)) } }
                 } } }
             } } }
         }

@@ -4,7 +4,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use plimsoll_measure::Snapshot;
 use plimsoll_plot::SYMBOLS;
 
-use super::parts::{clock, time};
+use super::parts::{clock, segment, time};
 use super::{Page, Place};
 use crate::access::Caller;
 use crate::assets::{ICON, SCRIPT, STYLE};
@@ -20,6 +20,7 @@ pub(crate) fn framed(
     watch: &str,
 ) -> String {
     let instance = snapshot.map_or("Plimsoll", |snapshot| snapshot.instance.as_str());
+    let next = format!("/sign-in?next={}", segment(watch));
     let watch = page.is_live.then_some(watch);
     let document = html! {
         (DOCTYPE)
@@ -39,7 +40,7 @@ pub(crate) fn framed(
             body data-watch=[watch] {
                 (PreEscaped(SYMBOLS))
                 a.skip href="#main" { "Skip to content" }
-                (top(page.place, snapshot, who, page.is_live))
+                (top(page, snapshot, who, &next))
                 main #main tabindex="-1" {
                     @for section in &page.sections {
                         div.live-part id=(section.id) { (section.markup) }
@@ -53,7 +54,8 @@ pub(crate) fn framed(
     document.into_string()
 }
 
-fn top(place: Place, snapshot: Option<&Snapshot>, who: Option<&Caller>, is_live: bool) -> Markup {
+fn top(page: &Page, snapshot: Option<&Snapshot>, who: Option<&Caller>, sign_in: &str) -> Markup {
+    let (place, is_live) = (page.place, page.is_live);
     // Incidents have their place here, after decisions, once they have a page.
     let pages = [
         ("/", "Fleet", Place::Fleet),
@@ -78,7 +80,10 @@ fn top(place: Place, snapshot: Option<&Snapshot>, who: Option<&Caller>, is_live:
                     }
                     a.opt href="/#find" { kbd { "/" } " find" }
                 }
-                span.opt { (who.map_or("reads only", |who| who.role.name())) }
+                @match who {
+                    Some(who) => a.me href="/sign-in" title=(who.name) { (who.name) span.opt { " · " (who.role.name()) } },
+                    None => a href=(sign_in) { "Sign in" },
+                }
             }
         } }
     }

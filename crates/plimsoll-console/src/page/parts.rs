@@ -2,7 +2,11 @@
 
 use maud::{Markup, html};
 use plimsoll_core::Timestamp;
-use plimsoll_measure::{Condition, Mark, ObjectiveView, ServiceView, figure};
+use plimsoll_measure::{Condition, Mark, ObjectiveView, OverlayView, ServiceView, figure};
+
+use crate::access::{Caller, Role};
+use crate::act::end_path;
+use crate::overlay::Verb;
 
 /// How a service stands: as the governor says, and where nothing is governed as its budget does.
 pub(super) fn condition(service: &ServiceView) -> Condition {
@@ -43,12 +47,47 @@ pub(super) fn shape(condition: Condition) -> Markup {
 }
 
 /// A link to a service's page.
-pub(super) fn service_path(name: &str) -> String {
+pub(crate) fn service_path(name: &str) -> String {
     format!("/services/{}", segment(name))
 }
 
+/// How the button that ends something is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// `End shed 2…`
+    Named,
+    /// `End…`, where it stands beside what it ends.
+    Short,
+}
+
+/// The button that ends early what is held: for whoever may, and disabled for an operator of other services.
+pub(super) fn ending(
+    entry: &OverlayView,
+    who: Option<&Caller>,
+    owner: Option<&str>,
+    ending: Ending,
+) -> Markup {
+    let verb: Option<Verb> = entry.verb.parse().ok();
+    let (Some(who), Some(verb)) = (who, verb) else {
+        return html! {};
+    };
+    let level = entry.level.map(|level| format!(" {level}"));
+    let word = match ending {
+        Ending::Named => format!("End {verb}{}…", level.unwrap_or_default()),
+        Ending::Short => "End…".to_owned(),
+    };
+    html! {
+        @if who.needs(Role::Operator).is_err() {}
+        @else if let Err(problem) = who.may_change(&entry.service, owner) {
+            button.btn type="button" disabled title=(problem) { (word) }
+        } @else {
+            a.btn href=(end_path(&entry.service, Some(verb))) { (word) }
+        }
+    }
+}
+
 /// A text as one segment of a path, or as a value of a query.
-pub(super) fn segment(text: &str) -> String {
+pub(crate) fn segment(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

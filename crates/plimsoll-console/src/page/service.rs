@@ -1,5 +1,6 @@
 //! `/services/NAME`: how one service stands, since when, why, and what acts; then all that happened on one time axis.
 
+mod acts;
 mod lists;
 mod objectives;
 mod signals;
@@ -125,6 +126,10 @@ pub(super) fn page(name: &str, query: ServiceQuery, sight: &Sight) -> Page {
         Section {
             id: "head",
             markup: head(snapshot, service),
+        },
+        Section {
+            id: "acts",
+            markup: acts::acts(snapshot, service, sight.who.as_ref()),
         },
         Section {
             id: "objectives",

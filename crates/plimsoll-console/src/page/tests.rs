@@ -20,6 +20,7 @@ fn shown(address: &str, snapshot: Snapshot) -> String {
 fn sight(snapshot: Snapshot) -> Sight {
     Sight {
         snapshot: Arc::new(snapshot),
+        who: None,
         traffic: Traffic::new(),
         steps: Vec::new(),
         past: None,
@@ -48,7 +49,7 @@ fn event(text: &str) -> serde_json::Value {
 
 /// The addresses of all pages.
 fn addresses() -> Vec<String> {
-    let name = parts::segment(EVIL);
+    let name = segment(EVIL);
     let mut all: Vec<String> = [
         "/",
         "/decisions",
@@ -350,6 +351,74 @@ fn what_people_have_set_is_said_with_who_why_and_until() {
         page.contains(said) && page.contains("held by ana"),
         "{page}"
     );
+}
+
+#[test]
+fn actions_are_offered_to_those_who_may_and_named_to_operators_of_others() {
+    use crate::access::Role;
+    let mut snapshot = fleet(1);
+    for (verb, level) in [("shed", Some(2)), ("no-retries", None)] {
+        snapshot.overlay.push(OverlayView {
+            id: verb.to_owned(),
+            service: "service-0".to_owned(),
+            verb: verb.to_owned(),
+            level,
+            mode: None,
+            says: verb.to_owned(),
+            by: "ana".to_owned(),
+            why: "it melts".to_owned(),
+            since: snapshot.now,
+            until: snapshot.now,
+            journal: Some(7),
+        });
+    }
+    let seen = |address: &str, who: Option<(Role, &str)>| {
+        let who = who.map(|(role, owner)| Caller {
+            name: "ana".to_owned(),
+            role,
+            owners: vec![owner.to_owned()],
+        });
+        let sight = Sight {
+            who,
+            ..sight(snapshot.clone())
+        };
+        let page = draw(&Address::parse(address).unwrap(), &sight);
+        frame::framed(&page, Some(&sight.snapshot), sight.who.as_ref(), address)
+    };
+    let mine = "owner of service-0";
+    for address in ["/services/service-0", "/configuration"] {
+        for who in [None, Some((Role::Viewer, mine))] {
+            let page = seen(address, who);
+            assert!(
+                !page.contains("/end/") && !page.contains("disabled"),
+                "{page}"
+            );
+            assert!(!page.contains("Shed…"), "{page}");
+        }
+        let page = seen(address, Some((Role::Operator, "others")));
+        assert!(!page.contains("/end/") && !page.contains("/set/"), "{page}");
+        assert!(
+            page.contains("disabled") && page.contains("belongs to owner of service-0"),
+            "{page}"
+        );
+        let page = seen(address, Some((Role::Operator, mine)));
+        assert!(
+            page.contains("href=\"/services/service-0/end/shed\""),
+            "{page}"
+        );
+        assert!(!page.contains("disabled"), "{page}");
+    }
+    let page = seen("/services/service-0", Some((Role::Operator, mine)));
+    for expected in [
+        "/set/shed\">Shed…",
+        "/set/governor-mode",
+        "End shed 2…",
+        "End no-retries…",
+        "/end/all",
+    ] {
+        assert!(page.contains(expected), "{expected}: {page}");
+    }
+    assert!(seen("/", None).contains("href=\"/sign-in?next=%2F\">Sign in"));
 }
 
 /// So many services, a third of which burn.

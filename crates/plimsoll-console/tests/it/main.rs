@@ -9,6 +9,7 @@
     reason = "a step that fails ends the test"
 )]
 
+mod actions;
 mod console;
 mod openapi;
 mod ops;

@@ -2,10 +2,11 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use plimsoll_console::{
     Answer, Caller, Changed, ConsoleOptions, Control, JournalQuery, Past, PastView, Problem,
     Records, Role, Setting, TargetTried, TokenCreated, TokenView, TokenWanted, Tokens, Tried, Verb,
@@ -18,6 +19,8 @@ use plimsoll_measure::{
 
 pub(crate) const TOKEN: &str = "a-token-for-the-tests-only";
 pub(crate) const VIEWER: &str = "a-token-that-only-reads";
+/// The name of a service that would like to be markup.
+pub(crate) const HOSTILE: &str = "<script>alert(1)</script>\"'&/..";
 pub(crate) const PAYMENTS: &str = "a-token-for-services-of-payments";
 
 #[derive(Default)]
@@ -25,6 +28,23 @@ pub(crate) struct Process {
     pub(crate) not_ready: AtomicBool,
     pub(crate) invalid: AtomicBool,
     pub(crate) reloads: AtomicUsize,
+    /// The tokens that are not valid any more.
+    pub(crate) revoked: Mutex<Vec<&'static str>>,
+    /// Another process takes over from this one.
+    pub(crate) handing_over: AtomicBool,
+    /// What was set and ended.
+    pub(crate) acted: Mutex<Vec<String>>,
+}
+
+impl Process {
+    fn act(&self, said: String) -> Answer<Changed> {
+        if self.handing_over.load(Ordering::Relaxed) {
+            return Box::pin(async { Err(Problem::unavailable("another process takes over")) });
+        }
+        let answer = changed(&said);
+        self.acted.lock().unwrap().push(said);
+        Box::pin(async { Ok(answer) })
+    }
 }
 
 impl Control for Process {
@@ -78,12 +98,22 @@ impl Control for Process {
                 owners: owners.iter().map(|it| (*it).to_owned()).collect(),
             })
         };
-        match std::str::from_utf8(secret) {
-            Ok(TOKEN) => caller("ana", Role::Admin, &[]),
-            Ok(VIEWER) => caller("vi", Role::Viewer, &[]),
-            Ok(PAYMENTS) => caller("pat", Role::Operator, &["payments"]),
-            _ => Err(Problem::unauthorized("this token is not valid")),
+        let secret = std::str::from_utf8(secret).unwrap_or_default();
+        match secret {
+            secret if self.revoked.lock().unwrap().contains(&secret) => (),
+            TOKEN => return caller("ana", Role::Admin, &[]),
+            VIEWER => return caller("vi", Role::Viewer, &[]),
+            PAYMENTS => return caller("pat", Role::Operator, &["payments"]),
+            _ => (),
         }
+        Err(Problem::unauthorized("this token is not valid"))
+    }
+
+    fn holder(&self, token: &[u8; 32]) -> Result<Caller, Problem> {
+        let digest = |secret: &str| digest(&SHA256, secret.as_bytes());
+        let mut secrets = [TOKEN, VIEWER, PAYMENTS].into_iter();
+        let found = secrets.find(|secret| digest(secret).as_ref() == token);
+        self.caller(found.unwrap_or_default().as_bytes())
     }
 
     fn reload(&self, _: &Caller) -> Answer<Changed> {
@@ -130,20 +160,21 @@ impl Control for Process {
 
     fn owner(&self, service: &str) -> Result<Option<String>, Problem> {
         match service {
-            "checkout" => Ok(Some("payments".to_owned())),
+            "checkout" | HOSTILE => Ok(Some("payments".to_owned())),
             "mail" => Ok(None),
             _ => Err(Problem::not_found("there is no such service")),
         }
     }
 
     fn set(&self, by: &Caller, service: &str, setting: Setting) -> Answer<Changed> {
-        let said = format!("{} {service} {} {:?}", by.name, setting.verb, setting.level);
-        Box::pin(async move { Ok(changed(&said)) })
+        let Setting {
+            verb, level, why, ..
+        } = setting;
+        self.act(format!("{} {service} {verb} {level:?} {why}", by.name))
     }
 
     fn end(&self, by: &Caller, service: &str, verb: Verb) -> Answer<Changed> {
-        let said = format!("{} {service} {verb}", by.name);
-        Box::pin(async move { Ok(changed(&said)) })
+        self.act(format!("{} {service} end {verb}", by.name))
     }
 
     fn try_notifiers(&self, by: &Caller, name: Option<String>) -> Answer<Tried> {
@@ -266,6 +297,23 @@ impl Server {
             )
             .as_bytes(),
         )
+    }
+
+    /// Sends a form as a browser does, with these further header lines.
+    pub(crate) fn send_form(&self, path: &str, body: &str, headers: &[&str]) -> (u16, String) {
+        let mut request = format!(
+            "POST {path} HTTP/1.1\r\nConnection: close\r\nAccept: text/html\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n",
+            body.len()
+        );
+        if !headers.iter().any(|header| header.starts_with("Host:")) {
+            request.push_str("Host: localhost\r\n");
+        }
+        for header in headers {
+            request.push_str(header);
+            request.push_str("\r\n");
+        }
+        self.send_raw(format!("{request}\r\n{body}").as_bytes())
     }
 
     pub(crate) fn send_raw(&self, request: &[u8]) -> (u16, String) {

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -9,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-use crate::child::Home;
+use crate::child::{Home, TIME_MAX};
 
 /// A browser; it ends with its scope.
 pub(crate) struct Browser {
@@ -81,6 +82,54 @@ impl Browser {
     pub(crate) async fn go(&mut self, url: &str) {
         self.call("Page.navigate", json!({ "url": url })).await;
         while self.next().await["method"] != "Page.loadEventFired" {}
+    }
+
+    /// Presses a key: a letter, `Tab`, `Enter` or the space bar.
+    pub(crate) async fn press(&mut self, key: &str) {
+        let (text, code) = match key {
+            "Tab" => ("", 9),
+            "Enter" => ("\r", 13),
+            key => (key, key.bytes().next().map_or(0, u32::from)),
+        };
+        for kind in ["keyDown", "keyUp"] {
+            let text = if kind == "keyDown" { text } else { "" };
+            let event =
+                json!({ "type": kind, "key": key, "text": text, "windowsVirtualKeyCode": code });
+            self.call("Input.dispatchKeyEvent", event).await;
+        }
+    }
+
+    /// Types where the focus is.
+    pub(crate) async fn enter(&mut self, text: &str) {
+        self.call("Input.insertText", json!({ "text": text })).await;
+    }
+
+    /// Goes from one thing to the next until the focus is on the one with these words on it.
+    pub(crate) async fn tab_to(&mut self, words: &str) {
+        const FOCUSED: &str = "(document.activeElement?.innerText || '').trim()";
+        for _ in 0..60 {
+            if self.ask(FOCUSED).await == words {
+                return;
+            }
+            self.press("Tab").await;
+        }
+        let page = self.ask("document.body.innerText").await;
+        panic!("nothing to go to says `{words}`: {page}");
+    }
+
+    /// Waits until a script says yes; also while the page is another one now.
+    pub(crate) async fn until(&mut self, what: &str, script: &str) {
+        let waited = tokio::time::timeout(TIME_MAX, async {
+            while self.ask(script).await != true {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        if waited.await.is_err() {
+            let page = self
+                .ask("location.href + ' ' + document.body.innerText")
+                .await;
+            panic!("in vain until {what}: {page}");
+        }
     }
 
     /// What a script says on the page.

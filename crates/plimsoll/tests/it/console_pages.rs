@@ -7,9 +7,8 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::browser::Browser;
 use crate::child::{
@@ -20,7 +19,7 @@ use crate::child::{
 const EVIL: &str = "<img src=x onerror=hacked=1>";
 
 /// What is wrong with a page, as a list of sentences.
-const LOOK: &str = r#"(() => {
+pub(crate) const LOOK: &str = r#"(() => {
     const wrong = [];
     if (typeof hacked !== "undefined") wrong.push("a name became markup");
     if (document.images.length) wrong.push("an image");
@@ -169,64 +168,46 @@ async fn a_page_is_live_can_be_gone_through_with_keys_and_says_when_nothing_come
     let mut browser = Browser::start(&world.home).await;
     browser.show(1_440, "light").await;
     browser.go(&format!("http://{}/", world.console())).await;
-    let until = async |browser: &mut Browser, what: &str, script: &str| {
-        let wait = async {
-            while browser.ask(script).await != true {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        let waited = tokio::time::timeout(TIME_MAX, wait).await;
-        waited.unwrap_or_else(|_| panic!("in vain until {what}"));
-    };
-    until(
-        &mut browser,
-        "it is live",
-        "document.body.classList.contains('is-live')",
-    )
-    .await;
+    browser
+        .until("it is live", "document.body.classList.contains('is-live')")
+        .await;
     let requests = "document.querySelector('#strip .facts').innerText";
     let before = browser.ask(requests).await;
     let changed = format!("{requests} !== {before}");
-    until(&mut browser, "figures change", &changed).await;
+    browser.until("figures change", &changed).await;
 
-    let press = async |browser: &mut Browser, key: &str| {
-        for kind in ["keyDown", "keyUp"] {
-            let event = json!({ "type": kind, "key": key, "text": if kind == "keyDown" { key } else { "" } });
-            browser.call("Input.dispatchKeyEvent", event).await;
-        }
-    };
-    press(&mut browser, "j").await;
+    browser.press("j").await;
     let focused = "document.activeElement.closest('[data-key]').dataset.key";
     let first = browser.ask(focused).await;
-    press(&mut browser, "j").await;
+    browser.press("j").await;
     let second = browser.ask(focused).await;
     assert_ne!(first, second);
-    press(&mut browser, "k").await;
+    browser.press("k").await;
     assert_eq!(browser.ask(focused).await, first);
     // What has the focus keeps it while figures change under it.
     let before = browser.ask(requests).await;
     let changed = format!("{requests} !== {before}");
-    until(&mut browser, "figures change again", &changed).await;
+    browser.until("figures change again", &changed).await;
     assert_eq!(browser.ask(focused).await, first);
-    press(&mut browser, "?").await;
+    browser.press("?").await;
     assert_eq!(
         browser.ask("document.getElementById('keys').open").await,
         true
     );
-    press(&mut browser, "?").await;
-    press(&mut browser, "/").await;
+    browser.press("?").await;
+    browser.press("/").await;
     assert_eq!(browser.ask("document.activeElement.id").await, "find");
 
     world.plimsoll.signal(rustix::process::Signal::STOP);
     let stale = "document.body.classList.contains('stale') && document.getElementById('now').innerText.includes('last data')";
-    until(&mut browser, "it is called stale", stale).await;
+    browser.until("it is called stale", stale).await;
     world.plimsoll.signal(rustix::process::Signal::CONT);
-    until(
-        &mut browser,
-        "it is live again",
-        "!document.body.classList.contains('stale')",
-    )
-    .await;
+    browser
+        .until(
+            "it is live again",
+            "!document.body.classList.contains('stale')",
+        )
+        .await;
     assert_eq!(browser.complaints, [] as [String; 0]);
 }
 

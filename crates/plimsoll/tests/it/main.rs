@@ -15,6 +15,7 @@ mod browser;
 mod budgets;
 mod child;
 mod command_line;
+mod console_actions;
 mod console_pages;
 mod demo;
 mod explain;
