@@ -77,7 +77,7 @@ pub(crate) fn set(service: &str, verb: Verb, wanted: &SettingWanted) -> String {
     let service = quoted(service);
     let what = match verb {
         Verb::Shed => format!("degrade {service} shed {level}"),
-        Verb::NoRetries | Verb::NoHedges => format!("degrade {service} {verb}"),
+        Verb::NoRetries | Verb::NoHedges | Verb::ReadOnly => format!("degrade {service} {verb}"),
         Verb::GovernorMode => {
             let mode = quoted_or(wanted.mode.as_deref(), "MODE");
             format!("governor mode {service} {mode}")

@@ -230,7 +230,7 @@ fn now(snapshot: &Snapshot, service: &str, verb: Verb) -> String {
         Verb::Shed => "shed",
         Verb::NoRetries => "retry",
         Verb::NoHedges => "hedge",
-        Verb::GovernorMode => "",
+        Verb::ReadOnly | Verb::GovernorMode => "",
     };
     let moved = governed.and_then(|it| it.moved.iter().find(|it| it.actuator == actuator));
     let mut said = match (mine.next(), verb, governed) {
@@ -251,6 +251,7 @@ fn verb_in_words(verb: Verb) -> &'static str {
         Verb::Shed => "shedding",
         Verb::NoRetries => "no retries",
         Verb::NoHedges => "no hedges",
+        Verb::ReadOnly => "read-only",
         Verb::GovernorMode => "the governor's mode",
     }
 }
@@ -276,6 +277,11 @@ fn setting(snapshot: &Snapshot, service: &str, verb: Verb, typed: &Typed) -> Act
             format!("Make no hedges to {service}"),
             html! { p { "No second attempt is made beside a slow one: the service has less to do, and slow answers stay slow." } },
             "no second attempts beside slow ones",
+        ),
+        Verb::ReadOnly => (
+            format!("Let {service} be read only"),
+            html! { p { "What would change something is refused with 503 and a time to come back; " code.n { "GET" } " and the other safe methods pass. Nothing of a refused request reaches the service." } },
+            "only what changes nothing is let in",
         ),
         Verb::GovernorMode => (
             format!("Set the governor's mode of {service}"),
@@ -311,7 +317,7 @@ fn setting(snapshot: &Snapshot, service: &str, verb: Verb, typed: &Typed) -> Act
             .into(),
             chosen: typed.mode.clone(),
         }),
-        Verb::NoRetries | Verb::NoHedges => (),
+        Verb::NoRetries | Verb::NoHedges | Verb::ReadOnly => (),
     }
     let mut wanted = typed.wanted();
     let lasts = wanted.lasts.get_or_insert_with(|| LENGTH.to_owned());

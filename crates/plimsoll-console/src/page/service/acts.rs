@@ -18,6 +18,7 @@ pub(super) fn acts(snapshot: &Snapshot, service: &ServiceView, who: Option<&Call
         (Verb::Shed, "Shed…"),
         (Verb::NoRetries, "No retries…"),
         (Verb::NoHedges, "No hedges…"),
+        (Verb::ReadOnly, "Read-only…"),
         (Verb::GovernorMode, "Governor's mode…"),
     ];
     let entries = snapshot.overlay.iter();
