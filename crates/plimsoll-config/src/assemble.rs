@@ -164,7 +164,12 @@ fn service(fields: &Fields) -> Option<Service> {
     let objectives = fields.table("objective")?.iter();
     Some(Service {
         owner: fields.text("owner").map(str::to_owned),
-        runbook: fields.text("runbook").map(str::to_owned),
+        runbook: match fields.file("runbook") {
+            Some(path) => Some(Runbook::File(path)),
+            None => fields
+                .text("runbook")
+                .map(|url| Runbook::Url(url.to_owned())),
+        },
         tier: fields.count("tier")?,
         endpoints: fields
             .list("endpoints")

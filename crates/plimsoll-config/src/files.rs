@@ -4,6 +4,7 @@
 //! the configuration alone does not. Elsewhere: whether a key fits its certificate (`rustls`, on loading).
 
 use std::fs;
+use std::io::Read as _;
 use std::path::Path;
 
 use rustls_pki_types::pem::PemObject;
@@ -42,11 +43,49 @@ fn check_node(node: &Node, diagnostics: &mut Vec<Diagnostic>) {
         Value::List(nodes) => nodes.iter().for_each(|node| check_node(node, diagnostics)),
         Value::File(path, kind) => {
             if let Err((code, message, label)) = check_file(path, *kind) {
-                diagnostics.push(Diagnostic::error(code, node.span.clone(), message).label(label));
+                // Without a runbook everything works, and people have less to go by.
+                let diagnostic = match kind {
+                    FileKind::Runbook => Diagnostic::warning,
+                    _ => Diagnostic::error,
+                };
+                diagnostics.push(diagnostic(code, node.span.clone(), message).label(label));
             }
         }
         _ => {}
     }
+}
+
+/// The largest runbook: who has to read more at 3 a.m. reads nothing.
+pub const RUNBOOK_BYTES_MAX: u64 = 64 << 10;
+
+/// A runbook can't be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum RunbookError {
+    /// It is not there, or may not be read.
+    #[error("reading the runbook")]
+    Read(#[source] std::io::Error),
+    /// It is larger than [`RUNBOOK_BYTES_MAX`].
+    #[error("a runbook has at most 64 KiB")]
+    TooLarge,
+    /// It is no text.
+    #[error("it is no text in UTF-8")]
+    NoText,
+}
+
+/// Reads a runbook of a service, whole.
+///
+/// # Errors
+/// It can't be shown.
+pub fn read_runbook(path: &Path) -> Result<String, RunbookError> {
+    let file = fs::File::open(path).map_err(RunbookError::Read)?;
+    let mut bytes = Vec::new();
+    file.take(RUNBOOK_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(RunbookError::Read)?;
+    if bytes.len() as u64 > RUNBOOK_BYTES_MAX {
+        return Err(RunbookError::TooLarge);
+    }
+    String::from_utf8(bytes).map_err(|_| RunbookError::NoText)
 }
 
 type Finding = (&'static str, String, String);
@@ -85,6 +124,15 @@ fn check_file(path: &Path, kind: FileKind) -> Result<(), Finding> {
                 )),
             }
         }
+        FileKind::Runbook => match read_runbook(path) {
+            Ok(_) => Ok(()),
+            Err(RunbookError::Read(_)) => read_file(path).map(|_| ()),
+            Err(error) => Err((
+                "bad-runbook",
+                format!("{shown} can't be shown"),
+                error.to_string(),
+            )),
+        },
         FileKind::Certificates => {
             let pem = read_file(path)?;
             let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();

@@ -182,13 +182,32 @@ pub enum LogTarget {
     File(PathBuf),
 }
 
+/// Where people read what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Runbook {
+    /// A page that a browser opens: with `http://` or `https://`.
+    Url(String),
+    /// A file in Markdown.
+    File(PathBuf),
+}
+
+impl Runbook {
+    /// Where others find it: a file is only here.
+    pub fn url(&self) -> Option<&str> {
+        match self {
+            Self::Url(url) => Some(url),
+            Self::File(_) => None,
+        }
+    }
+}
+
 /// `[service.NAME]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Service {
     /// Who is asked about it.
     pub owner: Option<String>,
     /// Where people read what to do.
-    pub runbook: Option<String>,
+    pub runbook: Option<Runbook>,
     /// 1 is the most important.
     pub tier: u8,
     /// At least one.

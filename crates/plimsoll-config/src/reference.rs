@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::scheme::keys::FILE;
-use crate::scheme::{Key, Kind, Presence, Table, any_of};
+use crate::scheme::{FileKind, Key, Kind, Presence, Table, any_of};
 use crate::unit::{show_duration, show_size};
 
 /// The text of `docs/reference/config.md`.
@@ -211,6 +211,7 @@ fn value(kind: &'static Kind) -> String {
         Kind::HeaderValue => "header value".into(),
         Kind::HeaderCondition => "header value or `true`".into(),
         Kind::Method => "method, `\"GET\"`".into(),
+        Kind::File(FileKind::Runbook) => "URL or file path".into(),
         Kind::File(_) => "file path".into(),
         Kind::Either { words, other } => {
             let mut parts: Vec<String> = words

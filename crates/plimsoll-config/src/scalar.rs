@@ -413,7 +413,16 @@ fn file_path(kind: FileKind, text: &str, folder: &Path) -> Result<Value, Problem
             format!("{} was expected", Kind::File(kind).expected()),
         ));
     }
+    if kind == FileKind::Runbook && is_page(text) {
+        return Ok(Value::Text(text.to_owned()));
+    }
     Ok(Value::File(folder.join(text), kind))
+}
+
+/// Whether a browser opens it, as against a file.
+fn is_page(text: &str) -> bool {
+    let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+    scheme.is_some_and(|it| it.eq_ignore_ascii_case("https") || it.eq_ignore_ascii_case("http"))
 }
 
 /// One of `words`, or what else may have been meant.

@@ -223,6 +223,8 @@ pub(crate) enum FileKind {
     Key,
     /// A secret in one line.
     Secret,
+    /// Markdown; or the URL of a page, which is no file.
+    Runbook,
 }
 
 /// What the name of a map's entry may be.
@@ -265,6 +267,7 @@ impl Kind {
             Self::HeaderCondition => "a header's value, or `true` for any value".into(),
             Self::Method => "a method such as \"GET\"".into(),
             Self::File(FileKind::StateFolder) => "the path of a folder".into(),
+            Self::File(FileKind::Runbook) => "a URL, or the path of a Markdown file".into(),
             Self::File(_) => "the path of a file".into(),
             Self::Either { words, other } => {
                 let mut parts: Vec<String> = words

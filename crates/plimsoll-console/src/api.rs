@@ -16,12 +16,14 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post, put};
 use axum::{Extension, Json, Router};
+use plimsoll_measure::incident::Refusal;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::access::{Caller, Role};
 use crate::act::may_change;
 use crate::control::{Answer, Control};
+use crate::incident::{DeedVerb, DeedWanted, IncidentList};
 use crate::overlay::{Overlay, SettingWanted, Verb};
 use crate::problem::Problem;
 use crate::wire::{JournalQuery, TokenWanted, TryWanted, shown};
@@ -45,6 +47,8 @@ enum Needs {
     Role(Role),
     /// An operator of the service that the path names.
     Service,
+    /// An operator of the service of the incident that the path names.
+    Incident,
     /// An operator of all services.
     AllServices,
 }
@@ -200,6 +204,42 @@ const ROUTES: &[Route] = &[
         handler: || delete(end),
     },
     Route {
+        method: "get",
+        path: "/api/v1/incidents",
+        id: "incidents",
+        about: "What people were called for: what is open, then what has ended, the latest first.",
+        needs: Needs::Nothing,
+        query: &[],
+        body: None,
+        answer: (200, "Incidents"),
+        refusals: &[503],
+        handler: || get(incidents),
+    },
+    Route {
+        method: "get",
+        path: "/api/v1/incidents/{id}",
+        id: "incident",
+        about: "One incident, by the place of its first call in the journal, with what people did about it.",
+        needs: Needs::Nothing,
+        query: &[],
+        body: None,
+        answer: (200, "Incident"),
+        refusals: &[404, 503],
+        handler: || get(incident),
+    },
+    Route {
+        method: "post",
+        path: "/api/v1/incidents/{id}/{deed}",
+        id: "act",
+        about: "Acknowledges an incident, hands it over, notes something, resolves it, says that it belongs to another, or silences it.",
+        needs: Needs::Incident,
+        query: &[],
+        body: Some("DeedWanted"),
+        answer: (200, "Changed"),
+        refusals: &[404, 409, 422, 503, 504],
+        handler: || post(act),
+    },
+    Route {
         method: "post",
         path: "/api/v1/notify/test",
         id: "tryNotifiers",
@@ -284,6 +324,16 @@ async fn enforce(
             let service = service.map_or("", |(_, service)| service);
             who.and_then(|caller| may_change(control.as_ref(), &caller, service).map(|()| caller))
         }
+        Needs::Incident => {
+            let mut parameters = parameters.iter();
+            let id = parameters.find(|(name, _)| *name == "id");
+            let id = id.map_or("", |(_, id)| id);
+            who.and_then(|caller| {
+                caller.needs(Role::Operator)?;
+                may_act(control.as_ref(), &caller, incident_id(id)?)?;
+                Ok(caller)
+            })
+        }
         Needs::AllServices => who.and_then(|caller| caller.may_change_all().map(|()| caller)),
     };
     match allowed {
@@ -361,6 +411,53 @@ async fn end(
 ) -> Result<Response, Problem> {
     let verb = verb.parse::<Verb>().map_err(Problem::not_found)?;
     answer(control.end(&by, &service, verb)).await
+}
+
+fn incident_id(id: &str) -> Result<u64, Problem> {
+    id.parse().map_err(|_| {
+        let id = shown(id);
+        Problem::not_found(format!("`{id}` is no incident: expected its number"))
+    })
+}
+
+/// Refuses whoever may not change the service that an incident is about.
+pub(crate) fn may_act(control: &dyn Control, by: &Caller, id: u64) -> Result<(), Problem> {
+    let incidents = control.incidents()?;
+    let incident = incidents.get(id).ok_or_else(|| unknown(id))?;
+    match control.owner(&incident.service) {
+        Ok(owner) => by.may_change(&incident.service, owner.as_deref()),
+        // It is in no configuration any more.
+        Err(_) => by.may_change_all(),
+    }
+}
+
+fn unknown(id: u64) -> Problem {
+    Problem::not_found(Refusal::Unknown(id).to_string())
+}
+
+async fn incidents(State(control): State<App>) -> Result<Response, Problem> {
+    let known = control.incidents()?;
+    let incidents = known.open().chain(known.past()).cloned().collect();
+    Ok(Json(IncidentList { incidents }).into_response())
+}
+
+async fn incident(State(control): State<App>, Path(id): Path<String>) -> Result<Response, Problem> {
+    let (known, id) = (control.incidents()?, incident_id(&id)?);
+    let found = known.get(id).ok_or_else(|| unknown(id))?;
+    Ok(Json(found).into_response())
+}
+
+async fn act(
+    State(control): State<App>,
+    Extension(by): Extension<Caller>,
+    Path((id, deed)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let verb = deed.parse::<DeedVerb>().map_err(Problem::not_found)?;
+    let wanted: DeedWanted = read(&headers, body)?;
+    let deed = wanted.check(verb, control.snapshot().now)?;
+    answer(control.act(&by, incident_id(&id)?, deed)).await
 }
 
 async fn try_notifiers(

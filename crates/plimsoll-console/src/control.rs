@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plimsoll_measure::{Courses, Format, Snapshot};
+use plimsoll_measure::{Courses, Deed, Format, Incidents, Snapshot};
 
 use crate::access::Caller;
 use crate::overlay::{Setting, Verb};
@@ -14,6 +14,27 @@ use crate::wire::{Changed, JournalQuery, Records, TokenCreated, TokenWanted, Tok
 
 /// What comes of something that takes a while.
 pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, Problem>> + Send>>;
+
+/// Where the people of a service wrote down what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Runbook {
+    /// On a page elsewhere.
+    Link(String),
+    /// Here, in Markdown.
+    Text {
+        /// As the configuration names it.
+        name: String,
+        /// At most 64 KiB.
+        text: String,
+    },
+    /// Here, but it can't be read.
+    Unreadable {
+        /// As the configuration names it.
+        name: String,
+        /// Why.
+        why: String,
+    },
+}
 
 /// The process, as seen by the servers of this crate. Called on the control thread: none of it may block. Who may ask
 /// for what was checked before.
@@ -95,6 +116,18 @@ pub trait Control: Send + Sync + 'static {
 
     /// Sends a test to a notifier, or to all.
     fn try_notifiers(&self, by: &Caller, name: Option<String>) -> Answer<Tried>;
+
+    /// What people were called for.
+    ///
+    /// # Errors
+    /// It is not read yet from the journal, or can't be.
+    fn incidents(&self) -> Result<Arc<Incidents>, Problem>;
+
+    /// What to do, as the people of a service wrote it down; `None`: they did not.
+    fn runbook(&self, service: &str) -> Option<Runbook>;
+
+    /// Does something about an incident.
+    fn act(&self, by: &Caller, incident: u64, deed: Deed) -> Answer<Changed>;
 
     /// Ends a token.
     fn revoke_token(&self, by: &Caller, name: &str) -> Answer<Changed>;

@@ -23,6 +23,7 @@ mod console;
 mod control;
 mod events;
 mod guard;
+mod incident;
 mod length;
 pub mod notify;
 mod ops;
@@ -37,7 +38,8 @@ mod wire;
 
 pub use access::{Caller, Role};
 pub use console::{ConsoleOptions, serve_console};
-pub use control::{Answer, Control};
+pub use control::{Answer, Control, Runbook};
+pub use incident::{DeedVerb, DeedWanted, IncidentList, NOTE_MAX};
 pub use ops::serve_ops;
 pub use overlay::{LENGTH_MAX, LEVEL_MAX, Overlay, Setting, SettingWanted, Verb};
 pub use page::{Past, PastView, Water};

@@ -20,6 +20,6 @@ mod target;
 pub use format::{Format, Request, decode, encode};
 pub use line::{Report, ReportResult, Told};
 pub use notification::{Matter, Notification, Stage, key};
-pub use notifiers::{NotifierError, Notifiers, Prepared};
+pub use notifiers::{NotifierError, Notifiers, Prepared, Quiet};
 pub use outbox::{Batch, Fate, Outbox, OutboxParameters, Refusal};
 pub use target::{Channel, Mail, Target, TargetConfig};

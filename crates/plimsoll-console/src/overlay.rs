@@ -171,7 +171,7 @@ fn mode_of(mode: Option<&str>) -> Result<Mode, Problem> {
     }
 }
 
-fn length_of(text: Option<&str>) -> Result<Duration, Problem> {
+pub(crate) fn length_of(text: Option<&str>) -> Result<Duration, Problem> {
     let Some(text) = text else {
         return Err(Problem::invalid(
             "say for how long (`for`): as 10m or 2h, at most 7d",
@@ -192,7 +192,7 @@ fn length_of(text: Option<&str>) -> Result<Duration, Problem> {
     Ok(lasts)
 }
 
-fn why_of(why: Option<String>) -> Result<String, Problem> {
+pub(crate) fn why_of(why: Option<String>) -> Result<String, Problem> {
     let why = why.unwrap_or_default();
     let why = why.trim();
     if why.is_empty() {

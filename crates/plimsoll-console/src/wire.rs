@@ -166,11 +166,6 @@ impl TokenWanted {
             let text = format!("a token has at most {OWNERS_MAX} owners");
             return Err(Problem::invalid(text));
         }
-        let is_owner = |owner: &String| {
-            !owner.is_empty()
-                && owner.len() <= NAME_BYTES_MAX
-                && !owner.chars().any(char::is_control)
-        };
         if let Some(owner) = self.owners.iter().find(|owner| !is_owner(owner)) {
             return Err(Problem::invalid(format!(
                 "`{}` is no owner: expected what a service has as `owner`",
@@ -193,6 +188,11 @@ impl TokenWanted {
         }
         Ok(Some(lasts))
     }
+}
+
+/// What a service may have as its owner.
+pub(crate) fn is_owner(owner: &str) -> bool {
+    (1..=NAME_BYTES_MAX).contains(&owner.len()) && !owner.chars().any(char::is_control)
 }
 
 fn is_name(name: &str) -> bool {

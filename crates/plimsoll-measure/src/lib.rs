@@ -11,6 +11,7 @@ mod condition;
 mod course;
 pub mod figure;
 mod histogram;
+pub mod incident;
 mod interval;
 mod maintenance;
 mod measure;
@@ -30,6 +31,9 @@ pub use condition::Condition;
 pub use course::{CauseGroup, Courses, Standing, Step, StepLength, row_upper};
 pub use histogram::{AtomicHistogram, Histogram, QUANTILE_ERROR, SCALE, SLOTS, SparseHistogram};
 pub use histogram::{slot_of, upper_nanos};
+pub use incident::{
+    Act, Attention, Deed, Incident, IncidentCall, IncidentRecord, IncidentView, Incidents,
+};
 pub use interval::{MeanInterval, student_t_quantile};
 pub use maintenance::{Begins, Maintenance, MaintenanceChange};
 pub use measure::{BURN_WINDOWS, EVENTS_MAX, Latest, Measure, Versions};

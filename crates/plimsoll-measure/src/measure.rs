@@ -23,6 +23,7 @@ use std::time::Duration;
 use plimsoll_core::{Class, Instant, Mode, Timestamp, never_count};
 
 use crate::histogram::SparseHistogram;
+use crate::incident::IncidentView;
 use crate::maintenance::{Maintenance, MaintenanceChange, Maintenances};
 use crate::objective::{Counts, ObjectiveSpec};
 use crate::registry::{Registry, SeriesKey};
@@ -103,6 +104,8 @@ pub struct Inputs {
     pub journal: Option<JournalView>,
     /// Those who are called, by name.
     pub notifiers: Vec<NotifierView>,
+    /// What people were called for and has not ended, by service.
+    pub incidents: Vec<IncidentView>,
 }
 
 /// What is known of a service now.
@@ -396,6 +399,7 @@ impl Measure {
             recent_events: inputs.events.iter().take(EVENTS_MAX).cloned().collect(),
             journal: inputs.journal.clone(),
             notifiers: inputs.notifiers.clone(),
+            incidents: inputs.incidents.clone(),
         }
     }
 

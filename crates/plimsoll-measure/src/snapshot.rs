@@ -19,6 +19,7 @@ use plimsoll_core::{Mode, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::figure;
+use crate::incident::IncidentView;
 use crate::objective::Forecast;
 use crate::outcome::{Cause, Origin, Outcome};
 use crate::period::Calendar;
@@ -76,6 +77,9 @@ pub struct Snapshot {
     /// Those who are called, by name.
     #[serde(default)]
     pub notifiers: Vec<NotifierView>,
+    /// What people were called for and has not ended, by service.
+    #[serde(default)]
+    pub incidents: Vec<IncidentView>,
 }
 
 /// The configuration in force.

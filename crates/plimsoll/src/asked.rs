@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use plimsoll_console::{Answer, Changed, Problem, Setting, TokenCreated, TokenWanted, Tried, Verb};
+use plimsoll_measure::Deed;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::process::Process;
@@ -38,6 +39,12 @@ pub(crate) enum Asked {
         by: String,
         name: Option<String>,
         tell: Tell<Tried>,
+    },
+    Act {
+        by: String,
+        incident: u64,
+        deed: Deed,
+        tell: Tell<Changed>,
     },
     RevokeToken {
         by: String,

@@ -105,6 +105,21 @@ impl Journal {
         self.keeper.append(entry);
     }
 
+    /// The same; `tell` is called as by [`Self::write_then`].
+    pub(crate) fn append_then(
+        &self,
+        entry: Entry,
+        tell: impl FnOnce(Result<Record, String>) + Send + 'static,
+    ) {
+        self.keeper.append_then(entry, tell);
+    }
+
+    /// Whose chain is written; `None` before the store was first opened.
+    pub(crate) fn writer(&self) -> Option<String> {
+        let identity = self.place.identity.get();
+        identity.map(|identity| identity.writer().to_owned())
+    }
+
     /// Has a value of the state changed, with a record: both or neither. `tell` is called on the store's thread.
     pub(crate) fn change(
         &self,

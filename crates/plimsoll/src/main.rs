@@ -16,6 +16,7 @@ mod exit;
 mod explain;
 mod governing;
 mod incident;
+mod incidents;
 mod journal;
 mod launch;
 mod notify;

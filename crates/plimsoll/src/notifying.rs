@@ -9,12 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use plimsoll_config::Config;
 use plimsoll_console::notify::{
-    Matter, Notification, NotifierError, Notifiers, Prepared, Report, ReportResult, Stage, Told,
-    key,
+    Matter, Notification, NotifierError, Notifiers, Prepared, Quiet, Report, ReportResult, Stage,
+    Told, key,
 };
 use plimsoll_core::Timestamp;
 use plimsoll_governor::{Decision, What};
-use plimsoll_measure::Urgency;
+use plimsoll_measure::{Attention, Incidents, Urgency};
 use serde_json::{Value, json};
 
 use crate::exit::with_causes;
@@ -53,6 +53,8 @@ pub(crate) struct Notifying {
     unread_ticks: Option<u32>,
     /// Receivers that could not be set up when the process began: each with why. Nobody tells them anything.
     not_set_up: Vec<String>,
+    /// For so many ticks it is not known what people did about incidents.
+    unread_incidents_ticks: u32,
 }
 
 impl Notifying {
@@ -66,6 +68,7 @@ impl Notifying {
             recalled: BTreeSet::new(),
             unread_ticks: Some(0),
             not_set_up: Vec::new(),
+            unread_incidents_ticks: 0,
         }
     }
 
@@ -203,7 +206,10 @@ impl Notifying {
                 Matter::Absence => format!("{name} gets no requests any more"),
             },
             text: text.to_owned(),
-            runbook: service.and_then(|it| it.runbook.clone()),
+            // A file is nothing that receivers could open.
+            runbook: service
+                .and_then(|it| it.runbook.as_ref()?.url())
+                .map(str::to_owned),
             url: Some(self.console.clone()),
             since,
             at,
@@ -212,12 +218,14 @@ impl Notifying {
     }
 
     /// A second is over, and this is what the governor has open; `remembers`: it knows what it had open before the start.
+    /// `incidents` are what people know of it, `None` where that is not read yet.
     pub(crate) fn tick(
         &mut self,
         config: &Config,
         at: Timestamp,
         calls: &[OpenCall],
         remembers: bool,
+        incidents: Option<&Incidents>,
     ) {
         let mut keys = BTreeSet::new();
         for call in calls {
@@ -245,15 +253,61 @@ impl Notifying {
             *ticks = ticks.saturating_add(1);
             waits = *ticks <= UNREAD_TICKS_MAX;
         }
-        if waits {
-            let mut open = self.open.clone();
-            open.retain(|key, _| !self.recalled.contains(key));
-            self.notifiers.offer(&open, &self.ended, unwatched);
-        } else {
-            self.notifiers.offer(&self.open, &self.ended, unwatched);
+        if incidents.is_none() {
+            self.unread_incidents_ticks = self.unread_incidents_ticks.saturating_add(1);
+            waits |= self.unread_incidents_ticks <= UNREAD_TICKS_MAX;
         }
+        let mut open = self.open.clone();
+        if waits {
+            open.retain(|key, _| !self.recalled.contains(key));
+        }
+        let quiet = match incidents {
+            Some(incidents) => self.heed(incidents, &mut open, at),
+            None => BTreeMap::new(),
+        };
+        let passed_on = |begun: &Notification| {
+            let now = open.get(&begun.key()).map(|it| &it.owner);
+            let to = now.filter(|to| **to != begun.owner)?.as_ref()?;
+            Some(end(begun, &format!("handed over to {to}"), at))
+        };
+        let ends = |begun: &Notification| passed_on(begun).or_else(|| unwatched(begun));
+        self.notifiers.offer(&open, &self.ended, &quiet, ends);
         self.ended.clear();
         self.notifiers.tick();
+    }
+
+    /// What people did about incidents: whom they were handed over to, what has ended for them, and what is not to be told.
+    fn heed(
+        &mut self,
+        incidents: &Incidents,
+        open: &mut BTreeMap<String, Notification>,
+        now: Timestamp,
+    ) -> BTreeMap<String, Quiet> {
+        let mut quiet = BTreeMap::new();
+        open.retain(|key, it| {
+            if let Some(to) = incidents.handed_over_to(&it.service) {
+                it.owner = Some(to.to_owned());
+            }
+            let is_absence = it.matter == Matter::Absence;
+            match incidents.attention(&it.service, &it.objective, is_absence, now) {
+                Attention::Loud => (),
+                Attention::Silent => {
+                    quiet.insert(key.clone(), Quiet::Silenced);
+                }
+                // What was said after that is news to whoever works on it.
+                Attention::Acknowledged(since) => {
+                    if it.at <= since || self.recalled.contains(key) {
+                        quiet.insert(key.clone(), Quiet::Acknowledged);
+                    }
+                }
+                Attention::Dismissed(how) => {
+                    self.ended.push(end(it, &how, now));
+                    return false;
+                }
+            }
+            true
+        });
+        quiet
     }
 
     /// A test, as it is sent.
@@ -330,6 +384,9 @@ mod tests {
     struct World {
         config: Config,
         notifying: Notifying,
+        incidents: Option<Incidents>,
+        now: Timestamp,
+        sequence: u64,
     }
 
     impl World {
@@ -338,7 +395,13 @@ mod tests {
             let notifiers = Notifiers::new(Clock::new(), 7, mpsc::channel(8).0);
             let mut notifying = Notifying::new(notifiers, "edge-1".into(), "http://a/".into());
             notifying.begin(&config);
-            Self { config, notifying }
+            Self {
+                config,
+                notifying,
+                incidents: Some(Incidents::default()),
+                now: AT,
+                sequence: 0,
+            }
         }
 
         /// What the store has of a predecessor that told of a page.
@@ -360,8 +423,60 @@ mod tests {
 
         /// How much waits to be told after a second.
         fn tick(&mut self, calls: &[OpenCall], remembers: bool) -> u64 {
-            self.notifying.tick(&self.config, AT, calls, remembers);
+            let incidents = self.incidents.as_ref();
+            let now = self.now;
+            self.notifying
+                .tick(&self.config, now, calls, remembers, incidents);
             self.notifying.notifiers.views()[0].waiting
+        }
+
+        /// The governor calls.
+        fn page(&mut self) {
+            self.notifying
+                .on_decision(&self.config, self.now, &page(), "it burns");
+            let body = json!({ "decision": page() }).to_string();
+            self.record("decision", "service/shop", &body);
+        }
+
+        fn record(&mut self, kind: &str, subject: &str, body: &str) {
+            self.sequence += 1;
+            let record = plimsoll_measure::IncidentRecord {
+                sequence: self.sequence,
+                at: self.now,
+                kind,
+                subject,
+                body: body.as_bytes(),
+            };
+            self.incidents.as_mut().unwrap().on_record(record);
+        }
+
+        /// Somebody does something about the first incident.
+        fn does(&mut self, mut deed: Value) {
+            deed["by"] = "ana".into();
+            self.record("incident", "incident/1", &deed.to_string());
+        }
+
+        fn later(&mut self, seconds: u64) {
+            self.now = self.now + std::time::Duration::from_secs(seconds);
+        }
+    }
+
+    fn page() -> Decision {
+        Decision {
+            service: "shop".into(),
+            mode: plimsoll_core::Mode::Enforce,
+            what: What::Page(plimsoll_governor::Page {
+                urgency: Urgency::Page,
+                burn: 14.4,
+                evidence: 1e6,
+                bar: 1e5,
+            }),
+            evidence: Some(plimsoll_governor::Evidence {
+                objective: "availability".into(),
+                target: plimsoll_core::Ratio::try_from(0.999).unwrap(),
+                budget_left: None,
+                spans: Vec::new(),
+            }),
         }
     }
 
@@ -405,5 +520,67 @@ mod tests {
             assert_eq!(world.tick(&[call()], true), 0);
         }
         assert_eq!(world.tick(&[call()], true), 1);
+    }
+
+    #[tokio::test]
+    async fn what_is_silenced_is_told_to_nobody_until_the_silence_is_over() {
+        let mut world = World::new();
+        world.page();
+        assert_eq!(world.tick(&[call()], true), 1, "it waits to be told");
+        let until = (AT + std::time::Duration::from_secs(60)).to_rfc3339();
+        world.does(json!({ "what": "silence", "until": until, "why": "known" }));
+        assert_eq!(world.tick(&[call()], true), 0, "it is taken back");
+        world.later(59);
+        assert_eq!(world.tick(&[call()], true), 0);
+        world.later(1);
+        assert_eq!(world.tick(&[call()], true), 1);
+    }
+
+    #[tokio::test]
+    async fn what_is_silenced_is_told_to_have_ended_to_whom_it_was_told() {
+        let mut world = World::new();
+        world.notifying.on_read(world.kept());
+        world.page();
+        let until = (AT + std::time::Duration::from_secs(60)).to_rfc3339();
+        world.does(json!({ "what": "silence", "until": until, "why": "known" }));
+        assert_eq!(world.tick(&[call()], true), 0);
+        assert_eq!(world.tick(&[], true), 1);
+    }
+
+    #[tokio::test]
+    async fn what_is_acknowledged_is_not_told_again_and_what_gets_worse_is() {
+        let mut world = World::new();
+        world.page();
+        world.does(json!({ "what": "acknowledge" }));
+        assert_eq!(world.tick(&[call()], true), 0);
+        world.later(9);
+        world.page();
+        assert_eq!(world.tick(&[call()], true), 1);
+    }
+
+    #[tokio::test]
+    async fn what_somebody_resolved_is_told_to_have_ended_though_it_burns_on() {
+        let mut world = World::new();
+        world.notifying.on_read(world.kept());
+        world.page();
+        assert_eq!(world.tick(&[call()], true), 0, "it is known");
+        world.does(json!({ "what": "resolve", "why": "a drill" }));
+        assert_eq!(world.tick(&[call()], true), 1);
+        assert_eq!(world.tick(&[call()], true), 1, "once");
+    }
+
+    #[tokio::test]
+    async fn after_a_restart_nothing_is_told_before_it_is_known_what_people_did() {
+        let mut world = World::new();
+        world.notifying.on_read(Vec::new());
+        world.page();
+        let incidents = world.incidents.take();
+        world.notifying.open.clear();
+        for _ in 0..UNREAD_TICKS_MAX {
+            assert_eq!(world.tick(&[call()], true), 0);
+        }
+        world.incidents = incidents;
+        world.does(json!({ "what": "acknowledge" }));
+        assert_eq!(world.tick(&[call()], true), 0);
     }
 }

@@ -1,6 +1,7 @@
 //! The running process: the control thread's loop.
 
 mod changes;
+mod incidents;
 mod notices;
 mod overlay;
 mod reloading;
@@ -14,14 +15,14 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use plimsoll_console::notify::{Notifiers, Report};
 use plimsoll_core::{Instant, Timestamp};
 use plimsoll_gateway::{
     AccessLogWriter, Gateway, GuardView, PROTECTION_TICK, Plan, Protection, ServiceShared,
 };
 use plimsoll_measure::{
-    ConfigView, EventView, Inputs, Measure, NotifierView, Registry, Snapshot, Standing,
+    ConfigView, EventView, Incident, Inputs, Measure, NotifierView, Registry, Snapshot, Standing,
 };
 use plimsoll_upstream::{Clock, Clusters, Health, HealthEvent, Resolver};
 use serde_json::json;
@@ -36,6 +37,7 @@ use crate::cli::Run;
 use crate::configuration::{Loaded, Source};
 use crate::exit::{Exit, say, with_causes};
 use crate::governing::{Contributions, Governing};
+use crate::incidents::Register;
 use crate::journal::read::JournalReader;
 use crate::journal::{self, Addresses, Journal};
 use crate::launch::LaunchError;
@@ -49,6 +51,7 @@ use crate::view::{Since, View, service_inputs};
 use crate::water::{self, Kept};
 use crate::wiring;
 use changes::Later;
+pub(crate) use incidents::not_read;
 use overlay::OverlayState;
 use server::Server;
 
@@ -133,6 +136,9 @@ pub(crate) struct Process {
     /// Whose tokens were revoked while the store could not be told.
     revoked: BTreeSet<String>,
     overlay: OverlayState,
+    incidents: Register,
+    /// Incidents that nobody watched when it was last looked.
+    unwatched: BTreeSet<u64>,
     health: mpsc::Receiver<HealthEvent>,
     /// `None`: the state folder can't hold its socket, and no successor can take over.
     upgrades: Option<UnixListener>,
@@ -184,6 +190,8 @@ impl Process {
             courses: Mutex::default(),
             water: ArcSwap::default(),
             pasts: Pasts::new(parts.state.store()),
+            incidents: ArcSwapOption::empty(),
+            runbooks: ArcSwap::from_pointee(wiring::runbooks(&parts.loaded.config)),
             configuration: ArcSwap::from_pointee(shown_text(&parts.loaded)),
             access_log: parts.access_log.sender(),
             started: timestamp,
@@ -249,6 +257,8 @@ impl Process {
             settled,
             revoked: BTreeSet::new(),
             overlay: OverlayState::read(overlay),
+            incidents: Register::default(),
+            unwatched: BTreeSet::new(),
             health,
             upgrades,
             ticks: 0,
@@ -469,6 +479,7 @@ impl Process {
             .tick(self.ticks, self.loaded.config.journal_keep);
         self.keep_up_with_store();
         self.tick_overlay();
+        self.tick_incidents();
         if self.ticks.is_multiple_of(LEARNT_EVERY) {
             self.keep_learnt();
         }
@@ -578,6 +589,10 @@ impl Process {
             overlay: self.overlay.overlay.views(now, timestamp),
             journal: Some(self.journal.view()),
             notifiers,
+            incidents: self
+                .incidents
+                .incidents()
+                .map_or_else(Vec::new, |it| it.open().map(Incident::view).collect()),
         };
         self.measure.snapshot(timestamp, &inputs)
     }

@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use plimsoll_console::{
-    Answer, Caller, Changed, Control, JournalQuery, Past, PastView, Problem, Records, Setting,
-    TokenCreated, TokenWanted, Tokens, Tried, Verb, Water,
+    Answer, Caller, Changed, Control, JournalQuery, Past, PastView, Problem, Records, Runbook,
+    Setting, TokenCreated, TokenWanted, Tokens, Tried, Verb, Water,
 };
 use plimsoll_core::{Class, Instant, Mode, Timestamp};
 use plimsoll_gateway::{AccessLogSender, GuardView, Plan};
 use plimsoll_lifecycle::Counter;
 use plimsoll_measure::{
-    Courses, EndpointInput, EndpointState, Format, GovernedView, ProcessView, ProtectionCounter,
-    ProtectionInput, Registry, ServiceInput, Snapshot,
+    Courses, Deed, EndpointInput, EndpointState, Format, GovernedView, Incidents, ProcessView,
+    ProtectionCounter, ProtectionInput, Registry, ServiceInput, Snapshot,
 };
 use plimsoll_policy::{AdmissionParameters, LimiterKind, Verdict, Would};
 use plimsoll_upstream::{Clock, Cluster};
@@ -24,6 +24,7 @@ use crate::access::TokenRegister;
 use crate::asked::{Asked, ask};
 use crate::journal::read::JournalReader;
 use crate::past::Pasts;
+use crate::process::not_read;
 use crate::status::look::clean;
 
 /// Shared between the control thread's loop and its servers.
@@ -36,6 +37,10 @@ pub(crate) struct View {
     pub(crate) water: ArcSwap<Water>,
     /// Read when somebody looks.
     pub(crate) pasts: Pasts,
+    /// `None`: not read yet.
+    pub(crate) incidents: ArcSwapOption<Incidents>,
+    /// What to do, as the people of services wrote it down.
+    pub(crate) runbooks: ArcSwap<BTreeMap<String, Runbook>>,
     /// The text of the configuration in force, without what may be secret in it.
     pub(crate) configuration: ArcSwap<String>,
     pub(crate) access_log: AccessLogSender,
@@ -177,6 +182,24 @@ impl Control for View {
     fn try_notifiers(&self, by: &Caller, name: Option<String>) -> Answer<Tried> {
         let by = by.name.clone();
         ask(&self.asks, |tell| Asked::TryNotifiers { by, name, tell })
+    }
+
+    fn incidents(&self) -> Result<Arc<Incidents>, Problem> {
+        self.incidents.load_full().ok_or_else(not_read)
+    }
+
+    fn runbook(&self, service: &str) -> Option<Runbook> {
+        self.runbooks.load().get(service).cloned()
+    }
+
+    fn act(&self, by: &Caller, incident: u64, deed: Deed) -> Answer<Changed> {
+        let by = by.name.clone();
+        ask(&self.asks, move |tell| Asked::Act {
+            by,
+            incident,
+            deed,
+            tell,
+        })
     }
 
     fn revoke_token(&self, by: &Caller, name: &str) -> Answer<Changed> {

@@ -1,16 +1,20 @@
 //! From the configuration's model to the parameters of the shells.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use plimsoll_config::{
-    Balance, Config, HealthCheck, Notifier, NotifierKind, Scheme, Secret, Service,
+    Balance, Config, HealthCheck, Notifier, NotifierKind, Runbook, Scheme, Secret, Service,
     UpstreamProtocol, UpstreamTls, Url,
 };
+use plimsoll_console as console;
 use plimsoll_console::notify::{self, Channel, Format, Mail, TargetConfig};
 use plimsoll_gateway::{mode_of, objective_specs};
 use plimsoll_measure::{JourneyLayout, Layout, ServiceLayout};
 use plimsoll_policy::EndpointParameters;
 use plimsoll_upstream as upstream;
+
+use crate::exit::with_causes;
 
 /// A receiver may be far away: longer than a service gets.
 const RECEIVER_CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
@@ -67,6 +71,32 @@ fn cluster(config: &Config, name: &str, service: &Service) -> upstream::ClusterC
                 timeout: health.timeout,
             }),
     }
+}
+
+/// What to do, as the people of services wrote it down: read now, so that no page waits for a disk.
+pub(crate) fn runbooks(config: &Config) -> BTreeMap<String, console::Runbook> {
+    let named = config
+        .services
+        .iter()
+        .filter_map(|(name, service)| Some((name, service.runbook.as_ref()?)));
+    let read = named.map(|(name, runbook)| {
+        let read = match runbook {
+            Runbook::Url(url) => console::Runbook::Link(url.clone()),
+            Runbook::File(path) => {
+                let shown = path.file_name().unwrap_or(path.as_os_str());
+                let shown = shown.to_string_lossy().into_owned();
+                match plimsoll_config::read_runbook(path) {
+                    Ok(text) => console::Runbook::Text { name: shown, text },
+                    Err(error) => console::Runbook::Unreadable {
+                        name: shown,
+                        why: with_causes(&error),
+                    },
+                }
+            }
+        };
+        (name.clone(), read)
+    });
+    read.collect()
 }
 
 /// When an endpoint of a service is taken out and brought back.

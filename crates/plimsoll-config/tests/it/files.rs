@@ -59,3 +59,28 @@ fn files_that_are_missing_or_something_else_are_shown() {
         ("acme.key", "one\ntwo\n"),
     ]));
 }
+
+#[test]
+fn a_runbook_that_is_missing_or_too_large_is_a_warning_and_a_url_is_no_file() {
+    let found = |runbook: &str, content: Option<&str>| {
+        let folder = tempfile::tempdir().unwrap();
+        if let Some(content) = content {
+            fs::write(folder.path().join("shop.md"), content).unwrap();
+        }
+        let source =
+            format!("[service.shop]\nendpoints = \"http://10.0.0.1\"\nrunbook = \"{runbook}\"\n");
+        let file = folder.path().join("plimsoll.toml");
+        let diagnostics = check_files(&source, file.to_str().unwrap());
+        render(&diagnostics, &source, "plimsoll.toml", false)
+            .replace(folder.path().to_str().unwrap(), "FOLDER")
+    };
+    assert_eq!(found("https://wiki.example/shop", None), "");
+    assert_eq!(found("shop.md", Some("# Shop")), "");
+    let missing = found("shop.md", None);
+    assert!(
+        missing.starts_with("warning[file-missing]: FOLDER/shop.md cannot be read"),
+        "{missing}"
+    );
+    let large = found("shop.md", Some(&"x".repeat((64 << 10) + 1)));
+    assert!(large.contains("at most 64 KiB"), "{large}");
+}

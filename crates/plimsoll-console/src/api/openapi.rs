@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Needs, Route};
 use crate::access::Role;
+use crate::incident::{DeedVerb, NOTE_MAX};
 use crate::overlay::{LEVEL_MAX, Verb};
 
 /// The whole document.
@@ -92,6 +93,10 @@ fn needs(needs: Needs) -> String {
         Needs::Service => {
             "Needs a token with the role operator that covers the owner of the service.".to_owned()
         }
+        Needs::Incident => {
+            "Needs a token with the role operator that covers the owner of the incident's service."
+                .to_owned()
+        }
         Needs::AllServices => {
             "Needs a token with the role operator that covers all owners.".to_owned()
         }
@@ -133,6 +138,7 @@ fn parameters(route: &Route) -> Vec<Value> {
         let name = part.strip_prefix('{')?.strip_suffix('}')?;
         let schema = match name {
             "verb" => one_of(&Verb::ALL.map(Verb::name)),
+            "deed" => one_of(&DeedVerb::ALL.map(DeedVerb::name)),
             _ => json!({ "type": "string" }),
         };
         Some(json!({ "name": name, "in": "path", "required": true, "schema": schema }))
@@ -231,6 +237,43 @@ fn schemas() -> Value {
             ("for", length()),
             ("why", json!({ "type": "string", "minLength": 1, "maxLength": 500 })),
         ]),
+        "Incidents": object([("incidents", list(&reference("Incident")))]),
+        "Incident": object([
+            ("id", whole()),
+            ("service", text()),
+            ("called", time()),
+            ("ended", nullable(time())),
+            ("calls", list(&object([
+                ("objective", text()),
+                ("urgency", one_of(&["page", "ticket", "absent"])),
+                ("at", time()),
+                ("ended", nullable(time())),
+            ]))),
+            ("budget_left", list(&nullable(json!({ "type": "number" })))),
+            ("began", nullable(time())),
+            ("suspect", nullable(text())),
+            ("acknowledged", nullable(object([("by", text()), ("at", time())]))),
+            ("handed_over_to", nullable(text())),
+            ("silenced_until", nullable(time())),
+            ("group", nullable(whole())),
+            ("resolved", nullable(object([("by", text()), ("why", text())]))),
+            ("acts", list(&any())),
+        ]),
+        "IncidentInShort": object([
+            ("id", whole()),
+            ("service", text()),
+            ("called", time()),
+            ("acknowledged_by", nullable(text())),
+            ("group", nullable(whole())),
+            ("suspect", nullable(text())),
+        ]),
+        "DeedWanted": wanted(&[], [
+            ("to", json!({ "type": "string", "minLength": 1, "maxLength": 64 })),
+            ("note", json!({ "type": "string", "minLength": 1, "maxLength": NOTE_MAX })),
+            ("into", whole()),
+            ("for", length()),
+            ("why", json!({ "type": "string", "minLength": 1, "maxLength": 500 })),
+        ]),
         "TryWanted": wanted(&[], [("name", text())]),
         "Tried": object([("targets", list(&reference("TargetTried")))]),
         "TargetTried": object([
@@ -280,6 +323,7 @@ fn schemas() -> Value {
             ("journal", nullable(any())),
             ("journeys", list(&any())),
             ("notifiers", list(&any())),
+            ("incidents", list(&reference("IncidentInShort"))),
         ]),
     })
 }

@@ -151,7 +151,8 @@ impl Line {
         &self,
         now: Instant,
         told: impl Iterator<Item = &'a Notification>,
-        is_open: impl Fn(&str) -> bool,
+        silenced: impl Iterator<Item = &'a str>,
+        is_open: impl Fn(&str, &Target) -> bool,
         end: impl Fn(&Notification) -> Option<Notification>,
     ) {
         let mut state = self.lock();
@@ -162,9 +163,12 @@ impl Line {
                 state.outbox.on_notification(now, notification.clone());
             }
         }
+        for key in silenced {
+            state.outbox.on_silenced(key);
+        }
         for notification in state.outbox.begun() {
             let is_for = state.target.is_for(notification.owner.as_deref());
-            if !(is_for && is_open(&notification.key()))
+            if !(is_for && is_open(&notification.key(), &state.target))
                 && let Some(end) = end(&notification)
             {
                 state.outbox.on_notification(now, end);
@@ -399,7 +403,13 @@ mod tests {
         let told = |owners: &[&str]| {
             let line = line(Channel::Http(Format::Slack), owners);
             let page = page("checkout", Stage::Firing, 0);
-            line.offer(Instant::ORIGIN, [&page].into_iter(), |_| true, end);
+            line.offer(
+                Instant::ORIGIN,
+                [&page].into_iter(),
+                [].into_iter(),
+                |_, _| true,
+                end,
+            );
             line.waiting()
         };
         assert_eq!(told(&[]), 1);
@@ -412,10 +422,10 @@ mod tests {
         let line = line(Channel::Http(Format::Slack), &[]);
         let mut now = Instant::ORIGIN;
         line.recall(now, told(&line, vec![page("checkout", Stage::Firing, 0)]));
-        line.offer(now, [].into_iter(), |_| true, end);
+        line.offer(now, [].into_iter(), [].into_iter(), |_, _| true, end);
         assert_eq!(line.waiting(), 0);
-        line.offer(now, [].into_iter(), |_| false, end);
-        line.offer(now, [].into_iter(), |_| false, end);
+        line.offer(now, [].into_iter(), [].into_iter(), |_, _| false, end);
+        line.offer(now, [].into_iter(), [].into_iter(), |_, _| false, end);
         assert_eq!(line.waiting(), 1);
         now += SECOND;
         let Work::Send(_, batch) = line.work(now) else {
@@ -431,7 +441,7 @@ mod tests {
         let page = page("checkout", Stage::Firing, 0);
         line.recall(now, told(&line, vec![page.clone()]));
         let offered = |now| {
-            line.offer(now, [&page].into_iter(), |_| true, end);
+            line.offer(now, [&page].into_iter(), [].into_iter(), |_, _| true, end);
             line.waiting()
         };
         assert_eq!(offered(now), 0);
@@ -466,7 +476,13 @@ mod tests {
             },
         };
         let page = page("checkout", Stage::Firing, 0);
-        line.offer(Instant::ORIGIN, [&page].into_iter(), |_| true, end);
+        line.offer(
+            Instant::ORIGIN,
+            [&page].into_iter(),
+            [].into_iter(),
+            |_, _| true,
+            end,
+        );
         let mut now = Instant::ORIGIN;
         let mut attempt = |result| {
             let batch = loop {

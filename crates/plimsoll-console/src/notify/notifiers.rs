@@ -38,6 +38,15 @@ impl Drop for Running {
     }
 }
 
+/// Why nobody is told that something began, who was not told before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quiet {
+    /// Somebody works on it.
+    Acknowledged,
+    /// Somebody wants nobody to be told.
+    Silenced,
+}
+
 /// Receivers that are ready to be put in force.
 #[derive(Debug)]
 pub struct Prepared(Vec<Target>);
@@ -135,18 +144,27 @@ impl Notifiers {
     }
 
     /// What is open, by key, and what has just ended: to be called each second, and never waits. A receiver is told what it
-    /// does not know yet; of what it knows and is not open, that it has ended, as `end` says it, or nothing.
+    /// does not know yet; of what it knows and is not open, that it has ended, as `end` says it, or nothing. Of what is
+    /// `quiet`, nobody is told that it began.
     pub fn offer(
         &self,
         open: &BTreeMap<String, Notification>,
         ended: &[Notification],
+        quiet: &BTreeMap<String, Quiet>,
         end: impl Fn(&Notification) -> Option<Notification>,
     ) {
         let now = self.clock.now();
         for running in self.lines.values() {
-            let told = ended.iter().chain(open.values());
-            let is_open = |key: &str| open.contains_key(key);
-            running.line.offer(now, told, is_open, &end);
+            let loud = open.iter().filter(|(key, _)| !quiet.contains_key(*key));
+            let told = ended.iter().chain(loud.map(|(_, it)| it));
+            let silenced = quiet.iter().filter(|(_, it)| **it == Quiet::Silenced);
+            let silenced = silenced.map(|(key, _)| key.as_str());
+            // For somebody else by now is over for this one.
+            let is_open = |key: &str, target: &Target| {
+                let open = open.get(key);
+                open.is_some_and(|it| target.is_for(it.owner.as_deref()))
+            };
+            running.line.offer(now, told, silenced, is_open, &end);
         }
     }
 

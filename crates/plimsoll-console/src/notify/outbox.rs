@@ -264,6 +264,13 @@ impl Outbox {
         }
     }
 
+    /// Nobody is to be told now that it began: what waits and can't have been told yet is taken back.
+    pub fn on_silenced(&mut self, key: &str) {
+        if self.last_waiting(key).map(|it| it.stage) == Some(Stage::Firing) {
+            let _what_was_sent_stays = self.forget_unsent(key);
+        }
+    }
+
     fn on_resolved(&mut self, now: Instant, notification: Notification) {
         let key = notification.key();
         match self.last_waiting(&key).map(|it| it.stage) {
@@ -658,6 +665,11 @@ mod tests {
             self.outbox.on_notification(self.now, notification);
         }
 
+        fn silence(&mut self, service: &str) {
+            let key = page(service, Stage::Firing, 0).key();
+            self.outbox.on_silenced(&key);
+        }
+
         /// Goes on to the next message, at most so far; what it says, and after how long it came.
         fn next(&mut self, within: Duration) -> Option<(Vec<String>, Duration)> {
             let began = self.now;
@@ -723,6 +735,25 @@ mod tests {
         // Of what was never told to have begun, no end is told either.
         world.tell("c", Stage::Resolved);
         world.says(&[]);
+    }
+
+    #[test]
+    fn what_is_silenced_is_taken_back_and_no_end_is_told_without_its_beginning() {
+        let mut world = World::new(PLAIN);
+        world.tell("a", Stage::Firing);
+        world.silence("a");
+        world.says(&[]);
+        world.tell("a", Stage::Firing);
+        world.says_and_arrives(&["a firing"]);
+        // What is on its way to be ended stays so.
+        world.tell("a", Stage::Resolved);
+        world.silence("a");
+        world.says_and_arrives(&["a resolved"]);
+        world.tell("a", Stage::Firing);
+        world.says(&["a firing"]);
+        let _retried = world.outbox.on_failed(world.now, MAYBE);
+        world.silence("a");
+        world.says(&["a firing"]);
     }
 
     #[test]

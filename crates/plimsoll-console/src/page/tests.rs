@@ -446,6 +446,7 @@ pub(super) fn fleet(services: usize) -> Snapshot {
         recent_events: Vec::new(),
         journal: None,
         notifiers: Vec::new(),
+        incidents: Vec::new(),
     }
 }
 

@@ -259,6 +259,35 @@ fn roles_and_owners_decide_on_changes() {
 }
 
 #[test]
+fn an_incident_is_worked_on_by_who_covers_the_owner_of_its_service() {
+    let server = Server::console(LOOPBACK);
+    let note = |id: &str, token: &str| {
+        let line = format!("POST /api/v1/incidents/{id}/note");
+        server.send_json(&line, token, r#"{"note":"lock waits"}"#)
+    };
+    let (status, answer) = note("1", PAYMENTS);
+    assert_eq!(status, 200);
+    assert!(answer.contains("pat 1 note"), "{answer}");
+    // That of the mail has no owner.
+    assert_eq!([PAYMENTS, TOKEN].map(|it| note("2", it).0), [403, 200]);
+    assert_eq!(note("1", VIEWER).0, 403);
+    assert_eq!(note("1", "wrong").0, 401);
+    assert_eq!([VIEWER, TOKEN].map(|it| note("9", it).0), [403, 404]);
+    let hostile = "%3Cscript%3E%0d%0aX:1";
+    let (status, answer) = note(hostile, TOKEN);
+    assert_eq!(status, 404);
+    assert!(answer.contains("is no incident"), "{answer}");
+    let post = |what: &str, body: &str| {
+        let line = format!("POST /api/v1/incidents/1/{what}");
+        server.send_json(&line, TOKEN, body).0
+    };
+    assert_eq!(post("delete", "{}"), 404);
+    assert_eq!(post("note", "{}"), 422);
+    assert_eq!(post("note", r#"{"note":"x","by":"eve"}"#), 400);
+    assert_eq!(post("note", &"x".repeat(70_000)), 413);
+}
+
+#[test]
 fn a_service_is_changed_by_who_covers_its_owner() {
     let server = Server::console(LOOPBACK);
     let set = |service: &str, token: &str| {

@@ -44,6 +44,20 @@ const REQUESTS: &[(&str, Asked, Option<Asked>)] = &[
         ("DELETE /api/v1/overlay/checkout/shed", ""),
         Some(("DELETE /api/v1/overlay/nothing/shed", "")),
     ),
+    ("incidents", ("GET /api/v1/incidents", ""), None),
+    (
+        "incident",
+        ("GET /api/v1/incidents/1", ""),
+        Some(("GET /api/v1/incidents/9", "")),
+    ),
+    (
+        "act",
+        (
+            "POST /api/v1/incidents/1/silence",
+            r#"{"for":"10m","why":"known"}"#,
+        ),
+        Some(("POST /api/v1/incidents/1/silence", r#"{"for":"10m"}"#)),
+    ),
     (
         "tryNotifiers",
         ("POST /api/v1/notify/test", r#"{"name":"oncall"}"#),

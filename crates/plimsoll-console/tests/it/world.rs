@@ -9,12 +9,13 @@ use std::time::Duration;
 use aws_lc_rs::digest::{SHA256, digest};
 use plimsoll_console::{
     Answer, Caller, Changed, ConsoleOptions, Control, JournalQuery, Past, PastView, Problem,
-    Records, Role, Setting, TargetTried, TokenCreated, TokenView, TokenWanted, Tokens, Tried, Verb,
-    Water, serve_console, serve_ops,
+    Records, Role, Runbook, Setting, TargetTried, TokenCreated, TokenView, TokenWanted, Tokens,
+    Tried, Verb, Water, serve_console, serve_ops,
 };
 use plimsoll_core::{Instant, Timestamp};
 use plimsoll_measure::{
-    Courses, Format, Inputs, Layout, Measure, ProcessView, Registry, Snapshot, render_metrics,
+    Courses, Deed, Format, IncidentRecord, Incidents, Inputs, Layout, Measure, ProcessView,
+    Registry, Snapshot, render_metrics,
 };
 
 pub(crate) const TOKEN: &str = "a-token-for-the-tests-only";
@@ -191,6 +192,39 @@ impl Control for Process {
                 targets: vec![tried],
             })
         })
+    }
+
+    /// Somebody is called for the checkout, acknowledges it, and hands it over.
+    fn incidents(&self) -> Result<Arc<Incidents>, Problem> {
+        let page = r#"{"decision":{"what":"page","urgency":"page","evidence":{"objective":"latency","budget_left":0.5}}}"#;
+        let acknowledged = r#"{"what":"acknowledge","by":"ana"}"#;
+        let noted = r#"{"what":"note","by":"ana","note":"so it is"}"#;
+        let records = [
+            (1, "decision", "service/checkout", page),
+            (2, "decision", "service/mail", page),
+            (3, "incident", "incident/1", acknowledged),
+            (4, "incident", "incident/1", noted),
+        ];
+        let record =
+            |(sequence, kind, subject, body): (u64, &'static str, &'static str, &'static str)| {
+                IncidentRecord {
+                    sequence,
+                    at: Timestamp::from_seconds(1_795_615_852 + sequence),
+                    kind,
+                    subject,
+                    body: body.as_bytes(),
+                }
+            };
+        Ok(Arc::new(Incidents::of(records.map(record))))
+    }
+
+    fn runbook(&self, _: &str) -> Option<Runbook> {
+        None
+    }
+
+    fn act(&self, by: &Caller, incident: u64, deed: Deed) -> Answer<Changed> {
+        let said = format!("{} {incident} {}", by.name, deed.name());
+        Box::pin(async move { Ok(changed(&said)) })
     }
 
     fn revoke_token(&self, _: &Caller, name: &str) -> Answer<Changed> {

@@ -3,17 +3,24 @@
 use std::fmt::Write as _;
 
 use plimsoll_core::Timestamp;
-use plimsoll_measure::{ChangeView, OnsetView, SplitView, figure};
+use plimsoll_measure::{Act, ChangeView, Incident, OnsetView, SplitView, figure};
 use plimsoll_store::Record;
 use serde_json::Value;
 
-use super::story::{Incident, body};
+use super::Story;
 use crate::governing::how_long_before;
 use crate::journal::line::{line, said, second};
 use crate::status::look::{Look, Tone, clean};
 
 /// What is shown of suspects and of places with failures.
 const SHOWN_MAX: usize = 5;
+/// Earlier incidents that are named.
+const LIKE_MAX: usize = 3;
+
+/// A record's body; what can't be read is nothing.
+fn body(record: &Record) -> Value {
+    serde_json::from_slice(&record.entry.body).unwrap_or(Value::Null)
+}
 
 /// One line of a list.
 pub(super) fn listed(incident: &Incident, now: Timestamp, look: Look) -> String {
@@ -23,7 +30,7 @@ pub(super) fn listed(incident: &Incident, now: Timestamp, look: Look) -> String 
     let text = format!(
         "{id:<7} {at}  {:<20} {lasts:<16} {}",
         clean(&incident.service),
-        clean(&incident.about())
+        clean(&format!("{}{}", incident.about(), state(incident, now)))
     );
     match incident.ended {
         None => look.paint(Tone::Strong, &look.cut(&look.text(&text))),
@@ -31,8 +38,36 @@ pub(super) fn listed(incident: &Incident, now: Timestamp, look: Look) -> String 
     }
 }
 
-/// All that is known of it. `records` are those of its time that it [has](Incident::has), the oldest first.
-pub(super) fn shown(incident: &Incident, records: &[Record], now: Timestamp, look: Look) -> String {
+/// What people did about it, in short.
+fn state(incident: &Incident, now: Timestamp) -> String {
+    let mut said = String::new();
+    if let Some(into) = incident.group {
+        let _infallible = write!(said, "; belongs to #{into}");
+    }
+    if let Some(it) = &incident.resolved {
+        let _infallible = write!(said, "; {} resolved it", it.by);
+    }
+    if !incident.is_open() {
+        return said;
+    }
+    if let Some(to) = &incident.handed_over_to {
+        let _infallible = write!(said, "; with {to}");
+    }
+    match &incident.acknowledged {
+        Some(it) => {
+            let _infallible = write!(said, "; {} works on it", it.by);
+        }
+        None => said.push_str("; nobody has acknowledged it"),
+    }
+    if incident.is_silent(now) {
+        said.push_str("; silent");
+    }
+    said
+}
+
+/// All that is known of it.
+pub(super) fn shown(story: &Story<'_>, now: Timestamp, look: Look) -> String {
+    let (incident, records) = (story.incident, story.records.as_slice());
     let title = format!("incident #{}: {}", incident.id, clean(&incident.service));
     let mut out = format!("{}\n", look.paint(Tone::Strong, &look.text(&title)));
     let mut say = |text: &str| {
@@ -46,6 +81,10 @@ pub(super) fn shown(incident: &Incident, records: &[Record], now: Timestamp, loo
     ));
     say(&format!("  about   {}", clean(&incident.about())));
     say(&format!("  budget  {}", budget(incident)));
+    let state = state(incident, now);
+    if let Some(state) = state.strip_prefix("; ") {
+        say(&format!("  state   {}", clean(state)));
+    }
     for suspect in suspects(records) {
         say(&format!("  suspect {}", clean(&suspect)));
     }
@@ -59,6 +98,16 @@ pub(super) fn shown(incident: &Incident, records: &[Record], now: Timestamp, loo
             clean(&what)
         ));
     }
+    for act in &incident.acts {
+        say(&format!(
+            "  people  {} {}",
+            figure::clock(act.at, 8),
+            clean(&did(act))
+        ));
+    }
+    for it in story.known.like(incident).take(LIKE_MAX) {
+        say(&format!("  before  {}", clean(&before(it))));
+    }
     out.push('\n');
     for record in records {
         out.push_str(&line(record, look));
@@ -67,7 +116,8 @@ pub(super) fn shown(incident: &Incident, records: &[Record], now: Timestamp, loo
 }
 
 /// A draft of the post-incident review, in Markdown: what is known is filled in, the rest is asked for.
-pub(super) fn review(incident: &Incident, records: &[Record], now: Timestamp) -> String {
+pub(super) fn review(story: &Story<'_>, now: Timestamp) -> String {
+    let (incident, records) = (story.incident, story.records.as_slice());
     let service = markdown(&incident.service);
     let mut out = format!("# Review: {service}, {}\n\n", utc(incident.called));
     let ended = match incident.ended {
@@ -83,7 +133,18 @@ pub(super) fn review(incident: &Incident, records: &[Record], now: Timestamp) ->
     row("about", &markdown(&incident.about()));
     row("first bad", &first_bad(records));
     row("called", &utc(incident.called));
+    if let Some(it) = &incident.acknowledged {
+        let (by, after) = (markdown(&it.by), lasting(incident.called, it.at));
+        row("acknowledged", &format!("by {by}, {after} after the call"));
+    }
     row("ended", &ended);
+    if let Some(it) = &incident.resolved {
+        let text = format!("by {}: {}", markdown(&it.by), markdown(&it.why));
+        row("resolved", &text);
+    }
+    if let Some(into) = incident.group {
+        row("belongs to", &format!("#{into}"));
+    }
     let until = incident.ended.unwrap_or(now);
     row("lasted", &lasting(incident.called, until));
     row("budget", &budget(incident));
@@ -100,6 +161,17 @@ pub(super) fn review(incident: &Incident, records: &[Record], now: Timestamp) ->
     if suspects.is_empty() {
         out.push_str("- Nothing that Plimsoll knows of was changed before. (What else was?)\n");
     }
+    let mut like = story.known.like(incident).take(LIKE_MAX).peekable();
+    if like.peek().is_some() {
+        out.push_str("\n## Seen before\n\n");
+        for it in like {
+            let _infallible = writeln!(
+                out,
+                "- {} (what came of its follow-ups?)",
+                markdown(&before(it))
+            );
+        }
+    }
     out.push_str("\n## What acted\n\n");
     let acts = acts(records);
     for (at, what) in &acts {
@@ -107,6 +179,14 @@ pub(super) fn review(incident: &Incident, records: &[Record], now: Timestamp) ->
     }
     if acts.is_empty() {
         out.push_str("- Nothing was moved.\n");
+    }
+    out.push_str("\n## What people did\n\n");
+    for act in &incident.acts {
+        let said = markdown(&did(act));
+        let _infallible = writeln!(out, "- {} {said}", figure::clock(act.at, 8));
+    }
+    if incident.acts.is_empty() {
+        out.push_str("- Nothing is written down. (Who did what?)\n");
     }
     out.push_str("\n## Timeline\n\n| UTC | what | record |\n|---|---|---|\n");
     for record in records {
@@ -124,6 +204,26 @@ pub(super) fn review(incident: &Incident, records: &[Record], now: Timestamp) ->
         "\n## Follow-ups\n\n| what | owner | due |\n|---|---|---|\n| (What would have kept this from users?) | | |\n| (What would have shown it sooner?) | | |\n",
     );
     out
+}
+
+fn did(act: &Act) -> String {
+    format!("{} {}", act.by, act.says())
+}
+
+/// An earlier one, in a line.
+fn before(incident: &Incident) -> String {
+    let ended = incident.ended.unwrap_or(incident.called);
+    let mut said = format!(
+        "#{}, {}, lasted {}, {}",
+        incident.id,
+        utc(incident.called),
+        lasting(incident.called, ended),
+        incident.about()
+    );
+    if let Some(suspect) = &incident.suspect {
+        let _infallible = write!(said, ": {suspect}");
+    }
+    said
 }
 
 fn lasts(incident: &Incident, now: Timestamp) -> String {
@@ -238,12 +338,71 @@ fn markdown(text: &str) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::super::story::incidents;
-    use super::super::story::tests::{decided, record};
+    use plimsoll_measure::{IncidentRecord, Incidents};
+    use plimsoll_store::{Entry, Hash};
+
     use super::*;
 
+    /// A record at a second, of which only this is known.
+    fn record(
+        sequence: u64,
+        at: u64,
+        kind: &str,
+        subject: &str,
+        cites: Option<u64>,
+        body: &Value,
+    ) -> Record {
+        let entry = Entry {
+            at: Timestamp::from_seconds(1_795_615_852 + at),
+            kind: kind.to_owned(),
+            subject: subject.to_owned(),
+            cites,
+            body: body.to_string().into_bytes(),
+        };
+        Record::following("a", sequence, Hash::ZERO, entry)
+    }
+
+    /// What a decision leaves.
+    fn decided(
+        sequence: u64,
+        at: u64,
+        service: &str,
+        what: &str,
+        objective: &str,
+        left: f64,
+    ) -> Record {
+        let evidence = json!({ "objective": objective, "budget_left": left });
+        let body = json!({
+            "text": format!("{what} for {objective}"),
+            "decision": { "what": what, "urgency": "page", "evidence": evidence },
+        });
+        let subject = format!("service/{service}");
+        record(sequence, at, "decision", &subject, None, &body)
+    }
+
+    fn known(records: &[Record]) -> Incidents {
+        Incidents::of(records.iter().map(|it| IncidentRecord {
+            sequence: it.sequence,
+            at: it.entry.at,
+            kind: &it.entry.kind,
+            subject: &it.entry.subject,
+            body: &it.entry.body,
+        }))
+    }
+
+    /// Has the incident of the records told.
+    fn told<T>(records: Vec<Record>, id: u64, tell: impl Fn(&Story<'_>) -> T) -> T {
+        let known = known(&records);
+        let incident = known.get(id).unwrap();
+        tell(&Story {
+            incident,
+            known: &known,
+            records,
+        })
+    }
+
     /// A bad change, a page, a step that helped, and the end.
-    fn story() -> (Incident, Vec<Record>) {
+    fn story() -> Vec<Record> {
         let subject = "service/shop";
         let onset = json!({
             "text": "latency has burnt since then",
@@ -265,7 +424,7 @@ mod tests {
             },
         });
         let moved = json!({ "text": "no retries", "decision": { "what": "move" } });
-        let records = vec![
+        vec![
             record(
                 1,
                 5,
@@ -285,10 +444,24 @@ mod tests {
                 Some(4),
                 &json!({ "text": "bad 40% → 2%" }),
             ),
-            decided(6, 4_000, "shop", "resolved", "latency", 0.7),
-        ];
-        let incident = incidents(&records).remove(0);
-        (incident, records)
+            record(
+                6,
+                90,
+                "incident",
+                "incident/2",
+                Some(2),
+                &json!({ "text": "ana noted: it is <b>", "what": "note", "by": "ana", "note": "it is\n<b>" }),
+            ),
+            record(
+                7,
+                95,
+                "incident",
+                "incident/2",
+                Some(2),
+                &json!({ "text": "ana acknowledged it", "what": "acknowledge", "by": "ana" }),
+            ),
+            decided(8, 4_000, "shop", "resolved", "latency", 0.7),
+        ]
     }
 
     fn now() -> Timestamp {
@@ -297,8 +470,7 @@ mod tests {
 
     #[test]
     fn an_incident_is_told_with_suspects_and_what_acted() {
-        let (incident, records) = story();
-        let shown = shown(&incident, &records, now(), Look::plain(120));
+        let shown = told(story(), 2, |story| shown(story, now(), Look::plain(120)));
         insta::assert_snapshot!(shown, @r"
         incident #2: shop
           lasted 1h 6m, called 2026-11-25 14:11:22 UTC
@@ -307,20 +479,24 @@ mod tests {
           suspect 3 s before it began: configuration b | <b> in force
           where   endpoint http://b:1 had 98.0 % of the failures and 50.0 % of the requests
           acted   14:11:24 no retries; bad 40% → 2%
+          people  14:12:22 ana noted: it is <b>
+          people  14:12:27 ana acknowledged it
 
         2026-11-25 14:10:57  configuration             configuration b in force  #1
         2026-11-25 14:11:22  service/shop              page for latency  #2
         2026-11-25 14:11:23  service/shop              latency has burnt since then  #3
         2026-11-25 14:11:24  service/shop              no retries  #4
         2026-11-25 14:11:52  service/shop              bad 40% → 2%  #5, of #4
-        2026-11-25 15:17:32  service/shop              resolved for latency  #6
+        2026-11-25 14:12:22  incident/2                ana noted: it is <b>  #6, of #2
+        2026-11-25 14:12:27  incident/2                ana acknowledged it  #7, of #2
+        2026-11-25 15:17:32  service/shop              resolved for latency  #8
         ");
     }
 
     #[test]
     fn a_review_has_what_is_known_and_asks_for_the_rest() {
-        let (incident, records) = story();
-        insta::assert_snapshot!(review(&incident, &records, now()), @r"
+        let review = told(story(), 2, |story| review(story, now()));
+        insta::assert_snapshot!(review, @r"
         # Review: shop, 2026-11-25 14:11:22 UTC
 
         | incident | #2 of the journal |
@@ -329,6 +505,7 @@ mod tests {
         | about | latency (page) |
         | first bad | 2026-11-25 14:11:00 UTC, give or take: 14:10:58 to 14:11:01 |
         | called | 2026-11-25 14:11:22 UTC |
+        | acknowledged | by ana, 1m 5s after the call |
         | ended | 2026-11-25 15:17:32 UTC |
         | lasted | 1h 6m |
         | budget | 80 % left at the call, 70 % at the end |
@@ -351,6 +528,11 @@ mod tests {
 
         - 14:11:24 no retries; bad 40% → 2%
 
+        ## What people did
+
+        - 14:12:22 ana noted: it is \<b\>
+        - 14:12:27 ana acknowledged it
+
         ## Timeline
 
         | UTC | what | record |
@@ -360,7 +542,9 @@ mod tests {
         | 14:11:23 | service/shop: latency has burnt since then | #3 |
         | 14:11:24 | service/shop: no retries | #4 |
         | 14:11:52 | service/shop: bad 40% → 2% | #5 |
-        | 15:17:32 | service/shop: resolved for latency | #6 |
+        | 14:12:22 | incident/2: ana noted: it is \<b\> | #6 |
+        | 14:12:27 | incident/2: ana acknowledged it | #7 |
+        | 15:17:32 | service/shop: resolved for latency | #8 |
 
         ## Follow-ups
 
@@ -372,16 +556,34 @@ mod tests {
     }
 
     #[test]
+    fn an_open_one_says_who_works_on_it_and_what_is_like_it() {
+        let mut records = story();
+        records.push(decided(9, 4_500, "shop", "page", "latency", 0.6));
+        let (listed, review) = told(records, 9, |story| {
+            let listed = listed(story.incident, now(), Look::plain(160));
+            (listed, review(story, now()))
+        });
+        assert!(
+            listed.ends_with("latency (page); nobody has acknowledged it"),
+            "{listed}"
+        );
+        let before =
+            "- \\#2, 2026-11-25 14:11:22 UTC, lasted 1h 6m, latency (page): configuration b";
+        assert!(review.contains(before), "{review}");
+    }
+
+    #[test]
     fn what_is_not_known_is_not_made_up() {
-        let records = [decided(1, 0, "shop\x1b[2J", "page", "latency", 0.8)];
-        let incident = incidents(&records).remove(0);
+        let records = vec![decided(1, 0, "shop\x1b[2J", "page", "latency", 0.8)];
         let look = Look::plain(100);
-        let shown = shown(&incident, &records, now(), look) + &listed(&incident, now(), look);
+        let (shown, review) = told(records, 1, |story| {
+            let listed = listed(story.incident, now(), look);
+            (shown(story, now(), look) + &listed, review(story, now()))
+        });
         assert!(
             !shown.contains('\x1b') && !shown.contains("suspect"),
             "{shown}"
         );
-        let review = review(&incident, &records, now());
         assert!(review.contains("| first bad | not found |"), "{review}");
         assert!(review.contains("Nothing was moved"), "{review}");
         assert!(!review.contains('\x1b'), "{review}");

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use plimsoll_core::Timestamp;
+use plimsoll_measure::Incidents;
 use plimsoll_store::{Break, Filter, Head, Record, SqliteStore, Store, StoreError, verify};
 use plimsoll_upstream::Clock;
 
 use super::line::line;
 use super::since::Since;
 use crate::exit::{Exit, report, say, with_causes};
+use crate::incidents;
 use crate::state::StateFolder;
 use crate::status::look::Look;
 
@@ -97,6 +99,11 @@ impl Place {
     /// The latest records that pass, the oldest first.
     pub(crate) fn list(&self, filter: &Filter) -> Result<Vec<Record>, ReadError> {
         Open::at(self)?.read(|store| store.list(filter))
+    }
+
+    /// What people were called for, not before a time.
+    pub(crate) fn incidents(&self, since: Timestamp) -> Result<Incidents, ReadError> {
+        Open::at(self)?.read(|store| incidents::all(store, since))
     }
 }
 

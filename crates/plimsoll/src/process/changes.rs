@@ -55,6 +55,12 @@ impl Process {
                 verb,
                 tell,
             } => self.end(&by, &service, verb, tell),
+            Asked::Act {
+                by,
+                incident,
+                deed,
+                tell,
+            } => self.act(&by, incident, deed, tell),
             Asked::TryNotifiers { by, name, tell } => self.try_notifiers(by, name, tell),
             Asked::RevokeToken { by, name, tell } => self.revoke_token(&by, name, tell),
         }

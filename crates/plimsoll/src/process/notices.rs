@@ -23,8 +23,9 @@ impl Process {
         let calls = self.governing.open_calls();
         let at = self.clock.timestamp();
         let remembers = self.budgets.is_loaded();
+        let incidents = self.incidents.incidents();
         self.notifying
-            .tick(&self.loaded.config, at, &calls, remembers);
+            .tick(&self.loaded.config, at, &calls, remembers, incidents);
     }
 
     fn read_told(&self) {

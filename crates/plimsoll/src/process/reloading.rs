@@ -143,6 +143,8 @@ impl Process {
         self.view
             .configuration
             .store(Arc::new(shown_text(&self.loaded)));
+        let runbooks = wiring::runbooks(&self.loaded.config);
+        self.view.runbooks.store(Arc::new(runbooks));
         self.keep_last_good();
         let text = format!("configuration {} is in force", self.loaded.hash);
         self.governing.on_change(self.loaded_at, None, &text);

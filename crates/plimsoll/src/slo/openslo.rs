@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use plimsoll_config::{Config, ObjectiveKind, show_duration, show_percent};
+use plimsoll_config::{Config, ObjectiveKind, Runbook, show_duration, show_percent};
 use plimsoll_measure::{BurnPair, Calendar, Period};
 
 use super::yaml::scalar;
@@ -37,7 +37,8 @@ pub(super) fn write(config: &Config) -> String {
             ("tier", service.tier.to_string()),
         ];
         annotations.extend(service.owner.clone().map(|owner| ("owner", owner)));
-        annotations.extend(service.runbook.clone().map(|it| ("runbook", it)));
+        let runbook = service.runbook.as_ref().and_then(Runbook::url);
+        annotations.extend(runbook.map(|it| ("runbook", it.to_owned())));
         let object = services.get(name.as_str()).map_or("", String::as_str);
         head(&mut out, "Service", object, name, &annotations);
         out.push_str("spec: {}\n");

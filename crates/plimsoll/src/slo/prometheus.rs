@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use plimsoll_config::{Config, show_duration, show_percent};
+use plimsoll_config::{Config, Runbook, show_duration, show_percent};
 use plimsoll_measure::{BURN_WINDOWS, BurnPair, Urgency};
 
 use super::yaml::scalar;
@@ -158,7 +158,7 @@ fn alert(out: &mut String, promise: &Promise<'_>, urgency: Urgency, pairs: &[&Bu
         scalar(&summary),
         scalar(&description),
     );
-    if let Some(runbook) = &promise.service.runbook {
+    if let Some(runbook) = promise.service.runbook.as_ref().and_then(Runbook::url) {
         let _infallible = writeln!(out, "          runbook_url: {}", scalar(&plain(runbook)));
     }
 }

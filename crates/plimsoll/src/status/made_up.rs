@@ -155,6 +155,7 @@ pub(crate) fn made_up() -> Snapshot {
         ],
         journal: None,
         notifiers: Vec::new(),
+        incidents: Vec::new(),
     }
 }
 

@@ -24,6 +24,7 @@ mod forward;
 mod governor;
 mod hedge;
 mod hostile;
+mod incident;
 mod journal;
 mod large;
 mod load;

@@ -20,19 +20,19 @@ use crate::load::{Load, Offer};
 use crate::script::{Link, Script};
 use crate::tls::Authority;
 
-const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+pub(crate) const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 const BAD_GATEWAY: &[u8] = b"HTTP/1.1 502 Bad\r\nContent-Length: 0\r\n\r\n";
 /// Of a key that is used nowhere else: `plimsoll notifies with this`, in base64.
 const SECRET: &str = "whsec_cGxpbXNvbGwgbm90aWZpZXMgd2l0aCB0aGlz";
 
 /// A service that fails, slowly, until it is well.
-struct Patient {
+pub(crate) struct Patient {
     service: Script,
     is_well: Arc<AtomicBool>,
 }
 
 impl Patient {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let is_well = Arc::new(AtomicBool::new(false));
         let state = Arc::clone(&is_well);
         let service = Script::start(move |_, link: &mut Link| {
@@ -54,7 +54,7 @@ impl Patient {
     }
 
     /// What Plimsoll is to do with it, and who is called.
-    fn config(&self, target: &str, notifiers: &str) -> String {
+    pub(crate) fn config(&self, target: &str, notifiers: &str) -> String {
         let more = format!(
             "[service.app.protect]\nbreaker = {{ mode = \"off\" }}\nejection = {{ mode = \"off\" }}\n\
              {}{notifiers}",
@@ -70,16 +70,16 @@ fn objective(target: &str) -> String {
 }
 
 /// Of this target a burn shows in three batches of six seconds.
-const STRICT: &str = "99.99%";
+pub(crate) const STRICT: &str = "99.99%";
 
 /// Somebody who is called, and what they got.
-struct Hook {
+pub(crate) struct Hook {
     script: Script,
     got: Arc<Mutex<Vec<Got>>>,
 }
 
 #[derive(Clone, Debug)]
-struct Got {
+pub(crate) struct Got {
     head: String,
     body: String,
 }
@@ -93,7 +93,7 @@ impl Got {
             .to_owned()
     }
 
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
 
@@ -129,7 +129,7 @@ impl Hook {
         Self { script, got }
     }
 
-    fn answering(answer: &'static [u8]) -> Self {
+    pub(crate) fn answering(answer: &'static [u8]) -> Self {
         Self::start(move |_| Some(answer))
     }
 
@@ -137,13 +137,13 @@ impl Hook {
         self.got.lock().unwrap().clone()
     }
 
-    fn of(&self, kind: &str) -> Vec<Got> {
+    pub(crate) fn of(&self, kind: &str) -> Vec<Got> {
         let mut got = self.got();
         got.retain(|it| it.kind() == kind);
         got
     }
 
-    fn notifier(&self, name: &str, kind: &str, more: &str) -> String {
+    pub(crate) fn notifier(&self, name: &str, kind: &str, more: &str) -> String {
         let address = self.script.address;
         format!("[notify.{name}]\nkind = \"{kind}\"\nurl = \"http://{address}/{name}\"\n{more}\n")
     }
@@ -203,7 +203,7 @@ fn milliseconds(time: &Value) -> i64 {
     seconds * 1_000 + fraction.unwrap_or(0)
 }
 
-fn burns(plimsoll: &Plimsoll) -> Load {
+pub(crate) fn burns(plimsoll: &Plimsoll) -> Load {
     Offer::to(plimsoll.address(), 1).start()
 }
 

@@ -56,8 +56,8 @@ static SERVICE_KEYS: &[Key] = &[
     Key::later("contract"),
     Key::new(
         "runbook",
-        Kind::Text,
-        "Where people read what to do, as a URL: for the alerts of `plimsoll slo export`.",
+        Kind::File(FileKind::Runbook),
+        "Where people read what to do: a URL, or a Markdown file of at most 64 KiB, beside the configuration. The console shows it with an incident; a URL is in messages of notifiers and in the alerts of `plimsoll slo export` too.",
     ),
     Key::new(
         "depends_on",
