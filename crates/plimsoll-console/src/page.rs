@@ -11,6 +11,9 @@ mod configuration;
 mod decisions;
 mod fleet;
 pub(crate) mod frame;
+mod incident;
+mod incidents;
+mod markdown;
 mod parts;
 mod past;
 mod record;
@@ -23,14 +26,17 @@ pub(crate) use parts::{segment, service_path};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::Query;
 use axum::http::{StatusCode, Uri};
 use maud::{Markup, html};
-use plimsoll_measure::{Snapshot, Step};
+use plimsoll_core::Timestamp;
+use plimsoll_measure::incident::{KIND, SUBJECT};
+use plimsoll_measure::{Incidents, Snapshot, Step, StepLength};
 
 use crate::access::Caller;
-use crate::control::Control;
+use crate::control::{Control, Runbook};
 use crate::problem::Problem;
 use crate::wire::{JournalQuery, Records};
 
@@ -45,6 +51,11 @@ const TRAFFIC_POINTS: usize = 60;
 /// Records of a service that its page looks at, and of changes of the configuration.
 const SERVICE_RECORDS: u32 = 200;
 const CHANGE_RECORDS: u32 = 20;
+/// Records of an incident's service that its page looks at, and those of what people did.
+const INCIDENT_RECORDS: u32 = 300;
+/// How long before the call a story begins, and how long after its end it is told on: outcomes are measured later.
+const BEFORE: Duration = Duration::from_secs(900);
+const AFTER: Duration = Duration::from_secs(300);
 
 /// Which page, as its address says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +68,10 @@ pub(crate) enum Address {
     Decisions(DecisionsQuery),
     /// `/decisions/SEQUENCE`.
     Record(u64, RecordQuery),
+    /// `/incidents`.
+    Incidents,
+    /// `/incidents/ID`.
+    Incident(u64),
     /// `/topology`.
     Topology,
     /// `/configuration`.
@@ -66,11 +81,13 @@ pub(crate) enum Address {
 }
 
 /// The paths of all pages, for the router.
-pub(crate) const PATHS: [&str; 7] = [
+pub(crate) const PATHS: [&str; 9] = [
     "/",
     "/services/{name}",
     "/decisions",
     "/decisions/{sequence}",
+    "/incidents",
+    "/incidents/{id}",
     "/topology",
     "/configuration",
     "/requests/{id}",
@@ -95,6 +112,8 @@ impl Address {
                 sequence?.parse().ok()?,
                 Query::try_from_uri(&uri).ok()?.0,
             )),
+            ("incidents", None) => Some(Self::Incidents),
+            ("incidents", Some(id)) => Some(Self::Incident(id?.parse().ok()?)),
             ("topology", None) => Some(Self::Topology),
             ("configuration", None) => Some(Self::Configuration),
             ("requests", Some(id)) => Some(Self::Request(id?)),
@@ -116,7 +135,12 @@ impl Address {
                 sequence: Some(*sequence),
                 ..JournalQuery::default()
             }),
-            Self::Fleet(_) | Self::Topology | Self::Configuration | Self::Request(_) => None,
+            Self::Fleet(_)
+            | Self::Incidents
+            | Self::Incident(_)
+            | Self::Topology
+            | Self::Configuration
+            | Self::Request(_) => None,
         }
     }
 }
@@ -146,6 +170,7 @@ fn decoded(segment: &str) -> Option<String> {
 pub(crate) enum Place {
     Fleet,
     Decisions,
+    Incidents,
     Topology,
     Configuration,
     None,
@@ -183,6 +208,8 @@ pub(crate) struct Sight {
     water: Arc<Water>,
     configuration: Arc<str>,
     request: Option<String>,
+    incidents: Result<Arc<Incidents>, Problem>,
+    runbook: Option<Runbook>,
     records: Arc<Result<Records, Problem>>,
     /// Those that cite the record that is shown.
     citing: Arc<Result<Records, Problem>>,
@@ -204,6 +231,14 @@ impl Sight {
     fn of(control: &dyn Control, address: &Address, who: Option<Caller>) -> Self {
         let snapshot = control.snapshot();
         let (mut traffic, mut steps, mut past) = (Traffic::new(), Vec::new(), None);
+        let incidents = control.incidents();
+        let service = match (address, &incidents) {
+            (Address::Incident(id), Ok(known)) => known.get(*id).map(|it| it.service.clone()),
+            _ => None,
+        };
+        if let Some(service) = &service {
+            control.courses(&mut |courses| steps = courses.steps(service, StepLength::Long));
+        }
         match address {
             Address::Fleet(_) => control.courses(&mut |courses| {
                 let now = snapshot.now.as_seconds();
@@ -236,6 +271,8 @@ impl Sight {
                 Address::Request(id) => control.request(id),
                 _ => None,
             },
+            runbook: service.and_then(|it| control.runbook(&it)),
+            incidents,
             records: nothing(),
             citing: nothing(),
         }
@@ -280,12 +317,33 @@ async fn ask(control: &Arc<dyn Control>, address: &Address, sight: &mut Sight, k
     }
     let asked = match (address, &sight.request) {
         (Address::Request(_), Some(line)) => before_request(line),
+        (Address::Incident(id), _) => of_incident(*id, sight),
         _ => address.asked(),
     };
     let Some(asked) = asked else {
         return;
     };
+    let (since, until) = (asked.since.clone(), asked.until.clone());
     let mut records = control.journal(asked).await;
+    if let (Address::Incident(id), Ok(known)) = (address, &mut records) {
+        let of = |kind: &str, subject: String, until: Option<String>| JournalQuery {
+            kind: Some(kind.to_owned()),
+            subject: Some(subject),
+            since: since.clone(),
+            until,
+            count: Some(INCIDENT_RECORDS),
+            ..JournalQuery::default()
+        };
+        let configuration = of("change", "configuration".to_owned(), until);
+        // What is noted later belongs to it too.
+        let people = of(KIND, format!("{SUBJECT}{id}"), None);
+        for more in [configuration, people] {
+            if let Ok(more) = control.journal(more).await {
+                known.records.extend(more.records);
+            }
+        }
+        in_order(&mut known.records);
+    }
     if let (Address::Service(_, query), Ok(known)) = (address, &mut records) {
         let changes = JournalQuery {
             kind: Some("change".to_owned()),
@@ -296,8 +354,7 @@ async fn ask(control: &Arc<dyn Control>, address: &Address, sight: &mut Sight, k
         };
         if let Ok(changes) = control.journal(changes).await {
             known.records.extend(changes.records);
-            let time = |it: &serde_json::Value| it.get("time").map(ToString::to_string);
-            known.records.sort_by_key(time);
+            in_order(&mut known.records);
         }
     }
     sight.records = Arc::new(records);
@@ -313,6 +370,24 @@ async fn ask(control: &Arc<dyn Control>, address: &Address, sight: &mut Sight, k
         Arc::clone(&sight.records),
         Arc::clone(&sight.citing),
     ));
+}
+
+/// By their times.
+fn in_order(records: &mut [serde_json::Value]) {
+    records.sort_by_key(|it| it.get("time").map(ToString::to_string));
+}
+
+/// What happened to the service of an incident in its time.
+fn of_incident(id: u64, sight: &Sight) -> Option<JournalQuery> {
+    let incident = sight.incidents.as_ref().ok()?.get(id)?;
+    let until = incident.ended.map(|ended| ended + AFTER);
+    Some(JournalQuery {
+        subject: Some(format!("service/{}", incident.service)),
+        since: Some(incident.called.before(BEFORE).to_rfc3339()),
+        until: until.map(Timestamp::to_rfc3339),
+        count: Some(INCIDENT_RECORDS),
+        ..JournalQuery::default()
+    })
 }
 
 /// What was decided about the service of a request before it ended.
@@ -333,6 +408,8 @@ fn draw(address: &Address, sight: &Sight) -> Page {
         Address::Service(name, query) => service::page(name, *query, sight),
         Address::Decisions(query) => decisions::page(query, sight),
         Address::Record(sequence, query) => decisions::record(*sequence, query, sight),
+        Address::Incidents => incidents::page(sight),
+        Address::Incident(id) => incident::page(*id, sight),
         Address::Topology => topology::page(sight),
         Address::Configuration => configuration::page(sight),
         Address::Request(id) => request::page(id, sight),

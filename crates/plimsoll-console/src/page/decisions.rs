@@ -15,10 +15,11 @@ use crate::wire::JournalQuery;
 /// Records of a page.
 pub(super) const PAGE_RECORDS: u32 = 50;
 /// The kinds that can be chosen.
-const KINDS: [&str; 11] = [
+const KINDS: [&str; 12] = [
     "decision",
     "outcome",
     "onset",
+    "incident",
     "change",
     "overlay",
     "endpoint",

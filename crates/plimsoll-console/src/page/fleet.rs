@@ -236,8 +236,20 @@ fn attention(snapshot: &Snapshot, services: &[&ServiceView], traffic: &Traffic) 
     let onset = governed.and_then(|it| it.onsets.first());
     let objective = service.tightest();
     let none = Vec::new();
+    let mut incidents = snapshot.incidents.iter();
+    let incident = incidents.find(|it| it.service == service.name);
     html! {
         div class={ "inc " (condition.name()) } {
+            @if let Some(incident) = incident {
+                p.s {
+                    a.b href={ "/incidents/" (incident.id) } { "Incident #" (incident.id) }
+                    " · "
+                    @match &incident.acknowledged_by {
+                        Some(by) => { (by) " works on it" }
+                        None => span.tone.burning.b { "nobody has acknowledged it" },
+                    }
+                }
+            }
             p.label {
                 (chip(condition, ""))
                 @if let Some(began) = began { span { "since " (since(began, snapshot.now)) " UTC, " (figure::duration(snapshot.now.since(began).as_secs_f64())) } }

@@ -56,10 +56,11 @@ pub(crate) fn framed(
 
 fn top(page: &Page, snapshot: Option<&Snapshot>, who: Option<&Caller>, sign_in: &str) -> Markup {
     let (place, is_live) = (page.place, page.is_live);
-    // Incidents have their place here, after decisions, once they have a page.
+    let open = snapshot.map_or(0, |it| it.incidents.len());
     let pages = [
         ("/", "Fleet", Place::Fleet),
         ("/decisions", "Decisions", Place::Decisions),
+        ("/incidents", "Incidents", Place::Incidents),
         ("/topology", "Topology", Place::Topology),
         ("/configuration", "Configuration", Place::Configuration),
     ];
@@ -68,7 +69,10 @@ fn top(page: &Page, snapshot: Option<&Snapshot>, who: Option<&Caller>, sign_in: 
             a.brand href="/" { (logo()) "Plimsoll" }
             nav aria-label="Pages" { ul {
                 @for (path, name, of) in pages {
-                    li { a href=(path) aria-current=[(of == place).then_some("page")] { (name) } }
+                    li { a href=(path) aria-current=[(of == place).then_some("page")] {
+                        (name)
+                        @if of == Place::Incidents && open > 0 { " " span.pip aria-label={ (open) " open" } { (open) } }
+                    } }
                 }
             } }
             div.meta {
@@ -122,6 +126,7 @@ fn keys() -> Markup {
     let keys = [
         ("/", "find a service"),
         ("g f", "fleet"),
+        ("g i", "incidents"),
         ("g d", "decisions"),
         ("g t", "topology"),
         ("g c", "configuration"),

@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 use plimsoll_core::Timestamp;
+use plimsoll_measure::incident::SUBJECT;
 use plimsoll_measure::wire;
 use serde_json::Value;
 
@@ -56,6 +57,11 @@ impl Record {
         self.subject.strip_prefix("service/")?.split('/').next()
     }
 
+    /// The incident that it is about.
+    fn incident(&self) -> Option<u64> {
+        self.subject.strip_prefix(SUBJECT)?.parse().ok()
+    }
+
     /// Where it is shown.
     pub(super) fn path(&self) -> String {
         format!(
@@ -101,7 +107,12 @@ impl Record {
                         span.q { (rest) }
                     }
                 }
-                None => (self.subject),
+                None => {
+                    @match self.incident() {
+                        Some(id) => { a href={ "/incidents/" (id) } { "incident #" (id) } }
+                        None => (self.subject),
+                    }
+                }
             }
         }
     }

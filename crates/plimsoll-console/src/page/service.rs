@@ -5,6 +5,8 @@ mod lists;
 mod objectives;
 mod signals;
 
+pub(super) use signals::around;
+
 use axum::http::StatusCode;
 use maud::{Markup, html};
 use plimsoll_core::Mode;

@@ -1,7 +1,8 @@
 use plimsoll_core::{Mode, Timestamp};
 use plimsoll_measure::{
     BurnView, Condition, ConfigView, EndpointState, EndpointView, Forecast, GovernedView,
-    ObjectiveView, OverlayView, RouteView, SCHEMA, ServiceView, TrafficView,
+    IncidentRecord, IncidentView, Incidents, ObjectiveView, OverlayView, RouteView, SCHEMA,
+    ServiceView, TrafficView,
 };
 
 use serde_json::json;
@@ -26,6 +27,11 @@ fn sight(snapshot: Snapshot) -> Sight {
         past: None,
         water: Arc::default(),
         configuration: EVIL.into(),
+        incidents: Ok(Arc::new(incidents())),
+        runbook: Some(Runbook::Text {
+            name: EVIL.to_owned(),
+            text: format!("# {EVIL}\n\n[a](javascript:alert(1))\n\n```\nplimsoll {EVIL}\n```\n"),
+        }),
         request: Some(format!(
             r#"{{"path":{},"service":{}}}"#,
             json!(EVIL),
@@ -47,6 +53,37 @@ fn event(text: &str) -> serde_json::Value {
     })
 }
 
+/// One that is open and one that somebody resolved, of the same hostile service.
+fn incidents() -> Incidents {
+    let decision = |what: &str| json!({ "decision": { "what": what, "urgency": "page", "evidence": { "objective": EVIL, "budget_left": 0.5 } } });
+    let subject = format!("service/{EVIL}");
+    let by = |mut deed: serde_json::Value| {
+        deed["by"] = EVIL.into();
+        deed
+    };
+    let note = by(json!({ "what": "note", "note": EVIL }));
+    let resolve = by(json!({ "what": "resolve", "why": EVIL }));
+    let onset = json!({ "onset": { "objective": EVIL, "at": "2026-11-25T14:10:00.000Z", "changes": [{ "what": EVIL }] } });
+    let records = [
+        (3, "decision", subject.as_str(), decision("page")),
+        (4, "onset", subject.as_str(), onset),
+        (5, "incident", "incident/3", note),
+        (6, "incident", "incident/3", resolve),
+        (7, "decision", subject.as_str(), decision("page")),
+    ];
+    let mut all = Incidents::default();
+    for (sequence, kind, subject, body) in records {
+        all.on_record(IncidentRecord {
+            sequence,
+            at: Timestamp::from_seconds(1_795_615_000 + sequence),
+            kind,
+            subject,
+            body: body.to_string().as_bytes(),
+        });
+    }
+    all
+}
+
 /// The addresses of all pages.
 fn addresses() -> Vec<String> {
     let name = segment(EVIL);
@@ -54,6 +91,9 @@ fn addresses() -> Vec<String> {
         "/",
         "/decisions",
         "/decisions/7",
+        "/incidents",
+        "/incidents/3",
+        "/incidents/7",
         "/topology",
         "/configuration",
     ]
@@ -175,6 +215,8 @@ fn a_filter_shows_what_is_like_it() {
         "/services/a/b",
         "/services/%ff",
         "/decisions/x",
+        "/incidents/x",
+        "/incidents/7/note",
         "/x",
     ] {
         assert_eq!(Address::parse(wrong), None, "{wrong}");
@@ -245,7 +287,7 @@ fn a_busy_hour_of_a_service_fits() {
     };
     let step = |place: u64| Step {
         start: (now / 30 + 1 - 120 + place) * 30,
-        observed: std::time::Duration::from_secs(30),
+        observed: Duration::from_secs(30),
         requests: 40_000 + 977 * (place % 7),
         good: 38_000 + 613 * (place % 5),
         bad: 1_700 + 31 * (place % 11),
@@ -255,10 +297,8 @@ fn a_busy_hour_of_a_service_fits() {
             in_flight: 150 + (place % 17) as u32,
             queued: (place % 9) as u32,
         },
-        p50: Some(std::time::Duration::from_micros(22_000 + 731 * (place % 6))),
-        p99: Some(std::time::Duration::from_micros(
-            412_000 + 7_310 * (place % 23),
-        )),
+        p50: Some(Duration::from_micros(22_000 + 731 * (place % 6))),
+        p99: Some(Duration::from_micros(412_000 + 7_310 * (place % 23))),
         rows: (20..68).map(|row| (row, bell(place, row))).collect(),
     };
     let records = (0..200).map(|sequence| {
@@ -299,12 +339,12 @@ fn what_is_longer_than_an_hour_is_drawn_from_the_store_and_says_where_that_fails
     };
     let step = Step {
         start: now - now % Past::FourWeeks.step(),
-        observed: std::time::Duration::from_secs(3_600),
+        observed: Duration::from_secs(3_600),
         requests: 7_200,
         good: 7_000,
         bad: 200,
         causes: [150, 0, 0, 0, 50],
-        p99: Some(std::time::Duration::from_millis(70)),
+        p99: Some(Duration::from_millis(70)),
         ..Step::default()
     };
     let view = PastView {
@@ -419,6 +459,105 @@ fn actions_are_offered_to_those_who_may_and_named_to_operators_of_others() {
         assert!(page.contains(expected), "{expected}: {page}");
     }
     assert!(seen("/", None).contains("href=\"/sign-in?next=%2F\">Sign in"));
+}
+
+#[test]
+fn an_open_incident_is_in_the_navigation_and_in_the_strip() {
+    let mut snapshot = fleet(1);
+    assert!(!shown("/", snapshot.clone()).contains("class=\"pip\""));
+    snapshot.incidents.push(IncidentView {
+        id: 42,
+        service: "service-0".to_owned(),
+        called: Timestamp::from_seconds(1_795_615_000),
+        acknowledged_by: None,
+        group: None,
+        suspect: None,
+    });
+    let page = shown("/", snapshot);
+    for text in [
+        "aria-label=\"1 open\"",
+        "href=\"/incidents/42\"",
+        "nobody has acknowledged it",
+    ] {
+        assert!(page.contains(text), "{text}: {page}");
+    }
+}
+
+#[test]
+fn an_incident_says_what_is_known_and_what_is_not() {
+    let mut snapshot = fleet(0);
+    snapshot.services.push(service(EVIL, Condition::Severe));
+    let page = shown("/incidents/7", snapshot.clone());
+    for text in [
+        "#7 open",
+        "nobody has acknowledged it",
+        "When it began is not found",
+        "href=\"/incidents/3\"",
+        "memory has the last hour",
+        "<div class=\"cmd\"><code>plimsoll &lt;script&gt;",
+    ] {
+        assert!(page.contains(text), "{text}: {page}");
+    }
+    let page = shown("/incidents/3", snapshot.clone());
+    for text in ["#3 ended", "resolved by", "plimsoll incident review 3"] {
+        assert!(page.contains(text), "{text}: {page}");
+    }
+    assert!(shown("/incidents/9", snapshot).contains("there is no incident #9"));
+}
+
+#[test]
+fn what_changed_is_told_from_records_of_any_version() {
+    let body = json!({ "onset": {
+        "objective": EVIL,
+        "at": "2026-11-25T14:10:00.000Z", "earliest": "2026-11-25T14:09:58.000Z", "latest": "2026-11-25T14:10:01.000Z",
+        "changes": [{ "at": "2026-11-25T14:09:50.000Z", "what": "configuration b", "within": true, "seconds_before": 10 }],
+        "split": [{ "kind": "endpoint", "name": "http://b:1", "of_bad": 0.98, "of_requests": 0.5 }],
+    } });
+    let mut record = event("x");
+    record["type"] = json!("plimsoll.onset");
+    let page = |body: serde_json::Value| {
+        record["data"] = body;
+        let sight = Sight {
+            records: Arc::new(Ok(Records {
+                records: vec![record.clone()],
+                next: None,
+            })),
+            ..sight(fleet(1))
+        };
+        draw(&Address::Incident(7), &sight)
+            .sections
+            .into_iter()
+            .map(|it| it.markup.into_string())
+            .collect::<String>()
+    };
+    let mut page = page;
+    let by_time = page(body.clone());
+    for text in [
+        "take back what was changed: <code>configuration b</code>",
+        "10s before the onset",
+        "98.0 % of what fails",
+        ">possible<",
+    ] {
+        assert!(by_time.contains(text), "{text}: {by_time}");
+    }
+    let mut ranked = body;
+    ranked["onset"]["suspects"] = json!([{
+        "rank": 1, "kind": "change", "what": "limit of shop 100 → 5", "strength": "very-likely", "follows": null,
+        "split": { "inside_bad": 20, "inside": 100, "outside_bad": 1, "outside": 100 },
+        "evidence": [{ "kind": "dose", "supports": true, "says": "the lower, the more failed" }],
+    }]);
+    ranked["onset"]["even"] = json!(["endpoints: 1.7 to 1.9 %"]);
+    ranked["onset"]["unseen"] = json!(["tenants: none is known"]);
+    let ranked = page(ranked);
+    for text in [
+        ">very likely<",
+        "with it 20.0 %, without it 1.0 %",
+        "<dt>Dose</dt><dd>the lower, the more failed</dd>",
+        "endpoints: 1.7 to 1.9 %",
+        "not looked at: tenants: none is known",
+    ] {
+        assert!(ranked.contains(text), "{text}: {ranked}");
+    }
 }
 
 /// So many services, a third of which burn.

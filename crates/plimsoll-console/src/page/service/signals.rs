@@ -101,7 +101,7 @@ pub(super) fn signals(
                     div.crosshair {}
                     div { (PreEscaped(marks(sight, service, &axis, records, &decisions))) }
                     (latency(service, &axis, &steps))
-                    (bad(&axis, &steps))
+                    (bad(&axis, &steps, false))
                     (concurrency(service, &axis, &steps))
                     (traffic(&axis, &steps))
                     (values(&axis, &steps))
@@ -141,6 +141,55 @@ fn unreadable(range: Range, problem: &Problem) -> Markup {
 
 fn date(at: f64) -> String {
     day(Timestamp::from_seconds(at.max(0.0) as u64))
+}
+
+/// How bad it was around an incident: from some time before it began until after its end, an hour at most, for memory has no
+/// more. Where that has nothing it is hatched; what the journal knows is there all the same.
+pub(in crate::page) fn around(
+    sight: &Sight,
+    service: &ServiceView,
+    began: Timestamp,
+    ended: Option<Timestamp>,
+    records: &[Record],
+) -> Markup {
+    const BEFORE: u64 = 600;
+    const AFTER: u64 = 300;
+    let range = Range::Hour;
+    let length = range.step();
+    let now = sight.snapshot.now.as_seconds();
+    let until = ended.map_or(now, |ended| (ended.as_seconds() + AFTER).min(now));
+    let end = until / length + 1;
+    let first = began.as_seconds().saturating_sub(BEFORE) / length;
+    // Of what lasts for long the end is shown: that is what goes on.
+    let points = end.saturating_sub(first).clamp(20, range.points());
+    let begin = end.saturating_sub(points) * length;
+    let steps: Vec<Option<&Step>> = (0..points)
+        .map(|place| {
+            let start = begin + place * length;
+            sight.steps.iter().find(|step| step.start == start)
+        })
+        .collect();
+    let decisions = decisions(records);
+    let seconds = |at: Timestamp| at.as_nanos() as f64 / 1e9;
+    let is_inside = |at: &f64| *at >= begin as f64 && *at <= ((begin + points * length) as f64);
+    let latest = decisions.len().saturating_sub(DRAWN_MAX);
+    let cuts = decisions.iter().skip(latest).map(|(_, it)| seconds(it.at));
+    let axis = TimeAxis {
+        begin: begin as f64,
+        step: length as f64,
+        points: points as usize,
+        cuts: cuts.filter(is_inside).collect(),
+        onsets: Some(seconds(began)).filter(is_inside).into_iter().collect(),
+        faults: Vec::new(),
+        format: minute,
+    };
+    html! {
+        div.stack {
+            div.crosshair {}
+            div { (PreEscaped(marks(sight, service, &axis, records, &decisions))) }
+            (bad(&axis, &steps, true))
+        }
+    }
 }
 
 fn minute(at: f64) -> String {
@@ -188,7 +237,10 @@ fn marks(
         sign,
         title: record.text.clone(),
     };
-    let inside = |record: &Record| seconds(record.at) >= axis.begin;
+    let inside = |record: &Record| {
+        let at = seconds(record.at);
+        at >= axis.begin && at <= axis.end()
+    };
     let decisions = decisions
         .iter()
         .filter(|(_, it)| inside(it))
@@ -335,7 +387,7 @@ fn latency(service: &ServiceView, axis: &TimeAxis, steps: &[Option<&Step>]) -> M
     )
 }
 
-fn bad(axis: &TimeAxis, steps: &[Option<&Step>]) -> Markup {
+fn bad(axis: &TimeAxis, steps: &[Option<&Step>], times: bool) -> Markup {
     let of = |group: CauseGroup| {
         steps
             .iter()
@@ -372,7 +424,7 @@ fn bad(axis: &TimeAxis, steps: &[Option<&Step>]) -> Markup {
         format: share,
         layers: vec![Layer::Stack(groups.into_iter().map(series).collect())],
         promise: None,
-        times: false,
+        times,
     };
     row(
         "Bad and refused",

@@ -1,0 +1,284 @@
+//! `/incidents/ID`: what burns, since when, why, what acts and what to do next, for whoever was called; later for the review.
+
+mod changed;
+mod impact;
+mod runbook;
+mod timeline;
+
+use axum::http::StatusCode;
+use maud::{Markup, html};
+use plimsoll_measure::{Incident, Incidents, ServiceView, figure};
+
+use super::incidents::{lasts, path, stands};
+use super::parts::{clock, segment, service_path, shape, since, time};
+use super::record::Record;
+use super::service::around;
+use super::{Page, Place, Section, Sight};
+use crate::problem::Problem;
+use changed::Onset;
+
+/// Everything about one incident.
+struct View<'a> {
+    sight: &'a Sight,
+    known: &'a Incidents,
+    incident: &'a Incident,
+    /// `None`: the configuration has it no more.
+    service: Option<&'a ServiceView>,
+    /// Those of its time, the oldest first.
+    records: Vec<Record>,
+    /// Why they can't be read.
+    failed: Option<&'a Problem>,
+    /// What is known of when it began, and why.
+    onset: Option<Onset>,
+}
+
+pub(super) fn page(id: u64, sight: &Sight) -> Page {
+    let known = match &sight.incidents {
+        Ok(known) => known.as_ref(),
+        Err(problem) => return super::refusal(problem),
+    };
+    let Some(incident) = known.get(id) else {
+        let text = format!(
+            "there is no incident #{id}, or it is older than four weeks: the journal may have it still"
+        );
+        return super::refusal(&Problem::not_found(text));
+    };
+    let read = sight.records.as_ref().as_ref();
+    let records = read.map_or_else(|_| Vec::new(), |it| Record::all(&it.records));
+    let mut services = sight.snapshot.services.iter();
+    let view = View {
+        sight,
+        known,
+        incident,
+        service: services.find(|it| it.name == incident.service),
+        onset: Onset::of(incident, &records),
+        records,
+        failed: read.err(),
+    };
+    let sections = [
+        ("bars", bars(&view)),
+        ("head", head(&view)),
+        ("next", next(&view)),
+        ("signals", signals(&view)),
+        ("story", story(&view)),
+    ];
+    let sections = sections.map(|(id, markup)| Section { id, markup });
+    Page {
+        status: StatusCode::OK,
+        title: format!("#{id} {}", incident.service),
+        place: Place::Incidents,
+        is_live: true,
+        sections: sections.into(),
+    }
+}
+
+/// What holds for all that follows.
+fn bars(view: &View<'_>) -> Markup {
+    let (incident, now) = (view.incident, view.sight.snapshot.now);
+    let mut said: Vec<Markup> = Vec::new();
+    if let Some(until) = incident.silenced_until.filter(|until| now < *until) {
+        said.push(html! { "Silent until " (since(until, now)) " UTC: nobody is told of it. Who was told that it began is told its end." });
+    }
+    if let Some(into) = incident.group {
+        said.push(html! { "It belongs to " a href=(path(into)) { "#" (into) } ": the cause is the same, and it is worked on there." });
+    }
+    let all = view.known.open().chain(view.known.past());
+    let mine: Vec<u64> = all
+        .filter(|it| it.group == Some(incident.id))
+        .map(|it| it.id)
+        .take(12)
+        .collect();
+    if !mine.is_empty() {
+        said.push(html! { "By the same cause: " @for (place, id) in mine.iter().enumerate() { @if place > 0 { ", " } a href=(path(*id)) { "#" (id) } } "." });
+    }
+    if view.service.is_none() {
+        said.push(html! { "The service is in no configuration any more." });
+    }
+    if let Some(failed) = view.failed {
+        said.push(html! { (failed) ". What the process keeps in memory is shown; the timeline and the suspects come from the journal." });
+    }
+    html! {
+        @if !said.is_empty() {
+            section.panel.pad.warn aria-label="What holds now" { ul { @for said in said { li { (said) } } } }
+        }
+    }
+}
+
+fn head(view: &View<'_>) -> Markup {
+    let (incident, now) = (view.incident, view.sight.snapshot.now);
+    let stands = stands(&view.sight.snapshot, incident);
+    let owner = view.service.and_then(|it| it.owner.as_deref());
+    let with = incident.handed_over_to.as_deref().or(owner);
+    html! {
+        header.cols {
+            div.title {
+                @if incident.is_open() {
+                    span aria-live="polite" { span class={ "cond chip " (stands.name()) } { (shape(stands)) "#" (incident.id) " open" } }
+                } @else {
+                    span.cond.chip.healthy { (shape(plimsoll_measure::Condition::Healthy)) "#" (incident.id) " ended" }
+                }
+                h1 { (incident.service) ": " (title(incident)) }
+                span.q {
+                    (with.unwrap_or("no owner"))
+                    @if incident.handed_over_to.is_some() { @if let Some(owner) = owner { ", handed over by " (owner) } }
+                    " · "
+                    @match &incident.acknowledged {
+                        Some(it) => { "acknowledged by " b { (it.by) } " " (time(it.at)) }
+                        None if incident.is_open() => { b.tone.burning { "nobody has acknowledged it" } }
+                        None => "nobody acknowledged it",
+                    }
+                    @if let Some(it) = &incident.resolved { " · resolved by " b { (it.by) } ": " (it.why) }
+                    @else if let Some(ended) = incident.ended { " · ended by itself at " (since(ended, now)) " UTC" }
+                }
+                div.btns {
+                    a.btn href=(service_path(&incident.service)) { (incident.service) }
+                    a.btn href="/incidents" { "All incidents" }
+                }
+            }
+            (impact::figures(view))
+        }
+    }
+}
+
+/// What it is about, as a person would say it.
+fn title(incident: &Incident) -> String {
+    let Some(first) = incident.calls.first() else {
+        return "somebody was called".to_owned();
+    };
+    let more = incident.calls.iter().skip(1);
+    let mut more: Vec<&str> = more
+        .map(|it| it.objective.as_str())
+        .filter(|it| *it != first.objective)
+        .collect();
+    more.dedup();
+    let also = match more.as_slice() {
+        [] => String::new(),
+        [one] => format!(" and {one}"),
+        many => format!(" and {} more", many.len()),
+    };
+    match first.is_absence() {
+        true => "requests stay away".to_owned(),
+        false => format!("{}{also} burns", first.objective),
+    }
+}
+
+/// The one thing with the largest effect that is to be expected.
+fn next(view: &View<'_>) -> Markup {
+    let incident = view.incident;
+    let (what, why, command) = advice(view);
+    html! {
+        section.panel.next aria-labelledby="next-title" {
+            div {
+                h2 #next-title { @if incident.is_open() { "Do next: " } (what) }
+                p.q { (why) }
+                @if let Some(command) = command { div.cmd { code { (command) } } }
+            }
+        }
+    }
+}
+
+fn advice(view: &View<'_>) -> (Markup, Markup, Option<String>) {
+    let incident = view.incident;
+    let id = incident.id;
+    if !incident.is_open() {
+        return (
+            html! { "Write the review" },
+            html! { "A draft has what is known: impact, timeline, suspects, what acted and what people did. It asks for the rest." },
+            Some(format!("plimsoll incident review {id} > review-{id}.md")),
+        );
+    }
+    let governed = view.service.and_then(|it| it.governed.as_ref());
+    if let Some(other) = governed.and_then(|it| it.because_of.as_ref()) {
+        let mut open = view.known.open();
+        let theirs = open.find(|it| it.service == *other).map(|it| it.id);
+        return (
+            html! { "look at " a href=(theirs.map_or_else(|| service_path(other), path)) { (other) } },
+            html! { (incident.service) " burns because " (other) " does, which it depends on: what is to be done is done there." @if theirs.is_some() { " Group the two, so that one person works on both." } },
+            theirs.map(|into| format!("plimsoll incident group {id} {into}")),
+        );
+    }
+    let onset = view.onset.as_ref();
+    if let Some(first) = onset
+        .and_then(|it| it.suspects.first())
+        .filter(|it| it.is_likely())
+    {
+        return (
+            html! { "take back what was changed: " code { (first.what) } },
+            html! {
+                "It is the first suspect" @if let Some(time) = first.evidence_of("time") { ": " (time) } ". "
+                "Expected: the bad share falls to what it was before, and what Plimsoll moved steps back by itself. It does not take back changes of people: nobody told it that it may."
+            },
+            None,
+        );
+    }
+    if let Some(place) = onset.and_then(Onset::worst_place) {
+        return (
+            html! { "look at " (place.kind) " " code { (place.name) } },
+            html! { (figure::percent(Some(place.of_bad), " ")) " of what fails is there, and " (figure::percent(Some(place.of_requests), " ")) " of the requests." },
+            None,
+        );
+    }
+    if incident.acknowledged.is_none() {
+        return (
+            html! { "say that you work on it" },
+            html! { "Then nobody is called for the same again, and others see who looks." },
+            Some(format!("plimsoll incident ack {id}")),
+        );
+    }
+    (
+        html! { "follow the runbook" },
+        html! { "Nothing that Plimsoll knows of was changed before it began, and the failures are spread evenly. Write down what you find." },
+        Some(format!("plimsoll incident note {id} \"what you found\"")),
+    )
+}
+
+fn signals(view: &View<'_>) -> Markup {
+    let Some(service) = view.service else {
+        return html! {};
+    };
+    let incident = view.incident;
+    let began = incident.began.unwrap_or(incident.called);
+    html! {
+        section.panel aria-labelledby="signals-title" {
+            div.head {
+                h2 #signals-title { "Bad share around it" }
+                span.s.q { "letters are changes, numbers are decisions, hatched is what memory has not" }
+                span.end.s { a href=(service_path(&incident.service)) { "all signals of " (incident.service) } }
+            }
+            (around(view.sight, service, began, incident.ended, &view.records))
+        }
+    }
+}
+
+fn story(view: &View<'_>) -> Markup {
+    html! {
+        div.cols.g3 {
+            (timeline::timeline(view))
+            div.cols {
+                (changed::changed(view))
+            }
+            (runbook::runbook(view))
+        }
+    }
+}
+
+/// Earlier ones that are like it.
+fn seen_before(view: &View<'_>) -> Markup {
+    const LIKE_MAX: usize = 3;
+    let like: Vec<&Incident> = view.known.like(view.incident).take(LIKE_MAX).collect();
+    html! {
+        div.sus {
+            h3 { "Seen before" }
+            @if like.is_empty() { p.s.q { "No incident of this service in the last four weeks was about the same objective or had the same suspect." } }
+            @for it in like {
+                p.s.q {
+                    a href=(path(it.id)) { "#" (it.id) } ", " (clock(it.called).chars().take(16).collect::<String>()) " UTC, "
+                    (lasts(it, view.sight.snapshot.now)) ", " (it.about())
+                    @if let Some(suspect) = &it.suspect { ": " (suspect) }
+                    @if let Some(resolved) = &it.resolved { ". " (resolved.by) " resolved it: " (resolved.why) }
+                }
+            }
+            p.s { a href={ "/decisions?kind=decision&service=" (segment(&view.incident.service)) } { "all decisions about " (view.incident.service) } }
+        }
+    }
+}
