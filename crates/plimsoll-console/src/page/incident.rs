@@ -124,6 +124,7 @@ fn head(view: &View<'_>) -> Markup {
                     " · "
                     @match &incident.acknowledged {
                         Some(it) => { "acknowledged by " b { (it.by) } " " (time(it.at)) }
+                        None if incident.group.is_some() => "worked on as another",
                         None if incident.is_open() => { b.tone.burning { "nobody has acknowledged it" } }
                         None => "nobody acknowledged it",
                     }
@@ -218,7 +219,7 @@ fn advice(view: &View<'_>) -> (Markup, Markup, Option<String>) {
             None,
         );
     }
-    if incident.acknowledged.is_none() {
+    if incident.acknowledged.is_none() && incident.group.is_none() {
         return (
             html! { "say that you work on it" },
             html! { "Then nobody is called for the same again, and others see who looks." },

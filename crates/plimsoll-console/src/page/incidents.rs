@@ -120,6 +120,8 @@ fn who(incident: &Incident, now: Timestamp) -> Markup {
         @match (&incident.resolved, &incident.acknowledged) {
             (Some(it), _) => { (it.by) " resolved it" }
             (None, Some(it)) => { (it.by) @if incident.is_open() { " works on it" } @else { " worked on it" } }
+            // Whoever works on the other one works on this.
+            (None, None) if incident.group.is_some() => "worked on there",
             (None, None) if incident.is_open() => { span.tone.burning.b { "nobody has acknowledged it" } }
             (None, None) => "ended by itself",
         }

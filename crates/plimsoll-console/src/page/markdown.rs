@@ -4,9 +4,10 @@
 //! links; an image is its description. A line of a code block that begins with `plimsoll ` is a step: a command in a box.
 //! Bounds: so much output and nesting, whatever references and quotes make of a small text.
 
+use std::fmt::Write as _;
+
 use maud::{Escaper, Markup, PreEscaped};
 use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag, TagEnd};
-use std::fmt::Write as _;
 
 /// The most bytes that are made of a text. A reference may stand for many times its length.
 const BYTES_MAX: usize = 96 << 10;
@@ -103,7 +104,7 @@ impl Drawing {
 
     fn open(&mut self, tag: Tag<'_>) {
         match tag {
-            Tag::Paragraph => self.begin("p"),
+            Tag::Paragraph | Tag::HtmlBlock => self.begin("p"),
             // The page has its own first two levels.
             Tag::Heading { level, .. } if level as u8 <= 2 => self.begin("h3"),
             Tag::Heading { .. } => self.begin("h4"),
@@ -160,18 +161,27 @@ impl Drawing {
     /// Steps in boxes, what stands between them as it is.
     fn code_block(&mut self, code: &str) {
         let mut plain = String::new();
-        // A line may go on in the next one, as in a shell.
-        let code = code.replace("\\\n", " ");
-        for line in code.lines() {
+        let mut lines = code.lines();
+        while let Some(line) = lines.next() {
             let line = line.strip_prefix("$ ").unwrap_or(line);
-            if is_step(line) {
-                self.plain(&std::mem::take(&mut plain));
-                let words: Vec<&str> = line.split_whitespace().collect();
-                self.step(&words.join(" "));
-            } else {
+            if !is_step(line) {
                 plain.push_str(line);
                 plain.push('\n');
+                continue;
             }
+            self.plain(&std::mem::take(&mut plain));
+            // It may go on in the next line, as in a shell.
+            let mut step = line.trim_end().to_owned();
+            while step.ends_with('\\') {
+                step.pop();
+                step.truncate(step.trim_end().len());
+                let Some(next) = lines.next() else {
+                    break;
+                };
+                step.push(' ');
+                step.push_str(next.trim());
+            }
+            self.step(&step);
         }
         self.plain(&plain);
     }
@@ -239,7 +249,7 @@ mod tests {
     fn html_and_script_are_text_and_only_pages_are_links() {
         check(
             "<script>alert(1)</script>\n\na <img src=x onerror=alert(1)> b",
-            "&lt;script&gt;alert(1)&lt;/script&gt; <p>a &lt;img src=x onerror=alert(1)&gt; b</p>",
+            "<p>&lt;script&gt;alert(1)&lt;/script&gt; </p><p>a &lt;img src=x onerror=alert(1)&gt; b</p>",
         );
         check("[x](javascript:alert(1))", "<p>x</p>");
         check("<javascript:alert(1)>", "<p>javascript:alert(1)</p>");

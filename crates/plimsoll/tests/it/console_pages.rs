@@ -14,6 +14,7 @@ use crate::browser::Browser;
 use crate::child::{
     Home, Plimsoll, Service, TIME_MAX, ask, config, free_address, get, metric, wait_until,
 };
+use crate::notify::wait_long;
 
 /// Would set a mark on the page if it ever became markup.
 const EVIL: &str = "<img src=x onerror=hacked=1>";
@@ -62,12 +63,16 @@ impl World {
         let down = free_address();
         let more = format!(
             "[service.other]\nowner = \"{EVIL}\"\nendpoints = [\"http://{down}\"]\ndepends_on = [\"service.app\"]\n\
+             runbook = \"other.md\"\n\
              [service.other.objective.availability]\ntarget = \"99.9%\"\n\
              [service.app.objective.availability]\ntarget = \"99%\"\n\
              [service.app.objective.latency]\ntarget = \"99%\"\nbelow = \"20ms\"\n\
              [[route]]\nname = \"other\"\npath = \"/other/*\"\nservice = \"other\"\ntenant = \"x-key\"\n\
              [tenant.gold]\nkeys = [\"a-key-of-gold\"]\n"
         );
+        let runbook =
+            format!("# {EVIL}\n\n[x](javascript:hacked=1)\n\n```\nplimsoll {EVIL}\n```\n");
+        std::fs::write(home.path("other.md"), runbook).unwrap();
         home.write(&config(&[service.address], "", &more));
         let plimsoll = home.run(&[]);
         let (ended, gateway) = (Arc::<AtomicBool>::default(), plimsoll.address());
@@ -119,6 +124,15 @@ async fn each_page_can_be_read_at_all_widths_and_none_says_a_word_of_error() {
     wait_until("it is recorded", || {
         world.home.ask(&["explain", id]).status.success()
     });
+    let mut incident = String::new();
+    wait_long("somebody is called", || {
+        let listed = world.home.ask(&["incident", "list", "--json"]).stdout;
+        let first = listed.split(|byte| *byte == b'\n').next().unwrap();
+        let first: Value = serde_json::from_slice(first).unwrap_or_default();
+        incident = first["id"].to_string();
+        let note = ["incident", "note", &incident, EVIL];
+        first["id"].is_u64() && world.home.ask(&note).status.success()
+    });
     let evil = "%3Cimg%20src%3Dx%20onerror%3Dhacked%3D1%3E";
     let pages = [
         "/".to_owned(),
@@ -132,6 +146,8 @@ async fn each_page_can_be_read_at_all_widths_and_none_says_a_word_of_error() {
         "/decisions".to_owned(),
         format!("/decisions?text={evil}"),
         "/decisions/1".to_owned(),
+        "/incidents".to_owned(),
+        format!("/incidents/{incident}"),
         "/topology".to_owned(),
         "/configuration".to_owned(),
         "/nothing".to_owned(),

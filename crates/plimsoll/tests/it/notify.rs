@@ -209,7 +209,7 @@ pub(crate) fn burns(plimsoll: &Plimsoll) -> Load {
 
 /// Waits for what takes minutes: a burn is no chance only after some batches of six seconds.
 #[track_caller]
-fn wait_long(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn wait_long(what: &str, mut condition: impl FnMut() -> bool) {
     for _ in 0..6_000 {
         if condition() {
             return;

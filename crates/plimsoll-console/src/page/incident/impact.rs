@@ -147,6 +147,11 @@ fn acknowledged(view: &View<'_>) -> Figure {
             seconds(it.at.since(incident.called)),
             format!("after the call, by {}", it.by),
         ),
+        None if incident.group.is_some() => (
+            NAME,
+            "elsewhere".to_owned(),
+            "it belongs to another incident".to_owned(),
+        ),
         None if incident.is_open() => (
             NAME,
             "not yet".to_owned(),

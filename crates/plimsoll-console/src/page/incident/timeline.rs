@@ -1,7 +1,8 @@
 //! What happened, from the journal, the newest first: signals, decisions, changes, and what people did.
 
 use maud::{Markup, PreEscaped, html};
-use plimsoll_measure::{Condition, figure, incident};
+use plimsoll_core::Timestamp;
+use plimsoll_measure::{Condition, figure, incident, wire};
 
 use super::View;
 use crate::page::parts::{clock, segment, what_and_why};
@@ -55,7 +56,10 @@ fn line(record: &Record, outcome: Option<&Record>) -> Markup {
             (glyph(record))
             span {
                 @if is_person { span.note { (record.text) } }
-                @else if record.what().is_some() || record.kind == "onset" { b { (what) } @if !why.is_empty() { " " span.q { (why) } } }
+                @else if let Some((objective, from, to)) = first_bad(record) {
+                    b { "First bad signal" } ": " (objective) ", between " (figure::clock(from, 8)) " and " (figure::clock(to, 8))
+                }
+                @else if record.what().is_some() { b { (what) } @if !why.is_empty() { " " span.s.q.why { (why) } } }
                 @else { (record.text) }
                 @if let Some((before, after)) = outcome.and_then(Record::before_and_after) {
                     ": bad " (figure::percent(Some(before), " ")) " → " (figure::percent(Some(after), " "))
@@ -64,6 +68,14 @@ fn line(record: &Record, outcome: Option<&Record>) -> Markup {
             }
         }
     }
+}
+
+/// Of an onset: of which objective, and between which times.
+fn first_bad(record: &Record) -> Option<(&str, Timestamp, Timestamp)> {
+    let onset = record.body.get("onset")?;
+    let at = |key: &str| wire::deserialize(onset.get(key)?).ok();
+    let objective = onset.get("objective")?.as_str()?;
+    Some((objective, at("earliest")?, at("latest")?))
 }
 
 /// What it is, as a shape: each kind has one of its own.
