@@ -36,14 +36,14 @@ pub use incident::{
 };
 pub use interval::{MeanInterval, student_t_quantile};
 pub use maintenance::{Begins, Maintenance, MaintenanceChange};
-pub use measure::{BURN_WINDOWS, EVENTS_MAX, Latest, Measure, Versions};
+pub use measure::{BURN_WINDOWS, EVENTS_MAX, Judged, Latest, Measure, Versions};
 pub use measure::{EndpointInput, Inputs, JourneyLayout, Layout, ServiceInput, ServiceLayout};
 pub use measure::{
     LatencyOf, Learnt, LearntStretch, Loading, Second, VersionChange, Wanted, series_name,
 };
 pub use measure::{ProtectionCounter, ProtectionInput};
 pub use objective::{Counts, Forecast, OBJECTIVES_MAX, ObjectiveSpec, Sli, Tally, forecast};
-pub use onset::{Ago, Onset, OnsetWatch, Usual, onset, usual_share};
+pub use onset::{Ago, Onset, OnsetWatch, Rise, Usual, onset, usual_share};
 pub use outcome::{Cause, Origin, Outcome, grpc_status_is_bad};
 pub use pairs::{BURN_PAIRS_MAX, BurnPair};
 pub use period::{Calendar, Now, Period};
@@ -64,4 +64,5 @@ pub use snapshot::{
     ChangeView, GovernedView, JournalView, MovedView, NotifierFailure, NotifierView, OnsetView,
     PageDelayView, SplitView, StoreFailure,
 };
+pub use snapshot::{EvidenceKind, EvidenceView, SidesView, Strength, SuspectKind, SuspectView};
 pub use window::{Amount, Level, RECENT_LEVELS, Sum, Window, objective_levels};

@@ -9,6 +9,7 @@ mod history;
 #[cfg(test)]
 mod history_tests;
 mod journey;
+mod judged;
 mod learnt;
 mod protection;
 #[cfg(test)]
@@ -38,6 +39,7 @@ use clock::BudgetClock;
 use history::Replay;
 pub use history::{LatencyOf, Loading, Second, Wanted, series_name};
 pub use journey::JourneyLayout;
+pub use judged::Judged;
 pub use learnt::{Learnt, LearntStretch};
 pub use protection::{ProtectionCounter, ProtectionInput};
 pub use tracked::BURN_WINDOWS;

@@ -11,7 +11,7 @@ use std::ops::RangeInclusive;
 
 use crate::objective::Tally;
 
-pub use watch::{Ago, OnsetWatch};
+pub use watch::{Ago, OnsetWatch, Rise};
 
 /// What is within so much of the largest log-likelihood belongs to the interval. Covers 92 % to 98 %.
 const WITHIN: f64 = 3.0;

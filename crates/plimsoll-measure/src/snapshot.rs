@@ -11,6 +11,7 @@ mod mark;
 mod notifier;
 mod overlay;
 mod protection;
+mod suspect;
 pub mod wire;
 
 use std::time::Duration;
@@ -33,6 +34,7 @@ pub use overlay::OverlayView;
 pub use protection::{
     ActionView, ClassView, DOES_NOT_FIT, ProtectionView, REFUSALS, RefusedView, refusing_policy,
 };
+pub use suspect::{EvidenceKind, EvidenceView, SidesView, Strength, SuspectKind, SuspectView};
 
 /// The version of the field names.
 pub const SCHEMA: u32 = 1;

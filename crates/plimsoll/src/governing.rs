@@ -1,6 +1,8 @@
 //! The governor in the running process: what it is told each second, and how its decisions reach the data plane.
 
+mod changed;
 mod contributions;
+mod looking;
 mod onset;
 mod outcomes;
 
@@ -12,22 +14,23 @@ use plimsoll_console::notify::Matter;
 use plimsoll_core::{Instant, Mode, Timestamp};
 use plimsoll_gateway::{GuardView, ServiceShared, mode_of, objective_specs};
 use plimsoll_governor::{
-    Actuator, Decided, Decision, Governor, Memory, Meter, ObjectiveSignals, Parameters,
-    ServiceParameters, ServiceSignals, ServiceState, Signals, Standing, What,
+    Actuator, Change, ChangeKind, Decided, Decision, Dose, Governor, Look, Memory, Meter,
+    ObjectiveSignals, Onsets, Parameters, Part, Scope, ServiceParameters, ServiceSignals,
+    ServiceState, Signals, Standing, What,
 };
 use plimsoll_lifecycle::Counter;
 use plimsoll_measure::{
-    Condition, GovernedView, Latest, Measure, MovedView, OnsetView, PageDelayView, SplitView,
-    Urgency,
+    Condition, GovernedView, Latest, Measure, MovedView, OnsetView, PageDelayView, Urgency,
 };
 use plimsoll_store::{Appended, Hash};
 use serde_json::{Value, json};
 
 use crate::notifying::OpenCall;
 use crate::overlay::Held;
+pub(crate) use changed::configuration as configuration_changed;
 pub(crate) use contributions::Contributions;
-use onset::Onsets;
-pub(crate) use onset::{how_long_before, sentence};
+pub(crate) use looking::{look, parts};
+pub(crate) use onset::{how_long_before, sentence, suspected};
 pub(crate) use outcomes::Outcome;
 use outcomes::Outcomes;
 
@@ -107,24 +110,53 @@ impl Governing {
         self.onsets.retain(|of, name| !is_it(of, name));
     }
 
-    /// Somebody changed something, which may be why a service burns.
-    pub(crate) fn on_change(&mut self, at: Timestamp, service: Option<&str>, what: &str) {
-        self.onsets.on_change(at, service, what);
+    /// Something was changed, which may be why a service burns.
+    pub(crate) fn on_change(&mut self, change: Change) {
+        self.onsets.on_change(change);
     }
 
-    /// An endpoint went or came, which may be why its service burns.
-    pub(crate) fn on_endpoint(&mut self, at: Timestamp, service: &str, what: &str) {
-        self.onsets.on_endpoint(at, service, what);
+    /// Something was moved, if it is done: what burns after it may be why, or because of it.
+    pub(crate) fn on_moved(&mut self, at: Timestamp, decision: &Decision) {
+        if let (
+            What::Move {
+                actuator, from, to, ..
+            },
+            Mode::Enforce,
+        ) = (&decision.what, decision.mode)
+        {
+            let service = &decision.service;
+            let dose = Dose {
+                name: format!("{} of {service}", actuator.name()),
+                from: f64::from(*from),
+                to: f64::from(*to),
+            };
+            self.onsets.on_change(Change {
+                kind: ChangeKind::Decided,
+                dose: Some(dose),
+                ..Change::made(at, Scope::service(service), actuator.says(*to))
+            });
+        }
+    }
+
+    /// A minute is over: `parts` says what it brought to the parts of a service, as one of its objectives judges it.
+    pub(crate) fn on_minute(&mut self, parts: impl Fn(&str, &str) -> Vec<Part>) {
+        let second = self.second();
+        for (service, parameters) in &self.governor.parameters().services {
+            for (objective, _) in &parameters.objectives {
+                let parts = parts(service, objective);
+                self.onsets.on_minute(service, objective, second, parts);
+            }
+        }
     }
 
     /// When burns began that somebody was called for: what there is to say of them now.
     pub(crate) fn onsets(
         &mut self,
         now: Timestamp,
-        split: impl Fn(&str) -> Vec<SplitView>,
+        look: impl Fn(&str, &str) -> Look,
     ) -> Vec<(String, OnsetView)> {
         let second = self.second();
-        self.onsets.due(second, now, split)
+        self.onsets.due(second, now, &self.governor, look)
     }
 
     /// A decision is written as `record`. Says what came of what it is the end of.

@@ -28,7 +28,7 @@ use crate::exit::with_causes;
 use crate::state::StateFolder;
 use retention::Retention;
 
-pub(crate) use changes::{Addresses, configuration, endpoint_subject};
+pub(crate) use changes::{Addresses, changed, configuration, endpoint_subject};
 pub(crate) use command::read;
 pub(crate) use line::line;
 pub(crate) use since::Since;

@@ -20,7 +20,9 @@ use plimsoll_console::notify::{Notifiers, Report};
 use plimsoll_core::{Instant, Timestamp};
 use plimsoll_gateway::{
     AccessLogWriter, Gateway, GuardView, PROTECTION_TICK, Plan, Protection, ServiceShared,
+    objective_specs,
 };
+use plimsoll_governor::{Change, Look, PartKind, Place, Scope};
 use plimsoll_measure::{
     ConfigView, EventView, Incident, Inputs, Measure, NotifierView, Registry, Snapshot, Standing,
 };
@@ -36,7 +38,7 @@ use crate::budgets::Budgets;
 use crate::cli::Run;
 use crate::configuration::{Loaded, Source};
 use crate::exit::{Exit, say, with_causes};
-use crate::governing::{Contributions, Governing};
+use crate::governing::{self, Contributions, Governing};
 use crate::incidents::Register;
 use crate::journal::read::JournalReader;
 use crate::journal::{self, Addresses, Journal};
@@ -63,6 +65,8 @@ const LEARNT_EVERY: u64 = 60;
 const WATER_EVERY: u64 = 60;
 /// For how long tenants' requests are counted, in ticks.
 const HALF_MINUTE: u64 = 30;
+/// How often it is kept what came to endpoints, routes and tenants, in ticks.
+const MINUTE: u64 = 60;
 /// What is asked for and may wait for its turn.
 const ASKS_MAX: usize = 16;
 /// What the store has done and the loop not gone on with: more than connections to the console.
@@ -448,7 +452,11 @@ impl Process {
                 match result {
                     Ok(address) => {
                         let text = format!("certificates of {address} were read again");
-                        self.governing.on_change(timestamp, None, &text);
+                        let change = Change::made(timestamp, Scope::All, &text);
+                        self.governing.on_change(Change {
+                            noticed_within: CHANGES_EVERY,
+                            ..change
+                        });
                         let body = json!({ "text": text, "what": "certificates" });
                         let subject = format!("listener/{address}");
                         self.journal.write("change", &subject, &body);
@@ -468,10 +476,20 @@ impl Process {
             }
             for (subject, body) in self.addresses.look(&self.plan) {
                 let text = body.get("text").and_then(serde_json::Value::as_str);
-                // `service/NAME/...`
-                let service = subject.split('/').nth(1);
-                self.governing
-                    .on_change(timestamp, service, text.unwrap_or_default());
+                // `service/NAME/endpoint/ENDPOINT`
+                let mut parts = subject.splitn(4, '/').skip(1);
+                if let (Some(service), Some(endpoint)) = (parts.next(), parts.nth(1)) {
+                    let what = format!("{endpoint}: {}", text.unwrap_or_default());
+                    let change = Change::made(timestamp, Scope::service(service), &what);
+                    self.governing.on_change(Change {
+                        noticed_within: CHANGES_EVERY,
+                        place: Some(Place {
+                            kind: PartKind::Endpoint,
+                            names: vec![endpoint.to_owned()],
+                        }),
+                        ..change
+                    });
+                }
                 self.journal.write("change", &subject, &body);
             }
         }
@@ -506,11 +524,38 @@ impl Process {
             self.on_outcome(outcome);
         }
         self.tick_notifying();
-        let split = |name: &str| contributions(name).map(|it| it.split).unwrap_or_default();
-        for (service, onset) in self.governing.onsets(timestamp, split) {
+        self.tell_onsets(timestamp, &snapshot);
+        self.publish(snapshot);
+    }
+
+    /// Says when what somebody is called for began, and what may have caused it.
+    fn tell_onsets(&mut self, now: Timestamp, snapshot: &Snapshot) {
+        let log = self.access_log.sender();
+        let (config, measure) = (&self.loaded.config, &self.measure);
+        let known = |name: &str, objective: &str| {
+            let service = snapshot.services.iter().find(|it| it.name == name)?;
+            let mut specs = objective_specs(config.services.get(name)?).into_iter();
+            Some((service, specs.find(|it| it.name == objective)?))
+        };
+        if self.ticks.is_multiple_of(MINUTE) {
+            self.governing.on_minute(|name, objective| {
+                let known = known(name, objective);
+                known.map_or(Vec::new(), |(service, spec)| {
+                    governing::parts(measure, service, &spec, &log.tenants(name))
+                })
+            });
+        }
+        let look = |name: &str, objective: &str| {
+            let known = known(name, objective);
+            known.map_or_else(Look::default, |(service, spec)| {
+                let tenants = log.tenants(name);
+                let split = Contributions::of(service, &tenants).split;
+                governing::look(measure, service, &spec, &tenants, split)
+            })
+        };
+        for (service, onset) in self.governing.onsets(now, look) {
             self.on_onset(&service, &onset);
         }
-        self.publish(snapshot);
     }
 
     /// Has it read how budgets were spent, off this thread. Where that fails, what was read before stays.

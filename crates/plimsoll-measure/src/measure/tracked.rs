@@ -46,7 +46,7 @@ pub(super) struct Tracked {
     /// Only of a service.
     pub(super) classes: ClassCounts,
     latency: Histogram,
-    recent: Window<Option<Box<Recent>>>,
+    pub(super) recent: Window<Option<Box<Recent>>>,
     /// Of a service with objectives: the minute and the hour that are on.
     stretches: [Stretch; 2],
     pub(super) objectives: Vec<TrackedObjective>,
@@ -64,11 +64,11 @@ struct Stretch {
 
 /// What came within one slot of a window.
 #[derive(Clone, Debug, Default)]
-struct Recent {
-    causes: CauseCounts,
+pub(super) struct Recent {
+    pub(super) causes: CauseCounts,
     /// Only of a service: routes and endpoints, of which there are more, do without the memory.
     classes: Option<Box<ClassCounts>>,
-    latency: SparseHistogram,
+    pub(super) latency: SparseHistogram,
 }
 
 /// The history of an objective, for as long as it counts the same.

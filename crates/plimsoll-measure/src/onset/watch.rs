@@ -13,6 +13,9 @@ const SECONDS: usize = 3_600;
 const MINUTE: u64 = 60;
 const MINUTES: usize = 60;
 
+/// So many nats say that more is asked for, whatever the second is that is chosen: what comes in bursts has some by chance.
+const RISE_NATS: f64 = 12.0;
+
 /// Fewer requests don't tell what is usual.
 const USUAL_REQUESTS: u64 = 1_000;
 
@@ -77,6 +80,52 @@ impl OnsetWatch {
         self.seconds.push_back((0, 0));
     }
 
+    /// What came in the seconds from `oldest` ago to `newest` ago, both included, and how many seconds of these are known.
+    pub fn between(&self, oldest: u64, newest: u64) -> (Tally, u64) {
+        let mut sum = Tally::default();
+        let wanted = oldest.saturating_sub(newest).saturating_add(1);
+        let skipped = usize::try_from(newest).unwrap_or(usize::MAX);
+        let taken = usize::try_from(wanted).unwrap_or(usize::MAX);
+        let mut known = 0;
+        for (requests, bad) in self.seconds.iter().rev().skip(skipped).take(taken) {
+            sum += tally(*requests, *bad);
+            known += 1;
+        }
+        (sum, known)
+    }
+
+    /// The second, in seconds before now, from which on more is asked for than before it, over the last `span` of seconds: the
+    /// likeliest by the counts, which are taken to be Poisson. `None`: nowhere.
+    pub fn rise(&self, span: u64) -> Option<Rise> {
+        let span = usize::try_from(span).unwrap_or(usize::MAX);
+        let counts = self.seconds.iter().rev().take(span);
+        let counts: Vec<f64> = counts.map(|(requests, _)| f64::from(*requests)).collect();
+        let all: f64 = counts.iter().sum();
+        let mean = all / counts.len() as f64;
+        let likelihood = |count: f64, seconds: f64| match count > 0.0 {
+            true => count * libm::log(count / seconds / mean),
+            false => 0.0,
+        };
+        let (mut best, mut found, mut since) = (RISE_NATS, None, 0.0);
+        for (ago, count) in counts.iter().enumerate() {
+            since += count;
+            let (after, before) = (ago as f64 + 1.0, (counts.len() - ago) as f64 - 1.0);
+            if before < 1.0 || since / after <= (all - since) / before {
+                continue;
+            }
+            let likely = likelihood(since, after) + likelihood(all - since, before);
+            if likely > best {
+                best = likely;
+                found = Some(Rise {
+                    ago: ago as u64,
+                    before: (all - since) / before,
+                    after: since / after,
+                });
+            }
+        }
+        found
+    }
+
     /// When what is bad now began: seconds before now, of the likeliest one and of the interval, the latest first.
     /// `None`: nothing says that more is bad than usual. `allowed` is the share that the target leaves to fail: it is taken for
     /// what is usual where the hour before tells too little.
@@ -116,6 +165,17 @@ pub struct Ago {
     pub latest: u64,
     /// Hardly earlier.
     pub earliest: u64,
+}
+
+/// From when on more is asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rise {
+    /// The first second of it, in seconds before the newest one.
+    pub ago: u64,
+    /// Requests a second before it.
+    pub before: f64,
+    /// Requests a second since then.
+    pub after: f64,
 }
 
 /// Where a share is bad, here and there.
@@ -217,6 +277,34 @@ mod tests {
 
     fn allowed() -> Ratio {
         Ratio::of(1, 1_000).unwrap()
+    }
+
+    #[test]
+    fn a_rise_is_found_in_its_second_and_a_fall_is_none() {
+        let mut watch = OnsetWatch::default();
+        for second in 1..=600 {
+            let good = if second <= 540 { 100 } else { 170 };
+            watch.on_second(second, Tally { good, bad: 0 });
+        }
+        let rise = watch.rise(300).unwrap();
+        assert_eq!(rise.ago, 59);
+        assert!((rise.before - 100.0).abs() < 1e-9 && (rise.after - 170.0).abs() < 1e-9);
+        assert_eq!(
+            watch.between(59, 0),
+            (
+                Tally {
+                    good: 10_200,
+                    bad: 0
+                },
+                60
+            )
+        );
+        assert_eq!(watch.between(9_999, 590).1, 10, "no more than is known");
+        for second in 601..=900 {
+            watch.on_second(second, Tally { good: 10, bad: 0 });
+        }
+        assert_eq!(watch.rise(330), None);
+        assert_eq!(OnsetWatch::default().rise(60), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use plimsoll_core::{Mode, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::wire;
+use super::{SuspectView, wire};
 use crate::condition::Condition;
 
 /// How the governor sees a service.
@@ -69,6 +69,15 @@ pub struct OnsetView {
     pub changes: Vec<ChangeView>,
     /// Where the failures of the last minute are; what has more than its part comes first.
     pub split: Vec<SplitView>,
+    /// What may have caused it, the likeliest first: changes, and what else is otherwise than before.
+    #[serde(default)]
+    pub suspects: Vec<SuspectView>,
+    /// What was looked at and is even, in sentences.
+    #[serde(default)]
+    pub even: Vec<String>,
+    /// What could not be looked at, and why, in sentences.
+    #[serde(default)]
+    pub unseen: Vec<String>,
 }
 
 /// Something that was changed.
@@ -85,10 +94,10 @@ pub struct ChangeView {
     pub seconds_before: i64,
 }
 
-/// The part that an endpoint or a route has in the failures.
+/// The part that an endpoint, a route or a tenant has in the failures.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SplitView {
-    /// `endpoint` or `route`.
+    /// `endpoint`, `route` or `tenant`.
     pub kind: String,
     /// Its name.
     pub name: String,

@@ -3,12 +3,12 @@
 use std::fmt::Write as _;
 
 use plimsoll_core::Timestamp;
-use plimsoll_measure::{Act, ChangeView, Incident, OnsetView, SplitView, figure};
+use plimsoll_measure::{Act, ChangeView, Incident, OnsetView, SplitView, SuspectView, figure};
 use plimsoll_store::Record;
 use serde_json::Value;
 
 use super::Story;
-use crate::governing::how_long_before;
+use crate::governing::{how_long_before, suspected};
 use crate::journal::line::{line, said, second};
 use crate::status::look::{Look, Tone, clean};
 
@@ -91,6 +91,13 @@ pub(super) fn shown(story: &Story<'_>, now: Timestamp, look: Look) -> String {
     for place in places(records) {
         say(&format!("  where   {}", clean(&place)));
     }
+    let [even, unseen] = looked_at(records);
+    for it in even {
+        say(&format!("  even    {}", clean(&it)));
+    }
+    for it in unseen {
+        say(&format!("  unseen  {}", clean(&it)));
+    }
     for (at, what) in acts(records) {
         say(&format!(
             "  acted   {} {}",
@@ -160,6 +167,12 @@ pub(super) fn review(story: &Story<'_>, now: Timestamp) -> String {
     }
     if suspects.is_empty() {
         out.push_str("- Nothing that Plimsoll knows of was changed before. (What else was?)\n");
+    }
+    let words = ["Looked at, and even", "Could not be looked at"];
+    for (what, all) in words.iter().zip(looked_at(records)) {
+        if !all.is_empty() {
+            let _infallible = writeln!(out, "- {what}: {}.", markdown(&all.join("; ")));
+        }
     }
     let mut like = story.known.like(incident).take(LIKE_MAX).peekable();
     if like.peek().is_some() {
@@ -271,12 +284,26 @@ fn first_bad(records: &[Record]) -> String {
     format!("{}, give or take: {earliest} to {latest}", utc(onset.at))
 }
 
-/// What was changed shortly before it began, the likeliest first.
+/// What may have caused it, the likeliest first. Records of before suspects were ranked have changes only.
 fn suspects(records: &[Record]) -> Vec<String> {
-    let changes = onset(records).map_or(Vec::new(), |it| it.changes);
-    let suspect =
-        |change: &ChangeView| format!("{} it began: {}", how_long_before(change), change.what);
-    changes.iter().map(suspect).take(SHOWN_MAX).collect()
+    let Some(onset) = onset(records) else {
+        return Vec::new();
+    };
+    if onset.suspects.is_empty() {
+        let suspect =
+            |change: &ChangeView| format!("{} it began: {}", how_long_before(change), change.what);
+        return onset.changes.iter().map(suspect).take(SHOWN_MAX).collect();
+    }
+    let suspect = |it: &SuspectView| {
+        let evidence: Vec<&str> = it.evidence.iter().map(|it| it.says.as_str()).collect();
+        format!("{} ({})", suspected(it, &onset), evidence.join("; "))
+    };
+    onset.suspects.iter().map(suspect).take(SHOWN_MAX).collect()
+}
+
+/// What was looked at and is even, and what could not be looked at.
+fn looked_at(records: &[Record]) -> [Vec<String>; 2] {
+    onset(records).map_or_else(Default::default, |it| [it.even, it.unseen])
 }
 
 /// Where more failures were than requests.

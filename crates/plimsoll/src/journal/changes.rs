@@ -12,18 +12,18 @@ use crate::configuration::{self, Loaded};
 /// How many keys and addresses a record names; the rest is counted.
 const NAMED_MAX: usize = 100;
 
-/// A configuration comes into force, after another that is known by its text. Names what changed, never its values: one
-/// of them may be a tenant's key.
-pub(crate) fn configuration(before: Option<&str>, after: &Loaded) -> Value {
+/// A configuration comes into force, after another that is known by its text, in words, and which keys that changes. Names what
+/// changed, never its values: one of them may be a tenant's key.
+pub(crate) fn changed(before: Option<&str>, after: &Loaded) -> (String, Vec<String>) {
     let hash = before.map(configuration::hash);
     let is_same = hash.as_ref() == Some(&after.hash);
     let keys = match before {
         Some(before) if !is_same => plimsoll_config::changed_keys(before, &after.text),
         _ => Vec::new(),
     };
-    let (shown, more) = keys.split_at(keys.len().min(NAMED_MAX));
-    let what = match (is_same, shown) {
+    let what = match (is_same, keys.as_slice()) {
         (true, _) => "the same as before".to_owned(),
+        (_, []) if before.is_some() => "no key changed".to_owned(),
         (_, []) => String::new(),
         (_, few @ ([_] | [_, _] | [_, _, _])) => few.join(", ") + " changed",
         (_, [first, second, ..]) => {
@@ -31,10 +31,18 @@ pub(crate) fn configuration(before: Option<&str>, after: &Loaded) -> Value {
         }
     };
     let separator = if what.is_empty() { "" } else { ": " };
+    let text = format!("configuration {} in force{separator}{what}", after.hash);
+    (text, keys)
+}
+
+/// The same, to be recorded.
+pub(crate) fn configuration(before: Option<&str>, after: &Loaded) -> Value {
+    let (text, keys) = changed(before, after);
+    let (shown, more) = keys.split_at(keys.len().min(NAMED_MAX));
     json!({
-        "text": format!("configuration {} in force{separator}{what}", after.hash),
+        "text": text,
         "path": after.path,
-        "before": hash,
+        "before": before.map(configuration::hash),
         "after": after.hash,
         "changed": shown,
         "changed_more": more.len(),

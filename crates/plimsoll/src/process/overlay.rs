@@ -4,6 +4,7 @@
 //! it is in force all the same: who sets it wants something to stop. The answer says then that its record waits.
 
 use plimsoll_console::{Changed, Problem, Setting, Verb};
+use plimsoll_governor::{Dose, Scope};
 use plimsoll_measure::OverlayView;
 use plimsoll_store::{Change, Entry, Kept, NotChanged, Record, ValueOf};
 use serde_json::{Value, json};
@@ -77,8 +78,9 @@ impl Process {
             minute(view.until),
             view.why
         );
-        let cites = self.overlay.overlay.insert(view.clone(), now, timestamp);
-        let cites = cites.and_then(|before| before.journal);
+        let before = self.overlay.overlay.insert(view.clone(), now, timestamp);
+        let dose = dose(before.as_ref(), Some(&view));
+        let cites = before.and_then(|before| before.journal);
         let body = json!({
             "text": text, "what": "overlay", "verb": setting.verb.name(), "level": setting.level, "mode": setting.mode,
             "by": by, "why": setting.why, "for_seconds": setting.lasts.as_secs(),
@@ -87,6 +89,7 @@ impl Process {
             service: service.to_owned(),
             verb: setting.verb,
             text,
+            dose,
             id: Some(id),
             tell: Some(tell),
         };
@@ -107,6 +110,7 @@ impl Process {
             service: service.to_owned(),
             verb,
             text,
+            dose: dose(Some(&view), None),
             id: None,
             tell: Some(tell),
         };
@@ -125,6 +129,7 @@ impl Process {
                 let text = format!("{} ended by itself", named(&view));
                 let body = json!({ "text": text, "what": "overlay", "verb": view.verb });
                 let done = Done {
+                    dose: dose(Some(&view), None),
                     service: view.service,
                     verb,
                     text,
@@ -164,6 +169,7 @@ impl Process {
             service: view.service.clone(),
             verb,
             text,
+            dose: None,
             id: Some(view.id.clone()),
             tell: None,
         };
@@ -186,9 +192,13 @@ impl Process {
             service,
             verb,
             text,
+            dose,
             ..
         } = &done;
-        self.governing.on_change(at, Some(service), text);
+        self.governing.on_change(plimsoll_governor::Change {
+            dose: dose.clone(),
+            ..plimsoll_governor::Change::made(at, Scope::service(service), text)
+        });
         tracing::info!(service, "{text}");
         self.note(Some(service.clone()), text.clone());
         self.hold();
@@ -327,9 +337,23 @@ struct Done {
     service: String,
     verb: Verb,
     text: String,
+    /// How large the change is, where it has a size.
+    dose: Option<Dose>,
     /// Of the entry, where there is one.
     id: Option<String>,
     tell: Option<Tell<Changed>>,
+}
+
+/// From which level to which one something was set; nothing that is set is level 0.
+fn dose(before: Option<&OverlayView>, after: Option<&OverlayView>) -> Option<Dose> {
+    let level = |view: Option<&OverlayView>| view.and_then(|it| it.level).map(f64::from);
+    let (from, to) = (level(before), level(after));
+    let view = after.or(before)?;
+    (from.is_some() || to.is_some()).then(|| Dose {
+        name: format!("{} of {}", view.verb, view.service),
+        from: from.unwrap_or(0.0),
+        to: to.unwrap_or(0.0),
+    })
 }
 
 /// What was set, as somebody would say it.

@@ -11,6 +11,8 @@ use super::server::Server;
 use super::{Process, keep_running, lock, shown_text};
 use crate::configuration::{self, Loaded, Source};
 use crate::exit::with_causes;
+use crate::governing::configuration_changed;
+use crate::journal;
 use crate::launch::RESOLVE_TIME_MAX;
 use crate::wiring;
 
@@ -146,8 +148,13 @@ impl Process {
         let runbooks = wiring::runbooks(&self.loaded.config);
         self.view.runbooks.store(Arc::new(runbooks));
         self.keep_last_good();
-        let text = format!("configuration {} is in force", self.loaded.hash);
-        self.governing.on_change(self.loaded_at, None, &text);
+        let (text, keys) = journal::changed(Some(&before.text), &self.loaded);
+        let (old, new) = (&before.config, &self.loaded.config);
+        let change = configuration_changed(self.loaded_at, &keys, old, new, &text);
+        // The same file again changes nothing.
+        if let Some(change) = change {
+            self.governing.on_change(change);
+        }
         self.note(None, text);
         self.budgets.on_versions(&self.measure, &changes);
         self.on_versions(&changes);

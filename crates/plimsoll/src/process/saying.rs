@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use plimsoll_core::Timestamp;
-use plimsoll_governor::{Decided, Decision, What};
+use plimsoll_governor::{Change, ChangeKind, Decided, Decision, What};
 use plimsoll_measure::{EVENTS_MAX, EventView, MaintenanceChange, OnsetView, VersionChange};
 use plimsoll_policy::{DownCause, Verdict};
 use plimsoll_upstream::HealthEvent;
@@ -28,6 +28,7 @@ impl Process {
             let config = &self.loaded.config;
             self.notifying.on_decision(config, at, decision, &text);
             self.on_decision(decision, text);
+            self.governing.on_moved(at, decision);
             if let Some(outcome) = self.governing.on_written(decision, record) {
                 self.on_outcome(&outcome);
             }
@@ -138,8 +139,12 @@ impl Process {
     /// the burn itself.
     fn suspect(&mut self, event: &HealthEvent, text: &str) {
         let service = &event.endpoint.service;
+        let mut kind = ChangeKind::EndpointGone;
         let noticed_after = match event.transition.verdict {
-            Verdict::Up { .. } => Duration::ZERO,
+            Verdict::Up { .. } => {
+                kind = ChangeKind::EndpointCame;
+                Duration::ZERO
+            }
             Verdict::Down(DownCause::Connect) => CONNECTS_NOTICED,
             Verdict::Down(DownCause::Checks) => {
                 let service = self.loaded.config.services.get(service);
@@ -149,7 +154,8 @@ impl Process {
             Verdict::HalfOpen | Verdict::Down(DownCause::Breaker | DownCause::Ejection) => return,
         };
         let at = self.clock.timestamp().before(noticed_after);
-        self.governing.on_endpoint(at, service, text);
+        let change = Change::endpoint(at, service, &event.endpoint.name, kind, text);
+        self.governing.on_change(change);
     }
 
     /// What was kept of budgets is known.
