@@ -9,12 +9,13 @@ const CASES: &str = "20000";
 /// Runs the property tests with many cases, and the tests that are ignored for their length.
 ///
 /// `name` is a package of the workspace, a part of a test's name, `limiter`: the suite of scenarios, `loom`: more
-/// orders between threads, `search`: many random scenarios, `mutations`: whether these find broken policies, or `governor`:
-/// bad days with one and without.
+/// orders between threads, `search`: many random scenarios, `mutations`: whether these find broken policies, `governor`:
+/// bad days with one and without, or `causes`: incidents with a known cause.
 pub(crate) fn soak(name: Option<&str>) -> Result<(), Failure> {
     match name {
         Some("search") => return search(),
         Some("governor") => return governor(),
+        Some("causes") => return causes(),
         Some("mutations") => return crate::mutations::soak(),
         _ => tools::ensure(tools::FOR_TESTS)?,
     }
@@ -69,6 +70,27 @@ fn search() -> Result<(), Failure> {
         "10000",
     ];
     step("soak search", &mut cargo(&arguments))
+}
+
+/// Twenty incidents of each kind: how often their cause ranks first goes into the docs.
+fn causes() -> Result<(), Failure> {
+    let file = crate::run::root().join("docs/reference/causes.md");
+    let mut command = cargo(&[
+        "run",
+        "--release",
+        "--locked",
+        "--package",
+        "plimsoll-simulator",
+        "--example",
+        "causes",
+        "--",
+        "--seed",
+        "101",
+        "--seeds",
+        "20",
+        "--write",
+    ]);
+    step("soak causes", command.arg(file))
 }
 
 /// A thousand days as flows and fifty hours by request, with a governor and without: their figures go into the docs.

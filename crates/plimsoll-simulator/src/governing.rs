@@ -209,6 +209,11 @@ impl Governing {
         }
     }
 
+    /// The governor itself.
+    pub(crate) fn governor(&self) -> &Governor {
+        &self.governor
+    }
+
     /// How far an actuator of a service is to be moved.
     pub(crate) fn step(&self, service: usize, actuator: Actuator) -> u8 {
         let service = self.services.get(service);

@@ -16,6 +16,7 @@ pub mod fleet;
 pub mod fluid;
 mod gateway;
 mod governing;
+pub mod incidents;
 pub mod oracle;
 mod random;
 mod record;

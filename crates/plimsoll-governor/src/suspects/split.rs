@@ -14,6 +14,8 @@ const NATS_MIN: f64 = 8.0;
 const TIMES_MIN: f64 = 3.0;
 /// ...and what is inside has at least so much of what is bad beyond what was before.
 const EXCESS_MIN: f64 = 0.7;
+/// The share of bad ones inside is at least so much of that of the whole service.
+const OVERALL_MIN: f64 = 0.5;
 
 /// A part, with what came to it before the onset and of late.
 #[derive(Clone, Debug)]
@@ -52,7 +54,7 @@ pub(super) enum Spread {
 }
 
 impl Spread {
-    /// `overall` is the share of bad ones of the whole service: where less is bad, it is not where the failures are, however
+    /// `overall` is the share of bad ones of the whole service: where much less is bad, it is not where the failures are, however
     /// uneven that is. Requests that are refused reach no endpoint.
     pub(super) fn of(kind: PartKind, parts: &[Compared], overall: f64) -> Self {
         let mut parts: Vec<&Compared> = parts
@@ -80,7 +82,7 @@ impl Spread {
             let outside = all.since(inside);
             let nats = likelihood(inside) + likelihood(outside) - likelihood(all);
             let differ = nats >= NATS_MIN + choices(count, place + 1)
-                && share(inside) >= overall.max(TIMES_MIN * share(outside))
+                && share(inside) >= (OVERALL_MIN * overall).max(TIMES_MIN * share(outside))
                 && excess_inside >= EXCESS_MIN * excess_of_all;
             if differ && best.is_none_or(|(_, most, _)| nats > most) {
                 best = Some((place + 1, nats, inside));

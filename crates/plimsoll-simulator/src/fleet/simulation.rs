@@ -32,7 +32,7 @@ use crate::fleet::population::Member;
 use crate::fleet::senders::{Need, Sender, needs, senders};
 use crate::fleet::site::{Site, healthy};
 use crate::fleet::slab::Slab;
-use crate::fleet::thread::{Thread, ThreadEffects, ThreadService};
+use crate::fleet::thread::{Settled, Thread, ThreadEffects, ThreadService};
 use crate::governing::Governed;
 use crate::random::Stream;
 use calls::Progress;
@@ -50,6 +50,8 @@ pub struct Simulation {
     clock: Rc<Cell<Nanos>>,
     agenda: Agenda<Event>,
     ledger: Rc<RefCell<Ledger>>,
+    /// What became of requests, where somebody wants to hear it.
+    settled: Settled,
     services: Known<Service>,
     sites: Known<Site>,
     gateways: Known<Gateway>,
@@ -198,6 +200,7 @@ impl Simulation {
             gateways,
             clock,
             ledger,
+            settled: Settled::default(),
         };
         simulation.note_first();
         simulation

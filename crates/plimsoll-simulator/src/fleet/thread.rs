@@ -39,7 +39,12 @@ pub(super) struct Thread {
     services: Vec<ThreadService>,
     /// Where it counts for its gateway's governor, if there is one.
     counts: OnceCell<Counts>,
+    /// Where it says what became of each request, if anybody wants to hear it.
+    settled: OnceCell<Settled>,
 }
+
+/// What became of requests, and nobody has heard yet.
+pub(super) type Settled = Rc<RefCell<Vec<Settlement>>>;
 
 /// A thread's halves of one service's policies.
 #[derive(Debug)]
@@ -93,12 +98,18 @@ impl Thread {
             random: RefCell::new(random),
             services,
             counts: OnceCell::new(),
+            settled: OnceCell::new(),
         }
     }
 
     /// From now on it counts for a governor.
     pub(super) fn count(&self, counts: Counts) {
         never!(self.counts.set(counts).is_err());
+    }
+
+    /// From now on it says what becomes of each request.
+    pub(super) fn tell(&self, settled: Settled) {
+        never!(self.settled.set(settled).is_err());
     }
 
     pub(super) fn now(&self) -> Instant {
@@ -326,6 +337,9 @@ impl Effects for ThreadEffects {
             let guard = service.guard.borrow();
             guard.on_settled(settlement.class, settlement.cause);
             self.thread.count_for_governor(settlement);
+            if let Some(settled) = self.thread.settled.get() {
+                settled.borrow_mut().push(*settlement);
+            }
             let mut ledger = self.thread.ledger.borrow_mut();
             let now = self.thread.clock.get();
             ledger.settled(now, self.cell, settlement, service.objective);

@@ -8,6 +8,7 @@
 )]
 
 mod calls;
+mod causes;
 mod controls;
 mod fleet;
 mod fluid;

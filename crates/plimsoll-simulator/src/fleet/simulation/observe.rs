@@ -1,5 +1,10 @@
 //! What somebody would see who looked at the whole fleet at one moment.
 
+use std::rc::Rc;
+
+use plimsoll_lifecycle::Settlement;
+use plimsoll_policy::Verdict;
+
 use super::Simulation;
 use crate::fleet::timeline::Level;
 
@@ -32,6 +37,24 @@ impl Simulation {
             }
         }
         held_out
+    }
+
+    /// From now on it is kept what becomes of each request, in the order of time. To be asked for at the beginning.
+    pub(crate) fn hear(&mut self) {
+        for thread in self.threads.iter() {
+            thread.tell(Rc::clone(&self.settled));
+        }
+    }
+
+    /// What became of requests since this was last asked for. A route is a sender.
+    pub(crate) fn heard(&self) -> Vec<Settlement> {
+        std::mem::take(&mut self.settled.borrow_mut())
+    }
+
+    /// What the first gateway says of each endpoint that was ever used, by service and position.
+    pub(crate) fn verdicts(&self) -> Vec<(usize, usize, Verdict)> {
+        let first = self.gateways.iter().next();
+        first.map_or_else(Vec::new, |gateway| gateway.verdicts().collect())
     }
 
     /// Where the guards of each service are, by gateway.
