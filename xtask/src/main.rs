@@ -34,8 +34,9 @@ Commands:
   soak [NAME]          Long: the property tests with many cases, and the tests that are ignored for
                        their length; NAME is a package or a part of a test's name, `limiter` (the
                        suite of scenarios), `loom` (with more orders between threads), `search` (10,000 random
-                       scenarios), `mutations` (whether that search finds broken policies), or `governor`
-                       (bad days with a governor and without: writes docs/governor.md)
+                       scenarios), `mutations` (whether that search finds broken policies), `governor`
+                       (bad days with a governor and without: writes docs/governor.md), or `without`
+                       (how good the estimate of incidents without Plimsoll is: writes docs/reference/without.md)
   bench http [OPTIONS] nginx, HAProxy and Plimsoll side by side; `cargo xtask bench http --help`
   bench overload [OPTIONS]
                        The same three when not all fits; `cargo xtask bench overload --help`

@@ -10,12 +10,14 @@ const CASES: &str = "20000";
 ///
 /// `name` is a package of the workspace, a part of a test's name, `limiter`: the suite of scenarios, `loom`: more
 /// orders between threads, `search`: many random scenarios, `mutations`: whether these find broken policies, `governor`:
-/// bad days with one and without, or `causes`: incidents with a known cause.
+/// bad days with one and without, `causes`: incidents with a known cause, or `without`: incidents whose truth is known,
+/// for what is estimated of them.
 pub(crate) fn soak(name: Option<&str>) -> Result<(), Failure> {
     match name {
         Some("search") => return search(),
         Some("governor") => return governor(),
         Some("causes") => return causes(),
+        Some("without") => return without(),
         Some("mutations") => return crate::mutations::soak(),
         _ => tools::ensure(tools::FOR_TESTS)?,
     }
@@ -112,4 +114,25 @@ fn governor() -> Result<(), Failure> {
         "--write",
     ]);
     step("soak governor", command.arg(file))
+}
+
+/// Incidents whose truth is known: how often what is said of them without Plimsoll holds goes into the docs.
+fn without() -> Result<(), Failure> {
+    let file = crate::run::root().join("docs/reference/without.md");
+    let mut command = cargo(&[
+        "run",
+        "--release",
+        "--locked",
+        "--package",
+        "plimsoll-simulator",
+        "--example",
+        "without",
+        "--",
+        "--trials",
+        "40",
+        "--seed",
+        "1001",
+        "--write",
+    ]);
+    step("soak without", command.arg(file))
 }

@@ -11,6 +11,7 @@ use crate::histogram::{Histogram, SparseHistogram, upper_nanos};
 use crate::outcome::{Cause, Outcome};
 use crate::series::CauseCounts;
 use crate::snapshot::REFUSALS;
+use crate::turns::Turns;
 
 /// How many steps of each kind are kept.
 const STEPS_MAX: usize = 120;
@@ -85,7 +86,7 @@ impl CauseGroup {
 }
 
 /// How a service's protections stand at the end of a second.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Standing {
     /// How many requests may be in flight; `None`: there is no limit.
     pub limit: Option<u32>,
@@ -93,6 +94,8 @@ pub struct Standing {
     pub in_flight: u32,
     /// How many wait.
     pub queued: u32,
+    /// Endpoints that are passed over.
+    pub turns: Turns,
 }
 
 /// One step of a service's course.
@@ -110,7 +113,7 @@ pub struct Step {
     pub bad: u64,
     /// Those that were not good, in the order of [`CauseGroup::ALL`].
     pub causes: [u64; CauseGroup::ALL.len()],
-    /// The limit at its end; in flight and waiting, the most of all its seconds.
+    /// The limit at its end; in flight and waiting, the most of all its seconds; endpoints, their mean.
     pub standing: Standing,
     /// Half of the latencies are shorter.
     pub p50: Option<Duration>,
@@ -177,6 +180,8 @@ struct Open {
     causes: CauseCounts,
     latency: SparseHistogram,
     standing: Standing,
+    /// How many seconds came into it.
+    seconds: u32,
 }
 
 impl Courses {
@@ -302,7 +307,9 @@ impl Steps {
             limit: standing.limit,
             in_flight: open.standing.in_flight.max(standing.in_flight),
             queued: open.standing.queued.max(standing.queued),
+            turns: open.standing.turns.with(open.seconds, &standing.turns),
         };
+        open.seconds += 1;
     }
 }
 
@@ -381,6 +388,12 @@ mod tests {
                 limit: Some(20),
                 in_flight,
                 queued: 0,
+                turns: Turns {
+                    endpoints: 4,
+                    out: f64::from(u8::from(at.is_multiple_of(5))),
+                    fails: 0.5,
+                    longer: 2.0,
+                },
             };
             courses.on_second("shop", at, SECOND, &causes, &latency, standing);
         }
@@ -402,6 +415,10 @@ mod tests {
         assert_eq!(second.of_cause(CauseGroup::Answered), 5);
         assert_eq!(second.share(second.bad), Some(0.2));
         assert_eq!(second.standing.in_flight, 7);
+        let Turns {
+            out, fails, longer, ..
+        } = second.standing.turns;
+        assert!((out - 0.2).abs() < 1e-9 && (fails, longer) == (0.5, 2.0));
         assert_eq!(second.rows.iter().map(|(_, count)| count).sum::<u32>(), 50);
         let p99 = second.p99.unwrap().as_secs_f64();
         assert!((p99 - 0.1).abs() < 0.003, "{p99}");

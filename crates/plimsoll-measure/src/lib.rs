@@ -24,6 +24,7 @@ mod prometheus;
 mod registry;
 mod series;
 mod snapshot;
+mod turns;
 mod window;
 
 pub use burn_detector::{Alarm, BurnDetector, Unwatchable, Urgency};
@@ -65,4 +66,5 @@ pub use snapshot::{
     PageDelayView, SplitView, StoreFailure,
 };
 pub use snapshot::{EvidenceKind, EvidenceView, SidesView, Strength, SuspectKind, SuspectView};
+pub use turns::{Held, Turns, TurnsWatch};
 pub use window::{Amount, Level, RECENT_LEVELS, Sum, Window, objective_levels};

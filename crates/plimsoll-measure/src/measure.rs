@@ -345,6 +345,19 @@ impl Measure {
         })
     }
 
+    /// The same at an endpoint of a service; `None`: nothing is known of it.
+    pub fn ended_at(
+        &self,
+        service: &str,
+        endpoint: &str,
+    ) -> Option<(&CauseCounts, &SparseHistogram)> {
+        let tracked = self.tracked.get(&SeriesKey::Endpoint {
+            service: service.to_owned(),
+            endpoint: endpoint.to_owned(),
+        })?;
+        Some((&tracked.latest, &tracked.latest_latency))
+    }
+
     fn latest_of(&self, layout: &ServiceLayout) -> Latest {
         let tracked = self.tracked.get(&SeriesKey::Service(layout.name.clone()));
         let objective = |spec: &ObjectiveSpec| {

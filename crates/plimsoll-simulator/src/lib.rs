@@ -29,6 +29,7 @@ mod simulation;
 mod station;
 pub mod suite;
 mod waiting;
+pub mod without;
 
 pub use agenda::Nanos;
 pub use calendar::Calendar;

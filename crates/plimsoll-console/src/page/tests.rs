@@ -296,6 +296,7 @@ fn a_busy_hour_of_a_service_fits() {
             limit: Some(200 + (place % 13) as u32),
             in_flight: 150 + (place % 17) as u32,
             queued: (place % 9) as u32,
+            ..plimsoll_measure::Standing::default()
         },
         p50: Some(Duration::from_micros(22_000 + 731 * (place % 6))),
         p99: Some(Duration::from_micros(412_000 + 7_310 * (place % 23))),

@@ -41,7 +41,7 @@ pub(super) struct Tracked {
     pub(super) latest: CauseCounts,
     /// Those that Plimsoll did not refuse, by class; only of a service.
     pub(super) let_in: [u64; Class::ALL.len()],
-    /// How long what came with the last tick took; only of a service.
+    /// How long what came with the last tick took; only of a service or an endpoint.
     pub(super) latest_latency: SparseHistogram,
     /// Only of a service.
     pub(super) classes: ClassCounts,
@@ -135,9 +135,14 @@ impl Tracked {
             let delta = classes.since(&self.classes);
             self.classes = classes;
             self.let_in = delta.let_in();
-            self.latest_latency.clone_from(&latency);
             Box::new(delta)
         });
+        if matches!(
+            reading.key,
+            SeriesKey::Service(_) | SeriesKey::Endpoint { .. }
+        ) {
+            self.latest_latency.clone_from(&latency);
+        }
         if !reading.objectives.is_empty() {
             let second = budget_now.as_nanos() / 1_000_000_000;
             latencies.extend(self.on_latency(second, &latency));

@@ -50,6 +50,8 @@ pub(super) enum Event {
     Govern { gateway: u32 },
     /// A second is over.
     Sample,
+    /// A second is over of what the first gateway's process remembers.
+    Remember,
     /// A fault begins.
     Begin { fault: u32 },
     /// A fault ends.

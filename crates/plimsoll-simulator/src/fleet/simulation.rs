@@ -20,6 +20,7 @@ use std::time::Duration;
 use plimsoll_config::scenario::{Fault, Scenario, Workload};
 use plimsoll_core::{Instant, ServiceId};
 use plimsoll_lifecycle::Call;
+use plimsoll_measure::Courses;
 use plimsoll_policy::QueueEvent;
 
 use crate::agenda::{Agenda, NEVER, Nanos, SECOND};
@@ -28,6 +29,7 @@ use crate::fleet::event::{Event, RequestId};
 use crate::fleet::gateway::{Gateway, Protection, balancer};
 use crate::fleet::known::Known;
 use crate::fleet::ledger::Ledger;
+use crate::fleet::memory::{Memory, Shared};
 use crate::fleet::population::Member;
 use crate::fleet::senders::{Need, Sender, needs, senders};
 use crate::fleet::site::{Site, healthy};
@@ -82,6 +84,7 @@ pub struct Simulation {
     events_before: u64,
     /// How often levels are kept.
     sampled: Nanos,
+    memory: Option<Shared>,
 }
 
 #[derive(Debug)]
@@ -197,6 +200,7 @@ impl Simulation {
             events: 0,
             events_before: 0,
             sampled: NEVER,
+            memory: None,
             gateways,
             clock,
             ledger,
@@ -236,6 +240,26 @@ impl Simulation {
             let first = SECOND * (index as Nanos + 1) / self.gateways.len() as Nanos;
             self.agenda.note(first, Event::Govern { gateway });
         }
+    }
+
+    /// The first gateway's process remembers the courses of its services, as in production. To be asked for at the
+    /// beginning.
+    pub fn remember(&mut self, scenario: &Scenario) {
+        let services = scenario.services.iter();
+        let services = services.map(|it| (it.name.as_str(), it.endpoints));
+        let memory = Rc::new(RefCell::new(Memory::new(services)));
+        let threads = self.threads.len() / self.gateways.len();
+        for thread in 0..threads {
+            self.threads[thread].remember(Rc::clone(&memory));
+        }
+        self.memory = Some(memory);
+        self.agenda.note(SECOND, Event::Remember);
+    }
+
+    /// What it remembers, which is taken out.
+    pub fn courses(&mut self) -> Courses {
+        let memory = self.memory.as_ref();
+        memory.map_or_else(Courses::default, |it| it.borrow_mut().courses())
     }
 
     /// What the workload at a position replays, in the order of time. To be given at the beginning; without it
@@ -382,6 +406,7 @@ impl Simulation {
             Some(Event::Health { gateway }) => self.watch(now, gateway),
             Some(Event::Govern { gateway }) => self.decide(now, gateway),
             Some(Event::Sample) => self.sample(now),
+            Some(Event::Remember) => self.on_second(now),
             Some(Event::Begin { fault }) => self.begin_fault(now, fault),
             Some(Event::End { fault }) => self.end_fault(now, fault),
             Some(Event::Phase { phase }) => self.begin_phase(now, phase as usize),

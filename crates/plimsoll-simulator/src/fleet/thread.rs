@@ -22,6 +22,7 @@ use plimsoll_policy::{
 use crate::agenda::{NEVER, Nanos};
 use crate::fleet::gateway::Counts;
 use crate::fleet::ledger::Ledger;
+use crate::fleet::memory::Shared;
 use crate::fleet::views::Views;
 use crate::random::Stream;
 use crate::waiting::Waiting;
@@ -41,6 +42,8 @@ pub(super) struct Thread {
     counts: OnceCell<Counts>,
     /// Where it says what became of each request, if anybody wants to hear it.
     settled: OnceCell<Settled>,
+    /// Where it counts for what its process remembers, if that is wanted.
+    memory: OnceCell<Shared>,
 }
 
 /// What became of requests, and nobody has heard yet.
@@ -99,7 +102,13 @@ impl Thread {
             services,
             counts: OnceCell::new(),
             settled: OnceCell::new(),
+            memory: OnceCell::new(),
         }
+    }
+
+    /// From now on it counts for what its process remembers.
+    pub(super) fn remember(&self, memory: Shared) {
+        never!(self.memory.set(memory).is_err());
     }
 
     /// From now on it counts for a governor.
@@ -339,6 +348,9 @@ impl Effects for ThreadEffects {
             self.thread.count_for_governor(settlement);
             if let Some(settled) = self.thread.settled.get() {
                 settled.borrow_mut().push(*settlement);
+            }
+            if let Some(memory) = self.thread.memory.get() {
+                memory.borrow().settle(settlement);
             }
             let mut ledger = self.thread.ledger.borrow_mut();
             let now = self.thread.clock.get();

@@ -58,6 +58,18 @@ impl Simulation {
         self.agenda.note(now + self.sampled, Event::Sample);
     }
 
+    /// A second is over of what the first gateway's process remembers.
+    pub(super) fn on_second(&mut self, now: Nanos) {
+        if let Some(memory) = &self.memory {
+            let gateway = &self.gateways[0];
+            let (levels, verdicts) = (gateway.levels(), gateway.verdicts());
+            memory
+                .borrow_mut()
+                .on_second(now / SECOND, levels, verdicts);
+        }
+        self.agenda.note(now + SECOND, Event::Remember);
+    }
+
     pub(super) fn begin_fault(&mut self, now: Nanos, index: u32) {
         let fault = self.faults[index as usize].clone();
         let mut unheard = BTreeSet::new();
