@@ -26,7 +26,7 @@ use crate::control::{Answer, Control};
 use crate::incident::{DeedVerb, DeedWanted, IncidentList};
 use crate::overlay::{Overlay, SettingWanted, Verb};
 use crate::problem::Problem;
-use crate::wire::{JournalQuery, TokenWanted, TryWanted, shown};
+use crate::wire::{JournalQuery, TokenWanted, TryWanted, WithoutQuery, shown};
 
 /// How long anything may take: a reload opens listeners and reads certificates.
 const TIME_MAX: Duration = Duration::from_secs(60);
@@ -108,6 +108,29 @@ const ROUTES: &[Route] = &[
         answer: (200, "RequestLine"),
         refusals: &[404],
         handler: || get(request),
+    },
+    Route {
+        method: "get",
+        path: "/api/v1/services/{service}/without",
+        id: "without",
+        about: "How many requests of a service would have been bad without Plimsoll, estimated by replay in the simulator.",
+        needs: Needs::Nothing,
+        query: &[
+            (
+                "from",
+                "string",
+                "Since when, within the last hour: how long ago, as `30m`, or a time in UTC.",
+            ),
+            (
+                "until",
+                "string",
+                "Until when, in the same way; without it until now.",
+            ),
+        ],
+        body: None,
+        answer: (200, "WithoutPlimsoll"),
+        refusals: &[400, 404, 422, 503, 504],
+        handler: || get(without),
     },
     Route {
         method: "post",
@@ -362,6 +385,15 @@ async fn request(State(control): State<App>, Path(id): Path<String>) -> Result<R
             "this request is not known: of those that went well only a sample is recorded, and the oldest are forgotten first",
         )),
     }
+}
+
+async fn without(
+    State(control): State<App>,
+    Path(service): Path<String>,
+    query: Result<Query<WithoutQuery>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(query) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
+    answer(control.without(&service, query)).await
 }
 
 async fn reload(

@@ -10,7 +10,10 @@ use crate::access::Caller;
 use crate::overlay::{Setting, Verb};
 use crate::page::{Past, PastView, Water};
 use crate::problem::Problem;
-use crate::wire::{Changed, JournalQuery, Records, TokenCreated, TokenWanted, Tokens, Tried};
+use crate::wire::{
+    Changed, JournalQuery, Records, TokenCreated, TokenWanted, Tokens, Tried, WithoutPlimsoll,
+    WithoutQuery,
+};
 
 /// What comes of something that takes a while.
 pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, Problem>> + Send>>;
@@ -87,6 +90,9 @@ pub trait Control: Send + Sync + 'static {
 
     /// Records of the journal.
     fn journal(&self, asked: JournalQuery) -> Answer<Records>;
+
+    /// What a time would have been without Plimsoll. It is computed off the control thread, one at a time, and kept.
+    fn without(&self, service: &str, asked: WithoutQuery) -> Answer<WithoutPlimsoll>;
 
     /// The tokens that people have; never their secrets.
     ///

@@ -45,6 +45,6 @@ pub use overlay::{LENGTH_MAX, LEVEL_MAX, Overlay, Setting, SettingWanted, Verb};
 pub use page::{Past, PastView, Water};
 pub use problem::Problem;
 pub use wire::{
-    Changed, JournalQuery, Records, TargetTried, TokenCreated, TokenView, TokenWanted, Tokens,
-    Tried, TryWanted,
+    Changed, Estimate, JournalQuery, Records, TargetTried, TokenCreated, TokenView, TokenWanted,
+    Tokens, Tried, TryWanted, WithoutPlimsoll, WithoutQuery,
 };

@@ -64,6 +64,48 @@ pub struct Records {
     pub next: Option<String>,
 }
 
+/// Of which time is asked what it would have been without Plimsoll.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WithoutQuery {
+    /// From when on: how long ago, or a time.
+    pub from: String,
+    /// Until when, in the same way; without it until now.
+    pub until: Option<String>,
+}
+
+/// What a time would have been without Plimsoll: an estimate, or why there is none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WithoutPlimsoll {
+    /// The service.
+    pub service: String,
+    /// From when on.
+    #[serde(with = "wire")]
+    pub from: Timestamp,
+    /// Until when.
+    #[serde(with = "wire")]
+    pub until: Timestamp,
+    /// `null`: it can't be told.
+    pub estimate: Option<Estimate>,
+    /// Why it can't be told; `null` where it can.
+    pub unknown: Option<String>,
+}
+
+/// Of the requests that came, those that would have been bad: failed, or later than the objective for latency.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// How many came.
+    pub requests: u64,
+    /// Those that were bad.
+    pub bad: u64,
+    /// Those that would have been.
+    pub without: u64,
+    /// At least so many.
+    pub least: u64,
+    /// At most so many.
+    pub most: u64,
+}
+
 /// The tokens that people have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tokens {

@@ -158,13 +158,13 @@ pub fn row_upper(row: u8) -> f64 {
 pub struct Courses(BTreeMap<String, Course>);
 
 /// The course of one service.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Course {
     short: Steps,
     long: Steps,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Steps {
     length: StepLength,
     /// The newest is at the back.
@@ -188,6 +188,18 @@ impl Courses {
     /// Only these services are there now.
     pub fn retain(&mut self, is_there: impl Fn(&str) -> bool) {
         self.0.retain(|name, _| is_there(name));
+    }
+
+    /// A copy of that of one service; empty where nothing is known of it.
+    #[must_use]
+    pub fn only(&self, service: &str) -> Self {
+        let course = self.0.get(service).cloned();
+        Self(
+            course
+                .map(|it| (service.to_owned(), it))
+                .into_iter()
+                .collect(),
+        )
     }
 
     /// What came to a service with the second that ends at `at`.

@@ -37,7 +37,7 @@ pub struct Asked {
     pub from: u64,
     /// Until this one.
     pub until: u64,
-    /// What takes longer is bad: the objective for latency, or the deadline.
+    /// What takes longer is bad: the objective for latency.
     pub late: Duration,
     /// Whether the service's protections act.
     pub acts: bool,

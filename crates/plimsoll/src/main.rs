@@ -35,6 +35,7 @@ mod upgrade;
 mod view;
 mod water;
 mod wiring;
+mod without;
 
 use std::process::ExitCode;
 

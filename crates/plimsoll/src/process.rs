@@ -24,8 +24,10 @@ use plimsoll_gateway::{
 };
 use plimsoll_governor::{Change, Look, PartKind, Place, Scope};
 use plimsoll_measure::{
-    ConfigView, EventView, Incident, Inputs, Measure, NotifierView, Registry, Snapshot, Standing,
+    ConfigView, EventView, Held, Incident, Inputs, Measure, NotifierView, Registry, Snapshot,
+    Standing, Turns, TurnsWatch,
 };
+use plimsoll_policy::DownCause;
 use plimsoll_upstream::{Clock, Clusters, Health, HealthEvent, Resolver};
 use serde_json::json;
 use tokio::net::UnixListener;
@@ -52,6 +54,7 @@ use crate::upgrade::{self, Package, Predecessor};
 use crate::view::{Since, View, service_inputs};
 use crate::water::{self, Kept};
 use crate::wiring;
+use crate::without::Estimates;
 use changes::Later;
 pub(crate) use incidents::not_read;
 use overlay::OverlayState;
@@ -151,6 +154,8 @@ pub(crate) struct Process {
     handing_over: bool,
     /// How far ahead of the system's clock that of budgets is.
     ahead: Duration,
+    /// How the endpoints of each service do.
+    turns: BTreeMap<String, TurnsWatch>,
 }
 
 /// What the loop woke up for.
@@ -204,6 +209,7 @@ impl Process {
             tokens: ArcSwap::from_pointee(TokenRegister::new(&parts.token)),
             journal: JournalReader::new(parts.state.store(), parts.clock),
             asks: ask_sender,
+            estimates: Estimates::default(),
         });
         let mut protection = parts.gateway.protection();
         protection.apply(&parts.plan, &parts.state.limits(), now);
@@ -267,6 +273,7 @@ impl Process {
             upgrades,
             ticks: 0,
             ahead: Duration::ZERO,
+            turns: BTreeMap::new(),
             handing_over: false,
         };
         process.keep_last_good();
@@ -579,7 +586,8 @@ impl Process {
     }
 
     /// What the last second brought goes into what is drawn over time.
-    fn follow_courses(&self, guards: &BTreeMap<String, GuardView>) {
+    fn follow_courses(&mut self, guards: &BTreeMap<String, GuardView>) {
+        self.follow_endpoints();
         let second = self.measure.second();
         let mut courses = lock(&self.view.courses);
         courses.retain(|name| self.loaded.config.services.contains_key(name));
@@ -589,8 +597,34 @@ impl Process {
                 limit: guard.and_then(|guard| guard.limit),
                 in_flight: guard.map_or(0, |guard| guard.in_flight),
                 queued: guard.map_or(0, |guard| guard.queued.iter().sum()),
+                turns: self
+                    .turns
+                    .get(name)
+                    .map_or(Turns::default(), TurnsWatch::turns),
             };
             courses.on_second(name, second.at, second.observed, causes, latency, standing);
+        }
+    }
+
+    /// What the last second brought at each endpoint.
+    fn follow_endpoints(&mut self) {
+        let (plan, turns) = (&self.plan, &mut self.turns);
+        turns.retain(|name, _| plan.services.iter().any(|it| it.name == *name));
+        for service in &plan.services {
+            let watch = turns.entry(service.name.clone()).or_default();
+            let endpoints = &service.cluster.endpoints;
+            watch.retain(|name| endpoints.iter().any(|it| it.name == name));
+            for endpoint in endpoints {
+                let held = match endpoint.shared.verdict().cause() {
+                    None => Held::In,
+                    Some(DownCause::Checks | DownCause::Connect) => Held::Gone,
+                    Some(DownCause::Breaker | DownCause::Ejection) => Held::Judged,
+                };
+                let ended = self.measure.ended_at(&service.name, &endpoint.name);
+                if let Some((causes, latency)) = ended {
+                    watch.on_second(&endpoint.name, held, causes, latency);
+                }
+            }
         }
     }
 

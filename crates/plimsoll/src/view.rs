@@ -7,7 +7,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use plimsoll_console::{
     Answer, Caller, Changed, Control, JournalQuery, Past, PastView, Problem, Records, Runbook,
-    Setting, TokenCreated, TokenWanted, Tokens, Tried, Verb, Water,
+    Setting, TokenCreated, TokenWanted, Tokens, Tried, Verb, Water, WithoutPlimsoll, WithoutQuery,
 };
 use plimsoll_core::{Class, Instant, Mode, Timestamp};
 use plimsoll_gateway::{AccessLogSender, GuardView, Plan};
@@ -26,6 +26,7 @@ use crate::journal::read::JournalReader;
 use crate::past::Pasts;
 use crate::process::not_read;
 use crate::status::look::clean;
+use crate::without::Estimates;
 
 /// Shared between the control thread's loop and its servers.
 pub(crate) struct View {
@@ -51,6 +52,7 @@ pub(crate) struct View {
     pub(crate) tokens: ArcSwap<TokenRegister>,
     pub(crate) journal: JournalReader,
     pub(crate) asks: mpsc::Sender<Asked>,
+    pub(crate) estimates: Estimates,
 }
 
 impl View {
@@ -123,6 +125,21 @@ impl Control for View {
 
     fn journal(&self, asked: JournalQuery) -> Answer<Records> {
         self.journal.read(asked)
+    }
+
+    fn without(&self, service: &str, asked: WithoutQuery) -> Answer<WithoutPlimsoll> {
+        // Says which services there are.
+        if let Err(problem) = self.owner(service) {
+            return Box::pin(async move { Err(problem) });
+        }
+        let snapshot = self.snapshot.load();
+        let Some(found) = snapshot.services.iter().find(|it| it.name == service) else {
+            return Box::pin(async { Err(Problem::not_found("there is no such service")) });
+        };
+        let courses = self.courses.lock().unwrap_or_else(PoisonError::into_inner);
+        let courses = courses.only(service);
+        self.estimates
+            .ask(found, &asked, self.clock.timestamp(), courses)
     }
 
     fn tokens(&self) -> Result<Tokens, Problem> {

@@ -170,6 +170,16 @@ fn list(items: &Value) -> Value {
 }
 
 /// The same, or `null`.
+fn estimate() -> Value {
+    object([
+        ("requests", whole()),
+        ("bad", whole()),
+        ("without", whole()),
+        ("least", whole()),
+        ("most", whole()),
+    ])
+}
+
 fn nullable(mut schema: Value) -> Value {
     if let Some(kind) = schema.get_mut("type") {
         *kind = json!([kind.take(), "null"]);
@@ -217,6 +227,13 @@ fn schemas() -> Value {
         "Document": any(),
         "RequestLine": any(),
         "Records": object([("records", list(&any())), ("next", nullable(text()))]),
+        "WithoutPlimsoll": object([
+            ("service", text()),
+            ("from", time()),
+            ("until", time()),
+            ("estimate", nullable(estimate())),
+            ("unknown", nullable(text())),
+        ]),
         "Overlay": object([("entries", list(&reference("OverlayEntry")))]),
         "OverlayEntry": object([
             ("id", text()),

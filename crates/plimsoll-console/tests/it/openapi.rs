@@ -18,6 +18,14 @@ const REQUESTS: &[(&str, Asked, Option<Asked>)] = &[
         ("GET /api/v1/requests/known", ""),
         Some(("GET /api/v1/requests/unknown", "")),
     ),
+    (
+        "without",
+        (
+            "GET /api/v1/services/checkout/without?from=30m&until=5m",
+            "",
+        ),
+        Some(("GET /api/v1/services/nothing/without?from=30m", "")),
+    ),
     ("reload", ("POST /api/v1/reload", ""), None),
     (
         "journal",

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use plimsoll_console::{
-    Answer, Caller, Changed, ConsoleOptions, Control, JournalQuery, Past, PastView, Problem,
-    Records, Role, Runbook, Setting, TargetTried, TokenCreated, TokenView, TokenWanted, Tokens,
-    Tried, Verb, Water, serve_console, serve_ops,
+    Answer, Caller, Changed, ConsoleOptions, Control, Estimate, JournalQuery, Past, PastView,
+    Problem, Records, Role, Runbook, Setting, TargetTried, TokenCreated, TokenView, TokenWanted,
+    Tokens, Tried, Verb, Water, WithoutPlimsoll, WithoutQuery, serve_console, serve_ops,
 };
 use plimsoll_core::{Instant, Timestamp};
 use plimsoll_measure::{
@@ -136,6 +136,23 @@ impl Control for Process {
                 next: None,
             })
         })
+    }
+
+    fn without(&self, service: &str, asked: WithoutQuery) -> Answer<WithoutPlimsoll> {
+        let known = self.owner(service).map(|_| WithoutPlimsoll {
+            service: service.to_owned(),
+            from: Timestamp::from_seconds(1_795_615_000),
+            until: Timestamp::from_seconds(1_795_615_852),
+            estimate: (asked.from != "1h").then_some(Estimate {
+                requests: 3_450_000,
+                bad: 157_904,
+                without: 690_000,
+                least: 640_000,
+                most: 750_000,
+            }),
+            unknown: (asked.from == "1h").then(|| "the record has a gap".to_owned()),
+        });
+        Box::pin(async move { known })
     }
 
     fn tokens(&self) -> Result<Tokens, Problem> {
