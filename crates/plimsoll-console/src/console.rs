@@ -20,7 +20,7 @@ use crate::access::Caller;
 use crate::api;
 use crate::control::Control;
 use crate::events::{self, Viewers};
-use crate::page::{self, Address, Kept, Page};
+use crate::page::{self, Address, Kept, Page, Turns};
 use crate::problem::Problem;
 use crate::session::Sessions;
 use crate::visitor::Visitor;
@@ -72,6 +72,7 @@ pub async fn serve_console(
         .layer(Extension(Viewers::new()))
         .merge(pages())
         .merge(act::routes())
+        .layer(Extension(Turns::new()))
         .merge(api::router(&control));
     if loopback {
         router = router.route("/metrics", get(ops::metrics));
@@ -171,12 +172,13 @@ fn pages() -> Router<Arc<dyn Control>> {
 async fn shown(
     State(control): State<Arc<dyn Control>>,
     Extension(visitor): Extension<Visitor>,
+    Extension(turns): Extension<Turns>,
     uri: Uri,
 ) -> Response {
     let watch = uri.path_and_query().map_or("/", |it| it.as_str());
     let who = visitor.who.as_ref().ok();
     let looked = match Address::parse(watch) {
-        Some(address) => page::look(&control, &address, who, &mut Kept::default()).await,
+        Some(address) => page::look(&control, &turns, &address, who, &mut Kept::default()).await,
         None => Err(Problem::bad_request("that is the address of no page")),
     };
     match looked {

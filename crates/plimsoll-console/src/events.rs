@@ -1,11 +1,11 @@
 //! `/events`: whoever watches a page is sent those of its sections that are others now, as server-sent events.
 //!
-//! Bounds: so many watch at once. Nothing is kept for a viewer: a message is drawn when the one before it is on its way, so
-//! that whoever reads slowly sees fewer of them, and whoever reads nothing loses the connection (`server`).
+//! Bounds: so many watch at once. Those who watch the same page share what is drawn of it (`watch`). Nothing is kept for a
+//! viewer: a message is made when the one before it is on its way, so that whoever reads slowly sees fewer of them, and
+//! whoever reads nothing loses the connection (`server`).
 //! Source: WHATWG HTML, "Server-sent events".
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,24 +20,31 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
 use crate::control::Control;
-use crate::page::{self, Address, Kept};
+use crate::page::{Address, Turns};
 use crate::problem::Problem;
 use crate::visitor::Visitor;
+use crate::watch::{Watch, Watches, event};
 
-/// How many watch at once.
-const VIEWERS_MAX: usize = 32;
+/// How many watch at once: a team and its screens, twice over; each is a connection of the console's (`server`).
+const VIEWERS_MAX: usize = 64;
 /// Between two messages. Also where nothing has changed: that shows that all goes on.
 const EVERY: Duration = Duration::from_secs(2);
 /// How long an address is at most.
 const ADDRESS_BYTES_MAX: usize = 2_048;
 
-/// Those who watch.
+/// Those who watch, and what.
 #[derive(Clone)]
-pub(crate) struct Viewers(Arc<Semaphore>);
+pub(crate) struct Viewers {
+    places: Arc<Semaphore>,
+    watches: Watches,
+}
 
 impl Viewers {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(VIEWERS_MAX)))
+        Self {
+            places: Arc::new(Semaphore::new(VIEWERS_MAX)),
+            watches: Watches::new(),
+        }
     }
 }
 
@@ -50,11 +57,14 @@ pub(crate) struct Watched {
 /// One who watches.
 struct Viewer {
     control: Arc<dyn Control>,
+    turns: Turns,
+    watches: Watches,
     visitor: Visitor,
     address: Address,
+    /// What was shown last; while somebody has it, others share it.
+    watch: Option<Arc<Watch>>,
     /// What was sent of each section, as a digest.
     sent: HashMap<&'static str, u64>,
-    kept: Kept,
     next: Instant,
     _place: OwnedSemaphorePermit,
 }
@@ -63,13 +73,14 @@ pub(crate) async fn events(
     State(control): State<Arc<dyn Control>>,
     Extension(viewers): Extension<Viewers>,
     Extension(visitor): Extension<Visitor>,
+    Extension(turns): Extension<Turns>,
     Query(watched): Query<Watched>,
 ) -> Result<Response, Problem> {
     let address = Some(watched.page)
         .filter(|page| page.len() <= ADDRESS_BYTES_MAX)
         .and_then(|page| Address::parse(&page))
         .ok_or_else(|| Problem::bad_request("`page` is the address of no page"))?;
-    let place = viewers.0.try_acquire_owned().map_err(|_| {
+    let place = viewers.places.try_acquire_owned().map_err(|_| {
         Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             format!("{VIEWERS_MAX} watch already: load the page again to see what is new"),
@@ -77,10 +88,12 @@ pub(crate) async fn events(
     })?;
     let viewer = Viewer {
         control,
+        turns,
+        watches: viewers.watches,
         visitor,
         address,
+        watch: None,
         sent: HashMap::new(),
-        kept: Kept::default(),
         next: Instant::now(),
         _place: place,
     };
@@ -108,46 +121,17 @@ impl Viewer {
         if who.is_err() && self.visitor.reads_need_token {
             return None;
         }
-        let who = who.as_ref().ok();
-        let looked = page::look(&self.control, &self.address, who, &mut self.kept).await;
-        let (page, snapshot) = looked.ok()?;
-        let mut message = String::new();
-        event(&mut message, "now", &snapshot.now.to_rfc3339());
-        for section in page.sections {
-            let text = section.markup.into_string();
-            let mut hasher = DefaultHasher::new();
-            text.hash(&mut hasher);
-            let digest = hasher.finish();
-            if self.sent.insert(section.id, digest) != Some(digest) {
-                event(&mut message, "section", &format!("{}\n{text}", section.id));
+        // Taken anew each time: whoever has lost a role, or signed out, is shown what others are.
+        let (control, address) = (&self.control, self.address.clone());
+        let watch = self.watches.of(control, &self.turns, address, who.ok());
+        let seen = watch.look().await?;
+        self.watch = Some(watch);
+        let mut message = event("now", &seen.snapshot.now.to_rfc3339());
+        for part in &seen.sections {
+            if self.sent.insert(part.id, part.digest) != Some(part.digest) {
+                message.push_str(&part.event);
             }
         }
         Some(message)
-    }
-}
-
-fn event(out: &mut String, name: &str, data: &str) {
-    out.push_str("event: ");
-    out.push_str(name);
-    // A carriage return would end a line too.
-    for line in data.split(['\n', '\r']) {
-        out.push_str("\ndata: ");
-        out.push_str(line);
-    }
-    out.push_str("\n\n");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_text_ends_a_message_early() {
-        let mut out = String::new();
-        event(&mut out, "section", "a\n<b>\r\n\nevent: now\ndata: x</b>");
-        assert_eq!(
-            out,
-            "event: section\ndata: a\ndata: <b>\ndata: \ndata: \ndata: event: now\ndata: data: x</b>\n\n"
-        );
     }
 }

@@ -12,7 +12,7 @@
 //!
 //! Invariants: every change needs a token, of somebody who may make it; the console's `Host` and `Origin` are always checked, so that
 //! a page of another site can neither read nor change anything; all that a peer sends is bounded in size
-//! and time.
+//! and time, and all of them together take a share of the control thread at most (`share`).
 
 mod access;
 mod act;
@@ -32,8 +32,10 @@ mod page;
 mod problem;
 mod server;
 mod session;
+mod share;
 mod sign_in;
 mod visitor;
+mod watch;
 mod wire;
 
 pub use access::{Caller, Role};

@@ -38,6 +38,7 @@ use plimsoll_measure::{Incidents, Snapshot, Step, StepLength};
 use crate::access::Caller;
 use crate::control::{Control, Runbook};
 use crate::problem::Problem;
+use crate::share::Share;
 use crate::wire::{JournalQuery, Records};
 
 pub use past::{Past, PastView};
@@ -56,6 +57,11 @@ const INCIDENT_RECORDS: u32 = 300;
 /// How long before the call a story begins, and how long after its end it is told on: outcomes are measured later.
 const BEFORE: Duration = Duration::from_secs(900);
 const AFTER: Duration = Duration::from_secs(300);
+
+/// Of one core, for the drawing of pages: some 40 a second with 200 services.
+const DRAWING_SHARE: f64 = 0.1;
+/// So much of it at once, after a pause: whoever opens some pages waits for none of them.
+const DRAWING_BURST: Duration = Duration::from_millis(250);
 
 /// Which page, as its address says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -285,24 +291,46 @@ impl Sight {
     }
 }
 
-/// Draws a page as of now, and says as of when that is. On a thread of its own: the one that asks has others waiting.
+/// The turns that pages are drawn in: on threads of their own, for the one that asks has others waiting, and one after the
+/// other, for the data plane needs the cores.
+#[derive(Clone)]
+pub(crate) struct Turns(Share);
+
+impl Turns {
+    pub(crate) fn new() -> Self {
+        Self(Share::new(DRAWING_SHARE, DRAWING_BURST))
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        let turn = self.0.turn().await;
+        // The turn lasts as long as the work, also where nobody waits for it any more.
+        tokio::task::spawn_blocking(move || turn.run(work))
+            .await
+            .map_err(|_| Problem::unavailable("drawing the page was broken off"))
+    }
+}
+
+/// Draws a page as of now, and says as of when that is.
 pub(crate) async fn look(
     control: &Arc<dyn Control>,
+    turns: &Turns,
     address: &Address,
     who: Option<&Caller>,
     kept: &mut Kept,
 ) -> Result<(Page, Arc<Snapshot>), Problem> {
-    let broken = |_| Problem::unavailable("drawing the page was broken off");
     let (asked, of, who) = (Arc::clone(control), address.clone(), who.cloned());
-    let seen = tokio::task::spawn_blocking(move || Sight::of(asked.as_ref(), &of, who));
-    let mut sight = seen.await.map_err(broken)?;
+    let seen = turns.run(move || Sight::of(asked.as_ref(), &of, who));
+    let mut sight = seen.await?;
     ask(control, address, &mut sight, kept).await;
     let address = address.clone();
-    let drawn = tokio::task::spawn_blocking(move || {
+    let drawn = turns.run(move || {
         let page = draw(&address, &sight);
         (page, sight.snapshot)
     });
-    drawn.await.map_err(broken)
+    drawn.await
 }
 
 /// Asks the journal for what the page needs of it.

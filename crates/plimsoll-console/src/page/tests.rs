@@ -5,6 +5,7 @@ use plimsoll_measure::{
     ServiceView, TrafficView,
 };
 
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
@@ -120,6 +121,52 @@ fn what_comes_from_a_snapshot_cannot_become_markup() {
         assert_eq!(scripts, 1, "one, of our own: {page}");
         assert!(!page.contains("<img") && !page.contains("\"'&<"), "{page}");
         assert!(page.contains("&lt;script&gt;"), "{address}: {page}");
+    }
+}
+
+#[test]
+fn names_of_all_kinds_stay_text_and_are_found_again() {
+    let names = [
+        "n".repeat(200),
+        "\u{202e}gnp.exe\u{202c}".to_owned(),
+        "مرحبا".to_owned(),
+        "it's \"quoted\"".to_owned(),
+        "one\ntwo\r\nthree".to_owned(),
+        "a/b?c#d%2F".to_owned(),
+        "</section><section id=\"services\">".to_owned(),
+    ];
+    for name in names {
+        let mut snapshot = fleet(1);
+        snapshot.services.push(service(&name, Condition::Severe));
+        let link = format!("/services/{}", segment(&name));
+        for address in ["/", "/topology", &link] {
+            let page = shown(address, snapshot.clone());
+            assert!(page.contains(&link), "{address}: {page}");
+            assert_eq!(
+                page.matches("id=\"services\"").count(),
+                usize::from(address == "/")
+            );
+            assert!(!page.contains("\"quoted\""), "{page}");
+        }
+        let found = Address::parse(&link);
+        assert_eq!(found, Some(Address::Service(name, ServiceQuery::default())));
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_address_is_a_page_or_none(path in "(/|/services/|/decisions/?|/topology|/requests/)[ -~]{0,12}", query in "[ -~]{0,24}") {
+        let address = format!("{path}?{query}");
+        if let Some(address) = Address::parse(&address) {
+            let page = draw(&address, &sight(fleet(3)));
+            prop_assert!(page.status.is_success() || page.status.is_client_error());
+        }
+    }
+
+    #[test]
+    fn any_name_is_found_again_by_its_link(name in "\\PC{1,40}") {
+        let link = format!("/services/{}", segment(&name));
+        prop_assert_eq!(Address::parse(&link), Some(Address::Service(name, ServiceQuery::default())));
     }
 }
 

@@ -74,6 +74,29 @@ fn whoever_watches_is_sent_what_changed_and_that_all_goes_on() {
 }
 
 #[test]
+fn those_who_watch_the_same_page_share_what_is_drawn_of_it() {
+    let server = Server::console(LOOPBACK);
+    let mut watching: Vec<_> = (0..20).map(|_| server.connect()).collect();
+    for stream in &mut watching {
+        let request = b"GET /events?page=/ HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        std::io::Write::write_all(stream, request).unwrap();
+    }
+    for stream in &mut watching {
+        let mut said = String::new();
+        while !said.contains("data: strip") {
+            let mut piece = [0; 4096];
+            let count = std::io::Read::read(stream, &mut piece).unwrap();
+            assert!(count > 0, "{said}");
+            said.push_str(&String::from_utf8_lossy(&piece[..count]));
+        }
+    }
+    assert_eq!(server.process.drawn.load(Ordering::Relaxed), 1);
+    // Another page is another drawing, and so is a page that is asked for.
+    assert_eq!(server.send("GET /?find=shop", &[]).0, 200);
+    assert_eq!(server.process.drawn.load(Ordering::Relaxed), 2);
+}
+
+#[test]
 fn only_so_many_watch_at_once() {
     let server = Server::console(LOOPBACK);
     let mut watching = Vec::new();
@@ -94,7 +117,7 @@ fn only_so_many_watch_at_once() {
         assert!(watching.len() < 100);
     };
     assert!(refused.starts_with("HTTP/1.1 503"), "{refused}");
-    assert_eq!(watching.len(), 32);
+    assert_eq!(watching.len(), 64);
     // A place that somebody leaves is for others.
     drop(watching);
     for _ in 0..600 {

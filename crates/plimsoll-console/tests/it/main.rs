@@ -13,5 +13,6 @@ mod actions;
 mod console;
 mod openapi;
 mod ops;
+mod requests;
 mod server;
 mod world;
