@@ -50,7 +50,7 @@ pub(crate) const LOOK: &str = r#"(() => {
 })()"#;
 
 /// A Plimsoll with two services, one of which needs the other and fails at times, while somebody asks for both.
-struct World {
+pub(crate) struct World {
     plimsoll: Plimsoll,
     home: Home,
     ended: Arc<AtomicBool>,
@@ -58,7 +58,7 @@ struct World {
 }
 
 impl World {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let (service, home) = (Service::start(), Home::new());
         let down = free_address();
         let more = format!(
@@ -99,8 +99,23 @@ impl World {
         }
     }
 
-    fn console(&self) -> SocketAddr {
+    pub(crate) fn console(&self) -> SocketAddr {
         self.plimsoll.console()
+    }
+
+    pub(crate) fn plimsoll(&self) -> &Plimsoll {
+        &self.plimsoll
+    }
+
+    pub(crate) fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// Whether a service's page has something to show.
+    pub(crate) fn is_busy(&self) -> bool {
+        get(self.console(), "/services/app")
+            .1
+            .contains("class=\"stack\"")
     }
 }
 
@@ -240,11 +255,7 @@ fn those_who_watch_and_never_read_take_no_memory() {
         stream.write_all(request.as_bytes()).unwrap();
         stream
     };
-    wait_until("there is something to see", || {
-        get(world.console(), "/services/app")
-            .1
-            .contains("class=\"stack\"")
-    });
+    wait_until("there is something to see", || world.is_busy());
     let before = memory();
     let viewers: Vec<TcpStream> = (0..30).map(|_| events("/services/app")).collect();
     let second = || {
