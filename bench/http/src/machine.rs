@@ -3,21 +3,18 @@
 use std::fs;
 use std::process::Command;
 
-use crate::cell::first_line;
-use crate::options::Options;
-
-/// Lines of Markdown.
-pub(crate) fn describe(options: &Options) -> String {
-    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+/// Lines of Markdown; `programs` are those that were measured or helped, with their versions.
+pub(crate) fn describe(programs: &str) -> String {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let value = |text: &str, key: &str, separator: char| {
         let line = text.lines().find(|line| line.starts_with(key));
-        line.and_then(|line| line.split_once(separator))
-            .map_or_else(
-                || "unknown".to_owned(),
-                |(_, value)| value.trim().trim_matches('"').to_owned(),
-            )
+        let value = line.and_then(|line| line.split_once(separator));
+        value.map_or_else(
+            || "unknown".to_owned(),
+            |(_, value)| value.trim().trim_matches('"').to_owned(),
+        )
     };
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let cpuinfo = read("/proc/cpuinfo");
     let cores = cpuinfo
         .lines()
         .filter(|line| line.starts_with("processor"))
@@ -31,26 +28,18 @@ pub(crate) fn describe(options: &Options) -> String {
         .trim_end_matches(" kB")
         .parse()
         .unwrap_or(0);
-    let mut versions: Vec<String> = options
-        .peers
-        .iter()
-        .map(|peer| peer.version(&options.plimsoll))
-        .collect();
-    versions.push(first_line(Command::new("h2load").arg("--version")));
-    versions.push(first_line(Command::new("openssl").arg("version")));
-    versions.retain(|version| !version.is_empty());
-    versions.dedup();
+    let date = Command::new("date").args(["-u", "+%Y-%m-%d"]).output();
+    let date = date.map_or_else(|_| Vec::new(), |output| output.stdout);
     format!(
         "- Machine: {kind}{cores} cores of {}, {:.0} GiB of memory.\n\
          - System: {}, Linux {}.\n\
-         - Programs: {}.\n\
+         - Programs: {programs}.\n\
          - Date: {}; load average at the start: {}.\n",
         value(&cpuinfo, "model name", ':'),
         memory_kib as f64 / f64::from(1 << 20),
         value(&read("/etc/os-release"), "PRETTY_NAME", '='),
         read("/proc/sys/kernel/osrelease").trim(),
-        versions.join("; "),
-        first_line(Command::new("date").args(["-u", "+%Y-%m-%d"])),
+        String::from_utf8_lossy(&date).trim(),
         read("/proc/loadavg").split(' ').next().unwrap_or("unknown"),
     )
 }

@@ -39,7 +39,7 @@ fn dispatch(arguments: Vec<String>) -> Result<(), Failure> {
     process::raise_fd_limit();
     let mut words = Words::new(arguments);
     match words.command().as_deref() {
-        Some("upstream") => upstream::upstream(&mut words),
+        Some("upstream") => upstream::upstream(),
         Some("load") => load::load(&mut words),
         Some("idle") => idle::idle(&mut words),
         Some("help") => {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::cell::{Measured, measure, own_program};
+use crate::cell::{Measured, first_line, measure, own_program};
 use crate::clock::{now, sleep};
 use crate::failure::{Doing, Failure};
 use crate::options::Options;
@@ -65,8 +65,19 @@ pub(crate) fn run(mut options: Options) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What is measured, and what loads it.
+fn programs(options: &Options) -> String {
+    let peers = options.peers.iter();
+    let mut versions: Vec<String> = peers.map(|it| it.version(&options.plimsoll)).collect();
+    versions.push(first_line(Command::new("h2load").arg("--version")));
+    versions.push(first_line(Command::new("openssl").arg("version")));
+    versions.retain(|version| !version.is_empty());
+    versions.dedup();
+    versions.join("; ")
+}
+
 fn measure_all(options: &Options, folder: &Path) -> Result<String, Failure> {
-    let machine = machine::describe(options);
+    let machine = machine::describe(&programs(options));
     let certificate = make_certificate(folder)?;
     let upstream = Upstream::start()?;
     let rows: Vec<Row> = if options.quick {

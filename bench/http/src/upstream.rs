@@ -9,7 +9,6 @@ use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
 
 use crate::failure::{Doing, Failure};
-use crate::options::Words;
 use crate::response::find;
 
 /// Events taken from the kernel at a time.
@@ -27,7 +26,7 @@ struct Connection {
 }
 
 /// Serves until it is killed; the first line of output is the address.
-pub(crate) fn upstream(_words: &mut Words) -> Result<(), Failure> {
+pub(crate) fn upstream() -> Result<(), Failure> {
     let listener = TcpListener::bind("127.0.0.1:0").doing(|| "listening".to_owned())?;
     rustix::net::listen(&listener, 4_096).doing(|| "listening".to_owned())?;
     listener

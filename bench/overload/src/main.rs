@@ -7,7 +7,6 @@ mod answer;
 mod arrivals;
 mod cell;
 mod load;
-mod machine;
 mod options;
 mod peer;
 mod plan;
@@ -17,12 +16,14 @@ mod table;
 mod tally;
 mod upstream;
 
-// What both benches need is kept once, with the other bench.
+// What all benches need is kept once, with the first.
 #[allow(dead_code, reason = "the other bench uses the rest")]
 #[path = "../../http/src/clock.rs"]
 mod clock;
 #[path = "../../http/src/failure.rs"]
 mod failure;
+#[path = "../../http/src/machine.rs"]
+mod machine;
 #[allow(dead_code, reason = "the other bench uses the rest")]
 #[path = "../../http/src/process.rs"]
 mod process;

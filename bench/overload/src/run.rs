@@ -35,7 +35,13 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         installed
     });
     let rows: Vec<Row> = rows.collect();
-    let machine = machine::describe(options);
+    let mut versions: Vec<String> = options
+        .rows
+        .iter()
+        .map(|row| row.version(&options.plimsoll))
+        .collect();
+    versions.dedup();
+    let machine = machine::describe(&versions.join("; "));
     let mut core = CpuSet::new();
     core.set(LOAD_CORE);
     sched_setaffinity(None, &core).doing(|| "taking a core".to_owned())?;

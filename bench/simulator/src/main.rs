@@ -7,13 +7,14 @@
 mod cell;
 mod fleet;
 mod hold;
-mod machine;
 mod options;
 mod run;
 
 // What all benches need is kept once, with the first.
 #[path = "../../http/src/failure.rs"]
 mod failure;
+#[path = "../../http/src/machine.rs"]
+mod machine;
 #[allow(dead_code, reason = "the other bench uses the rest")]
 #[path = "../../http/src/summary.rs"]
 mod summary;

@@ -40,7 +40,8 @@ type Figures = BTreeMap<(&'static str, String), Vec<f64>>;
 
 /// Runs all cells, and shows what they gave.
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
-    let machine = machine::describe();
+    let version = env!("CARGO_PKG_VERSION");
+    let machine = machine::describe(&format!("plimsoll-simulator {version}, profile `release`"));
     let mut figures = Figures::new();
     // In the order in which a cell gives them.
     let mut names: Vec<(&'static str, String)> = Vec::new();
