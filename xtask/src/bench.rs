@@ -6,39 +6,54 @@ use crate::run::{Failure, cargo, output, step};
 use crate::tools;
 
 const HELP: &str = "\
-Side by side with the peers, and the simulator by itself.
+Side by side with the peers, and the console and the simulator by themselves.
 
 Usage: cargo xtask bench http [OPTIONS]
        cargo xtask bench overload [OPTIONS]
+       cargo xtask bench console [OPTIONS]
        cargo xtask bench simulator [OPTIONS]
 
-All options go to the harness in bench/http, bench/overload or bench/simulator:
+All options go to the harness in bench/http, bench/overload, bench/console or bench/simulator:
 ";
+
+/// Who is measured.
+#[derive(Clone, Copy)]
+enum Who {
+    /// Those that this option chooses.
+    Some(&'static str),
+    Plimsoll,
+    /// What the harness is built with.
+    Harness,
+}
 
 /// A harness.
 #[derive(Clone, Copy)]
 struct Bench {
     name: &'static str,
     package: &'static str,
-    /// The option that chooses whom to measure; none where the harness is what is measured.
-    who: Option<&'static str>,
+    who: Who,
 }
 
-const BENCHES: [Bench; 3] = [
+const BENCHES: [Bench; 4] = [
     Bench {
         name: "http",
         package: "plimsoll-bench-http",
-        who: Some("--peers"),
+        who: Who::Some("--peers"),
     },
     Bench {
         name: "overload",
         package: "plimsoll-bench-overload",
-        who: Some("--rows"),
+        who: Who::Some("--rows"),
+    },
+    Bench {
+        name: "console",
+        package: "plimsoll-bench-console",
+        who: Who::Plimsoll,
     },
     Bench {
         name: "simulator",
         package: "plimsoll-bench-simulator",
-        who: None,
+        who: Who::Harness,
     },
 ];
 
@@ -46,7 +61,8 @@ const BENCHES: [Bench; 3] = [
 pub(crate) fn bench(arguments: &[String]) -> Result<(), Failure> {
     match arguments.split_first() {
         None => Err(Failure::Usage(
-            "which bench? `cargo xtask bench http`, `overload` or `simulator`".to_owned(),
+            "which bench? `cargo xtask bench http`, `overload`, `console` or `simulator`"
+                .to_owned(),
         )),
         Some((name, _)) if name == "--help" || name == "-h" => BENCHES
             .into_iter()
@@ -54,7 +70,7 @@ pub(crate) fn bench(arguments: &[String]) -> Result<(), Failure> {
         Some((name, options)) => match BENCHES.into_iter().find(|bench| bench.name == name) {
             Some(bench) => run(bench, options),
             None => Err(Failure::Usage(format!(
-                "there is no bench `{name}`; there are `http`, `overload` and `simulator`"
+                "there is no bench `{name}`; there are `http`, `overload`, `console` and `simulator`"
             ))),
         },
     }
@@ -79,14 +95,19 @@ fn run(bench: Bench, options: &[String]) -> Result<(), Failure> {
     if help {
         return step("help of the harness", harness.arg("--help"));
     }
-    let Some(who) = bench.who else {
-        let what = format!("bench {}", bench.name);
-        return step(&what, harness.args(options));
+    let is_measured = match bench.who {
+        Who::Harness => {
+            let what = format!("bench {}", bench.name);
+            return step(&what, harness.args(options));
+        }
+        Who::Plimsoll => !options.iter().any(|option| option == "--plimsoll"),
+        // A run of some peers only need not wait for the slow link of the measured binary.
+        Who::Some(chosen) => {
+            !options.iter().any(|option| option == chosen)
+                || options.iter().any(|option| option.contains("plimsoll"))
+        }
     };
-    // A run of some peers only need not wait for the slow link of the measured binary.
-    if !options.iter().any(|option| option == who)
-        || options.iter().any(|option| option.contains("plimsoll"))
-    {
+    if is_measured {
         step(
             "build Plimsoll as it is shipped",
             &mut cargo(&[
