@@ -39,7 +39,7 @@ use crate::access::Caller;
 use crate::control::{Control, Runbook};
 use crate::problem::Problem;
 use crate::share::Share;
-use crate::wire::{JournalQuery, Records};
+use crate::wire::{JournalQuery, Records, WithoutPlimsoll, WithoutQuery};
 
 pub use past::{Past, PastView};
 
@@ -54,6 +54,10 @@ const SERVICE_RECORDS: u32 = 200;
 const CHANGE_RECORDS: u32 = 20;
 /// Records of an incident's service that its page looks at, and those of what people did.
 const INCIDENT_RECORDS: u32 = 300;
+/// What would have been is estimated anew after so many seconds, while an incident is open.
+const WITHOUT_EVERY: u64 = 60;
+/// How long a page waits for it.
+const WITHOUT_WAIT: Duration = Duration::from_millis(300);
 /// How long before the call a story begins, and how long after its end it is told on: outcomes are measured later.
 const BEFORE: Duration = Duration::from_secs(900);
 const AFTER: Duration = Duration::from_secs(300);
@@ -211,6 +215,8 @@ pub(crate) struct Sight {
     steps: Vec<Step>,
     /// How a service did over a longer time than memory has.
     past: Option<Result<Arc<PastView>, Problem>>,
+    /// What an incident would have been without Plimsoll; `None`: that is being computed.
+    without: Option<Result<WithoutPlimsoll, Problem>>,
     water: Arc<Water>,
     configuration: Arc<str>,
     request: Option<String>,
@@ -268,6 +274,7 @@ impl Sight {
             traffic,
             steps,
             past,
+            without: None,
             water: control.water(),
             configuration: match address {
                 Address::Configuration => control.configuration(),
@@ -325,12 +332,39 @@ pub(crate) async fn look(
     let seen = turns.run(move || Sight::of(asked.as_ref(), &of, who));
     let mut sight = seen.await?;
     ask(control, address, &mut sight, kept).await;
+    if let Address::Incident(id) = address {
+        sight.without = without(control, *id, &sight).await;
+    }
     let address = address.clone();
     let drawn = turns.run(move || {
         let page = draw(&address, &sight);
         (page, sight.snapshot)
     });
     drawn.await
+}
+
+/// Estimates what an incident would have been, and waits a little for that. It goes on where nobody waits, and is kept.
+async fn without(
+    control: &Arc<dyn Control>,
+    id: u64,
+    sight: &Sight,
+) -> Option<Result<WithoutPlimsoll, Problem>> {
+    let incident = sight.incidents.as_ref().ok()?.get(id)?;
+    let from = incident.began.unwrap_or(incident.called);
+    let until = incident.ended.unwrap_or(sight.snapshot.now).as_seconds();
+    let until = Timestamp::from_seconds(until / WITHOUT_EVERY * WITHOUT_EVERY);
+    if until <= from {
+        return None;
+    }
+    let asked = WithoutQuery {
+        from: from.to_rfc3339(),
+        until: Some(until.to_rfc3339()),
+    };
+    let computed = tokio::spawn(control.without(&incident.service, asked));
+    tokio::time::timeout(WITHOUT_WAIT, computed)
+        .await
+        .ok()?
+        .ok()
 }
 
 /// Asks the journal for what the page needs of it.

@@ -26,6 +26,7 @@ fn sight(snapshot: Snapshot) -> Sight {
         traffic: Traffic::new(),
         steps: Vec::new(),
         past: None,
+        without: None,
         water: Arc::default(),
         configuration: EVIL.into(),
         incidents: Ok(Arc::new(incidents())),

@@ -19,9 +19,10 @@ pub(super) fn figures(view: &View<'_>) -> Markup {
         bad(view),
         first_decision(view),
         acknowledged(view),
+        without(view),
     ];
     html! {
-        dl.panel.impact.five {
+        dl.panel.impact {
             @for (name, figure, of) in figures { div { dt { (name) } dd { (figure) } dd { (of) } } }
         }
     }
@@ -106,6 +107,33 @@ fn bad(view: &View<'_>) -> Figure {
         of.push_str(&format!("; now {}/s", figure::rate(rate)));
     }
     (NAME, figure::count(bad), of)
+}
+
+/// Of the requests that came; a bad one here is a late one too, so that is said with its own figure.
+fn without(view: &View<'_>) -> Figure {
+    const NAME: &str = "Without Plimsoll";
+    let said = match &view.sight.without {
+        None => Err("it is being estimated".to_owned()),
+        Some(Err(problem)) => Err(problem.to_string()),
+        Some(Ok(answer)) => answer
+            .estimate
+            .as_ref()
+            .ok_or_else(|| answer.unknown.clone().unwrap_or_default()),
+    };
+    match said {
+        Err(why) => (NAME, "unknown".to_owned(), why),
+        Ok(it) => (
+            NAME,
+            format!("≈ {} bad or late", figure::count(it.without)),
+            format!(
+                "{} to {} of {}, by replay with protections off; with it {}",
+                figure::count(it.least),
+                figure::count(it.most),
+                figure::count(it.requests),
+                figure::count(it.bad)
+            ),
+        ),
+    }
 }
 
 fn first_decision(view: &View<'_>) -> Figure {
