@@ -66,7 +66,7 @@ fn a_client_above_its_rate_or_a_service_that_fails_does_not_say_that_not_all_fit
         }
     });
     let (_, latest) = world.measure.latest().next().unwrap();
-    assert_eq!((latest.requests, latest.refused), (7, 2));
+    assert_eq!((latest.requests, latest.refused), (8, 2));
     assert_eq!(latest.let_in, [0; 3]);
     assert!(DOES_NOT_FIT.iter().all(|cause| REFUSALS.contains(cause)));
 }

@@ -15,6 +15,8 @@ const MINUTES: usize = 60;
 
 /// So many nats say that more is asked for, whatever the second is that is chosen: what comes in bursts has some by chance.
 const RISE_NATS: f64 = 12.0;
+/// What is asked for over fewer seconds before it is not known to be usual.
+const RISE_BEFORE: f64 = 30.0;
 
 /// Fewer requests don't tell what is usual.
 const USUAL_REQUESTS: u64 = 1_000;
@@ -95,7 +97,8 @@ impl OnsetWatch {
     }
 
     /// The second, in seconds before now, from which on more is asked for than before it, over the last `span` of seconds: the
-    /// likeliest by the counts, which are taken to be Poisson. `None`: nowhere.
+    /// likeliest by the counts, which are taken to be Poisson. `None`: nowhere, or too little came before to tell what is usual:
+    /// where traffic has just begun, that is no rise.
     pub fn rise(&self, span: u64) -> Option<Rise> {
         let span = usize::try_from(span).unwrap_or(usize::MAX);
         let counts = self.seconds.iter().rev().take(span);
@@ -110,7 +113,7 @@ impl OnsetWatch {
         for (ago, count) in counts.iter().enumerate() {
             since += count;
             let (after, before) = (ago as f64 + 1.0, (counts.len() - ago) as f64 - 1.0);
-            if before < 1.0 || since / after <= (all - since) / before {
+            if before < RISE_BEFORE || since / after <= (all - since) / before {
                 continue;
             }
             let likely = likelihood(since, after) + likelihood(all - since, before);
@@ -305,6 +308,18 @@ mod tests {
         }
         assert_eq!(watch.rise(330), None);
         assert_eq!(OnsetWatch::default().rise(60), None);
+    }
+
+    #[test]
+    fn traffic_that_has_just_begun_is_no_rise() {
+        let mut watch = OnsetWatch::default();
+        for second in 1..=100 {
+            let good = if second <= 5 { 1 } else { 50 };
+            watch.on_second(second, Tally { good, bad: 0 });
+        }
+        let rise = watch.rise(300).map(|it| it.after / it.before);
+        // What is left of it is small: as many came in the seconds after the first.
+        assert!(rise.is_none_or(|times| times < 1.25), "{rise:?}");
     }
 
     #[test]
