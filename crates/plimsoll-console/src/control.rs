@@ -132,6 +132,9 @@ pub trait Control: Send + Sync + 'static {
     /// What to do, as the people of a service wrote it down; `None`: they did not.
     fn runbook(&self, service: &str) -> Option<Runbook>;
 
+    /// A draft of the review after an incident, in Markdown. It is read from the journal: takes a while.
+    fn review(&self, incident: u64) -> Answer<String>;
+
     /// Does something about an incident.
     fn act(&self, by: &Caller, incident: u64, deed: Deed) -> Answer<Changed>;
 

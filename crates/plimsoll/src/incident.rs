@@ -1,15 +1,13 @@
 //! `plimsoll incident`: what people were called for, from the journal of a state folder, whether a process runs on it or not;
 //! and what they do about it, by the control API of the process that runs.
 
+pub(crate) mod story;
 mod tell;
-
-use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use plimsoll_console::{Changed, DeedVerb, DeedWanted};
 use plimsoll_core::Timestamp;
 use plimsoll_measure::{Incident, Incidents};
-use plimsoll_store::{Filter, Record};
 use plimsoll_upstream::Clock;
 use serde_json::json;
 
@@ -19,13 +17,10 @@ use crate::exit::{Exit, say};
 use crate::journal::Since;
 use crate::journal::command::{Place, ReadError, reading};
 use crate::status::look::Look;
+use story::Story;
 
-/// How many records a story has at most.
+/// How many records of a subject a story has at most.
 const RECORDS_MAX: usize = 100_000;
-/// How long before the call a story begins.
-const BEFORE: Duration = Duration::from_secs(900);
-/// How long after its end it is told on: outcomes are measured later.
-const AFTER: Duration = Duration::from_secs(300);
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum IncidentCommand {
@@ -259,13 +254,6 @@ fn in_order(known: &Incidents) -> Vec<&Incident> {
     all
 }
 
-/// An incident, all others, and the records of its time, the oldest first.
-pub(crate) struct Story<'a> {
-    incident: &'a Incident,
-    known: &'a Incidents,
-    records: Vec<Record>,
-}
-
 fn found(
     id: Option<u64>,
     which: &Which,
@@ -295,14 +283,10 @@ fn one(
     let now = Clock::new().timestamp();
     let mut read = Ok(());
     let exit = found(id, which, |incident, known| {
-        read = which.records(incident).map(|records| {
-            let story = Story {
-                incident,
-                known,
-                records,
-            };
-            print(&tell(&story, now));
-        });
+        read = Story::read(incident, known, RECORDS_MAX, |filter| {
+            which.place.list(filter)
+        })
+        .map(|story| print(&tell(&story, now)));
     })?;
     read.map(|()| exit)
 }
@@ -310,27 +294,5 @@ fn one(
 impl Which {
     fn incidents(&self, now: Timestamp) -> Result<Incidents, ReadError> {
         self.place.incidents(self.since.as_of(now))
-    }
-
-    /// The records of an incident's time; of what people did about it, also those of later.
-    fn records(&self, incident: &Incident) -> Result<Vec<Record>, ReadError> {
-        let filter = Filter {
-            since: Some(incident.called.before(BEFORE)),
-            until: incident.ended.map(|ended| ended + AFTER),
-            count: RECORDS_MAX,
-            ..Filter::default()
-        };
-        let mut records = self.place.list(&filter)?;
-        let later = Filter {
-            subject: Some(incident.subject()),
-            since: filter.until,
-            count: RECORDS_MAX,
-            ..Filter::default()
-        };
-        if filter.until.is_some() {
-            records.extend(self.place.list(&later)?);
-        }
-        records.retain(|record| incident.has(&record.entry.kind, &record.entry.subject));
-        Ok(records)
     }
 }

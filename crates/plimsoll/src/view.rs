@@ -209,6 +209,13 @@ impl Control for View {
         self.runbooks.load().get(service).cloned()
     }
 
+    fn review(&self, incident: u64) -> Answer<String> {
+        match self.incidents() {
+            Ok(known) => self.journal.review(known, incident),
+            Err(problem) => Box::pin(async { Err(problem) }),
+        }
+    }
+
     fn act(&self, by: &Caller, incident: u64, deed: Deed) -> Answer<Changed> {
         let by = by.name.clone();
         ask(&self.asks, move |tell| Asked::Act {

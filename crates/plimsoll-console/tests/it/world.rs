@@ -237,9 +237,16 @@ impl Control for Process {
         None
     }
 
+    fn review(&self, incident: u64) -> Answer<String> {
+        Box::pin(async move { Ok(format!("# Review of {incident}: {HOSTILE}")) })
+    }
+
     fn act(&self, by: &Caller, incident: u64, deed: Deed) -> Answer<Changed> {
-        let said = format!("{} {incident} {}", by.name, deed.name());
-        Box::pin(async move { Ok(changed(&said)) })
+        let done = match &deed {
+            Deed::Note { note } => format!("note {note}"),
+            other => other.name().to_owned(),
+        };
+        Process::act(self, format!("{} {incident} {done}", by.name))
     }
 
     fn revoke_token(&self, _: &Caller, name: &str) -> Answer<Changed> {

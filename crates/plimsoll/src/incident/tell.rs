@@ -7,7 +7,7 @@ use plimsoll_measure::{Act, ChangeView, Incident, OnsetView, SplitView, SuspectV
 use plimsoll_store::Record;
 use serde_json::Value;
 
-use super::Story;
+use super::story::Story;
 use crate::governing::{how_long_before, suspected};
 use crate::journal::line::{line, said, second};
 use crate::status::look::{Look, Tone, clean};
@@ -212,6 +212,9 @@ pub(super) fn review(story: &Story<'_>, now: Timestamp) -> String {
             markdown(&what),
             record.sequence
         );
+    }
+    if story.is_cut {
+        out.push_str("\nThere are older records: `plimsoll journal list` has them.\n");
     }
     out.push_str(
         "\n## Follow-ups\n\n| what | owner | due |\n|---|---|---|\n| (What would have kept this from users?) | | |\n| (What would have shown it sooner?) | | |\n",
@@ -425,6 +428,7 @@ mod tests {
             incident,
             known: &known,
             records,
+            is_cut: false,
         })
     }
 

@@ -4,17 +4,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use plimsoll_console::{Answer, JournalQuery, Problem, Records};
+use plimsoll_measure::Incidents;
 use plimsoll_store::{Cursor, Filter, Record, SqliteStore, Store as _, StoreError};
 use plimsoll_upstream::Clock;
 use tokio::sync::Semaphore;
 
 use super::since::Since;
 use crate::exit::with_causes;
+use crate::incident::story::Story;
 
 /// How many read at once; others wait for their turn.
 const READERS: usize = 2;
 /// How many records are given where it is not said.
 const COUNT: u32 = 50;
+/// How many records of a subject the draft of a review is made of at most: some megabytes while it is written.
+const STORY_RECORDS: usize = 5_000;
 
 /// Reads the store's file, whoever writes it.
 #[derive(Debug)]
@@ -60,20 +64,7 @@ impl JournalReader {
                 // One more tells whether there are more.
                 count: count + 1,
             };
-            // Never closed, so this only waits.
-            let turn = turns.acquire_owned().await;
-            let read = tokio::task::spawn_blocking(move || {
-                let read = SqliteStore::open_to_read(&path)?.list(&filter);
-                drop(turn);
-                read
-            });
-            let mut records = read
-                .await
-                .map_err(|_| Problem::unavailable("reading the journal was broken off"))?
-                .map_err(|error: StoreError| {
-                    let why = with_causes(&error);
-                    Problem::unavailable(format!("the journal can't be read: {why}"))
-                })?;
+            let mut records = with(turns, path, move |store| store.list(&filter)).await?;
             let more = records.len().saturating_sub(count);
             records.drain(..more);
             let oldest = records.first().filter(|_| more > 0);
@@ -83,4 +74,45 @@ impl JournalReader {
             })
         })
     }
+    /// A draft of the review after an incident.
+    pub(crate) fn review(&self, known: Arc<Incidents>, id: u64) -> Answer<String> {
+        let (path, turns, now) = (
+            self.path.clone(),
+            Arc::clone(&self.turns),
+            self.clock.timestamp(),
+        );
+        Box::pin(async move {
+            let review = with(turns, path, move |store| {
+                let Some(incident) = known.get(id) else {
+                    return Ok(None);
+                };
+                let list = |filter: &Filter| store.list(filter);
+                let story = Story::read(incident, &known, STORY_RECORDS, list)?;
+                Ok(Some(story.review(now)))
+            });
+            let unknown = || Problem::not_found(format!("there is no incident #{id}"));
+            review.await?.ok_or_else(unknown)
+        })
+    }
+}
+
+/// Reads something, once it is its turn, where a wait harms nobody.
+async fn with<T: Send + 'static>(
+    turns: Arc<Semaphore>,
+    path: PathBuf,
+    read: impl FnOnce(&mut SqliteStore) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, Problem> {
+    // Never closed, so this only waits.
+    let turn = turns.acquire_owned().await;
+    let read = tokio::task::spawn_blocking(move || {
+        let read = SqliteStore::open_to_read(&path).and_then(|mut store| read(&mut store));
+        drop(turn);
+        read
+    });
+    read.await
+        .map_err(|_| Problem::unavailable("reading the journal was broken off"))?
+        .map_err(|error| {
+            let why = with_causes(&error);
+            Problem::unavailable(format!("the journal can't be read: {why}"))
+        })
 }
