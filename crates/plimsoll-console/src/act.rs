@@ -7,9 +7,11 @@
 //! [`read`] and [`Visitor::sealed`] and ends with [`Visitor::acted`].
 
 mod degrade;
+mod incident;
 mod run;
 
 pub(crate) use degrade::{end_path, set_path};
+pub(crate) use incident::{deed_path, review_path};
 
 use std::sync::Arc;
 
@@ -35,6 +37,7 @@ const FORM_BYTES_MAX: usize = 8 << 10;
 
 pub(crate) fn routes() -> Router<App> {
     degrade::routes()
+        .merge(incident::routes())
         .merge(run::routes())
         .merge(crate::sign_in::routes())
         .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))

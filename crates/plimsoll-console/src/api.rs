@@ -445,7 +445,8 @@ async fn end(
     answer(control.end(&by, &service, verb)).await
 }
 
-fn incident_id(id: &str) -> Result<u64, Problem> {
+/// The number of an incident, as a path has it.
+pub(crate) fn incident_id(id: &str) -> Result<u64, Problem> {
     id.parse().map_err(|_| {
         let id = shown(id);
         Problem::not_found(format!("`{id}` is no incident: expected its number"))

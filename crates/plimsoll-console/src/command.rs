@@ -6,10 +6,15 @@
 //! Words are split as a POSIX shell splits them (POSIX.1-2024, Shell Command Language, 2.2). What a shell would make something
 //! else of is refused: the line that people see is what is meant, also where they paste it into a terminal.
 
+mod incident;
+
 use serde_json::Value;
 
+use crate::incident::{DeedVerb, DeedWanted};
 use crate::overlay::{SettingWanted, Verb};
 use crate::wire::shown;
+
+pub(crate) use incident::act;
 
 /// Longer ones are none that people read.
 const LINE_BYTES_MAX: usize = 2_048;
@@ -30,6 +35,12 @@ pub(crate) enum Asked {
     },
     /// To end what is set of a service; without a verb, all that degrades it.
     End { service: String, verb: Option<Verb> },
+    /// To do something about an incident: what is given of it.
+    Act {
+        incident: u64,
+        verb: DeedVerb,
+        wanted: DeedWanted,
+    },
 }
 
 /// Reads a command line; an error is the reason why nothing comes of it, as a sentence.
@@ -54,9 +65,10 @@ pub(crate) fn read(line: &str) -> Result<Asked, String> {
         "journal" => journal(&mut given)?,
         "degrade" => degrade(&mut given)?,
         "governor" => governor(&mut given)?,
+        "incident" => incident::read(&mut given)?,
         other => {
             return Err(format!(
-                "`plimsoll {}` can't be asked for here: status, top, explain, journal list, degrade and governor mode can",
+                "`plimsoll {}` can't be asked for here: status, top, explain, journal list, degrade, governor mode and incident can",
                 shown(other)
             ));
         }

@@ -22,6 +22,7 @@ mod service;
 pub(crate) mod sign_in;
 mod topology;
 
+pub(crate) use incidents::path as incident_path;
 pub(crate) use parts::{segment, service_path};
 
 use std::collections::BTreeMap;

@@ -13,7 +13,7 @@ use crate::length;
 use crate::problem::Problem;
 
 /// How long a name is at most, in bytes: of a token or an owner.
-const NAME_BYTES_MAX: usize = 64;
+pub(crate) const NAME_BYTES_MAX: usize = 64;
 /// How many owners a token has at most.
 const OWNERS_MAX: usize = 64;
 /// How long a token is valid at most: what outlives that is forgotten by everybody.

@@ -11,7 +11,7 @@ use plimsoll_measure::Snapshot;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{App, Sealed, may_change, read};
+use super::{App, incident, may_change, read};
 use crate::access::Caller;
 use crate::api::in_time;
 use crate::command;
@@ -43,6 +43,17 @@ struct Typed {
     #[serde(rename = "for")]
     lasts: Option<String>,
     why: Option<String>,
+    /// The incident whose runbook has it.
+    incident: Option<u64>,
+}
+
+/// What ends something is sent with.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ended {
+    seal: Option<String>,
+    /// The incident whose runbook has it.
+    incident: Option<u64>,
 }
 
 impl Typed {
@@ -100,17 +111,23 @@ async fn set(
         Ok(setting) => in_time(control.set(caller, &service, setting)).await,
         Err(problem) => Err(problem),
     };
-    let page = changed.map(|changed| {
-        let title = format!("{service}: {} is set", verb_in_words(verb));
-        let links = [
-            service_link(&service),
-            Link {
+    let page = match changed {
+        Ok(changed) => {
+            let mut changes = vec![changed];
+            if let Some(id) = typed.incident {
+                let command = command::set(&service, verb, &typed.wanted());
+                incident::note_run(control.as_ref(), caller, id, &command, &mut changes).await;
+            }
+            let title = format!("{service}: {} is set", verb_in_words(verb));
+            let end = Link {
                 path: end_path(&service, Some(verb)),
                 name: "End it early…".to_owned(),
-            },
-        ];
-        page::action::done(&title, &[changed], &links)
-    });
+            };
+            let links = [back(&service, typed.incident), end];
+            Ok(page::action::done(&title, &changes, &links))
+        }
+        Err(problem) => Err(problem),
+    };
     let asked_again = |caller: &Caller, key: &Key, problem: &Problem| {
         let action = setting(&control.snapshot(), &service, verb, &typed);
         page::action::form(&action, caller, key, Some(problem))
@@ -123,14 +140,17 @@ async fn ask_end(
     Extension(visitor): Extension<Visitor>,
     Path((service, verb)): Path<(String, String)>,
     uri: Uri,
+    asked: Result<Query<Ended>, QueryRejection>,
 ) -> Response {
     let asked = (|| {
         let (caller, key) = visitor.session()?;
         may_change(control.as_ref(), caller, &service)?;
-        let action = ending(&control.snapshot(), &service, verb_of(&verb)?);
+        let Query(asked) = asked.map_err(|_| Problem::bad_request("the address can't be read"))?;
+        let verb = verb_of(&verb)?;
+        let action = ending(&control.snapshot(), &service, verb, asked.incident);
         Ok(page::action::form(&action, caller, key, None))
     })();
-    visitor.shown(asked, uri.path())
+    visitor.shown(asked, uri.path_and_query().map_or("/", |it| it.as_str()))
 }
 
 async fn end(
@@ -138,14 +158,15 @@ async fn end(
     Extension(visitor): Extension<Visitor>,
     Path((service, verb)): Path<(String, String)>,
     uri: Uri,
-    sent: Result<Form<Sealed>, FormRejection>,
+    sent: Result<Form<Ended>, FormRejection>,
 ) -> Response {
     let begun = (|| {
-        let caller = visitor.sealed(&read(sent)?.seal)?;
+        let sent = read(sent)?;
+        let caller = visitor.sealed(sent.seal.as_deref().unwrap_or_default())?;
         may_change(control.as_ref(), caller, &service)?;
-        Ok((caller, verb_of(&verb)?))
+        Ok((caller, verb_of(&verb)?, sent.incident))
     })();
-    let (caller, verb) = match begun {
+    let (caller, verb, incident) = match begun {
         Ok(begun) => begun,
         Err(problem) => return visitor.refused(&problem, uri.path()),
     };
@@ -164,6 +185,10 @@ async fn end(
             }
         }
     }
+    if let Some(id) = incident.filter(|_| !changes.is_empty()) {
+        let command = command::end(&service, verb);
+        incident::note_run(control.as_ref(), caller, id, &command, &mut changes).await;
+    }
     let page = match failed {
         Some(problem) => Err(problem),
         None => {
@@ -171,12 +196,12 @@ async fn end(
             Ok(page::action::done(
                 &title,
                 &changes,
-                &[service_link(&service)],
+                &[back(&service, incident)],
             ))
         }
     };
     let asked_again = |caller: &Caller, key: &Key, problem: &Problem| {
-        let action = ending(&control.snapshot(), &service, verb);
+        let action = ending(&control.snapshot(), &service, verb, incident);
         page::action::form(&action, caller, key, Some(problem))
     };
     visitor.acted(page, uri.path(), asked_again)
@@ -191,11 +216,20 @@ pub(crate) fn end_path(service: &str, verb: Option<Verb>) -> String {
     format!("{}/end/{verb}", page::service_path(service))
 }
 
-fn service_link(service: &str) -> Link {
-    Link {
-        path: page::service_path(service),
-        name: "To the service".to_owned(),
-    }
+/// Where whoever came goes back to: the service, or the incident whose runbook led here.
+fn back(service: &str, incident: Option<u64>) -> Link {
+    incident.map_or_else(
+        || Link {
+            path: page::service_path(service),
+            name: "To the service".to_owned(),
+        },
+        incident::link,
+    )
+}
+
+fn hidden(incident: Option<u64>) -> Vec<(&'static str, String)> {
+    let hidden = incident.map(|id| ("incident", id.to_string()));
+    hidden.into_iter().collect()
 }
 
 /// `None`: all that degrades it.
@@ -329,15 +363,16 @@ fn setting(snapshot: &Snapshot, service: &str, verb: Verb, typed: &Typed) -> Act
         now: now(snapshot, service, verb),
         then: then.to_owned(),
         fields,
+        hidden: hidden(typed.incident),
         command: command::set(service, verb, &wanted),
         submit: "Set it",
         path: set_path(service, verb),
-        back: service_link(service),
+        back: back(service, typed.incident),
     }
 }
 
 /// The action that ends something.
-fn ending(snapshot: &Snapshot, service: &str, verb: Option<Verb>) -> Action {
+fn ending(snapshot: &Snapshot, service: &str, verb: Option<Verb>, incident: Option<u64>) -> Action {
     let entries = snapshot.overlay.iter().filter(|it| it.service == service);
     let held = held(snapshot, service, verb);
     let mine = entries.filter(|it| held.iter().any(|verb| verb.name() == it.verb));
@@ -352,9 +387,10 @@ fn ending(snapshot: &Snapshot, service: &str, verb: Option<Verb>) -> Action {
         now,
         then: "as the configuration says, and as the governor decides".to_owned(),
         fields: Vec::new(),
+        hidden: hidden(incident),
         command: command::end(service, verb),
         submit: "End it",
         path: end_path(service, verb),
-        back: service_link(service),
+        back: back(service, incident),
     }
 }

@@ -27,6 +27,8 @@ pub(crate) struct Action {
     /// What they come to.
     pub(crate) then: String,
     pub(crate) fields: Vec<Field>,
+    /// What is sent besides, as it is: a name and a value.
+    pub(crate) hidden: Vec<(&'static str, String)>,
     /// The command line that does the same.
     pub(crate) command: String,
     /// The word on the button.
@@ -60,6 +62,15 @@ pub(crate) enum Field {
         hint: &'static str,
         typed: String,
         chars_max: usize,
+        is_needed: bool,
+    },
+    /// Lines of text.
+    Text {
+        name: &'static str,
+        label: &'static str,
+        hint: &'static str,
+        typed: String,
+        chars_max: usize,
     },
 }
 
@@ -72,6 +83,19 @@ impl Field {
             hint: "for whoever finds it in force, and for the journal",
             typed: typed.unwrap_or_default().to_owned(),
             chars_max: WHY_MAX,
+            is_needed: true,
+        }
+    }
+
+    /// Why it is done, where that may go without saying.
+    pub(crate) fn maybe_why(typed: Option<&str>) -> Self {
+        Self::Line {
+            name: "why",
+            label: "Why",
+            hint: "may be left empty",
+            typed: typed.unwrap_or_default().to_owned(),
+            chars_max: WHY_MAX,
+            is_needed: false,
         }
     }
 
@@ -83,6 +107,7 @@ impl Field {
             hint: "as 90s, 10m, 2h or 7d, which is the most; it ends by itself",
             typed: typed.to_owned(),
             chars_max: 16,
+            is_needed: true,
         }
     }
 }
@@ -103,6 +128,7 @@ pub(crate) fn form(action: &Action, by: &Caller, key: &Key, problem: Option<&Pro
             }
             form method="post" action=(action.path) {
                 input type="hidden" name=(SEAL) value=(key.seal);
+                @for (name, value) in &action.hidden { input type="hidden" name=(name) value=(value); }
                 @for (place, field) in action.fields.iter().enumerate() { (drawn(field, place == 0, problem.is_some())) }
                 div.btns {
                     button.btn.go { (action.submit) }
@@ -156,11 +182,24 @@ fn drawn(field: &Field, is_first: bool, was_wrong: bool) -> Markup {
             hint,
             typed,
             chars_max,
+            is_needed,
         } => html! {
             label.field {
                 span { b { (label) } " " span.s.q { (hint) } }
                 input type="text" name=(name) value=(typed) maxlength=(chars_max) size=(if *chars_max > 64 { 64 } else { *chars_max })
-                    required autocomplete="off" autofocus[is_first] aria-describedby=[described];
+                    required[*is_needed] autocomplete="off" autofocus[is_first] aria-describedby=[described];
+            }
+        },
+        Field::Text {
+            name,
+            label,
+            hint,
+            typed,
+            chars_max,
+        } => html! {
+            label.field {
+                span { b { (label) } " " span.s.q { (hint) } }
+                textarea name=(name) maxlength=(chars_max) rows="5" required autofocus[is_first] aria-describedby=[described] { (typed) }
             }
         },
     }

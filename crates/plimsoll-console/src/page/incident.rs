@@ -1,6 +1,7 @@
 //! `/incidents/ID`: what burns, since when, why, what acts and what to do next, for whoever was called; later for the review.
 
 mod changed;
+mod deeds;
 mod impact;
 mod runbook;
 mod timeline;
@@ -14,6 +15,9 @@ use super::parts::{clock, segment, service_path, shape, since, time};
 use super::record::Record;
 use super::service::around;
 use super::{Page, Place, Section, Sight};
+use crate::act::review_path;
+use crate::command;
+use crate::incident::{DeedVerb, DeedWanted};
 use crate::problem::Problem;
 use changed::Onset;
 
@@ -132,10 +136,12 @@ fn head(view: &View<'_>) -> Markup {
                     @else if let Some(ended) = incident.ended { " · ended by itself at " (since(ended, now)) " UTC" }
                 }
                 div.btns {
+                    (deeds::buttons(view))
                     a.btn href=(service_path(&incident.service)) { (incident.service) }
                     a.btn href="/incidents" { "All incidents" }
                 }
             }
+            (deeds::refusal(view))
             (impact::figures(view))
         }
     }
@@ -166,7 +172,12 @@ fn title(incident: &Incident) -> String {
 /// The one thing with the largest effect that is to be expected.
 fn next(view: &View<'_>) -> Markup {
     let incident = view.incident;
-    let (what, why, command) = advice(view);
+    let Advice {
+        what,
+        why,
+        command,
+        button,
+    } = advice(view);
     html! {
         section.panel.next aria-labelledby="next-title" {
             div {
@@ -174,63 +185,104 @@ fn next(view: &View<'_>) -> Markup {
                 p.q { (why) }
                 @if let Some(command) = command { div.cmd { code { (command) } } }
             }
+            @if let Some(button) = button { div.btns { (button) } }
         }
     }
 }
 
-fn advice(view: &View<'_>) -> (Markup, Markup, Option<String>) {
+/// What to do, why, and how: from a terminal, and from here.
+struct Advice {
+    what: Markup,
+    why: Markup,
+    command: Option<String>,
+    button: Option<Markup>,
+}
+
+impl Advice {
+    /// Something that Plimsoll can't do.
+    fn look(what: Markup, why: Markup) -> Self {
+        Self {
+            what,
+            why,
+            command: None,
+            button: None,
+        }
+    }
+}
+
+fn advice(view: &View<'_>) -> Advice {
     let incident = view.incident;
     let id = incident.id;
+    let deed = |verb, wanted: &DeedWanted, more: &str| {
+        (
+            Some(command::act(id, verb, wanted)),
+            Some(deeds::next(view, verb, more)),
+        )
+    };
     if !incident.is_open() {
-        return (
-            html! { "Write the review" },
-            html! { "A draft has what is known: impact, timeline, suspects, what acted and what people did. It asks for the rest." },
-            Some(format!("plimsoll incident review {id} > review-{id}.md")),
-        );
+        return Advice {
+            what: html! { "Write the review" },
+            why: html! { "A draft has what is known: impact, timeline, suspects, what acted and what people did. It asks for the rest." },
+            command: Some(format!("plimsoll incident review {id} > review-{id}.md")),
+            button: Some(html! { a.btn.go href=(review_path(id)) { "Draft of the review" } }),
+        };
     }
     let governed = view.service.and_then(|it| it.governed.as_ref());
     if let Some(other) = governed.and_then(|it| it.because_of.as_ref()) {
         let mut open = view.known.open();
         let theirs = open.find(|it| it.service == *other).map(|it| it.id);
-        return (
-            html! { "look at " a href=(theirs.map_or_else(|| service_path(other), path)) { (other) } },
-            html! { (incident.service) " burns because " (other) " does, which it depends on: what is to be done is done there." @if theirs.is_some() { " Group the two, so that one person works on both." } },
-            theirs.map(|into| format!("plimsoll incident group {id} {into}")),
-        );
+        let (command, button) = match theirs.filter(|_| incident.group.is_none()) {
+            Some(into) => {
+                let wanted = DeedWanted {
+                    into: Some(into),
+                    ..DeedWanted::default()
+                };
+                deed(DeedVerb::Group, &wanted, &format!("?into={into}"))
+            }
+            None => (None, None),
+        };
+        return Advice {
+            what: html! { "look at " a href=(theirs.map_or_else(|| service_path(other), path)) { (other) } },
+            why: html! { (incident.service) " burns because " (other) " does, which it depends on: what is to be done is done there." @if command.is_some() { " Group the two, so that one person works on both." } },
+            command,
+            button,
+        };
     }
     let onset = view.onset.as_ref();
     if let Some(first) = onset
         .and_then(|it| it.suspects.first())
         .filter(|it| it.is_likely())
     {
-        return (
+        return Advice::look(
             html! { "take back what was changed: " code { (first.what) } },
             html! {
                 "It is the first suspect" @if let Some(time) = first.evidence_of("time") { ": " (time) } ". "
                 "Expected: the bad share falls to what it was before, and what Plimsoll moved steps back by itself. It does not take back changes of people: nobody told it that it may."
             },
-            None,
         );
     }
     if let Some(place) = onset.and_then(Onset::worst_place) {
-        return (
+        return Advice::look(
             html! { "look at " (place.kind) " " code { (place.name) } },
             html! { (figure::percent(Some(place.of_bad), " ")) " of what fails is there, and " (figure::percent(Some(place.of_requests), " ")) " of the requests." },
-            None,
         );
     }
     if incident.acknowledged.is_none() && incident.group.is_none() {
-        return (
-            html! { "say that you work on it" },
-            html! { "Then nobody is called for the same again, and others see who looks." },
-            Some(format!("plimsoll incident ack {id}")),
-        );
+        let (command, button) = deed(DeedVerb::Acknowledge, &DeedWanted::default(), "");
+        return Advice {
+            what: html! { "say that you work on it" },
+            why: html! { "Then nobody is called for the same again, and others see who looks." },
+            command,
+            button,
+        };
     }
-    (
-        html! { "follow the runbook" },
-        html! { "Nothing that Plimsoll knows of was changed before it began, and the failures are spread evenly. Write down what you find." },
-        Some(format!("plimsoll incident note {id} \"what you found\"")),
-    )
+    let (command, button) = deed(DeedVerb::Note, &DeedWanted::default(), "");
+    Advice {
+        what: html! { "follow the runbook" },
+        why: html! { "Nothing that Plimsoll knows of was changed before it began, and the failures are spread evenly. Write down what you find." },
+        command,
+        button,
+    }
 }
 
 fn signals(view: &View<'_>) -> Markup {

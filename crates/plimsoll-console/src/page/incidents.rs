@@ -72,7 +72,7 @@ pub(super) fn stands(snapshot: &Snapshot, incident: &Incident) -> Condition {
 }
 
 /// The path of an incident's page.
-pub(super) fn path(id: u64) -> String {
+pub(crate) fn path(id: u64) -> String {
     format!("/incidents/{id}")
 }
 

@@ -1,7 +1,7 @@
 //! Markdown of people, such as a runbook, as a part of a page.
 //!
 //! Source: CommonMark, read by `pulldown-cmark`. HTML in it is shown as the text that it is; only `http://` and `https://` are
-//! links; an image is its description. A line of a code block that begins with `plimsoll ` is a step: a command in a box.
+//! links; an image is its description. A line of a code block that begins with `plimsoll ` is a step: a command in a box, with what its page has to say of it.
 //! Bounds: so much output and nesting, whatever references and quotes make of a small text.
 
 use std::fmt::Write as _;
@@ -16,18 +16,11 @@ const DEPTH_MAX: usize = 12;
 /// What a step begins with.
 const STEP: &str = "plimsoll ";
 
-/// Draws a text.
-pub(super) fn drawn(text: &str) -> Markup {
-    let mut drawing = Drawing::default();
+/// Draws a text. `beside`: what stands in the box of a step, after its command.
+pub(super) fn drawn(text: &str, beside: &dyn Fn(&str) -> Markup) -> Markup {
+    let mut drawing = Drawing::with(beside);
     let mut events = Parser::new(text).peekable();
     while let Some(event) = events.next() {
-        if drawing.out.len() > BYTES_MAX {
-            drawing.close_all();
-            drawing
-                .out
-                .push_str("<p class=\"q\">The rest is too long to be shown here.</p>");
-            return PreEscaped(drawing.out);
-        }
         match event {
             Event::Start(tag) => drawing.open(tag),
             Event::End(end) => drawing.close(end),
@@ -47,6 +40,13 @@ pub(super) fn drawn(text: &str) -> Markup {
             // Of what is not asked for there is none.
             _ => (),
         }
+        if drawing.out.len() > BYTES_MAX {
+            drawing.close_all();
+            drawing
+                .out
+                .push_str("<p class=\"q\">The rest is too long to be shown here.</p>");
+            break;
+        }
     }
     drawing.close_all();
     PreEscaped(drawing.out)
@@ -56,8 +56,8 @@ fn is_step(line: &str) -> bool {
     line.starts_with(STEP)
 }
 
-#[derive(Default)]
-struct Drawing {
+struct Drawing<'a> {
+    beside: &'a dyn Fn(&str) -> Markup,
     out: String,
     /// What is open: the end of each; empty, where nothing was begun.
     open: Vec<String>,
@@ -65,7 +65,16 @@ struct Drawing {
     code: Option<String>,
 }
 
-impl Drawing {
+impl<'a> Drawing<'a> {
+    fn with(beside: &'a dyn Fn(&str) -> Markup) -> Self {
+        Self {
+            beside,
+            out: String::new(),
+            open: Vec::new(),
+            code: None,
+        }
+    }
+
     fn text(&mut self, text: &str) {
         let _infallible = Escaper::new(&mut self.out).write_str(text);
     }
@@ -91,6 +100,7 @@ impl Drawing {
         }
         self.out.push_str("<div class=\"cmd\">");
         self.inline_code(code);
+        self.out.push_str(&(self.beside)(code).into_string());
         self.out.push_str("</div>");
     }
 
@@ -162,7 +172,7 @@ impl Drawing {
     fn code_block(&mut self, code: &str) {
         let mut plain = String::new();
         let mut lines = code.lines();
-        while let Some(line) = lines.next() {
+        while let Some(line) = lines.next().filter(|_| self.out.len() <= BYTES_MAX) {
             let line = line.strip_prefix("$ ").unwrap_or(line);
             if !is_step(line) {
                 plain.push_str(line);
@@ -211,9 +221,13 @@ mod tests {
 
     use super::*;
 
+    fn button(line: &str) -> Markup {
+        maud::html! { form { button { (line) } } }
+    }
+
     #[track_caller]
     fn check(text: &str, expected: &str) {
-        let drawn = drawn(text).into_string();
+        let drawn = drawn(text, &|_| PreEscaped(String::new())).into_string();
         assert_eq!(drawn.replace('\n', " "), expected);
     }
 
@@ -246,6 +260,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_of_a_step_stands_in_its_box() {
+        let drawn = drawn("    plimsoll <a>\n", &button).into_string();
+        assert_eq!(
+            drawn,
+            "<div class=\"cmd\"><code>plimsoll &lt;a&gt;</code><form><button>plimsoll &lt;a&gt;</button></form></div>"
+        );
+    }
+
+    #[test]
     fn html_and_script_are_text_and_only_pages_are_links() {
         check(
             "<script>alert(1)</script>\n\na <img src=x onerror=alert(1)> b",
@@ -264,14 +287,16 @@ mod tests {
         let quotes = ">".repeat(60_000);
         let lists = (0..200).map(|depth| format!("{}- a\n", "  ".repeat(depth)));
         let lists: String = lists.collect();
+        let steps = "    plimsoll x\n".repeat(4_000);
         for text in [
             &bomb,
+            &steps,
             &quotes,
             &lists,
             &"*a _".repeat(15_000),
             &"[".repeat(60_000),
         ] {
-            let drawn = drawn(text).into_string();
+            let drawn = drawn(text, &button).into_string();
             assert!(drawn.len() < BYTES_MAX + (64 << 10), "{}", drawn.len());
             assert!(drawn.matches("<blockquote>").count() <= DEPTH_MAX);
             assert!(drawn.matches("<ul>").count() <= DEPTH_MAX);
@@ -281,8 +306,8 @@ mod tests {
     proptest! {
         /// Whatever somebody writes, no tag is left open and none is made of their text.
         #[test]
-        fn tags_are_ours_and_end(text in "[ \\n>*_`#<a/:!\\-\\[\\]()\"&]{0,200}") {
-            let drawn = drawn(&text).into_string();
+        fn tags_are_ours_and_end(text in "([ \\n>*_`#<a/:!\\-\\[\\]()\"&]|\n    plimsoll ){0,200}") {
+            let drawn = drawn(&text, &button).into_string();
             let mut open: Vec<&str> = Vec::new();
             for part in drawn.split('<').skip(1) {
                 let tag = part.split('>').next().unwrap_or_default();

@@ -555,6 +555,91 @@ fn an_incident_says_what_is_known_and_what_is_not() {
 }
 
 #[test]
+fn what_can_be_done_about_an_incident_is_offered_to_those_who_may() {
+    use crate::access::Role;
+    let mut snapshot = fleet(1);
+    // As far as the subject of a record goes.
+    let name = EVIL.split('/').next().unwrap();
+    snapshot.services.push(service(name, Condition::Severe));
+    let seen = |address: &str, who: Option<(Role, &str)>| {
+        let who = who.map(|(role, owner)| Caller {
+            name: "ana".to_owned(),
+            role,
+            owners: vec![owner.to_owned()],
+        });
+        let steps = [
+            "status",
+            "degrade service-0 shed 1",
+            "incident note 7",
+            "incident ack 99",
+            "token list",
+        ];
+        let steps = steps.map(|it| format!("    plimsoll {it}\n"));
+        let sight = Sight {
+            who,
+            runbook: Some(Runbook::Text {
+                name: "x".to_owned(),
+                text: steps.concat(),
+            }),
+            ..sight(snapshot.clone())
+        };
+        let page = draw(&Address::parse(address).unwrap(), &sight);
+        frame::framed(&page, Some(&sight.snapshot), sight.who.as_ref(), address)
+    };
+    let buttons = |page: &str| page.matches(">Run…<").count();
+    let mine = format!("owner of {name}");
+    // Reading is for everybody, the reason why something can't be run here too.
+    for who in [None, Some((Role::Viewer, mine.as_str()))] {
+        let page = seen("/incidents/7", who);
+        assert_eq!(page.matches(">Run<").count(), 1, "{page}");
+        assert!(
+            page.contains("not from here: `plimsoll token` can't"),
+            "{page}"
+        );
+        assert!(page.contains("there is no incident #99"), "{page}");
+        assert_eq!(buttons(&page), 0, "{page}");
+        assert!(
+            !page.contains("Acknowledge…") && !page.contains("disabled"),
+            "{page}"
+        );
+    }
+    let page = seen("/incidents/7", Some((Role::Operator, "others")));
+    assert!(!page.contains("href=\"/incidents/7/"), "{page}");
+    assert_eq!(page.matches("disabled").count(), 8, "{page}");
+    assert!(page.contains("belongs to owner of &lt;script"), "{page}");
+    let page = seen("/incidents/7", Some((Role::Operator, mine.as_str())));
+    for deed in [
+        "acknowledge",
+        "note",
+        "hand-over",
+        "silence",
+        "group",
+        "resolve",
+    ] {
+        assert!(
+            page.contains(&format!("href=\"/incidents/7/{deed}\"")),
+            "{deed}: {page}"
+        );
+    }
+    let step = "name=\"command\" value=\"plimsoll incident note 7\"><input type=\"hidden\" name=\"incident\" value=\"7\">";
+    assert!(page.contains(step), "{page}");
+    // That of another's service can't be pressed.
+    assert_eq!(
+        (buttons(&page), page.matches("disabled").count()),
+        (2, 1),
+        "{page}"
+    );
+    assert_eq!(page.matches("btn go").count(), 1, "{page}");
+    // Of what has ended only notes are taken; its review is for everybody.
+    let page = seen("/incidents/3", Some((Role::Operator, mine.as_str())));
+    assert!(
+        page.contains("/incidents/3/note") && !page.contains("/incidents/3/resolve"),
+        "{page}"
+    );
+    assert!(seen("/incidents/3", None).contains("btn go\" href=\"/incidents/3/review\""));
+}
+
+#[test]
 fn what_changed_is_told_from_records_of_any_version() {
     let body = json!({ "onset": {
         "objective": EVIL,

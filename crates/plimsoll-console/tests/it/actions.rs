@@ -8,19 +8,19 @@ use std::sync::atomic::Ordering;
 
 use crate::world::{HOSTILE, PAYMENTS, Server, TOKEN, VIEWER};
 
-const LOOPBACK: &str = "127.0.0.1:0";
+pub(crate) const LOOPBACK: &str = "127.0.0.1:0";
 const SHED: &str = "/services/checkout/set/shed";
-const ORIGIN: &str = "Origin: http://localhost";
+pub(crate) const ORIGIN: &str = "Origin: http://localhost";
 
 /// A browser that has signed in.
-struct Browser<'a> {
-    server: &'a Server,
-    cookie: String,
-    seal: String,
+pub(crate) struct Browser<'a> {
+    pub(crate) server: &'a Server,
+    pub(crate) cookie: String,
+    pub(crate) seal: String,
 }
 
 impl<'a> Browser<'a> {
-    fn sign_in(server: &'a Server, token: &str) -> Self {
+    pub(crate) fn sign_in(server: &'a Server, token: &str) -> Self {
         let body = format!("token={token}&next=/topology");
         let (status, answer) = server.send_form("/sign-in", &body, &[ORIGIN]);
         assert_eq!(status, 303, "{answer}");
@@ -36,13 +36,13 @@ impl<'a> Browser<'a> {
         }
     }
 
-    fn get(&self, path: &str) -> (u16, String) {
+    pub(crate) fn get(&self, path: &str) -> (u16, String) {
         let accept = "Accept: text/html";
         self.server
             .send(&format!("GET {path}"), &[&self.cookie, accept])
     }
 
-    fn post(&self, path: &str, fields: &str) -> (u16, String) {
+    pub(crate) fn post(&self, path: &str, fields: &str) -> (u16, String) {
         let body = format!("seal={}&{fields}", self.seal);
         let body = body.trim_end_matches('&');
         self.server.send_form(path, body, &[&self.cookie, ORIGIN])
@@ -54,7 +54,7 @@ impl<'a> Browser<'a> {
 }
 
 #[track_caller]
-fn after(text: &str, before: &str, end: &str) -> String {
+pub(crate) fn after(text: &str, before: &str, end: &str) -> String {
     let rest = text
         .split_once(before)
         .unwrap_or_else(|| panic!("no {before}: {text}"))
@@ -62,7 +62,7 @@ fn after(text: &str, before: &str, end: &str) -> String {
     rest.split_once(end).unwrap().0.to_owned()
 }
 
-fn acted(server: &Server) -> Vec<String> {
+pub(crate) fn acted(server: &Server) -> Vec<String> {
     server.process.acted.lock().unwrap().clone()
 }
 

@@ -11,6 +11,7 @@
 
 mod actions;
 mod console;
+mod deeds;
 mod openapi;
 mod ops;
 mod requests;

@@ -22,7 +22,7 @@ fn started() -> (Service, Home, Plimsoll) {
 }
 
 /// From the page that a stranger sees, with keys only.
-async fn sign_in(browser: &mut Browser, page: &str, token: &str) {
+pub(crate) async fn sign_in(browser: &mut Browser, page: &str, token: &str) {
     browser.go(page).await;
     browser.tab_to("Sign in").await;
     browser.press("Enter").await;
@@ -34,7 +34,7 @@ async fn sign_in(browser: &mut Browser, page: &str, token: &str) {
     browser.until("it is back", &back).await;
 }
 
-async fn says(browser: &mut Browser, words: &str) {
+pub(crate) async fn says(browser: &mut Browser, words: &str) {
     let there = format!(
         "document.readyState === 'complete' && document.querySelector('h1')?.innerText === '{words}'"
     );

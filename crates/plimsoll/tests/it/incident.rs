@@ -27,7 +27,7 @@ fn refused(home: &Home, args: &[&str]) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
-fn incidents(home: &Home) -> Vec<Value> {
+pub(crate) fn incidents(home: &Home) -> Vec<Value> {
     let listed = home.ask(&["incident", "list", "--json"]).stdout;
     let listed = String::from_utf8(listed).unwrap();
     let lines = listed.lines();

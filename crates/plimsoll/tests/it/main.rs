@@ -17,6 +17,7 @@ mod child;
 mod command_line;
 mod console_actions;
 mod console_harm;
+mod console_incident;
 mod console_pages;
 mod console_reach;
 mod demo;

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::View;
+use super::{View, deeds};
 use crate::control::Runbook;
 use crate::page::markdown;
 
@@ -18,7 +18,7 @@ pub(super) fn runbook(view: &View<'_>) -> Markup {
         section.panel aria-labelledby="runbook-title" {
             div.head { h2 #runbook-title { "Runbook" } span.end.s.q { @if let Some(Runbook::Text { name, .. } | Runbook::Unreadable { name, .. }) = &view.sight.runbook { (name) } } }
             @match &view.sight.runbook {
-                Some(Runbook::Text { text, .. }) => { div.rb { (markdown::drawn(text)) } }
+                Some(Runbook::Text { text, .. }) => { div.rb { (markdown::drawn(text, &|line| deeds::step(view, line))) } }
                 Some(Runbook::Link(url)) if is_page(url) => {
                     p.pad { a rel="noopener noreferrer" href=(url) { (url) } }
                 }
