@@ -235,6 +235,12 @@ impl Incident {
         self.silenced_until.is_some_and(|until| now < until)
     }
 
+    /// Whether it can have begun then. What turned worse after the first call is another matter, as that requests were refused
+    /// on purpose.
+    pub fn may_have_begun(&self, at: Timestamp) -> bool {
+        at <= self.called
+    }
+
     /// What its record is about.
     pub fn subject(&self) -> String {
         format!("{SUBJECT}{}", self.id)

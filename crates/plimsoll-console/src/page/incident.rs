@@ -137,8 +137,6 @@ fn head(view: &View<'_>) -> Markup {
                 }
                 div.btns {
                     (deeds::buttons(view))
-                    a.btn href=(service_path(&incident.service)) { (incident.service) }
-                    a.btn href="/incidents" { "All incidents" }
                 }
             }
             (deeds::refusal(view))

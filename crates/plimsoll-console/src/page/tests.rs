@@ -77,7 +77,7 @@ fn incidents() -> Incidents {
     for (sequence, kind, subject, body) in records {
         all.on_record(IncidentRecord {
             sequence,
-            at: Timestamp::from_seconds(1_795_615_000 + sequence),
+            at: Timestamp::from_seconds(1_795_615_840 + sequence),
             kind,
             subject,
             body: body.to_string().as_bytes(),

@@ -249,7 +249,11 @@ impl Incidents {
             return false;
         }
         let at = body.pointer("/onset/at");
-        incident.began = at.and_then(|at| crate::snapshot::wire::deserialize(at).ok());
+        let at = at.and_then(|at| crate::snapshot::wire::deserialize(at).ok());
+        let Some(at) = at.filter(|at| incident.may_have_begun(*at)) else {
+            return false;
+        };
+        incident.began = Some(at);
         let suspect = text("/onset/suspects/0/what").or(text("/onset/changes/0/what"));
         incident.suspect = suspect.map(str::to_owned);
         true
@@ -668,12 +672,15 @@ mod tests {
     fn the_onset_of_the_first_call_says_when_it_began_and_what_is_suspected() {
         let mut journal = Journal::default();
         journal.decided(0, "shop", "page", "latency", 0.8);
-        let onset = |objective: &str| {
-            json!({ "onset": { "objective": objective, "at": "2026-11-25T14:10:00.000Z",
-                "changes": [{ "what": "configuration 0af3 is in force" }] } })
+        let onset = |objective: &str, minute: u32| {
+            json!({ "onset": { "objective": objective, "at": format!("2026-11-25T14:{minute}:00.000Z"),
+                "changes": [{ "what": format!("configuration 0a{minute} is in force") }] } })
         };
-        assert!(!journal.write(1, "onset", "service/shop", &onset("reads")));
-        assert!(journal.write(1, "onset", "service/shop", &onset("latency")));
+        let mut found = |onset| journal.write(1, "onset", "service/shop", &onset);
+        assert!(!found(onset("reads", 10)));
+        assert!(found(onset("latency", 10)));
+        // What turned worse after the call is not its beginning.
+        assert!(!found(onset("latency", 20)));
         let incident = journal.incidents.get(1).unwrap();
         assert_eq!(incident.began, Some(Timestamp::from_seconds(1_795_615_800)));
         let suspect = incident.suspect.as_deref().unwrap();

@@ -85,13 +85,13 @@ pub(super) fn shown(story: &Story<'_>, now: Timestamp, look: Look) -> String {
     if let Some(state) = state.strip_prefix("; ") {
         say(&format!("  state   {}", clean(state)));
     }
-    for suspect in suspects(records) {
+    for suspect in suspects(incident, records) {
         say(&format!("  suspect {}", clean(&suspect)));
     }
-    for place in places(records) {
+    for place in places(incident, records) {
         say(&format!("  where   {}", clean(&place)));
     }
-    let [even, unseen] = looked_at(records);
+    let [even, unseen] = looked_at(incident, records);
     for it in even {
         say(&format!("  even    {}", clean(&it)));
     }
@@ -138,7 +138,7 @@ pub(super) fn review(story: &Story<'_>, now: Timestamp) -> String {
     row("---", "---");
     row("service", &service);
     row("about", &markdown(&incident.about()));
-    row("first bad", &first_bad(records));
+    row("first bad", &first_bad(incident, records));
     row("called", &utc(incident.called));
     if let Some(it) = &incident.acknowledged {
         let (by, after) = (markdown(&it.by), lasting(incident.called, it.at));
@@ -157,11 +157,11 @@ pub(super) fn review(story: &Story<'_>, now: Timestamp) -> String {
     row("budget", &budget(incident));
     out.push_str("\n## Summary\n\n(In two sentences: what users saw, and why.)\n\n## Impact\n\n");
     let _infallible = writeln!(out, "- Budget: {}.", budget(incident));
-    for place in places(records) {
+    for place in places(incident, records) {
         let _infallible = writeln!(out, "- {}.", markdown(&place));
     }
     out.push_str("- (Who noticed, and how?)\n\n## Contributing causes\n\n");
-    let suspects = suspects(records);
+    let suspects = suspects(incident, records);
     for suspect in &suspects {
         let _infallible = writeln!(out, "- {} (was it?)", markdown(suspect));
     }
@@ -169,7 +169,7 @@ pub(super) fn review(story: &Story<'_>, now: Timestamp) -> String {
         out.push_str("- Nothing that Plimsoll knows of was changed before. (What else was?)\n");
     }
     let words = ["Looked at, and even", "Could not be looked at"];
-    for (what, all) in words.iter().zip(looked_at(records)) {
+    for (what, all) in words.iter().zip(looked_at(incident, records)) {
         if !all.is_empty() {
             let _infallible = writeln!(out, "- {what}: {}.", markdown(&all.join("; ")));
         }
@@ -269,17 +269,17 @@ fn budget(incident: &Incident) -> String {
 }
 
 /// The newest estimate of when it began.
-fn onset(records: &[Record]) -> Option<OnsetView> {
+fn onset(incident: &Incident, records: &[Record]) -> Option<OnsetView> {
     let onsets = records.iter().rev().filter(|it| it.entry.kind == "onset");
     let mut read = onsets.filter_map(|it| {
         let onset = body(it).get("onset")?.clone();
         serde_json::from_value(onset).ok()
     });
-    read.next()
+    read.find(|it: &OnsetView| incident.may_have_begun(it.at))
 }
 
-fn first_bad(records: &[Record]) -> String {
-    let Some(onset) = onset(records) else {
+fn first_bad(incident: &Incident, records: &[Record]) -> String {
+    let Some(onset) = onset(incident, records) else {
         return "not found".to_owned();
     };
     let clock = |at| figure::clock(at, 8);
@@ -288,8 +288,8 @@ fn first_bad(records: &[Record]) -> String {
 }
 
 /// What may have caused it, the likeliest first. Records of before suspects were ranked have changes only.
-fn suspects(records: &[Record]) -> Vec<String> {
-    let Some(onset) = onset(records) else {
+fn suspects(incident: &Incident, records: &[Record]) -> Vec<String> {
+    let Some(onset) = onset(incident, records) else {
         return Vec::new();
     };
     if onset.suspects.is_empty() {
@@ -305,13 +305,13 @@ fn suspects(records: &[Record]) -> Vec<String> {
 }
 
 /// What was looked at and is even, and what could not be looked at.
-fn looked_at(records: &[Record]) -> [Vec<String>; 2] {
-    onset(records).map_or_else(Default::default, |it| [it.even, it.unseen])
+fn looked_at(incident: &Incident, records: &[Record]) -> [Vec<String>; 2] {
+    onset(incident, records).map_or_else(Default::default, |it| [it.even, it.unseen])
 }
 
 /// Where more failures were than requests.
-fn places(records: &[Record]) -> Vec<String> {
-    let split = onset(records).map_or(Vec::new(), |it| it.split);
+fn places(incident: &Incident, records: &[Record]) -> Vec<String> {
+    let split = onset(incident, records).map_or(Vec::new(), |it| it.split);
     let place = |place: &SplitView| {
         let share = |share| figure::percent(Some(share), " ");
         let (of_bad, of_all) = (share(place.of_bad), share(place.of_requests));

@@ -56,7 +56,11 @@ impl Onset {
         let objective = incident.calls.first().map(|it| it.objective.as_str());
         let is_it = |it: &&Record| {
             let of = it.body.pointer("/onset/objective").and_then(Value::as_str);
-            it.kind == "onset" && of == objective
+            let at = it.body.pointer("/onset/at");
+            let at = at.and_then(|at| wire::deserialize(at).ok());
+            it.kind == "onset"
+                && of == objective
+                && at.is_some_and(|at| incident.may_have_begun(at))
         };
         let record = records.iter().rev().find(is_it)?;
         let onset = record.body.get("onset")?;
