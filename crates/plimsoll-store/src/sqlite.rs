@@ -2,6 +2,7 @@
 //!
 //! A file that is damaged is moved aside and kept, and a new one is begun: see [`Damage`].
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -51,6 +52,8 @@ pub struct SqliteStore {
     path: PathBuf,
     /// Device and number of the file that is open.
     file: Option<(u64, u64)>,
+    /// Which its write-ahead log is, once there is one.
+    log: Cell<Option<(u64, u64)>>,
     /// The numbers of series that were written.
     numbers: HashMap<Arc<str>, u32>,
 }
@@ -104,12 +107,15 @@ impl SqliteStore {
     }
 
     fn open_whole(path: &Path, writer: &str) -> Result<Self, StoreError> {
-        // SQLite would make it for everyone. Where this fails, it says why.
-        let _there_or_impossible = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path);
+        // SQLite would make it for everyone. Where this fails, it says why. It is closed before SQLite opens it: closing any
+        // handle of a file takes all locks of the process from it (fcntl(2)), and with them SQLite's.
+        drop(
+            OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(path),
+        );
         let connection = Connection::open(path)?;
         connection.busy_timeout(BUSY)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -136,13 +142,20 @@ impl SqliteStore {
             writer: writer.to_owned(),
             path: path.to_owned(),
             file: identity_of(path),
+            log: Cell::new(None),
             numbers: HashMap::new(),
         }
     }
 
-    /// SQLite goes on in a file that was moved away, where nobody would find what it writes.
+    /// SQLite goes on in a file that was moved away, where nobody would find what it writes; and in a write-ahead log that was.
     pub fn check_place(&self) -> Result<(), StoreError> {
-        if identity_of(&self.path) == self.file {
+        let mut log = self.path.clone().into_os_string();
+        log.push("-wal");
+        let log = identity_of(Path::new(&log));
+        let is_there = self.log.get().is_none_or(|known| log == Some(known));
+        if is_there && identity_of(&self.path) == self.file {
+            // It is made with the first change.
+            self.log.set(log);
             return Ok(());
         }
         let path = self.path.display().to_string();

@@ -1,6 +1,7 @@
 //! The latest lines of the access log in memory: what became of a request, and whose requests went wrong.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use memchr::memmem::Finder;
 use plimsoll_measure::{Cause, Outcome};
@@ -13,7 +14,7 @@ const TENANTS_MAX: usize = 4_096;
 /// The latest lines, by the batch they came in, so that none is copied.
 #[derive(Debug)]
 pub(super) struct Recorder {
-    batches: VecDeque<Vec<u8>>,
+    batches: VecDeque<Arc<Vec<u8>>>,
     bytes: usize,
     /// Those of the half minute that is not over, and of the one before.
     tallies: [Tallies; 2],
@@ -65,7 +66,7 @@ impl Recorder {
             self.fields.count(line, &mut self.tallies[0]);
         }
         self.bytes += lines.capacity();
-        self.batches.push_back(lines);
+        self.batches.push_back(Arc::new(lines));
         while self.bytes > BYTES_MAX
             && let Some(oldest) = self.batches.pop_front()
         {
@@ -73,19 +74,9 @@ impl Recorder {
         }
     }
 
-    /// The latest line of the request or the trace with this id.
-    pub(super) fn find(&self, id: &str) -> Option<String> {
-        // An id of anything else would stand otherwise in its line.
-        let plain = |byte: u8| matches!(byte, b'!'..=b'~') && !matches!(byte, b'"' | b'\\');
-        if id.is_empty() || !id.bytes().all(plain) {
-            return None;
-        }
-        let keys = ["id", "trace_id"].map(|key| format!("\"{key}\":\"{id}\""));
-        let finders = keys.each_ref().map(Finder::new);
-        let lines = self.batches.iter().rev();
-        let mut lines = lines.flat_map(|batch| batch.split(|byte| *byte == b'\n').rev());
-        let line = lines.find(|line| finders.iter().any(|it| it.find(line).is_some()))?;
-        String::from_utf8(line.to_vec()).ok()
+    /// All that is remembered, the oldest first: to be searched where nobody waits for the recorder.
+    pub(super) fn batches(&self) -> Vec<Arc<Vec<u8>>> {
+        self.batches.iter().map(Arc::clone).collect()
     }
 
     pub(super) fn tenants(&self, service: &str) -> Vec<TenantTally> {
@@ -111,6 +102,21 @@ impl Recorder {
         let [now, before] = &mut self.tallies;
         *before = std::mem::take(now);
     }
+}
+
+/// The latest line of the request or the trace with this id.
+pub(super) fn find(batches: &[Arc<Vec<u8>>], id: &str) -> Option<String> {
+    // An id of anything else would stand otherwise in its line.
+    let plain = |byte: u8| matches!(byte, b'!'..=b'~') && !matches!(byte, b'"' | b'\\');
+    if id.is_empty() || !id.bytes().all(plain) {
+        return None;
+    }
+    let keys = ["id", "trace_id"].map(|key| format!("\"{key}\":\"{id}\""));
+    let finders = keys.each_ref().map(Finder::new);
+    let lines = batches.iter().rev();
+    let mut lines = lines.flat_map(|batch| batch.split(|byte| *byte == b'\n').rev());
+    let line = lines.find(|line| finders.iter().any(|it| it.find(line).is_some()))?;
+    String::from_utf8(line.to_vec()).ok()
 }
 
 impl Fields {
@@ -168,17 +174,17 @@ mod tests {
     fn a_request_is_found_by_its_id_until_there_is_no_room() {
         let mut recorder = Recorder::default();
         recorder.add((line("1", "a", "answered", "") + &line("2", "a", "shed", "")).into_bytes());
-        let found = recorder.find("2").unwrap();
+        let found = find(&recorder.batches(), "2").unwrap();
         assert!(found.contains("shed") && !found.contains('\n'), "{found}");
-        assert!(recorder.find("t1").is_some(), "a trace's");
-        assert_eq!(recorder.find("9"), None, "only a path says so");
-        assert_eq!(recorder.find("3"), None);
-        assert_eq!(recorder.find("2\",\"tr"), None);
+        assert!(find(&recorder.batches(), "t1").is_some(), "a trace's");
+        assert_eq!(find(&recorder.batches(), "9"), None, "only a path says so");
+        assert_eq!(find(&recorder.batches(), "3"), None);
+        assert_eq!(find(&recorder.batches(), "2\",\"tr"), None);
         let batch = vec![b' '; 1 << 20];
         for _ in 0..17 {
             recorder.add(batch.clone());
         }
-        assert_eq!(recorder.find("2"), None);
+        assert_eq!(find(&recorder.batches(), "2"), None);
         assert!(recorder.bytes <= BYTES_MAX);
     }
 

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::process::{Command, Stdio};
 
 use plimsoll_store::{SqliteStore, Store, StoreError, verify};
@@ -31,6 +31,45 @@ fn a_file_that_is_no_database_is_kept_and_a_new_one_begun() {
     store.append(&[entry(1, "decision", "x")]).unwrap();
     let mode = fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
+}
+
+/// Without its locks, another process that opens and closes the file takes its write-ahead log away, and with it what was said
+/// to be durable.
+#[test]
+fn a_store_that_was_just_made_holds_its_locks_as_one_that_was_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let held = || {
+        let inodes = ["", "-shm"].map(|suffix| {
+            let file = folder.path().join(format!("store.db{suffix}"));
+            fs::metadata(file).unwrap().ino()
+        });
+        let locks = fs::read_to_string("/proc/locks").unwrap();
+        let ours = |line: &&str| inodes.iter().any(|it| line.contains(&format!(":{it} ")));
+        locks.lines().filter(ours).count()
+    };
+    let new = open(&path, "a");
+    let of_new = held();
+    drop(new);
+    let _again = open(&path, "a");
+    assert!(held() > 0);
+    assert_eq!(of_new, held());
+}
+
+#[test]
+fn a_write_ahead_log_that_was_taken_away_is_not_written_any_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let mut store = open(&path, "a");
+    for at in 1..=2 {
+        store.append(&[entry(at, "decision", "x")]).unwrap();
+    }
+    fs::remove_file(folder.path().join("store.db-wal")).unwrap();
+    let refused = store.append(&[entry(3, "decision", "x")]);
+    assert!(
+        matches!(refused, Err(StoreError::Moved { .. })),
+        "{refused:?}"
+    );
 }
 
 #[test]
