@@ -123,7 +123,8 @@ async fn a_stranger_and_a_viewer_are_offered_nothing_and_a_session_ends_with_its
     browser.go(&page).await;
     assert_eq!(browser.ask(offered).await, 0);
     browser.go(&format!("{page}/set/shed")).await;
-    assert_eq!(browser.ask("document.activeElement.name").await, "token");
+    let asked = "document.activeElement?.name === 'token'";
+    browser.until("it is asked for a token", asked).await;
 
     sign_in(&mut browser, &page, &viewer).await;
     assert_eq!(browser.ask(offered).await, 0);
