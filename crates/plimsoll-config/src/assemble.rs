@@ -44,6 +44,7 @@ pub(crate) fn config(file: &Fields) -> Option<Config> {
             drain: gateway.duration("drain")?,
             threads: gateway.count("threads"),
             limits: limits(gateway.table("limits")?)?,
+            cache_memory_max: gateway.table("cache")?.size("memory_max")?,
             log: log(gateway.table("log")?)?,
         },
         ops_listen: file.table("ops")?.address("listen")?,
@@ -380,6 +381,33 @@ pub(crate) fn route(node: &Node, place: usize) -> Option<Route> {
             total: deadline.duration("total"),
         },
         rewrite: rewrite(fields.table("rewrite")?)?,
+        cache: match fields.table("cache") {
+            Some(fields) => Some(cache(fields)?),
+            None => None,
+        },
+    })
+}
+
+fn cache(fields: &Fields) -> Option<Cache> {
+    let query = fields.table("query")?;
+    Some(Cache {
+        bytes_max: fields.size("bytes_max")?,
+        stale: fields.duration("stale")?,
+        negative: fields.duration("negative")?,
+        heuristic_max: fields.duration("heuristic_max")?,
+        query: match (query.has("only"), query.has("without")) {
+            (false, false) => CacheQuery::All,
+            (true, false) => CacheQuery::Only(texts(query.list("only"))?),
+            (false, true) => CacheQuery::Without(texts(query.list("without"))?),
+            // It has been reported.
+            (true, true) => return None,
+        },
+        query_sorted: query.boolean("sorted")?,
+        strips_set_cookie: match fields.word("set_cookie")? {
+            "refuse" => false,
+            "without" => true,
+            _ => return None,
+        },
     })
 }
 

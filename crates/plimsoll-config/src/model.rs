@@ -78,6 +78,8 @@ pub struct Gateway {
     pub threads: Option<usize>,
     /// Bounds on what a peer controls.
     pub limits: Limits,
+    /// The bytes of all stored answers.
+    pub cache_memory_max: u64,
     /// The access log.
     pub log: AccessLog,
 }
@@ -409,6 +411,38 @@ pub struct Route {
     pub deadline: DeadlineOverride,
     /// Changes to the request on its way to the service.
     pub rewrite: Rewrite,
+    /// How its answers are stored; `None` = not at all.
+    pub cache: Option<Cache>,
+}
+
+/// `cache = { ... }`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cache {
+    /// The longest body that is stored.
+    pub bytes_max: u64,
+    /// How long past its freshness an answer stands in for one that failed.
+    pub stale: Duration,
+    /// How long an answer that something isn't there is fresh, where it doesn't say.
+    pub negative: Duration,
+    /// The longest that an answer is fresh that doesn't say how long.
+    pub heuristic_max: Duration,
+    /// Which parameters of the query count.
+    pub query: CacheQuery,
+    /// Whether their order is made the same.
+    pub query_sorted: bool,
+    /// Whether answers that set cookies are stored, without that.
+    pub strips_set_cookie: bool,
+}
+
+/// Which parameters of a query count; a name that ends in `*` stands for all that begin so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CacheQuery {
+    /// All.
+    All,
+    /// These and no others.
+    Only(Vec<String>),
+    /// All but these.
+    Without(Vec<String>),
 }
 
 /// What a route does with a request.

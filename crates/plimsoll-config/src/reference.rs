@@ -273,6 +273,6 @@ mod tests {
         ] {
             assert!(text.contains(&format!("| `{key}` |")), "{key}");
         }
-        assert!(text.contains("`route.cache`"));
+        assert!(text.contains("`route.fallback`"));
     }
 }

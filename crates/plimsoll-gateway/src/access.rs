@@ -89,7 +89,9 @@ fn line(exchange: &Exchange<'_>, share: f64, line: &mut Line<'_>) {
     }
     line.number("attempts", settlement.attempts.into());
     failed_attempts(exchange, service, line);
-    if let Some(service) = service.filter(|_| settlement.cause.origin() == Origin::Plimsoll) {
+    // What is fresh in the store is given whatever the service does.
+    let told = settlement.cause.origin() == Origin::Plimsoll && settlement.cause != Cause::Cached;
+    if let Some(service) = service.filter(|_| told) {
         at_the_service(service, line);
     }
     line.seconds("duration_seconds", settlement.latency());

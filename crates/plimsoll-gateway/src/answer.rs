@@ -20,13 +20,36 @@ pub(crate) enum Keep {
     Close,
 }
 
+/// What Plimsoll says in an answer that it did not make.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Added<'a> {
+    /// Of the rates that the request was held to.
+    pub(crate) rates: Option<&'a RateFields>,
+    /// Of what the cache did.
+    pub(crate) cache_status: Option<&'a str>,
+    /// Why this answer was given.
+    pub(crate) decision: Option<&'a str>,
+}
+
+impl Added<'_> {
+    fn emit(&self, mut emit: impl FnMut(&[u8], &[u8])) {
+        rate_fields(self.rates, &mut emit);
+        if let Some(status) = self.cache_status {
+            emit(b"Cache-Status", status.as_bytes());
+        }
+        if let Some(decision) = self.decision {
+            emit(b"Plimsoll-Decision", decision.as_bytes());
+        }
+    }
+}
+
 /// Gives a client the head of its answer. Returns whether its connection lives on.
 pub(crate) fn send_head(
     down: &mut Peer,
     request: &RequestHead,
     response: &ResponseHead,
     rewrite: Option<&Rewrite>,
-    rates: Option<&RateFields>,
+    added: Added<'_>,
     from_http2: bool,
     keep: Keep,
 ) -> Result<Keep, PeerError> {
@@ -65,7 +88,7 @@ pub(crate) fn send_head(
             heads::response_fields(response, rewrite, from_http2, |name, value| {
                 write_field(out, name, value);
             });
-            rate_fields(rates, |name, value| write_field(out, name, value));
+            added.emit(|name, value| write_field(out, name, value));
             if let Some(length) = announced {
                 write_content_length(out, length);
             } else if sending == Sending::Chunked {
@@ -84,9 +107,7 @@ pub(crate) fn send_head(
             heads::response_fields(response, rewrite, from_http2, |name, value| {
                 append(fields, name, value)
             });
-            rate_fields(rates, |name, value| {
-                append(fields, name, value);
-            });
+            added.emit(|name, value| append(fields, name, value));
             if let Some(length) = announced {
                 fields.insert(http::header::CONTENT_LENGTH, length.into());
             }

@@ -4,6 +4,7 @@
 //! happens, also when the future is dropped or panics, the call is settled once ([`Exchange`]'s drop).
 
 mod attempt;
+mod cached;
 mod race;
 mod relay;
 
@@ -22,9 +23,11 @@ use plimsoll_policy::retry::Failure;
 use plimsoll_policy::{KeyHash, Refusal, Ticket};
 use plimsoll_upstream::{ConnectError, Endpoint, Http1Connection};
 
+use self::cached::Instead;
 use crate::access;
 use crate::admission::Ended;
 use crate::answer::{self, Keep};
+use crate::cache::Caching;
 use crate::heads::Facts;
 use crate::peer::Peer;
 use crate::plan::ServicePlan;
@@ -69,6 +72,8 @@ pub(crate) struct Exchange<'a> {
     unlisted_key: Option<KeyHash>,
     /// What the answer says of the rates that the request was held to.
     rate_fields: Option<Box<RateFields>>,
+    /// What its route's cache says of it; `None` where the route has none.
+    caching: Option<Box<Caching>>,
 }
 
 /// What came of one attempt.
@@ -138,6 +143,7 @@ pub(crate) async fn serve(
         patience_ends: None,
         unlisted_key: request.unlisted_key,
         rate_fields: request.rate_fields.take(),
+        caching: request.caching.take(),
         call,
     };
     exchange.begin_deadline(began);
@@ -153,6 +159,7 @@ pub(crate) async fn serve(
                 Waited::Gone => return exchange.gone(),
             }
         }
+        Arrival::Answer(Cause::Cached) => return exchange.answer_fresh(down, timer).await,
         Arrival::Answer(cause) => {
             let refusal = exchange.refusal();
             let answer = answer.unwrap_or_else(|| match refusal {
@@ -237,9 +244,26 @@ impl Exchange<'_> {
                     let endpoint = other.as_ref().unwrap_or(endpoint);
                     let verdict = self.on_head(response, &upload, sent_at);
                     let Some(Verdict::Retry { after }) = verdict else {
-                        return self
-                            .relay(down, up, upload, response, endpoint, sent_at, timer)
-                            .await;
+                        match self.instead_of(response, sent_at) {
+                            Instead::No => {
+                                return self
+                                    .relay(down, up, upload, response, endpoint, sent_at, timer)
+                                    .await;
+                            }
+                            Instead::Give(given) => {
+                                if upload.flushed
+                                    && response.keep_alive()
+                                    && response.framing() == Framing::None
+                                {
+                                    self.give_back(endpoint, up);
+                                }
+                                return Box::pin(self.give(down, *given, timer)).await;
+                            }
+                            Instead::AskAgain => {
+                                again = true;
+                                continue;
+                            }
+                        }
                     };
                     (Verdict::Retry { after }, None)
                 }
@@ -529,8 +553,11 @@ impl Exchange<'_> {
         }
     }
 
-    /// Answers without a service.
+    /// Answers without a service: with what is stored and stale, if that may stand in.
     async fn answer(&mut self, down: &mut Peer, answer: Answer, timer: &mut Timer) -> Served {
+        if let Some(given) = self.stale_for(&answer) {
+            return Box::pin(self.give(down, given, timer)).await;
+        }
         // What is left of the request's body would be read as the next request: it is skipped, if that is little.
         let skipped = match self.head.framing() {
             Framing::None => true,

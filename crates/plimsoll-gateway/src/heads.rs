@@ -11,6 +11,8 @@ use plimsoll_config::Rewrite;
 use plimsoll_core::Class;
 use plimsoll_http1::{Field, Fields, Name, RequestHead, ResponseHead};
 use plimsoll_policy::GrpcTimeout;
+use plimsoll_policy::cache::conditional::FIELDS;
+use plimsoll_policy::cache::key::is_unkeyed;
 
 use crate::forwarded;
 use crate::trace::{RequestId, TraceContext};
@@ -49,6 +51,8 @@ pub(crate) struct Facts {
     pub(crate) retries: bool,
     /// The caller's own patience is shorter than the route's, and nobody vouches for it.
     pub(crate) impatient: bool,
+    /// The answer may be stored for others: what is not in its key is not sent, nor what asks for a part of it.
+    pub(crate) fills: bool,
 }
 
 /// What Plimsoll says to the next Plimsoll, or to a service that reads it; believed from trusted peers only.
@@ -105,10 +109,12 @@ pub(crate) fn request_fields(
             | Name::Traceparent
             | Name::MaxForwards => false,
             Name::Expect => speaks == Hop::Http1,
-            Name::XForwardedPort => facts.trusted,
+            Name::XForwardedPort => facts.trusted && !facts.fills,
+            Name::Range => !facts.fills,
             Name::Plimsoll => facts.trusted && !is_said_anew(field.name),
             Name::Tracestate => facts.tracestate,
             Name::GrpcTimeout => !facts.grpc,
+            Name::Other if facts.fills && is_withheld_from_fills(field.name) => false,
             Name::Other => facts.trusted || !looks_like_ours(field.name),
             _ => true,
         };
@@ -167,14 +173,23 @@ fn is_said_anew(name: &[u8]) -> bool {
 
 /// `X_Forwarded_For`: some services read `_` as `-`, and would take it for a field of ours.
 fn looks_like_ours(name: &[u8]) -> bool {
-    if memchr::memchr(b'_', name).is_none() {
-        return false;
-    }
-    let dashed: Vec<u8> = name
-        .iter()
-        .map(|&byte| if byte == b'_' { b'-' } else { byte })
-        .collect();
-    Name::recognise(&dashed) != Name::Other
+    dashed(name).is_some_and(|name| Name::recognise(&name) != Name::Other)
+}
+
+/// Whether a request whose answer may be stored goes without a field.
+fn is_withheld_from_fills(name: &[u8]) -> bool {
+    let is = |name: &[u8]| {
+        let is_condition = |field: &str| field.as_bytes().eq_ignore_ascii_case(name);
+        is_unkeyed(name) || FIELDS.into_iter().any(is_condition)
+    };
+    is(name) || dashed(name).is_some_and(|name| is(&name))
+}
+
+/// With `-` for each `_`, if there is one.
+fn dashed(name: &[u8]) -> Option<Vec<u8>> {
+    memchr::memchr(b'_', name)?;
+    let dash = |&byte: &u8| if byte == b'_' { b'-' } else { byte };
+    Some(name.iter().map(dash).collect())
 }
 
 fn is_replaced(rewrite: Option<&Rewrite>, field: &Field<'_>) -> bool {
@@ -184,7 +199,7 @@ fn is_replaced(rewrite: Option<&Rewrite>, field: &Field<'_>) -> bool {
 }
 
 /// Whether `Connection` names fields beside its usual words.
-fn connection_lists_others(fields: &Fields) -> bool {
+pub(crate) fn connection_lists_others(fields: &Fields) -> bool {
     fields.get_all(Name::Connection).any(|value| {
         !value.eq_ignore_ascii_case(b"keep-alive") && !value.eq_ignore_ascii_case(b"close")
     })
@@ -222,6 +237,20 @@ pub(crate) fn via_count(fields: &Fields) -> usize {
         .count()
 }
 
+/// Whether a response's field belongs to its connection.
+pub(crate) fn is_of_the_hop(name: Name) -> bool {
+    matches!(
+        name,
+        Name::Connection
+            | Name::KeepAlive
+            | Name::ProxyConnection
+            | Name::TransferEncoding
+            | Name::ContentLength
+            | Name::Upgrade
+            | Name::Te
+    )
+}
+
 /// Calls `emit` with each field of the response as it goes to the client, without framing.
 pub(crate) fn response_fields(
     head: &ResponseHead,
@@ -232,17 +261,7 @@ pub(crate) fn response_fields(
     let fields = &head.fields;
     let lists_others = connection_lists_others(fields);
     for field in fields.iter() {
-        let pass = !matches!(
-            field.known,
-            Name::Connection
-                | Name::KeepAlive
-                | Name::ProxyConnection
-                | Name::TransferEncoding
-                | Name::ContentLength
-                | Name::Upgrade
-                | Name::Te
-                | Name::Via
-        );
+        let pass = field.known != Name::Via && !is_of_the_hop(field.known);
         let replaced = rewrite.is_some_and(|rewrite| {
             let is = |name: &String| name.as_bytes().eq_ignore_ascii_case(field.name);
             rewrite.response_remove.iter().any(is)
@@ -261,8 +280,7 @@ pub(crate) fn response_fields(
 }
 
 /// Path and query as the service sees them.
-pub(crate) fn target<'a>(head: &'a RequestHead, rewrite: Option<&Rewrite>) -> Cow<'a, [u8]> {
-    let sent = head.path_and_query();
+pub(crate) fn target<'a>(sent: &'a [u8], rewrite: Option<&Rewrite>) -> Cow<'a, [u8]> {
     let Some(prefix) = rewrite.and_then(|rewrite| rewrite.strip_prefix.as_deref()) else {
         return Cow::Borrowed(sent);
     };
@@ -312,6 +330,7 @@ mod tests {
             no_retry: false,
             retries: false,
             impatient: false,
+            fills: false,
         }
     }
 
@@ -379,6 +398,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_in_the_key_is_not_sent_where_the_answer_may_be_stored() {
+        let head = parse(
+            "GET / HTTP/1.1\r\nHost: shop\r\nX-Host: evil\r\nX_Original_URL: /admin\r\nX-Forwarded-Host: evil\r\n\
+             Range: bytes=0-1\r\nIf-None-Match: \"a\"\r\nX-Mine: 1\r\n\r\n",
+        );
+        let facts = |fills| Facts {
+            fills,
+            ..facts(false)
+        };
+        let lines = forwarded(&head, &facts(true), None);
+        assert!(lines.contains("X-Mine: 1\n"), "{lines}");
+        for gone in ["evil", "/admin", "Range", "If-None-Match"] {
+            assert!(!lines.contains(gone), "{gone}: {lines}");
+        }
+        let lines = forwarded(&head, &facts(false), None);
+        assert!(
+            lines.contains("X-Host: evil\n") && lines.contains("Range: bytes=0-1\n"),
+            "{lines}"
+        );
+    }
+
+    #[test]
     fn a_rewrite_sets_adds_and_removes() {
         let head = parse("GET /api/x?y HTTP/1.1\r\nHost: shop\r\nA: 1\r\nB: 2\r\nC: 3\r\n\r\n");
         let rewrite = Rewrite {
@@ -394,10 +435,19 @@ mod tests {
             lines.contains("C: 3") && lines.contains("c: 4") && !lines.contains("B: 2"),
             "{lines}"
         );
-        assert_eq!(target(&head, Some(&rewrite)).as_ref(), b"/x?y");
+        assert_eq!(
+            target(head.path_and_query(), Some(&rewrite)).as_ref(),
+            b"/x?y"
+        );
         let head = parse("GET /api?y HTTP/1.1\r\nHost: shop\r\n\r\n");
-        assert_eq!(target(&head, Some(&rewrite)).as_ref(), b"/?y");
+        assert_eq!(
+            target(head.path_and_query(), Some(&rewrite)).as_ref(),
+            b"/?y"
+        );
         let head = parse("GET /apiary HTTP/1.1\r\nHost: shop\r\n\r\n");
-        assert_eq!(target(&head, Some(&rewrite)).as_ref(), b"/apiary");
+        assert_eq!(
+            target(head.path_and_query(), Some(&rewrite)).as_ref(),
+            b"/apiary"
+        );
     }
 }

@@ -8,6 +8,7 @@
 mod access;
 mod admission;
 mod answer;
+mod cache;
 mod exchange;
 mod forwarded;
 mod gateway;
@@ -32,8 +33,8 @@ pub use gateway::{Gateway, GatewayError, GatewayStats};
 pub use listener::{BindError, BoundListener, bind};
 pub use log::{AccessLogError, AccessLogSender, AccessLogWriter, TenantTally};
 pub use plan::{
-    Plan, RoutePlan, ServicePlan, ServiceShared, call_bounds, enforces, guard_parameters, mode_of,
-    objective_specs,
+    CachePlan, Plan, RoutePlan, ServicePlan, ServiceShared, call_bounds, enforces,
+    guard_parameters, mode_of, objective_specs,
 };
 pub use protection::{GuardView, PROTECTION_TICK, Protection};
 pub use router::{Match, Router, path_is_ambiguous};

@@ -13,6 +13,8 @@ use plimsoll_core::{Class, Mode, RouteId, ServiceId};
 use plimsoll_http1::HeadLimits;
 use plimsoll_lifecycle::{Bounds, GuardParameters, GuardShared};
 use plimsoll_measure::{OBJECTIVES_MAX, ObjectiveSpec, Registry, Series, Sli};
+use plimsoll_policy::cache::key::{KeyRules, QueryRule};
+use plimsoll_policy::cache::{CacheParameters, SetCookie};
 use plimsoll_policy::{
     AdmissionParameters, BulkheadParameters, ConfiguredTenant, GROUPS, HedgeAfter, HedgeParameters,
     LimiterKind, QueueWait, RateLimit, RetryOn, RetryParameters, Salt, Weight,
@@ -64,6 +66,8 @@ pub struct ServicePlan {
     pub read_only: ReadOnly,
     /// What a consistent hash is taken of.
     pub hash_key: Option<HashKey>,
+    /// Its routes that store answers.
+    pub cached: Vec<RouteId>,
 }
 
 /// A route of the plan.
@@ -91,6 +95,19 @@ pub struct RoutePlan {
     pub rewrite: Option<Box<Rewrite>>,
     /// Rates that its requests are held to.
     pub rates: Vec<RatePlan>,
+    /// How its answers are stored; `None` = not at all.
+    pub cache: Option<Box<CachePlan>>,
+}
+
+/// How a route's answers are stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CachePlan {
+    /// Decides.
+    pub parameters: CacheParameters,
+    /// How keys are made.
+    pub rules: KeyRules,
+    /// What stands for the service in keys. A route that rewrites has its own: what it stores answers another request.
+    pub space: String,
 }
 
 /// A configuration, made ready.
@@ -192,6 +209,7 @@ impl Plan {
                     plimsoll_config::Balance::ConsistentHash(key) => Some(key.clone()),
                     _ => None,
                 },
+                cached: Vec::new(),
             });
         }
         let mut routes: Vec<RoutePlan> = Vec::new();
@@ -203,6 +221,12 @@ impl Plan {
                 .filter(|it| it.service == plan.service)
                 .count();
             plan.group = u8::try_from(before.min(GROUPS - 1)).unwrap_or(0);
+            if let (Some(service), Some(_), Ok(id)) =
+                (plan.service, &plan.cache, u32::try_from(routes.len()))
+                && let Some(service) = services.get_mut(service.index())
+            {
+                service.cached.push(RouteId(id));
+            }
             routes.push(plan);
         }
         Self {
@@ -391,6 +415,38 @@ fn route_plan(
         bounds,
         rewrite: (route.rewrite != Rewrite::default()).then(|| Box::new(route.rewrite.clone())),
         rates: rates(config, route, configured),
+        cache: (route.cache.as_ref()).map(|cache| Box::new(cache_plan(route, name, cache))),
+    }
+}
+
+fn cache_plan(route: &Route, service: &str, cache: &plimsoll_config::Cache) -> CachePlan {
+    use plimsoll_config::CacheQuery;
+    let names = |names: &[String]| names.iter().map(|name| name.as_bytes().into()).collect();
+    CachePlan {
+        parameters: CacheParameters {
+            heuristic_max: cache.heuristic_max,
+            negative: cache.negative,
+            stale: cache.stale,
+            body_bytes_max: cache.bytes_max,
+            set_cookie: match cache.strips_set_cookie {
+                true => SetCookie::StoreWithout,
+                false => SetCookie::Refuse,
+            },
+            ..CacheParameters::default()
+        },
+        rules: KeyRules {
+            query: match &cache.query {
+                CacheQuery::All => QueryRule::All,
+                CacheQuery::Only(only) => QueryRule::Only(names(only)),
+                CacheQuery::Without(without) => QueryRule::Without(names(without)),
+            },
+            sorted: cache.query_sorted,
+        },
+        // Names of services have no slash.
+        space: match route.rewrite == Rewrite::default() {
+            true => service.to_owned(),
+            false => format!("{service}/{}", route.name),
+        },
     }
 }
 

@@ -9,6 +9,7 @@ use plimsoll_core::{Class, Mode, RouteId, ServiceId};
 use plimsoll_http1::{Authority, Name, RequestHead, TargetForm};
 use plimsoll_lifecycle::{Bounds, Counter, Identity, Protocol, Routed};
 use plimsoll_measure::Cause;
+use plimsoll_policy::cache::Lookup;
 use plimsoll_policy::{
     Charge, GrpcTimeout, KeyHash, PlimsollDeadline, TenantId, push_rate_limit,
     push_rate_limit_policy, retry_after_seconds,
@@ -16,6 +17,7 @@ use plimsoll_policy::{
 use smallvec::SmallVec;
 
 use crate::answer::is_grpc;
+use crate::cache::Caching;
 use crate::forwarded;
 use crate::heads::{self, Facts};
 use crate::plan::{Plan, RoutePlan};
@@ -57,6 +59,8 @@ pub(crate) struct HttpRequest<'a> {
     pub(crate) unlisted_key: Option<KeyHash>,
     /// `RateLimit-Policy` and `RateLimit`, for the answer.
     pub(crate) rate_fields: Option<Box<RateFields>>,
+    /// What its route's cache says of it.
+    pub(crate) caching: Option<Box<Caching>>,
 }
 
 /// What an answer says of the rates that its request was held to (draft-ietf-httpapi-ratelimit-headers).
@@ -85,6 +89,7 @@ impl<'a> HttpRequest<'a> {
             impatient: false,
             unlisted_key: None,
             rate_fields: None,
+            caching: None,
         }
     }
 }
@@ -127,6 +132,9 @@ impl HttpRequest<'_> {
             no_retry: self.trusted && self.named(heads::NO_RETRY).is_some(),
             retries: false,
             impatient: self.impatient,
+            fills: (self.caching.as_ref())
+                .and_then(|caching| caching.fetch())
+                .is_some_and(|fetch| fetch.fill),
         }
     }
 
@@ -489,5 +497,28 @@ impl Protocol for HttpRequest<'_> {
                 Some(cause)
             }
         }
+    }
+
+    fn cache(&mut self, route: RouteId) -> Option<Cause> {
+        let plan = Rc::clone(self.plan);
+        let cache = plan.plan.route(route)?.cache.as_deref()?;
+        let caching = Caching::new(
+            &self.thread.shared.cache,
+            cache,
+            self.head,
+            self.connection.tls,
+            self.trusted,
+            self.thread.clock.now(),
+        );
+        let cause = match caching.lookup {
+            Lookup::Fresh => Some(Cause::Cached),
+            Lookup::NotCached => {
+                self.answer = Some(Answer::local(504, Vec::new()));
+                Some(Cause::Local)
+            }
+            Lookup::Fetch(_) | Lookup::StaleWhileRevalidate(_) => None,
+        };
+        self.caching = Some(Box::new(caching));
+        cause
     }
 }

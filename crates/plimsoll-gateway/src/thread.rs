@@ -23,6 +23,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use tokio::sync::Notify;
 
 use crate::admission::ThreadGuard;
+use crate::cache::Store;
 use crate::exchange::Bytes;
 use crate::log::{AccessLog, AccessLogSender};
 use crate::plan::{Plan, ServicePlan};
@@ -48,6 +49,8 @@ pub(crate) struct Shared {
     lags: Box<[AtomicU64]>,
     /// Meters of declared rates: in shards with a lock each, the one lock on the way of a request.
     pub(crate) rates: RateTable,
+    /// Stored answers.
+    pub(crate) cache: Store,
     /// By thread: another one freed a permit that goes to a request which waits there, or wants an idle connection
     /// closed.
     wakes: Box<[Notify]>,
@@ -56,6 +59,7 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(plan: Arc<Plan>, threads: usize) -> Self {
         Self {
+            cache: Store::new(plan.config.gateway.cache_memory_max),
             protection: SelfShared::new(),
             lags: (0..threads).map(|_| AtomicU64::new(0)).collect(),
             rates: RateTable::new(RateTable::ENTRIES_MAX),

@@ -95,6 +95,24 @@ impl Transfer {
         !self.kept.lost
     }
 
+    /// How many bytes of the body are kept.
+    pub(crate) fn kept_bytes(&self) -> u64 {
+        self.kept.bytes
+    }
+
+    /// Keeps no more of the body, and forgets what was kept.
+    pub(crate) fn forget(&mut self) {
+        self.kept = Kept {
+            lost: true,
+            ..Kept::default()
+        };
+    }
+
+    /// The whole body, if it has come and was kept.
+    pub(crate) fn whole(&self) -> Option<&[Bytes]> {
+        (self.ended && self.is_replayable()).then_some(&self.kept.pieces)
+    }
+
     /// Whether all of the body was taken from its source.
     pub(crate) fn has_all(&self) -> bool {
         self.nothing || self.source_ended

@@ -38,6 +38,8 @@ pub trait Protocol {
     fn degrade(&mut self, service: ServiceId) -> Option<Cause>;
     /// Whether a declared rate refuses it.
     fn rate_limit(&mut self, route: RouteId, identity: &Identity) -> Option<Cause>;
+    /// Whether a stored answer is given, so that its service is not asked.
+    fn cache(&mut self, route: RouteId) -> Option<Cause>;
 }
 
 /// What routing found.
@@ -365,7 +367,11 @@ impl<E: Effects> Call<E> {
         if let Some(cause) = protocol.rate_limit(route, &identity) {
             return Arrival::Answer(cause);
         }
-        // Contract, cache, defer: nothing fills these stages yet.
+        self.enter(Stage::Cache);
+        if let Some(cause) = protocol.cache(route) {
+            return Arrival::Answer(cause);
+        }
+        // Contract, defer: nothing fills these stages yet.
         self.enter(Stage::Admit);
         let asked = self.effects.ask(service, &self.arriving(now));
         match asked {
@@ -594,6 +600,12 @@ impl<E: Effects> Call<E> {
         };
         let finished = self.finished(started, now, end);
         self.effects.return_permit(service, &finished);
+    }
+
+    /// A stale answer stands in for one that failed: the permit goes back with what the failure says of the service.
+    pub fn on_stale_answer(&mut self, now: Instant, instead_of: Cause) {
+        let (through, end) = self.completion(now, instead_of);
+        self.return_permit(through, end);
     }
 
     fn finished(&self, started: Instant, ended: Instant, end: Completion) -> Finished {
@@ -853,6 +865,7 @@ mod tests {
         asked: Vec<Stage>,
         attempts_max: u32,
         refuse: Option<Cause>,
+        cached: Option<Cause>,
     }
 
     impl Protocol for Scripted {
@@ -893,6 +906,10 @@ mod tests {
             self.asked.push(Stage::RateLimit);
             None
         }
+        fn cache(&mut self, _: RouteId) -> Option<Cause> {
+            self.asked.push(Stage::Cache);
+            self.cached
+        }
     }
 
     pub(super) fn admitted(world: &Shared, attempts_max: u32) -> Call<Shared> {
@@ -901,6 +918,7 @@ mod tests {
             asked: Vec::new(),
             attempts_max,
             refuse: None,
+            cached: None,
         };
         assert_eq!(
             call.admit(Instant::ORIGIN, &mut protocol),
@@ -917,6 +935,7 @@ mod tests {
             asked: Vec::new(),
             attempts_max: 1,
             refuse: None,
+            cached: None,
         };
         let _ = call.admit(Instant::ORIGIN, &mut protocol);
         assert_eq!(
@@ -926,7 +945,8 @@ mod tests {
                 Stage::Route,
                 Stage::Identify,
                 Stage::Degrade,
-                Stage::RateLimit
+                Stage::RateLimit,
+                Stage::Cache
             ]
         );
     }
@@ -961,6 +981,7 @@ mod tests {
             asked: Vec::new(),
             attempts_max: 1,
             refuse: Some(Cause::NoRoute),
+            cached: None,
         };
         assert_eq!(
             call.admit(Instant::ORIGIN, &mut protocol),
@@ -970,6 +991,37 @@ mod tests {
         call.settle(Instant::from_nanos(5), Cause::NoRoute);
         drop(call);
         assert_eq!(world.borrow().settlements.len(), 1);
+    }
+
+    #[test]
+    fn a_call_that_is_answered_from_the_store_takes_no_permit() {
+        let world = Shared::default();
+        let mut call = Call::arrive(world.clone(), Instant::ORIGIN);
+        let mut protocol = Scripted {
+            asked: Vec::new(),
+            attempts_max: 1,
+            refuse: None,
+            cached: Some(Cause::Cached),
+        };
+        assert_eq!(
+            call.admit(Instant::ORIGIN, &mut protocol),
+            Arrival::Answer(Cause::Cached)
+        );
+        assert_eq!(world.borrow().permits, 0);
+        call.settle(Instant::from_nanos(5), Cause::Cached);
+        drop(call);
+        assert_eq!(world.borrow().settlements[0].service, Some(ServiceId(0)));
+    }
+
+    #[test]
+    fn a_stale_answer_does_not_hide_from_the_limiter_that_the_service_failed() {
+        let world = Shared::default();
+        let mut call = admitted(&world, 1);
+        call.on_stale_answer(Instant::from_nanos(5), Cause::Timeout);
+        call.settle(Instant::from_nanos(5), Cause::Stale);
+        drop(call);
+        assert_eq!(world.borrow().completions, [Completion::TimedOut]);
+        assert_eq!(world.borrow().settlements[0].cause, Cause::Stale);
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub enum Stage {
     RateLimit,
     /// The contract at the edge. Not filled yet.
     Contract,
-    /// A stored answer. Not filled yet.
+    /// A stored answer.
     Cache,
     /// Accept now, do later. Not filled yet.
     Defer,

@@ -88,6 +88,10 @@ causes! {
     Answered = "answered", Good, Service;
     /// Plimsoll answered by configuration: a redirect, `OPTIONS *`, `Max-Forwards: 0`.
     Local = "local", Excluded, Plimsoll;
+    /// Answered from the store, with what is fresh.
+    Cached = "cached", Good, Plimsoll;
+    /// Answered from the store, with what is stale: its service failed, or was spared.
+    Stale = "stale", Good, Plimsoll;
     /// The service answered with 5xx.
     UpstreamStatus = "upstream-5xx", Bad, Service;
     /// The service answered with a gRPC status that counts as its failure.

@@ -30,6 +30,7 @@ pub(super) fn check(file: &Fields, services: &Fields, diagnostics: &mut Vec<Diag
         check_target(&name, node, route, services, diagnostics);
         check_redirect(&name, route, diagnostics);
         check_rewrite(&name, route, diagnostics);
+        check_cache(&name, route, diagnostics);
         if let Some(deadline) = route.table("deadline") {
             check_total(&format!("route `{name}`"), deadline, diagnostics);
         }
@@ -89,6 +90,19 @@ fn list(names: &[&str]) -> String {
     match quoted.as_slice() {
         [only] => format!("service {only}"),
         all => format!("services {}", all.join(", ")),
+    }
+}
+
+fn check_cache(name: &str, route: &Fields, diagnostics: &mut Vec<Diagnostic>) {
+    let query = route.table("cache").and_then(|cache| cache.table("query"));
+    let Some(query) = query else { return };
+    if let (Some(only), Some(without)) = (query.field("only"), query.field("without")) {
+        let message = format!("the cache of route `{name}` has `only` and `without`");
+        diagnostics.push(
+            contradiction(&without.key_span, &only.node.span, message)
+                .label("what is not in `only` is left out already")
+                .help("leave one of them out"),
+        );
     }
 }
 

@@ -180,6 +180,7 @@ static GATEWAY: Table = Table {
         )
         .default(r#""auto""#),
         Key::new("limits", Kind::Table(&LIMITS), "Bounds on what a peer controls.").default("{}"),
+        Key::new("cache", Kind::Table(&GATEWAY_CACHE), "Where the answers of routes with `cache` are stored.").default("{}"),
         Key::new("log", Kind::Table(&LOG), "The access log: every error, every slow request and a sample of the rest.").default("{}"),
     ]],
     main: None,
@@ -320,6 +321,20 @@ static LIMITS: Table = Table {
         .default(r#""none""#),
     ]],
     main: None,
+};
+
+static GATEWAY_CACHE: Table = Table {
+    doc: "Where the answers of routes with `cache` are stored: in memory, for all routes together.",
+    groups: &[&[Key::new(
+        "memory_max",
+        Kind::Size {
+            min: 1024 * KIB,
+            max: 64 * 1024 * 1024 * 1024 * KIB,
+        },
+        "The bytes of all stored answers; those that are asked for least make room. Answers on their way into the store may take as much again. A change takes effect when Plimsoll is started again.",
+    )
+    .default(r#""64MiB""#)]],
+    main: Some("memory_max"),
 };
 
 static LOG: Table = Table {

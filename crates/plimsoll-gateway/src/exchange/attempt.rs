@@ -167,7 +167,7 @@ impl Exchange<'_> {
     fn write_http1(&self, endpoint: &Endpoint, peer: &mut Http1Peer) {
         let out = peer.out.head();
         let rewrite = self.rewrite();
-        write_request_line(out, self.head.method(), &heads::target(self.head, rewrite));
+        write_request_line(out, self.head.method(), &self.target(rewrite));
         heads::request_fields(
             self.head,
             &self.facts,
@@ -177,6 +177,7 @@ impl Exchange<'_> {
             self.time_left(),
             |name, value| write_field(out, name, value),
         );
+        self.conditions(|name, value| write_field(out, name, value));
         peer.sending = match self.head.framing() {
             Framing::None => Sending::None,
             Framing::Length(length) => {
@@ -202,7 +203,7 @@ impl Exchange<'_> {
 
     fn http2_request(&self, endpoint: &Endpoint) -> Option<http::Request<()>> {
         let rewrite = self.rewrite();
-        let target = heads::target(self.head, rewrite);
+        let target = self.target(rewrite);
         let scheme = if endpoint.config.tls.is_some() {
             "https"
         } else {
@@ -231,6 +232,7 @@ impl Exchange<'_> {
                 append(fields, name, value);
             },
         );
+        self.conditions(|name, value| append(fields, name, value));
         if let Framing::Length(length) = self.head.framing() {
             fields.insert(http::header::CONTENT_LENGTH, length.into());
         }

@@ -15,7 +15,7 @@ use plimsoll_upstream::Endpoint;
 
 use super::{Exchange, Served, answered, is_event_stream};
 use crate::admission::ThreadGuard;
-use crate::answer::{self, Keep, is_grpc, is_grpc_type};
+use crate::answer::{self, Added, Keep, is_grpc, is_grpc_type};
 use crate::peer::{HeadFault, Peer, PeerError, Sending};
 use crate::protocol::upgrade;
 use crate::refusal::Answer;
@@ -254,17 +254,16 @@ impl Exchange<'_> {
             let answer = Answer::of_cause(Cause::Bulkhead);
             return self.answer(down, answer, timer).await;
         }
+        self.invalidate(response);
+        let (mut fill, cache_status) = self.begin_fill(response, sent_at, head_at);
+        let from_http2 = up.is_http2();
         let rewrite = self.rewrite();
-        let rates = self.rate_fields.as_deref();
-        let sent = answer::send_head(
-            down,
-            self.head,
-            response,
-            rewrite,
-            rates,
-            up.is_http2(),
-            keep,
-        );
+        let added = Added {
+            rates: self.rate_fields.as_deref(),
+            cache_status: cache_status.as_deref(),
+            decision: None,
+        };
+        let sent = answer::send_head(down, self.head, response, rewrite, added, from_http2, keep);
         let Ok(keep) = sent else {
             return self.gone();
         };
@@ -278,6 +277,9 @@ impl Exchange<'_> {
             },
             _ => Transfer::default(),
         };
+        if fill.is_some() {
+            download.keep(self.stored_bytes_max());
+        }
         let mut streaming = Streaming {
             ended_at: None,
             progressed_at: head_at,
@@ -286,7 +288,7 @@ impl Exchange<'_> {
             place,
         };
         let ended = poll_fn(|cx| {
-            self.poll_streams(
+            let polled = self.poll_streams(
                 cx,
                 down,
                 &mut up,
@@ -294,9 +296,19 @@ impl Exchange<'_> {
                 &mut download,
                 &mut streaming,
                 timer,
-            )
+            );
+            if let Some(filling) = &mut fill
+                && !filling.reserve(download.kept_bytes())
+            {
+                fill = None;
+                download.forget();
+            }
+            polled
         })
         .await;
+        if let Some(fill) = fill.filter(|_| !matches!(ended, Ended::Service(_))) {
+            self.end_fill(fill, response, from_http2, &download);
+        }
         self.bytes().down.set(download.bytes);
         let became_stream = stream || (grpc && streaming.stream_from.is_none());
         let ended_at = if became_stream {

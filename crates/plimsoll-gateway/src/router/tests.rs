@@ -36,6 +36,7 @@ fn route(text: &str) -> Route {
         deadline: DeadlineOverride::default(),
         rewrite: Rewrite::default(),
         rate: Vec::new(),
+        cache: None,
     }
 }
 

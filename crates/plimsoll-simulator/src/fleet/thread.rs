@@ -390,4 +390,8 @@ impl Protocol for Asking {
     fn rate_limit(&mut self, _: RouteId, _: &Identity) -> Option<Cause> {
         None
     }
+
+    fn cache(&mut self, _: RouteId) -> Option<Cause> {
+        None
+    }
 }

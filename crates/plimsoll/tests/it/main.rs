@@ -13,6 +13,7 @@
 mod access;
 mod browser;
 mod budgets;
+mod cache;
 mod child;
 mod command_line;
 mod console_actions;

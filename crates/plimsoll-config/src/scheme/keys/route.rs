@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::tenant::RATE;
-use super::{DAY, MILLISECOND};
+use super::{DAY, KIB, MILLISECOND};
 use crate::scheme::{Key, Kind, NameKind, Table, Word};
 
 pub(super) static ROUTE: Table = Table {
@@ -88,7 +88,11 @@ pub(super) static ROUTE: Table = Table {
             "What callers may ask for; a request must be within each. Absent: any number.",
         )
         .default("[]"),
-        Key::later("cache"),
+        Key::new(
+            "cache",
+            Kind::Table(&CACHE),
+            "Answers are stored and given to others who ask the same, as RFC 9111 allows a shared cache. `{}`: with the defaults. Absent: none is.",
+        ),
         Key::later("fallback"),
         Key::later("defer"),
         Key::later("contract"),
@@ -125,6 +129,93 @@ static TENANT: Table = Table {
     )
     .required()]],
     main: Some("header"),
+};
+
+static CACHE: Table = Table {
+    doc: "Answers are stored in memory, and given to others who ask the same.",
+    groups: &[&[
+        Key::new(
+            "bytes_max",
+            Kind::Size {
+                min: KIB,
+                max: 1024 * 1024 * KIB,
+            },
+            "The longest body that is stored. Longer ones pass through.",
+        )
+        .default(r#""8MiB""#),
+        Key::new(
+            "stale",
+            Kind::DURATION,
+            "How long past its freshness an answer is given where the service fails, or can't take the request; unless the answer forbids that, as `must-revalidate` does.",
+        )
+        .default(r#""0s""#),
+        Key::new(
+            "negative",
+            Kind::DURATION,
+            "How long an answer that something isn't there (404, 405, 410, 414, 501) is fresh, where it doesn't say.",
+        )
+        .default(r#""0s""#),
+        Key::new(
+            "heuristic_max",
+            Kind::DURATION,
+            "An answer with `Last-Modified` that doesn't say how long it is fresh is so for a tenth of its age, at most so long. `0s`: not at all.",
+        )
+        .default(r#""5m""#),
+        Key::new(
+            "query",
+            Kind::Table(&CACHE_QUERY),
+            "Which parameters of the query count. The service is sent no others.",
+        )
+        .default("{}"),
+        Key::new(
+            "set_cookie",
+            Kind::Either {
+                words: &[
+                    Word {
+                        word: "refuse",
+                        doc: "they are not stored",
+                    },
+                    Word {
+                        word: "without",
+                        doc: "they are stored without it",
+                    },
+                ],
+                other: None,
+            },
+            "What is done with answers that have `Set-Cookie`.",
+        )
+        .default(r#""refuse""#),
+    ]],
+    main: None,
+};
+
+static CACHE_QUERY: Table = Table {
+    doc: "Which parameters of the query count. A name that ends in `*` stands for all that begin so.",
+    groups: &[&[
+        Key::new(
+            "only",
+            Kind::List {
+                of: &Kind::Text,
+                bare: true,
+            },
+            "These and no others. Absent: all.",
+        ),
+        Key::new(
+            "without",
+            Kind::List {
+                of: &Kind::Text,
+                bare: true,
+            },
+            "All but these. Not with `only`.",
+        ),
+        Key::new(
+            "sorted",
+            Kind::Bool,
+            "Whether their order is made the same, by name.",
+        )
+        .default("false"),
+    ]],
+    main: None,
 };
 
 static ROUTE_DEADLINE: Table = Table {

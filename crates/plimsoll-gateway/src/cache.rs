@@ -1,0 +1,147 @@
+//! The HTTP cache of routes that ask for it: in memory, shared by all threads.
+//!
+//! `plimsoll_policy::cache` decides what may be stored, given and asked; here it is kept and found ([`Store`]), and a
+//! request has what was decided on it ([`Caching`]). The exchange does the rest (`exchange/cached.rs`).
+//! Invariant: a request of a route without `cache` neither allocates nor locks anything here.
+
+mod answer;
+mod fields;
+mod fill;
+mod store;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use plimsoll_core::Instant;
+use plimsoll_http1::{Framing, Name, RequestHead};
+use plimsoll_policy::cache::invalidation::{Target, invalidated};
+use plimsoll_policy::cache::key::CacheKey;
+use plimsoll_policy::cache::{CacheParameters, CacheRequest, Fetch, Lookup, look_up};
+
+pub(crate) use answer::{Answer, Updated};
+pub(crate) use fields::View;
+pub(crate) use fill::Fill;
+pub(crate) use store::{Epoch, Found, Store};
+
+use crate::plan::{CachePlan, Plan, ServicePlan};
+
+/// Our name in `Cache-Status`.
+pub(crate) const NAME: &str = "plimsoll";
+
+/// What was decided on a request of a route that stores answers.
+#[derive(Debug)]
+pub(crate) struct Caching {
+    pub(crate) key: CacheKey,
+    pub(crate) request: CacheRequest,
+    pub(crate) parameters: CacheParameters,
+    pub(crate) lookup: Lookup,
+    /// What is stored, if that is for this request.
+    pub(crate) found: Option<Arc<Answer>>,
+    /// What the service is sent of path and query, where that is not what the client sent.
+    pub(crate) target: Option<Box<[u8]>>,
+    /// What is stored must not have become invalid since.
+    pub(crate) epoch: Epoch,
+}
+
+impl Caching {
+    /// Looks up what is stored for a request.
+    pub(crate) fn new(
+        store: &Store,
+        cache: &CachePlan,
+        head: &RequestHead,
+        tls: bool,
+        trusted: bool,
+        now: Instant,
+    ) -> Self {
+        let body = !matches!(head.framing(), Framing::None | Framing::Length(0));
+        let view = View(&head.fields);
+        let request = CacheRequest::read(head.method(), &view, body);
+        let target = cache.rules.path_and_query(head.path_and_query());
+        let key = key(cache, head, tls, trusted, &target);
+        let epoch = store.epoch(&key);
+        let found = store.find(&key, &view);
+        let lookup = look_up(&request, found.as_policy(), &cache.parameters, now);
+        Self {
+            target: match target {
+                Cow::Borrowed(sent) if sent.len() == head.path_and_query().len() => None,
+                target => Some(target.into()),
+            },
+            key,
+            request,
+            parameters: cache.parameters,
+            lookup,
+            found: match found {
+                Found::Answer(answer) if answer.stored.is_for(&request, &cache.parameters) => {
+                    Some(answer)
+                }
+                _ => None,
+            },
+            epoch,
+        }
+    }
+
+    /// What goes to the service, if anything does.
+    pub(crate) fn fetch(&self) -> Option<&Fetch> {
+        match &self.lookup {
+            // Who waits for the answer gets the new one.
+            Lookup::Fetch(fetch) | Lookup::StaleWhileRevalidate(fetch) => Some(fetch),
+            Lookup::Fresh | Lookup::NotCached => None,
+        }
+    }
+
+    /// The stored answer that the service is asked about.
+    pub(crate) fn validates(&self) -> Option<&Arc<Answer>> {
+        self.found
+            .as_ref()
+            .filter(|_| self.fetch().is_some_and(|fetch| fetch.validate))
+    }
+
+    /// The stored answer that may stand in for one that failed.
+    pub(crate) fn stale(&self, now: Instant) -> Option<&Arc<Answer>> {
+        let until = self.fetch()?.stale_until?;
+        self.found.as_ref().filter(|_| now < until)
+    }
+}
+
+/// The key of a request. A trusted peer's word on scheme and host is what the service is told, and so a part of it.
+fn key(
+    cache: &CachePlan,
+    head: &RequestHead,
+    tls: bool,
+    trusted: bool,
+    path_and_query: &[u8],
+) -> CacheKey {
+    let mut space = Cow::Borrowed(cache.space.as_str());
+    for name in [Name::XForwardedProto, Name::XForwardedHost] {
+        if let Some(said) = head.fields.get(name).filter(|_| trusted) {
+            // No name of a route or service has a space, and neither has what is escaped so.
+            let said = said.escape_ascii().to_string().replace(' ', "\\x20");
+            space = Cow::Owned(format!("{space} {said}"));
+        }
+    }
+    let authority = head.authority().unwrap_or_default();
+    CacheKey::new(&space, tls, authority, path_and_query)
+}
+
+/// A request may have changed what is stored: takes that out, for all routes of its service (RFC 9111 section 4.4).
+pub(crate) fn invalidate(
+    store: &Store,
+    plan: &Plan,
+    service: &ServicePlan,
+    head: &RequestHead,
+    (tls, trusted): (bool, bool),
+    answer: &View<'_>,
+) {
+    let target = Target {
+        scheme: if tls { "https" } else { "http" },
+        authority: head.authority().unwrap_or_default(),
+        path_and_query: head.path_and_query(),
+    };
+    for path in invalidated(&target, answer) {
+        let routes = service.cached.iter().filter_map(|id| plan.route(*id));
+        for cache in routes.filter_map(|route| route.cache.as_deref()) {
+            let path = cache.rules.path_and_query(&path);
+            store.invalidate(&key(cache, head, tls, trusted, &path));
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! Where answers are kept: one table for all threads, bounded in bytes. What is asked for least makes room (W-TinyLFU).
+//!
+//! Under a request's key is the answer, or, where answers differ by fields of requests, which fields those are: then
+//! each is under that key with these fields behind it, and with a number. A new number puts all of them out of reach at
+//! once; they are crowded out in time.
+//!
+//! Bounds: bytes of what is stored, and as many again of what is being fetched to be stored.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use moka::sync::Cache;
+use plimsoll_policy::cache::key::CacheKey;
+use plimsoll_policy::cache::{self, HeadFields, Vary};
+
+use super::Answer;
+
+/// Keys share counters of what became invalid: a fill whose neighbour became invalid is not stored, which is rare with
+/// as many, and does no harm.
+const EPOCHS: usize = 1_024;
+/// What an entry takes beside its parts: the table's own place, its key's frequency, the list.
+const ENTRY_BYTES: usize = 256;
+
+/// Stored answers.
+#[derive(Debug)]
+pub(crate) struct Store {
+    entries: Cache<Box<[u8]>, Entry>,
+    /// How often something of these keys became invalid.
+    epochs: Box<[AtomicU64]>,
+    hasher: RandomState,
+    /// Numbers that were given.
+    numbers: AtomicU64,
+    filling: AtomicU64,
+    bytes_max: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Entry {
+    Answer(Arc<Answer>),
+    Variants(Arc<Variants>),
+}
+
+/// That answers differ, and by what.
+#[derive(Debug)]
+struct Variants {
+    vary: Vary,
+    number: u64,
+}
+
+/// A state of a key: what was fetched in it is stored in it only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Epoch(u64);
+
+/// What is stored for a request.
+#[derive(Clone, Debug)]
+pub(crate) enum Found {
+    Nothing,
+    /// Answers, for requests with other fields.
+    OtherVariants,
+    Answer(Arc<Answer>),
+}
+
+impl Found {
+    /// The same, for the decision.
+    pub(crate) fn as_policy(&self) -> cache::Found<'_> {
+        match self {
+            Self::Nothing => cache::Found::Nothing,
+            Self::OtherVariants => cache::Found::OtherVariants,
+            Self::Answer(answer) => cache::Found::Stored(&answer.stored),
+        }
+    }
+}
+
+impl Store {
+    /// Empty. All answers together take at most so many bytes.
+    pub(crate) fn new(bytes_max: u64) -> Self {
+        Self {
+            entries: Cache::<Box<[u8]>, Entry>::builder()
+                .max_capacity(bytes_max)
+                .weigher(|key, entry| weigh(key, entry))
+                .build(),
+            epochs: (0..EPOCHS).map(|_| AtomicU64::new(0)).collect(),
+            hasher: RandomState::new(),
+            numbers: AtomicU64::new(0),
+            filling: AtomicU64::new(0),
+            bytes_max,
+        }
+    }
+
+    /// What is stored for a request.
+    pub(crate) fn find(&self, key: &CacheKey, request: &impl HeadFields) -> Found {
+        match self.entries.get(key.as_bytes()) {
+            None => Found::Nothing,
+            Some(Entry::Answer(answer)) => Found::Answer(answer),
+            Some(Entry::Variants(variants)) => {
+                let key = variants.key(key, request);
+                match key.and_then(|key| self.entries.get(&key)) {
+                    Some(Entry::Answer(answer)) => Found::Answer(answer),
+                    _ => Found::OtherVariants,
+                }
+            }
+        }
+    }
+
+    /// The state of a key before it is looked up.
+    pub(crate) fn epoch(&self, key: &CacheKey) -> Epoch {
+        Epoch(self.epoch_of(key).load(Ordering::Acquire))
+    }
+
+    /// Stores what answers `request`, unless its key became invalid since `epoch`.
+    pub(crate) fn insert(
+        &self,
+        key: &CacheKey,
+        request: &impl HeadFields,
+        epoch: Epoch,
+        answer: Arc<Answer>,
+    ) {
+        if self.epoch(key) != epoch {
+            return;
+        }
+        let own: Box<[u8]> = key.as_bytes().into();
+        if let Vary::Fields(names) = answer.stored.vary()
+            && names.is_empty()
+        {
+            self.entries.insert(own, Entry::Answer(answer));
+        } else {
+            let variants = match self.entries.get(&own) {
+                Some(Entry::Variants(variants)) if variants.vary == *answer.stored.vary() => {
+                    variants
+                }
+                _ => {
+                    let variants = Arc::new(Variants {
+                        vary: answer.stored.vary().clone(),
+                        number: self.numbers.fetch_add(1, Ordering::Relaxed),
+                    });
+                    self.entries
+                        .insert(own, Entry::Variants(Arc::clone(&variants)));
+                    variants
+                }
+            };
+            if let Some(key) = variants.key(key, request) {
+                self.entries.insert(key, Entry::Answer(answer));
+            }
+        }
+        // It may have become invalid between the look and the insertion.
+        if self.epoch(key) != epoch {
+            self.entries.invalidate(key.as_bytes());
+        }
+    }
+
+    /// Takes out what is stored under a key, in every variant. What is being fetched for it is not stored.
+    pub(crate) fn invalidate(&self, key: &CacheKey) {
+        self.epoch_of(key).fetch_add(1, Ordering::AcqRel);
+        self.entries.invalidate(key.as_bytes());
+    }
+
+    fn epoch_of(&self, key: &CacheKey) -> &AtomicU64 {
+        static NONE: AtomicU64 = AtomicU64::new(0);
+        let hash = self.hasher.hash_one(key) as usize;
+        self.epochs.get(hash % EPOCHS).unwrap_or(&NONE)
+    }
+
+    /// Takes room for so many bytes of what is being fetched; says whether there was some.
+    pub(super) fn reserve(&self, bytes: u64) -> bool {
+        let taken = self
+            .filling
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |filling| {
+                filling
+                    .checked_add(bytes)
+                    .filter(|sum| *sum <= self.bytes_max)
+            });
+        taken.is_ok()
+    }
+
+    /// Gives it back.
+    pub(super) fn release(&self, bytes: u64) {
+        self.filling.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// What an entry takes, in bytes.
+fn weigh(key: &[u8], entry: &Entry) -> u32 {
+    let bytes = match entry {
+        Entry::Answer(answer) => answer.bytes(),
+        Entry::Variants(_) => 0,
+    };
+    u32::try_from(key.len() + ENTRY_BYTES + bytes).unwrap_or(u32::MAX)
+}
+
+impl Variants {
+    /// The key of the answer for a request. No key of a request has a line feed in its path, which is its last part.
+    fn key(&self, key: &CacheKey, request: &impl HeadFields) -> Option<Box<[u8]>> {
+        let secondary = self.vary.key(request)?;
+        let parts = [
+            key.as_bytes(),
+            b"\n",
+            &self.number.to_be_bytes(),
+            &*secondary,
+        ];
+        Some(parts.concat().into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use plimsoll_core::{Instant, Timestamp};
+    use plimsoll_http1::{Fields, ResponseHead};
+    use plimsoll_policy::cache::{CacheParameters, CacheRequest, Received};
+
+    use super::super::View;
+    use super::*;
+
+    fn fields(lines: &[(&str, &str)]) -> Fields {
+        let mut fields = Fields::new();
+        for (name, value) in lines {
+            fields.push(name.as_bytes(), value.as_bytes());
+        }
+        fields
+    }
+
+    fn key(path: &str) -> CacheKey {
+        CacheKey::new("app", false, b"a", path.as_bytes())
+    }
+
+    fn answer(lines: &[(&str, &str)], body: &'static str) -> Arc<Answer> {
+        let mut response = ResponseHead::new();
+        response.set_from_parts(200).unwrap();
+        response.fields = fields(lines);
+        let received = Received {
+            requested: Instant::ORIGIN,
+            at: Instant::ORIGIN,
+            date: Timestamp::from_seconds(1_795_737_600),
+        };
+        let parameters = CacheParameters::default();
+        let none = fields(&[]);
+        let request = CacheRequest::read(b"GET", &View(&none), false);
+        let view = View(&response.fields);
+        let stored =
+            cache::Stored::judge(&request, 200, &view, None, received, &parameters).unwrap();
+        let body = Bytes::from_static(body.as_bytes());
+        Arc::new(Answer::new(stored, &response, false, body))
+    }
+
+    #[track_caller]
+    fn check(store: &Store, request: &[(&str, &str)], expected: Option<&str>) {
+        let request = fields(request);
+        let body = match store.find(&key("/"), &View(&request)) {
+            Found::Answer(answer) => Some(answer.body.clone()),
+            _ => None,
+        };
+        assert_eq!(body.as_deref(), expected.map(str::as_bytes));
+    }
+
+    fn insert(store: &Store, request: &[(&str, &str)], answer: Arc<Answer>) {
+        let request = fields(request);
+        store.insert(&key("/"), &View(&request), store.epoch(&key("/")), answer);
+    }
+
+    const FRESH: (&str, &str) = ("Cache-Control", "max-age=60");
+    const VARY: (&str, &str) = ("Vary", "Accept-Language");
+    const GERMAN: [(&str, &str); 1] = [("Accept-Language", "de")];
+    const FRENCH: [(&str, &str); 1] = [("Accept-Language", "fr")];
+
+    #[test]
+    fn each_variant_is_found_by_its_own_requests_and_all_become_invalid_at_once() {
+        let store = Store::new(1 << 20);
+        insert(&store, &GERMAN, answer(&[FRESH, VARY], "hallo"));
+        check(&store, &FRENCH, None);
+        insert(&store, &FRENCH, answer(&[FRESH, VARY], "salut"));
+        check(&store, &GERMAN, Some("hallo"));
+        check(&store, &FRENCH, Some("salut"));
+        check(&store, &[], None);
+        store.invalidate(&key("/"));
+        check(&store, &GERMAN, None);
+        insert(&store, &FRENCH, answer(&[FRESH, VARY], "coucou"));
+        check(&store, &GERMAN, None);
+        check(&store, &FRENCH, Some("coucou"));
+    }
+
+    #[test]
+    fn what_was_fetched_before_its_key_became_invalid_is_not_stored_after_that() {
+        let store = Store::new(1 << 20);
+        let before = store.epoch(&key("/"));
+        store.invalidate(&key("/"));
+        let none = fields(&[]);
+        store.insert(&key("/"), &View(&none), before, answer(&[FRESH], "old"));
+        check(&store, &[], None);
+        insert(&store, &[], answer(&[FRESH], "new"));
+        check(&store, &[], Some("new"));
+    }
+
+    #[test]
+    fn all_answers_together_stay_within_the_bound() {
+        const BODY: &str = match str::from_utf8(&[b'x'; 1_000]) {
+            Ok(body) => body,
+            Err(_) => "",
+        };
+        let store = Store::new(100_000);
+        for number in 0..1_000 {
+            let key = key(&format!("/{number}"));
+            let none = fields(&[]);
+            store.insert(
+                &key,
+                &View(&none),
+                store.epoch(&key),
+                answer(&[FRESH], BODY),
+            );
+        }
+        store.entries.run_pending_tasks();
+        assert!(store.entries.weighted_size() <= 100_000);
+        assert!(store.entries.entry_count() > 10);
+    }
+
+    #[test]
+    fn what_is_being_fetched_is_bounded_too() {
+        let store = Store::new(100);
+        assert!(store.reserve(60) && !store.reserve(60));
+        store.release(60);
+        assert!(store.reserve(100));
+    }
+}

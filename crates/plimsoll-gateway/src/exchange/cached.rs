@@ -1,0 +1,370 @@
+//! An exchange whose route stores answers: giving what is stored, asking whether it is still good, storing what comes.
+
+use std::borrow::Cow;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use plimsoll_config::Rewrite;
+use plimsoll_core::{Instant, never};
+use plimsoll_http1::ResponseHead;
+use plimsoll_lifecycle::AttemptEnd;
+use plimsoll_measure::Cause;
+use plimsoll_policy::cache::invalidation::invalidates;
+use plimsoll_policy::cache::status::CacheStatus;
+use plimsoll_policy::cache::{Fetch, ForwardReason, Lookup, MethodClass, Received, is_failure};
+
+use super::{Exchange, Served, answered, is_event_stream};
+use crate::answer::{self, Added, Keep};
+use crate::cache::{self, Caching, Fill, NAME, Updated, View};
+use crate::heads;
+use crate::peer::Peer;
+use crate::refusal::Answer;
+use crate::timer::Timer;
+use crate::transfer::Transfer;
+
+/// How much of a stored body a client is given at once: as much as is read at once of one that comes.
+const PIECE: usize = 64 * 1024;
+
+/// A stored answer that a client is to be given.
+#[derive(Debug)]
+pub(super) struct Given {
+    answer: Arc<cache::Answer>,
+    cache_status: String,
+    /// Why it is given though stale, and what it stands in for.
+    stale: Option<(&'static str, Cause)>,
+    cause: Cause,
+}
+
+/// What the store has to do with an answer of the service.
+pub(super) enum Instead {
+    /// Nothing: it is passed on.
+    No,
+    /// This is given.
+    Give(Box<Given>),
+    /// What the service was asked about is not what it knows: it is to be asked for the whole.
+    AskAgain,
+}
+
+impl Exchange<'_> {
+    /// Path and query as the service sees them.
+    pub(super) fn target(&self, rewrite: Option<&Rewrite>) -> Cow<'_, [u8]> {
+        let own = self
+            .caching
+            .as_deref()
+            .filter(|_| self.facts.fills)
+            .and_then(|caching| caching.target.as_deref());
+        heads::target(own.unwrap_or(self.head.path_and_query()), rewrite)
+    }
+
+    /// Calls `emit` with the fields that ask whether the stored answer is still good.
+    pub(super) fn conditions(&self, mut emit: impl FnMut(&[u8], &[u8])) {
+        let validated = self.caching.as_deref().and_then(Caching::validates);
+        for (name, value) in validated.into_iter().flat_map(|it| it.stored.conditions()) {
+            emit(name.as_bytes(), value);
+        }
+    }
+
+    /// The longest body that is stored.
+    pub(super) fn stored_bytes_max(&self) -> u64 {
+        let caching = self.caching.as_deref();
+        caching.map_or(0, |caching| caching.parameters.body_bytes_max)
+    }
+
+    /// Answers with what is stored and fresh.
+    pub(super) async fn answer_fresh(&mut self, down: &mut Peer, timer: &mut Timer) -> Served {
+        let found = self.caching.as_deref().and_then(|it| it.found.clone());
+        let Some(answer) = found else {
+            never!(true);
+            return self
+                .answer(down, Answer::of_cause(Cause::NoEndpoint), timer)
+                .await;
+        };
+        let ttl = answer.stored.seconds_left(self.thread.clock.now());
+        let given = Given {
+            cache_status: written(&CacheStatus::Hit { ttl, detail: None }),
+            answer,
+            stale: None,
+            cause: Cause::Cached,
+        };
+        self.give(down, given, timer).await
+    }
+
+    /// What is stored and stale, if it may stand in for this answer of Plimsoll's own.
+    pub(super) fn stale_for(&self, answer: &Answer) -> Option<Given> {
+        // Where the service failed, or was not asked because it can't take the request. What its client did wrong, or
+        // asked too much, has nothing to do with the service.
+        let stands_in = matches!(
+            answer.cause,
+            Cause::Timeout
+                | Cause::Connect
+                | Cause::Reset
+                | Cause::BadResponse
+                | Cause::NoEndpoint
+                | Cause::Shed
+                | Cause::QueueTimeout
+                | Cause::Deadline
+                | Cause::Throttled
+                | Cause::Bulkhead
+                | Cause::Overloaded
+        );
+        let caching = self.caching.as_deref().filter(|_| stands_in)?;
+        self.stale(caching, answer.reason, answer.cause)
+    }
+
+    fn stale(&self, caching: &Caching, reason: &'static str, of: Cause) -> Option<Given> {
+        let now = self.thread.clock.now();
+        let answer = Arc::clone(caching.stale(now)?);
+        let status = CacheStatus::Hit {
+            ttl: answer.stored.seconds_left(now),
+            detail: Some(reason),
+        };
+        Some(Given {
+            cache_status: written(&status),
+            answer,
+            stale: Some((reason, of)),
+            cause: Cause::Stale,
+        })
+    }
+
+    /// Whether a stored answer is given in place of the service's, which it has found good or failed to replace.
+    pub(super) fn instead_of(&mut self, response: &ResponseHead, sent_at: Instant) -> Instead {
+        let Some(caching) = self.caching.as_deref() else {
+            return Instead::No;
+        };
+        let given = if is_failure(response.status()) {
+            self.stale(caching, Cause::UpstreamStatus.name(), Cause::UpstreamStatus)
+        } else if response.status() == 304
+            && let Some(asked) = caching.validates()
+        {
+            let received = self.received(sent_at, self.thread.clock.now());
+            let store = &self.thread.shared.cache;
+            match asked.updated(caching, response, received) {
+                Updated::Good(answer) => {
+                    let view = View(&self.head.fields);
+                    store.insert(&caching.key, &view, caching.epoch, Arc::clone(&answer));
+                    Some(self.validated(answer, true))
+                }
+                Updated::Once => {
+                    let answer = Arc::clone(asked);
+                    store.invalidate(&caching.key);
+                    Some(self.validated(answer, false))
+                }
+                Updated::Other => {
+                    store.invalidate(&caching.key);
+                    self.ask_for_the_whole();
+                    self.call.end_attempt(AttemptEnd::Answered {
+                        head_after: received.at - sent_at,
+                        status: response.status(),
+                        busy: false,
+                    });
+                    return Instead::AskAgain;
+                }
+            }
+        } else {
+            None
+        };
+        let Some(given) = given else {
+            return Instead::No;
+        };
+        self.call.on_head(self.thread.clock.now());
+        let end = answered(&self.call, sent_at, response);
+        self.call.end_attempt(end);
+        Instead::Give(Box::new(given))
+    }
+
+    fn validated(&self, answer: Arc<cache::Answer>, stored: bool) -> Given {
+        let status = CacheStatus::Forwarded {
+            why: ForwardReason::Stale,
+            status: Some(304),
+            ttl: Some(answer.stored.seconds_left(self.thread.clock.now())),
+            stored,
+            collapsed: false,
+            detail: None,
+        };
+        Given {
+            cache_status: written(&status),
+            answer,
+            stale: None,
+            cause: Cause::Answered,
+        }
+    }
+
+    fn ask_for_the_whole(&mut self) {
+        let store = &self.thread.shared.cache;
+        if let Some(caching) = self.caching.as_deref_mut()
+            && let Some(fetch) = caching.fetch().copied()
+        {
+            caching.found = None;
+            caching.epoch = store.epoch(&caching.key);
+            caching.lookup = Lookup::Fetch(Fetch {
+                validate: false,
+                stale_until: None,
+                ..fetch
+            });
+        }
+    }
+
+    fn received(&self, requested: Instant, at: Instant) -> Received {
+        Received {
+            requested,
+            at,
+            date: self.thread.clock.timestamp(),
+        }
+    }
+
+    /// Gives a client a stored answer, and settles.
+    pub(super) async fn give(
+        &mut self,
+        down: &mut Peer,
+        given: Given,
+        timer: &mut Timer,
+    ) -> Served {
+        let now = self.thread.clock.now();
+        let (reply, body) = given.answer.reply(self.head, now);
+        let decision = given.stale.map(|(reason, _)| {
+            let id = String::from_utf8_lossy(&self.facts.request_id);
+            format!("stale; reason={reason}; id=\"{id}\"")
+        });
+        self.status = reply.status();
+        self.reason = given.stale.map(|(reason, _)| reason);
+        self.bytes().down.set(body.len() as u64);
+        let added = Added {
+            rates: self.rate_fields.as_deref(),
+            cache_status: Some(&given.cache_status),
+            decision: decision.as_deref(),
+        };
+        let sent = answer::send_head(
+            down,
+            self.head,
+            &reply,
+            self.rewrite(),
+            added,
+            given.answer.http2,
+            self.keep(),
+        );
+        if let Some((_, instead_of)) = given.stale {
+            self.call.on_stale_answer(now, instead_of);
+        }
+        self.call.settle(now, given.cause);
+        match sent {
+            Ok(keep) => self.give_body(down, body, keep, timer).await,
+            Err(_) => Served::Cut,
+        }
+    }
+
+    async fn give_body(
+        &self,
+        down: &mut Peer,
+        mut body: Bytes,
+        keep: Keep,
+        timer: &mut Timer,
+    ) -> Served {
+        let idle = self.call.bounds().idle;
+        let mut until = self.thread.clock.now() + idle;
+        let given = poll_fn(|cx| {
+            while !body.is_empty() {
+                match down.poll_ready(cx) {
+                    Poll::Ready(Ok(())) => (),
+                    Poll::Ready(Err(_)) => return Poll::Ready(false),
+                    Poll::Pending => return timer.poll_at(cx, until).map(|()| false),
+                }
+                if down.push(body.split_to(body.len().min(PIECE))).is_err() {
+                    return Poll::Ready(false);
+                }
+                until = self.thread.clock.now() + idle;
+            }
+            Poll::Ready(down.finish(None).is_ok())
+        })
+        .await;
+        if given {
+            return self.flush(down, keep, timer).await;
+        }
+        if let Peer::Http2(peer) = down {
+            peer.reset(h2::Reason::INTERNAL_ERROR);
+        }
+        Served::Cut
+    }
+
+    /// Begins to store an answer, if it may be; and says of it what the cache does.
+    pub(super) fn begin_fill(
+        &self,
+        response: &ResponseHead,
+        sent_at: Instant,
+        head_at: Instant,
+    ) -> (Option<Fill>, Option<String>) {
+        let Some((caching, fetch)) = self
+            .caching
+            .as_deref()
+            .and_then(|caching| Some((caching, caching.fetch()?)))
+        else {
+            return (None, None);
+        };
+        let fill = match fetch.fill && !is_event_stream(response) {
+            false => None,
+            true => {
+                let received = self.received(sent_at, head_at);
+                Some(Fill::begin(
+                    &self.thread.shared,
+                    caching,
+                    response,
+                    received,
+                ))
+            }
+        };
+        let stored = fill.as_ref().and_then(|fill| fill.as_ref().ok());
+        let status = CacheStatus::Forwarded {
+            why: fetch.why,
+            status: None,
+            ttl: stored.map(|fill| fill.stored().seconds_left(head_at)),
+            stored: stored.is_some(),
+            collapsed: false,
+            detail: fill.as_ref().and_then(|fill| fill.as_ref().err().copied()),
+        };
+        let status = written(&status);
+        (fill.and_then(Result::ok), Some(status))
+    }
+
+    /// The service's answer is over: what has come whole is stored.
+    pub(super) fn end_fill(
+        &self,
+        fill: Fill,
+        response: &ResponseHead,
+        from_http2: bool,
+        download: &Transfer,
+    ) {
+        if let (Some(caching), Some(pieces)) = (self.caching.as_deref(), download.whole()) {
+            let view = View(&self.head.fields);
+            fill.finish(caching, &view, response, from_http2, pieces);
+        }
+    }
+
+    /// Takes out of the store what the request may have changed.
+    pub(super) fn invalidate(&self, response: &ResponseHead) {
+        let plan = &self.plan.plan;
+        let service = self.call.settlement().service;
+        let Some(service) = service
+            .and_then(|id| plan.service(id))
+            .filter(|service| !service.cached.is_empty())
+        else {
+            return;
+        };
+        if invalidates(MethodClass::of(self.head.method()), response.status()) {
+            cache::invalidate(
+                &self.thread.shared.cache,
+                plan,
+                service,
+                self.head,
+                (self.facts.tls, self.facts.trusted),
+                &View(&response.fields),
+            );
+        }
+    }
+}
+
+fn written(status: &CacheStatus<'_>) -> String {
+    let mut value = String::new();
+    status.push(&mut value, NAME);
+    value
+}

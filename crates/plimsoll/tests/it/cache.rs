@@ -1,0 +1,368 @@
+//! Goal: a route with `cache` answers from memory what its service lets a shared cache answer, stands in for a service
+//! that fails, and never gives one user what was meant for another.
+//!
+//! Method: services that answer byte by byte as a test says, and count what they are asked. What RFC 9111 says case by
+//! case is tested where it is decided, in `plimsoll-policy`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use crate::child::{Home, Plimsoll, ask, config, get, metric, wait_until};
+use crate::script::{Link, Script};
+
+/// A Plimsoll before this service, whose only route has these keys of `cache`.
+fn before(service: &Script, cache: &str) -> (Home, Plimsoll) {
+    before_with(service, "", &format!("cache = {{ {cache} }}\n"))
+}
+
+fn before_with(service: &Script, gateway: &str, more: &str) -> (Home, Plimsoll) {
+    let home = Home::new();
+    home.write(&config(&[service.address], gateway, more));
+    let plimsoll = home.run(&[]);
+    (home, plimsoll)
+}
+
+/// Answers with these fields, and with the number of the request as the body.
+fn numbered(fields: &'static str) -> Script {
+    let requests = AtomicUsize::new(0);
+    Script::start(move |_, link| {
+        while link.head().is_some() {
+            let number = requests.fetch_add(1, Ordering::SeqCst) + 1;
+            answer(link, fields, &number.to_string());
+        }
+    })
+}
+
+fn answer(link: &mut Link, fields: &str, body: &str) {
+    let length = body.len();
+    let text = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: {length}\r\n\r\n{body}");
+    link.send(text.as_bytes());
+}
+
+/// Asks for `/`, and expects this body.
+#[track_caller]
+fn check(plimsoll: &Plimsoll, fields: &str, body: &str) -> String {
+    let (status, answer) = ask(plimsoll.address(), "GET", "/", fields);
+    assert_eq!(status, 200, "{answer}");
+    assert!(answer.ends_with(&format!("\r\n\r\n{body}")), "{answer}");
+    answer
+}
+
+#[track_caller]
+fn assert_has(answer: &str, line: &str) {
+    assert!(answer.contains(&format!("\r\n{line}")), "{line}: {answer}");
+}
+
+fn caused(plimsoll: &Plimsoll, cause: &str) -> u64 {
+    let text = get(plimsoll.ops(), "/metrics").1;
+    let label = format!("cause=\"{cause}\"");
+    metric(&text, "plimsoll_requests_total", &[&label]) as u64
+}
+
+const FRESH: &str = "Cache-Control: max-age=600\r\n";
+
+#[test]
+fn what_is_fresh_is_answered_without_the_service() {
+    let service = numbered(FRESH);
+    let (_home, plimsoll) = before(&service, "");
+    let first = check(&plimsoll, "", "1");
+    assert_has(
+        &first,
+        "Cache-Status: plimsoll;fwd=uri-miss;ttl=600;stored\r\n",
+    );
+    let second = check(&plimsoll, "", "1");
+    assert_has(&second, "Cache-Status: plimsoll;hit;ttl=");
+    assert_has(&second, "Age: ");
+    assert_eq!(service.heads().len(), 1);
+    let (status, head) = ask(plimsoll.address(), "HEAD", "/", "");
+    assert_eq!(status, 200);
+    assert_has(&head, "Content-Length: 1\r\n");
+    assert!(head.ends_with("\r\n\r\n"), "{head}");
+    assert_eq!(
+        service.heads().len(),
+        1,
+        "HEAD is answered by what GET stored"
+    );
+    wait_until("each is counted", || caused(&plimsoll, "cached") == 2);
+    assert_eq!(caused(&plimsoll, "answered"), 1);
+}
+
+#[test]
+fn a_route_without_cache_stores_nothing_and_says_nothing() {
+    let service = numbered(FRESH);
+    let (_home, plimsoll) = before_with(&service, "", "");
+    check(&plimsoll, "", "1");
+    let second = check(&plimsoll, "", "2");
+    assert!(!second.contains("Cache-Status"), "{second}");
+}
+
+#[test]
+fn parts_and_conditions_are_answered_from_the_store() {
+    let service = Script::answering(
+        b"HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nETag: \"a\"\r\nContent-Length: 10\r\n\r\n0123456789",
+    );
+    let (_home, plimsoll) = before(&service, "");
+    check(&plimsoll, "", "0123456789");
+    let (status, part) = ask(plimsoll.address(), "GET", "/", "Range: bytes=2-4\r\n");
+    assert_eq!(status, 206, "{part}");
+    assert_has(&part, "Content-Range: bytes 2-4/10\r\n");
+    assert!(part.ends_with("\r\n\r\n234"), "{part}");
+    let (status, beyond) = ask(plimsoll.address(), "GET", "/", "Range: bytes=10-\r\n");
+    assert_eq!(status, 416, "{beyond}");
+    assert_has(&beyond, "Content-Range: bytes */10\r\n");
+    let (status, same) = ask(plimsoll.address(), "GET", "/", "If-None-Match: \"a\"\r\n");
+    assert_eq!(status, 304, "{same}");
+    assert_has(&same, "ETag: \"a\"\r\n");
+    assert_eq!(service.heads().len(), 1);
+}
+
+#[test]
+fn what_is_meant_for_one_user_is_never_given_to_another() {
+    let (session, token) = ("Cookie: session=1\r\n", "Authorization: Bearer 1\r\n");
+    for (answers, asks) in [
+        (
+            "Cache-Control: max-age=600\r\nSet-Cookie: session=1\r\n",
+            "",
+        ),
+        ("Cache-Control: max-age=600, private\r\n", ""),
+        ("Cache-Control: max-age=600, no-store\r\n", ""),
+        ("Cache-Control: max-age=600\r\nVary: *\r\n", ""),
+        (
+            "Cache-Control: max-age=600\r\nVary: X-Forwarded-For\r\n",
+            "",
+        ),
+        ("Cache-Control: max-age=600\r\n", session),
+        ("Cache-Control: max-age=600\r\n", token),
+    ] {
+        let service = numbered(answers);
+        let (_home, plimsoll) = before(&service, "");
+        check(&plimsoll, asks, "1");
+        check(&plimsoll, "", "2");
+        let again = check(&plimsoll, asks, "3");
+        assert!(!again.contains(";hit"), "{answers}: {again}");
+    }
+}
+
+#[test]
+fn answers_are_given_to_requests_that_agree_in_what_they_vary_by() {
+    let service = numbered("Cache-Control: max-age=600\r\nVary: Accept-Language\r\n");
+    let (_home, plimsoll) = before(&service, "");
+    let (german, french) = ("Accept-Language: de\r\n", "Accept-Language: fr\r\n");
+    check(&plimsoll, german, "1");
+    let other = check(&plimsoll, french, "2");
+    assert_has(&other, "Cache-Status: plimsoll;fwd=vary-miss");
+    check(&plimsoll, german, "1");
+    check(&plimsoll, french, "2");
+}
+
+#[test]
+fn what_is_not_in_the_key_does_not_reach_the_service() {
+    let service = numbered(FRESH);
+    let (_home, plimsoll) = before(&service, "query = { only = \"page\" }");
+    let (_, first) = ask(
+        plimsoll.address(),
+        "GET",
+        "/?utm=evil&page=1",
+        "X-Forwarded-Host: evil.example\r\nX-Host: evil.example\r\nX-Original-URL: /evil\r\n",
+    );
+    assert!(first.ends_with("\r\n\r\n1"), "{first}");
+    let (_, second) = ask(plimsoll.address(), "GET", "/?page=1&utm=2", "");
+    assert!(second.ends_with("\r\n\r\n1"), "{second}");
+    let heads = service.heads();
+    assert!(
+        heads[0].starts_with("GET /?page=1 HTTP/1.1"),
+        "{}",
+        heads[0]
+    );
+    assert!(!heads[0].contains("evil"), "{}", heads[0]);
+}
+
+#[test]
+fn a_body_that_is_broken_off_is_not_stored() {
+    let service = Script::start(|number, link| {
+        while link.head().is_some() {
+            if number == 0 {
+                link.send(b"HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nContent-Length: 10\r\n\r\n01234");
+                return;
+            }
+            answer(link, FRESH, "whole");
+        }
+    });
+    let (_home, plimsoll) = before(&service, "");
+    let _broken = ask(plimsoll.address(), "GET", "/", "");
+    check(&plimsoll, "", "whole");
+    check(&plimsoll, "", "whole");
+    assert_eq!(service.heads().len(), 2);
+}
+
+#[test]
+fn what_is_too_long_passes_through() {
+    const LONG: usize = 100_000;
+    let service = Script::start(|_, link| {
+        while link.head().is_some() {
+            let fields = "HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nTransfer-Encoding: chunked\r\n\r\n";
+            link.send(format!("{fields}{LONG:x}\r\n{}\r\n0\r\n\r\n", "#".repeat(LONG)).as_bytes());
+        }
+    });
+    let (_home, plimsoll) = before(&service, "bytes_max = \"64KiB\"");
+    for asked in 1..=2 {
+        let (_, answer) = get(plimsoll.address(), "/");
+        assert!(answer.len() > LONG, "{}", answer.len());
+        assert_eq!(service.heads().len(), asked);
+    }
+    let (_home, plimsoll) = before(&service, "");
+    for _ in 0..2 {
+        let (_, answer) = get(plimsoll.address(), "/");
+        assert_eq!(answer.matches("#").count(), LONG);
+    }
+    assert_eq!(service.heads().len(), 3, "a chunked body is stored");
+}
+
+#[test]
+fn a_stale_answer_is_asked_about_and_given_again() {
+    let service = Script::start(|_, link| {
+        while let Some(head) = link.head() {
+            if head.contains("If-None-Match: \"a\"") {
+                link.send(b"HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\nCache-Control: max-age=600\r\nX-New: 1\r\n\r\n");
+            } else {
+                answer(link, "ETag: \"a\"\r\nCache-Control: max-age=0\r\n", "body");
+            }
+        }
+    });
+    let (_home, plimsoll) = before(&service, "");
+    check(&plimsoll, "", "body");
+    let validated = check(&plimsoll, "", "body");
+    assert_has(
+        &validated,
+        "Cache-Status: plimsoll;fwd=stale;fwd-status=304;ttl=600;stored\r\n",
+    );
+    assert_has(&validated, "X-New: 1\r\n");
+    let hit = check(&plimsoll, "", "body");
+    assert_has(&hit, "Cache-Status: plimsoll;hit;");
+    assert_eq!(service.heads().len(), 2);
+}
+
+#[test]
+fn a_304_about_another_answer_is_not_believed() {
+    let service = Script::start(|_, link| {
+        while let Some(head) = link.head() {
+            if head.contains("If-None-Match") {
+                link.send(b"HTTP/1.1 304 Not Modified\r\nETag: \"b\"\r\n\r\n");
+            } else {
+                answer(link, "ETag: \"a\"\r\nCache-Control: max-age=0\r\n", "body");
+            }
+        }
+    });
+    let (_home, plimsoll) = before(&service, "");
+    check(&plimsoll, "", "body");
+    check(&plimsoll, "", "body");
+    assert_eq!(service.heads().len(), 3, "it was asked for the whole");
+}
+
+#[test]
+fn a_change_takes_out_what_it_changed() {
+    let service = numbered(FRESH);
+    let (_home, plimsoll) = before(&service, "");
+    check(&plimsoll, "", "1");
+    let (status, _) = ask(plimsoll.address(), "POST", "/", "Content-Length: 0\r\n");
+    assert_eq!(status, 200);
+    check(&plimsoll, "", "3");
+    check(&plimsoll, "", "3");
+}
+
+/// A service that stops answering well once it is told to.
+fn failing(fields: &'static str, failure: &'static [u8]) -> (Script, Arc<AtomicBool>) {
+    let fails = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&fails);
+    let service = Script::start(move |_, link| {
+        while link.head().is_some() {
+            if !told.load(Ordering::SeqCst) {
+                answer(link, fields, "good");
+            } else if failure.is_empty() {
+                return;
+            } else {
+                link.send(failure);
+            }
+        }
+    });
+    (service, fails)
+}
+
+const UNAVAILABLE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nsick";
+
+#[test]
+fn a_stale_answer_stands_in_for_a_service_that_fails() {
+    for (failure, reason) in [(UNAVAILABLE, "upstream-5xx"), (b"", "reset")] {
+        let (service, fails) = failing("Cache-Control: max-age=0\r\n", failure);
+        let (_home, plimsoll) = before(&service, "stale = \"1h\"");
+        check(&plimsoll, "", "good");
+        fails.store(true, Ordering::SeqCst);
+        let stale = check(&plimsoll, "", "good");
+        assert_has(
+            &stale,
+            &format!("Plimsoll-Decision: stale; reason={reason}; id=\""),
+        );
+        assert!(stale.contains(&format!(";detail={reason}\r\n")), "{stale}");
+        assert_has(&stale, "Age: ");
+        wait_until("it is counted", || caused(&plimsoll, "stale") == 1);
+        fails.store(false, Ordering::SeqCst);
+        let good = check(&plimsoll, "", "good");
+        assert_has(&good, "Cache-Status: plimsoll;fwd=stale;");
+    }
+}
+
+#[test]
+fn an_answer_that_forbids_it_is_not_given_stale() {
+    let (service, fails) = failing(
+        "Cache-Control: max-age=0, must-revalidate\r\nETag: \"a\"\r\n",
+        UNAVAILABLE,
+    );
+    let (_home, plimsoll) = before(&service, "stale = \"1h\"");
+    check(&plimsoll, "", "good");
+    fails.store(true, Ordering::SeqCst);
+    let (status, answer) = get(plimsoll.address(), "/");
+    assert_eq!(status, 503, "{answer}");
+    assert!(answer.ends_with("sick"), "{answer}");
+}
+
+#[test]
+fn a_request_that_is_refused_gets_a_stale_answer() {
+    let holds = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&holds);
+    let service = Script::start(move |_, link| {
+        while let Some(head) = link.head() {
+            if head.starts_with("GET /slow") {
+                told.store(true, Ordering::SeqCst);
+                wait_until("it may answer", || !told.load(Ordering::SeqCst));
+            }
+            answer(link, "Cache-Control: max-age=0\r\n", "good");
+        }
+    });
+    let more = "cache = { stale = \"1h\" }\n[service.app.protect]\nlimiter = 1\nqueue = { wait = \"10ms\" }\n";
+    let (_home, plimsoll) = before_with(&service, "", more);
+    check(&plimsoll, "", "good");
+    let mut slow = Link::connect(plimsoll.address());
+    slow.send(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+    wait_until("the service is busy", || holds.load(Ordering::SeqCst));
+    let stale = check(&plimsoll, "", "good");
+    assert_has(
+        &stale,
+        "Plimsoll-Decision: stale; reason=queue-timeout; id=\"",
+    );
+    let (status, refused) = get(plimsoll.address(), "/never-asked");
+    assert_eq!(status, 503, "{refused}");
+    holds.store(false, Ordering::SeqCst);
+    assert!(slow.head().is_some());
+}
+
+#[test]
+fn a_client_that_wants_what_is_stored_or_nothing_gets_that() {
+    let service = numbered(FRESH);
+    let (_home, plimsoll) = before(&service, "");
+    let only = "Cache-Control: only-if-cached\r\n";
+    let (status, _) = ask(plimsoll.address(), "GET", "/", only);
+    assert_eq!(status, 504);
+    assert_eq!(service.heads().len(), 0);
+    check(&plimsoll, "", "1");
+    check(&plimsoll, only, "1");
+}
