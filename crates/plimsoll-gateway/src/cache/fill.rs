@@ -55,7 +55,7 @@ impl Fill {
         }
     }
 
-    /// How much of its freshness is left.
+    /// What is known of it.
     pub(crate) fn stored(&self) -> &Stored {
         &self.stored
     }
