@@ -138,16 +138,28 @@ impl Governor {
     /// What an objective counts is something else by now, though its name and its target may be the same: what is known of
     /// it is forgotten.
     pub fn forget_objective(&mut self, service: &str, objective: &str) {
-        let parameters = self.parameters.services.get(service);
-        let mut targets = parameters
-            .iter()
-            .flat_map(|it| it.objectives.iter().zip(0..));
-        let Some(((_, target), place)) = targets.find(|((name, _), _)| name == objective) else {
-            return;
-        };
-        if let Some(state) = self.services.get_mut(service) {
-            state.forget_objective(place, *target);
+        if let Some((place, target)) = self.place(service, objective)
+            && let Some(state) = self.services.get_mut(service)
+        {
+            state.forget_objective(place, target);
         }
+    }
+
+    /// Somebody says that what was called for about an objective is over. Nothing is decided by that. If it burns on for
+    /// minutes, burns again or gets worse, somebody is called anew.
+    pub fn dismiss_page(&mut self, service: &str, objective: &str) {
+        if let Some((place, _)) = self.place(service, objective)
+            && let Some(state) = self.services.get_mut(service)
+        {
+            state.dismiss_page(place);
+        }
+    }
+
+    /// The place of an objective, and its target.
+    fn place(&self, service: &str, objective: &str) -> Option<(usize, Ratio)> {
+        let objectives = &self.parameters.services.get(service)?.objectives;
+        let place = objectives.iter().position(|(name, _)| name == objective)?;
+        Some((place, objectives.get(place)?.1))
     }
 
     /// A second is over: at `now`, with what it brought. What was decided is in the order of the services' names.

@@ -19,6 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use self::silence::Silences;
 
+/// A page that somebody ended is not called again for so long, unless it gets worse. What burns on after that calls anew.
+const DISMISSED_SECONDS: u64 = 300;
 const YEAR: f64 = 365.0 * 86_400.0;
 const MINUTE: u64 = 60;
 const HOUR: u64 = 3_600;
@@ -82,6 +84,10 @@ pub(crate) struct Pager {
     /// Minutes with requests, the newest at the back: their number, good, bad.
     minutes: VecDeque<(u64, u64, u64)>,
     open: Option<Page>,
+    /// How urgent the page was that somebody ended, and for how many seconds it is not called again. Not in what was kept by
+    /// versions that did not know it.
+    #[serde(default)]
+    dismissed: Option<(Urgency, u64)>,
     /// Requests a second over the last hour, as of the last request.
     rate: f64,
     average: f64,
@@ -101,6 +107,7 @@ impl Pager {
             batches: 0.0,
             minutes: VecDeque::new(),
             open: None,
+            dismissed: None,
             rate: 0.0,
             average: 0.0,
             silent: 0,
@@ -112,6 +119,13 @@ impl Pager {
     /// The page that has not ended.
     pub(crate) fn open(&self) -> Option<&Page> {
         self.open.as_ref()
+    }
+
+    /// Somebody says that it is over. It is no alarm's end: if it burns on, or again, the next alarm is a page.
+    pub(crate) fn dismiss(&mut self) {
+        if let Some(page) = self.open.take() {
+            self.dismissed = Some((page.urgency, DISMISSED_SECONDS));
+        }
     }
 
     /// Whether requests stay away.
@@ -160,11 +174,18 @@ impl Pager {
         self.mean = Some(mean);
         self.batches += (closed - self.batches) / self.watched.min(HOUR) as f64;
         let bar = YEAR * mean.max(self.batches);
+        let dismissed = self.dismissed.take();
+        self.dismissed = dismissed
+            .map(|(urgency, left)| (urgency, left.saturating_sub(1)))
+            .filter(|(_, left)| *left > 0);
         let page = detector.take_alarm(bar).and_then(|alarm| {
             let page = page(alarm, bar);
-            let louder = self.open.is_none_or(|open| open.urgency < page.urgency);
+            let known = self.open.map(|open| open.urgency);
+            let known = known.or(self.dismissed.map(|(urgency, _)| urgency));
+            let louder = known.is_none_or(|known| known < page.urgency);
             louder.then(|| {
                 self.open = Some(page);
+                self.dismissed = None;
                 Call::Page(page)
             })
         });
@@ -315,6 +336,49 @@ mod tests {
         };
         assert!((7_740..=7_920).contains(at), "{at}");
         assert!(world.pager.minutes.len() <= 62);
+    }
+
+    #[test]
+    fn what_somebody_ended_calls_anew_if_it_burns_on_for_minutes_or_again() {
+        let mut world = World::new();
+        world.seconds(3_600, 100, 0);
+        world.seconds(600, 0, 100);
+        world.pager.dismiss();
+        assert_eq!(world.pager.open(), None);
+        let start = world.second;
+        assert_eq!(world.seconds(DISMISSED_SECONDS - 1, 0, 100), []);
+        let calls = world.seconds(60, 0, 100);
+        let [(at, Call::Page(_))] = calls.as_slice() else {
+            panic!("{calls:?}");
+        };
+        assert!(*at >= start + DISMISSED_SECONDS, "{at}");
+        // It recovers, somebody ends it, and it fails again within the hour.
+        world.seconds(120, 100, 0);
+        world.pager.dismiss();
+        assert_eq!(world.seconds(600, 100, 0), []);
+        let calls = world.seconds(60, 0, 100);
+        assert!(
+            matches!(calls.as_slice(), [(_, Call::Page(_))]),
+            "{calls:?}"
+        );
+    }
+
+    #[test]
+    fn what_gets_worse_after_somebody_ended_it_calls_at_once() {
+        let mut world = World::new();
+        world.seconds(3_600, 100, 0);
+        world.pager.open = Some(Page {
+            urgency: Urgency::Ticket,
+            burn: 3.0,
+            evidence: 1e7,
+            bar: 1e6,
+        });
+        world.pager.dismiss();
+        let calls = world.seconds(60, 0, 100);
+        assert!(
+            matches!(calls.as_slice(), [(_, Call::Page(page))] if page.urgency == Urgency::Page),
+            "{calls:?}"
+        );
     }
 
     #[test]

@@ -292,6 +292,13 @@ impl ServiceState {
         }
     }
 
+    /// Somebody says that what was called for about the objective at a place is over.
+    pub(crate) fn dismiss_page(&mut self, place: usize) {
+        if let Some(objective) = self.objectives.get_mut(place) {
+            objective.pager.dismiss();
+        }
+    }
+
     /// What is worth keeping of each objective, by name.
     pub(crate) fn memory(&self, targets: &[(String, Ratio)]) -> BTreeMap<String, Remembered> {
         let objectives = self.objectives.iter().zip(targets);

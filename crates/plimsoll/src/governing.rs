@@ -110,6 +110,14 @@ impl Governing {
         self.onsets.retain(|of, name| !is_it(of, name));
     }
 
+    /// Somebody resolved what is called for: the governor has it open no more, and calls anew if it burns on or again. An
+    /// absence stays, until requests come.
+    pub(crate) fn dismiss(&mut self, call: &OpenCall) {
+        if call.matter == Matter::Page {
+            self.governor.dismiss_page(&call.service, &call.objective);
+        }
+    }
+
     /// Something was changed, which may be why a service burns.
     pub(crate) fn on_change(&mut self, change: Change) {
         self.onsets.on_change(change);

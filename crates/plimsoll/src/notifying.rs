@@ -218,7 +218,7 @@ impl Notifying {
     }
 
     /// A second is over, and this is what the governor has open; `remembers`: it knows what it had open before the start.
-    /// `incidents` are what people know of it, `None` where that is not read yet.
+    /// `incidents` are what people know of it, `None` where that is not read yet. Says what somebody resolved.
     pub(crate) fn tick(
         &mut self,
         config: &Config,
@@ -226,7 +226,7 @@ impl Notifying {
         calls: &[OpenCall],
         remembers: bool,
         incidents: Option<&Incidents>,
-    ) {
+    ) -> Vec<OpenCall> {
         let mut keys = BTreeSet::new();
         for call in calls {
             let key = key(&call.service, &call.objective, call.matter.name());
@@ -261,8 +261,9 @@ impl Notifying {
         if waits {
             open.retain(|key, _| !self.recalled.contains(key));
         }
+        let mut dismissed = Vec::new();
         let quiet = match incidents {
-            Some(incidents) => self.heed(incidents, &mut open, at),
+            Some(incidents) => self.heed(incidents, &mut open, &mut dismissed, at),
             None => BTreeMap::new(),
         };
         let passed_on = |begun: &Notification| {
@@ -274,6 +275,11 @@ impl Notifying {
         self.notifiers.offer(&open, &self.ended, &quiet, ends);
         self.ended.clear();
         self.notifiers.tick();
+        let is_dismissed = |call: &&OpenCall| {
+            let key = key(&call.service, &call.objective, call.matter.name());
+            dismissed.contains(&key)
+        };
+        calls.iter().filter(is_dismissed).cloned().collect()
     }
 
     /// What people did about incidents: whom they were handed over to, what has ended for them, and what is not to be told.
@@ -281,29 +287,33 @@ impl Notifying {
         &mut self,
         incidents: &Incidents,
         open: &mut BTreeMap<String, Notification>,
+        dismissed: &mut Vec<String>,
         now: Timestamp,
     ) -> BTreeMap<String, Quiet> {
         let mut quiet = BTreeMap::new();
         open.retain(|key, it| {
-            if let Some(to) = incidents.handed_over_to(&it.service) {
+            // Where nobody is called for the new owner, those of the old one stay called.
+            if let Some(to) = incidents.handed_over_to(&it.service)
+                && self.notifiers.are_for(Some(to))
+            {
                 it.owner = Some(to.to_owned());
             }
+            // What was said before somebody did something, in this process or an earlier one. What was said after it is news.
+            let is_known = |did: Timestamp| it.at <= did || self.recalled.contains(key);
             let is_absence = it.matter == Matter::Absence;
             match incidents.attention(&it.service, &it.objective, is_absence, now) {
-                Attention::Loud => (),
-                Attention::Silent => {
+                Attention::Silent(since) if is_known(since) => {
                     quiet.insert(key.clone(), Quiet::Silenced);
                 }
-                // What was said after that is news to whoever works on it.
-                Attention::Acknowledged(since) => {
-                    if it.at <= since || self.recalled.contains(key) {
-                        quiet.insert(key.clone(), Quiet::Acknowledged);
-                    }
+                Attention::Acknowledged(since) if is_known(since) => {
+                    quiet.insert(key.clone(), Quiet::Acknowledged);
                 }
-                Attention::Dismissed(how) => {
+                Attention::Dismissed { how, at } if is_known(at) => {
                     self.ended.push(end(it, &how, now));
+                    dismissed.push(key.clone());
                     return false;
                 }
+                _ => (),
             }
             true
         });
@@ -387,6 +397,8 @@ mod tests {
         incidents: Option<Incidents>,
         now: Timestamp,
         sequence: u64,
+        /// By the last tick.
+        dismissed: Vec<OpenCall>,
     }
 
     impl World {
@@ -401,6 +413,7 @@ mod tests {
                 incidents: Some(Incidents::default()),
                 now: AT,
                 sequence: 0,
+                dismissed: Vec::new(),
             }
         }
 
@@ -425,7 +438,8 @@ mod tests {
         fn tick(&mut self, calls: &[OpenCall], remembers: bool) -> u64 {
             let incidents = self.incidents.as_ref();
             let now = self.now;
-            self.notifying
+            self.dismissed = self
+                .notifying
                 .tick(&self.config, now, calls, remembers, incidents);
             self.notifying.notifiers.views()[0].waiting
         }
@@ -566,7 +580,51 @@ mod tests {
         assert_eq!(world.tick(&[call()], true), 0, "it is known");
         world.does(json!({ "what": "resolve", "why": "a drill" }));
         assert_eq!(world.tick(&[call()], true), 1);
+        assert_eq!(world.dismissed, [call()], "the governor hears of it");
         assert_eq!(world.tick(&[call()], true), 1, "once");
+    }
+
+    #[tokio::test]
+    async fn a_page_after_a_resolution_is_told_while_its_record_waits() {
+        let mut world = World::new();
+        world.page();
+        world.does(json!({ "what": "resolve", "why": "a drill" }));
+        assert_eq!(world.tick(&[call()], true), 0);
+        assert_eq!(world.tick(&[], true), 0);
+        world.later(9);
+        let (config, now) = (&world.config, world.now);
+        world
+            .notifying
+            .on_decision(config, now, &page(), "it burns again");
+        assert_eq!(world.tick(&[call()], true), 1);
+        assert_eq!(world.dismissed, []);
+    }
+
+    #[tokio::test]
+    async fn what_comes_after_a_silence_began_is_told() {
+        let mut world = World::new();
+        world.page();
+        let until = (AT + std::time::Duration::from_secs(60)).to_rfc3339();
+        world.does(json!({ "what": "silence", "until": until, "why": "known" }));
+        assert_eq!(world.tick(&[call()], true), 0);
+        world.later(9);
+        world.page();
+        assert_eq!(world.tick(&[call()], true), 1, "it got louder");
+    }
+
+    #[tokio::test]
+    async fn what_is_handed_to_somebody_whom_nobody_calls_stays_with_those_who_were_called() {
+        let mut world = World::new();
+        let file = format!("{FILE}owners = [\"shop\"]\n")
+            .replace("[[route]]", "owner = \"shop\"\n[[route]]");
+        world.config = plimsoll_config::parse(&file, "plimsoll.toml").unwrap().0;
+        world.notifying.begin(&world.config);
+        world.notifying.on_read(world.kept());
+        world.page();
+        assert_eq!(world.tick(&[call()], true), 0, "it is known");
+        world.does(json!({ "what": "hand-over", "to": "supply", "why": null }));
+        assert!(!world.notifying.notifiers.are_for(Some("supply")));
+        assert_eq!(world.tick(&[call()], true), 0, "no end is told");
     }
 
     #[tokio::test]

@@ -206,6 +206,12 @@ impl Notifiers {
         self.lines.keys().map(String::as_str)
     }
 
+    /// Whether anybody is told about a service of this owner.
+    pub fn are_for(&self, owner: Option<&str>) -> bool {
+        let mut lines = self.lines.values();
+        lines.any(|it| it.line.target().is_for(owner))
+    }
+
     /// Tries whether a test arrives: at one receiver, or at all. Not in the queue: whoever tries wants to see it now.
     pub fn test(
         &self,

@@ -1,6 +1,7 @@
 //! Records of the journal become incidents, in their order.
 //!
-//! Bounds: [`PAST_MAX`] that have ended, one open for each service and [`OPEN_MAX`] in all, [`ACTS_MAX`] acts each.
+//! Bounds: [`PAST_MAX`] that have ended, one open for each service and [`OPEN_MAX`] in all, [`ACTS_MAX`] acts each: a note
+//! too many is refused, anything else is done in place of the oldest note.
 //! Invariant: the same records give the same incidents, whoever reads them and when. What was done and is not written yet
 //! may be told before its record ([`Incidents::on_act`]); the record then only adds its place.
 
@@ -50,10 +51,15 @@ pub enum Attention {
     Loud,
     /// Somebody works on it since then: who was told before is not told again.
     Acknowledged(Timestamp),
-    /// Nobody is told.
-    Silent,
-    /// Somebody has ended it, in these words.
-    Dismissed(String),
+    /// Since then nobody is told of what was known by then.
+    Silent(Timestamp),
+    /// Somebody has ended it. What was called after that is another incident.
+    Dismissed {
+        /// In these words.
+        how: String,
+        /// When.
+        at: Timestamp,
+    },
 }
 
 /// Why something can't be done about an incident.
@@ -171,7 +177,7 @@ impl Incidents {
                 called: record.at,
                 ended: None,
                 calls: Vec::new(),
-                budget_left: (left, left),
+                budget_left: (left, None),
                 began: None,
                 suspect: None,
                 acknowledged: None,
@@ -181,6 +187,11 @@ impl Incidents {
                 resolved: None,
                 acts: Vec::new(),
             });
+        // What somebody resolved is called anew: that is another matter now.
+        let is_absence = urgency == "absent";
+        for past in self.past.iter_mut().filter(|it| it.service == service) {
+            end(past, objective, is_absence, record.at);
+        }
         let call = IncidentCall {
             objective: objective.to_owned(),
             urgency: urgency.to_owned(),
@@ -210,16 +221,17 @@ impl Incidents {
         is_absence: bool,
         left: Option<f64>,
     ) -> bool {
+        // What somebody resolved while it burnt has ended now, too: what comes next is another matter.
+        let mut ends = false;
+        for incident in self.past.iter_mut().filter(|it| it.service == service) {
+            ends |= end(incident, objective, is_absence, record.at);
+        }
         let Some(incident) = self.open.get_mut(service) else {
-            return false;
+            return ends;
         };
+        end(incident, objective, is_absence, record.at);
         if incident.calls.first().map(|it| it.objective.as_str()) == Some(objective) {
             incident.budget_left.1 = left.or(incident.budget_left.1);
-        }
-        for call in &mut incident.calls {
-            if call.ended.is_none() && is_same(call, objective, is_absence) {
-                call.ended = Some(record.at);
-            }
         }
         if incident.calls.iter().all(|it| it.ended.is_some()) {
             self.close(service, record.at);
@@ -254,7 +266,12 @@ impl Incidents {
             return false;
         };
         incident.began = Some(at);
-        let suspect = text("/onset/suspects/0/what").or(text("/onset/changes/0/what"));
+        let suspect = match text("/onset/suspects/0/strength") {
+            // Whoever reads it in a list does not see what speaks against it.
+            Some("unlikely" | "follows") => None,
+            // Records of before suspects were ranked have changes only.
+            _ => text("/onset/suspects/0/what").or(text("/onset/changes/0/what")),
+        };
         incident.suspect = suspect.map(str::to_owned);
         true
     }
@@ -266,16 +283,23 @@ impl Incidents {
         };
         let by = body.get("by").and_then(Value::as_str);
         let by = by.unwrap_or_default().to_owned();
+        let left = body.get("budget_left").and_then(Value::as_f64);
         let Ok(deed) = serde_json::from_value(body) else {
             return false;
         };
+        let resolves = matches!(deed, Deed::Resolve { .. });
         let act = Act {
             at: record.at,
             by,
             record: Some(record.sequence),
             deed,
         };
-        self.on_act(id, act)
+        let changes = self.on_act(id, act);
+        let ended = self.find(id).filter(|it| it.ended == Some(record.at));
+        if let Some(incident) = ended.filter(|_| resolves) {
+            incident.budget_left.1 = left;
+        }
+        changes
     }
 
     /// Somebody does something. Says whether there is such an incident.
@@ -290,7 +314,13 @@ impl Incidents {
             return true;
         }
         if incident.acts.len() >= ACTS_MAX {
-            return false;
+            let is_note = |it: &Act| matches!(it.deed, Deed::Note { .. });
+            if is_note(&act) {
+                return false;
+            }
+            // The journal has it still.
+            let oldest = incident.acts.iter().position(is_note).unwrap_or(0);
+            incident.acts.remove(oldest);
         }
         let is_open = incident.is_open();
         match &act.deed {
@@ -304,6 +334,8 @@ impl Incidents {
                 incident.handed_over_to = Some(to.clone());
                 // Whoever gets it has not said yet that they have.
                 incident.acknowledged = None;
+                // Nor did they ask for silence.
+                incident.silenced_until = None;
             }
             Deed::Silence { until, .. } if is_open => incident.silenced_until = Some(*until),
             Deed::Group { into, .. } => incident.group = Some(*into),
@@ -383,8 +415,10 @@ impl Incidents {
         };
         if let Some(incident) = self.open.get(service).filter(|it| has(it)) {
             let root = self.root(incident);
-            if incident.is_silent(now) || root.is_silent(now) {
-                return Attention::Silent;
+            let silent = [incident, root].into_iter();
+            let silent = silent.filter(|it| it.is_open() && it.is_silent(now));
+            if let Some(since) = silent.filter_map(silenced_at).max() {
+                return Attention::Silent(since);
             }
             let working = incident.acknowledged.as_ref();
             let working = working.or(root.acknowledged.as_ref());
@@ -394,8 +428,12 @@ impl Incidents {
         match past.next() {
             Some(Incident {
                 resolved: Some(Resolved { by, why }),
+                ended: Some(at),
                 ..
-            }) => Attention::Dismissed(format!("{by} resolved it: {why}")),
+            }) => Attention::Dismissed {
+                how: format!("{by} resolved it: {why}"),
+                at: *at,
+            },
             _ => Attention::Loud,
         }
     }
@@ -408,10 +446,8 @@ impl Incidents {
     /// Refuses what can't be done.
     pub fn check(&self, id: u64, deed: &Deed) -> Result<&Incident, Refusal> {
         let incident = self.get(id).ok_or(Refusal::Unknown(id))?;
-        if incident.acts.len() >= ACTS_MAX {
-            return Err(Refusal::Full(id));
-        }
         match deed {
+            Deed::Note { .. } if incident.acts.len() >= ACTS_MAX => Err(Refusal::Full(id)),
             Deed::Note { .. } => Ok(incident),
             Deed::Group { into, .. } => self.check_group(incident, *into),
             _ if !incident.is_open() => {
@@ -465,6 +501,25 @@ fn is_same(call: &IncidentCall, objective: &str, is_absence: bool) -> bool {
     call.objective == objective && call.is_absence() == is_absence
 }
 
+/// A call of an incident has ended. Says whether one had not before.
+fn end(incident: &mut Incident, objective: &str, is_absence: bool, at: Timestamp) -> bool {
+    let mut ends = false;
+    for call in &mut incident.calls {
+        if call.ended.is_none() && is_same(call, objective, is_absence) {
+            call.ended = Some(at);
+            ends = true;
+        }
+    }
+    ends
+}
+
+/// When somebody last asked for silence.
+fn silenced_at(incident: &Incident) -> Option<Timestamp> {
+    let mut acts = incident.acts.iter().rev();
+    let silence = acts.find(|it| matches!(it.deed, Deed::Silence { .. }));
+    silence.map(|it| it.at)
+}
+
 /// A change without what is new each time, as a digest or a number.
 fn kind_of_change(what: &str) -> String {
     let words = what.split_whitespace();
@@ -484,7 +539,7 @@ mod tests {
     const START: Timestamp = Timestamp::from_seconds(1_795_615_852);
 
     /// A journal in the making.
-    #[derive(Default)]
+    #[derive(Clone, Default)]
     struct Journal {
         sequence: u64,
         incidents: Incidents,
@@ -582,7 +637,8 @@ mod tests {
         let until = START + Duration::from_secs(60);
         let why = "known".to_owned();
         journal.did(10, 1, "bo", Deed::Silence { until, why });
-        assert_eq!(journal.attention(59), Attention::Silent);
+        let since = START + Duration::from_secs(10);
+        assert_eq!(journal.attention(59), Attention::Silent(since));
         assert_eq!(journal.attention(60), Attention::Loud);
         let incident = journal.incidents.get(1).unwrap();
         let did: Vec<_> = incident
@@ -609,7 +665,10 @@ mod tests {
         let mut journal = Journal::default();
         journal.decided(0, "shop", "page", "latency", 0.8);
         journal.did(5, 1, "ana", resolve());
-        let dismissed = Attention::Dismissed("ana resolved it: a test".to_owned());
+        let dismissed = Attention::Dismissed {
+            how: "ana resolved it: a test".to_owned(),
+            at: START + Duration::from_secs(5),
+        };
         assert_eq!(journal.attention(6), dismissed);
         let refused = journal.incidents.check(1, &resolve()).unwrap_err();
         assert_eq!(
@@ -623,6 +682,84 @@ mod tests {
         journal.did(11, 1, "bo", resolve());
         let resolved = journal.incidents.get(1).unwrap().resolved.as_ref();
         assert_eq!(resolved.unwrap().by, "ana");
+    }
+
+    #[test]
+    fn what_was_resolved_while_it_burnt_is_dismissed_until_its_end_is_written() {
+        let mut journal = Journal::default();
+        journal.decided(0, "shop", "page", "latency", 0.8);
+        journal.did(5, 1, "ana", resolve());
+        assert!(matches!(journal.attention(6), Attention::Dismissed { .. }));
+        journal.decided(9, "shop", "resolved", "latency", 0.7);
+        let ended = journal.incidents.get(1).unwrap().calls[0].ended;
+        assert_eq!(ended, Some(START + Duration::from_secs(9)));
+        assert_eq!(journal.attention(10), Attention::Loud);
+    }
+
+    #[test]
+    fn the_budget_at_the_end_is_that_of_the_resolution_or_unknown() {
+        let mut journal = Journal::default();
+        journal.decided(0, "shop", "page", "latency", 0.8);
+        let left = |journal: &Journal| journal.incidents.get(1).unwrap().budget_left;
+        assert_eq!(left(&journal), (Some(0.8), None));
+        journal.decided(1, "shop", "page", "reads", 0.9);
+        journal.decided(2, "shop", "resolved", "latency", 0.7);
+        assert_eq!(left(&journal), (Some(0.8), Some(0.7)));
+        let mut later = journal.clone();
+        later.did(5, 1, "ana", resolve());
+        assert_eq!(left(&later), (Some(0.8), None));
+        let body = json!({ "what": "resolve", "why": "x", "by": "ana", "budget_left": 0.4 });
+        journal.write(5, KIND, "incident/1", &body);
+        assert_eq!(left(&journal), (Some(0.8), Some(0.4)));
+        // What comes late says nothing of its end.
+        let body = json!({ "what": "resolve", "why": "x", "by": "bo", "budget_left": 0.1 });
+        journal.write(9, KIND, "incident/1", &body);
+        assert_eq!(left(&journal), (Some(0.8), Some(0.4)));
+    }
+
+    #[test]
+    fn a_hand_over_ends_a_silence() {
+        let mut journal = Journal::default();
+        journal.decided(0, "shop", "page", "latency", 0.8);
+        let (until, why) = (START + Duration::from_secs(60), "known".to_owned());
+        journal.did(1, 1, "ana", Deed::Silence { until, why });
+        assert!(matches!(journal.attention(2), Attention::Silent(_)));
+        let (to, why) = ("supply".to_owned(), None);
+        journal.did(3, 1, "ana", Deed::HandOver { to, why });
+        assert_eq!(journal.attention(4), Attention::Loud);
+    }
+
+    #[test]
+    fn a_silence_of_another_holds_while_that_one_is_open() {
+        let mut journal = Journal::default();
+        journal.decided(0, "stock", "page", "availability", 0.8);
+        journal.decided(1, "shop", "page", "latency", 0.8);
+        let (into, why) = (1, None);
+        journal.did(2, 2, "ana", Deed::Group { into, why });
+        let (until, why) = (START + Duration::from_secs(60), "known".to_owned());
+        journal.did(3, 1, "ana", Deed::Silence { until, why });
+        assert!(matches!(journal.attention(4), Attention::Silent(_)));
+        journal.decided(5, "stock", "resolved", "availability", 0.8);
+        assert_eq!(journal.attention(6), Attention::Loud);
+    }
+
+    #[test]
+    fn a_suspect_that_is_unlikely_is_none() {
+        for (strength, suspect) in [
+            ("very-likely", Some("configuration 0af3 is in force")),
+            ("possible", Some("configuration 0af3 is in force")),
+            ("unlikely", None),
+            ("follows", None),
+        ] {
+            let mut journal = Journal::default();
+            journal.decided(0, "shop", "page", "latency", 0.8);
+            let what = "configuration 0af3 is in force";
+            let onset = json!({ "onset": { "objective": "latency", "at": "2026-11-25T14:10:00.000Z",
+                "suspects": [{ "what": what, "strength": strength }], "changes": [{ "what": what }] } });
+            assert!(journal.write(1, "onset", "service/shop", &onset));
+            let incident = journal.incidents.get(1).unwrap();
+            assert_eq!(incident.suspect.as_deref(), suspect, "{strength}");
+        }
     }
 
     #[test]
@@ -717,6 +854,14 @@ mod tests {
         }
         let refused = journal.incidents.check(1, &note());
         assert_eq!(refused.unwrap_err(), Refusal::Full(1));
+        let mut full = journal.clone();
+        for (by, deed) in [("ana", Deed::Acknowledge), ("bo", resolve())] {
+            assert!(full.incidents.check(1, &deed).is_ok());
+            full.did(ACTS_MAX as u64, 1, by, deed);
+        }
+        let ended = full.incidents.get(1).unwrap();
+        assert_eq!(ended.acts.len(), ACTS_MAX);
+        assert!(!ended.is_open() && ended.acknowledged.is_some());
         for at in 0..2 * PAST_MAX as u64 {
             journal.decided(at, "other", "page", "latency", 0.8);
             journal.decided(at, "other", "resolved", "latency", 0.8);

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use plimsoll_console::{Changed, Problem};
 use plimsoll_measure::incident::{KIND, Refusal};
-use plimsoll_measure::{Act, Deed};
+use plimsoll_measure::{Act, Deed, Incident, Snapshot};
+use serde_json::json;
 
 use super::Process;
 use super::changes::{answer, changed};
@@ -19,6 +20,16 @@ use crate::incidents;
 const UNWATCHED_EVERY: u64 = 60;
 /// Who ends them.
 const PLIMSOLL: &str = "plimsoll";
+
+/// Something that somebody did.
+struct Recorded {
+    /// Its record.
+    entry: plimsoll_store::Entry,
+    /// What there is to say.
+    text: String,
+    /// What someone should know of it.
+    warning: Option<String>,
+}
 
 impl Process {
     /// Goes on with what was written, and with what it does to incidents; to be called each second.
@@ -64,7 +75,11 @@ impl Process {
         let done = self
             .can_change()
             .and_then(|()| self.record_act(by, id, deed));
-        let (entry, text) = match done {
+        let Recorded {
+            entry,
+            text,
+            warning,
+        } = match done {
             Ok(done) => done,
             Err(problem) => return answer(tell, Err(problem)),
         };
@@ -73,18 +88,17 @@ impl Process {
             later.go_on(move |process| {
                 process.show();
                 let written = written.map(|record| Some(record.sequence));
-                answer(tell, Ok(changed(text, written)));
+                let mut changed = changed(text, written);
+                let warnings = [changed.warning.take(), warning];
+                let warnings: Vec<String> = warnings.into_iter().flatten().collect();
+                changed.warning = (!warnings.is_empty()).then(|| warnings.join("; "));
+                answer(tell, Ok(changed));
             });
         });
     }
 
-    /// Brings it into force; its record, and what there is to say.
-    fn record_act(
-        &mut self,
-        by: &str,
-        id: u64,
-        deed: Deed,
-    ) -> Result<(plimsoll_store::Entry, String), Problem> {
+    /// Brings it into force.
+    fn record_act(&mut self, by: &str, id: u64, deed: Deed) -> Result<Recorded, Problem> {
         let incidents = self.incidents.incidents_mut().ok_or_else(not_read)?;
         let incident = incidents.check(id, &deed).map_err(problem)?;
         let mut act = Act {
@@ -94,25 +108,41 @@ impl Process {
             deed,
         };
         let service = incident.service.clone();
-        let mut entry = self
-            .journal
-            .entry(KIND, &incident.subject(), &act.body(incident));
+        let resolves = matches!(act.deed, Deed::Resolve { .. });
+        let mut body = act.body(incident);
+        if resolves {
+            // Nothing else says how much is left at the end.
+            let snapshot = self.view.snapshot.load();
+            body["budget_left"] = json!(budget_left(&snapshot, incident));
+        }
+        let mut entry = self.journal.entry(KIND, &incident.subject(), &body);
         entry.cites = Some(id);
         // The record is known by it when it is read.
         act.at = entry.at;
         let mut text = format!("incident #{id} of {service}: {by} {}", act.says());
-        let resolves = matches!(act.deed, Deed::Resolve { .. });
+        let warning = match &act.deed {
+            Deed::HandOver { to, .. } if !self.notifying.notifiers.are_for(Some(to)) => {
+                Some(format!(
+                    "no notifier is for {to}: nobody there is called, and those who were called stay called"
+                ))
+            }
+            _ => None,
+        };
         incidents.on_act(id, act);
         let mut calls = self.governing.open_calls().into_iter();
         if resolves && calls.any(|it| it.service == service) {
             text.push_str(
-                "; it burns on, and nobody is called for that again unless it gets worse",
+                "; it burns on: if it does in 5 minutes still, or gets worse, somebody is called anew",
             );
         }
         tracing::info!(service, "{text}");
         self.note(Some(service), text.clone());
         self.publish_incidents();
-        Ok((entry, text))
+        Ok(Recorded {
+            entry,
+            text,
+            warning,
+        })
     }
 
     /// What the governor has not open any more, and what no record ended, ends here: its service may be gone.
@@ -138,12 +168,21 @@ impl Process {
             .collect::<Vec<_>>()
         {
             let why = "nobody watches it any more, or it ended unseen".to_owned();
-            if let Ok((entry, _)) = self.record_act(PLIMSOLL, id, Deed::Resolve { why }) {
-                self.journal.append(entry);
+            if let Ok(recorded) = self.record_act(PLIMSOLL, id, Deed::Resolve { why }) {
+                self.journal.append(recorded.entry);
             }
         }
         self.unwatched = unwatched;
     }
+}
+
+/// What is left of the budget of an incident's first call.
+fn budget_left(snapshot: &Snapshot, incident: &Incident) -> Option<f64> {
+    let objective = &incident.calls.first()?.objective;
+    let mut services = snapshot.services.iter();
+    let service = services.find(|it| it.name == incident.service)?;
+    let mut objectives = service.objectives.iter();
+    objectives.find(|it| it.name == *objective)?.budget_left
 }
 
 /// They are read when the store can be.

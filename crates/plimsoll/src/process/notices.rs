@@ -24,8 +24,13 @@ impl Process {
         let at = self.clock.timestamp();
         let remembers = self.budgets.is_loaded();
         let incidents = self.incidents.incidents();
-        self.notifying
-            .tick(&self.loaded.config, at, &calls, remembers, incidents);
+        let config = &self.loaded.config;
+        let dismissed = self
+            .notifying
+            .tick(config, at, &calls, remembers, incidents);
+        for call in &dismissed {
+            self.governing.dismiss(call);
+        }
     }
 
     fn read_told(&self) {
