@@ -268,14 +268,15 @@ fn budget(incident: &Incident) -> String {
     }
 }
 
-/// The newest estimate of when it began.
+/// The newest estimate of when it began: that of the first call, as others may have followed it.
 fn onset(incident: &Incident, records: &[Record]) -> Option<OnsetView> {
     let onsets = records.iter().rev().filter(|it| it.entry.kind == "onset");
     let mut read = onsets.filter_map(|it| {
         let onset = body(it).get("onset")?.clone();
         serde_json::from_value(onset).ok()
     });
-    read.find(|it: &OnsetView| incident.may_have_begun(it.at))
+    let first = &incident.calls.first()?.objective;
+    read.find(|it: &OnsetView| it.objective == *first && incident.may_have_begun(it.at))
 }
 
 fn first_bad(incident: &Incident, records: &[Record]) -> String {
