@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use plimsoll_measure::Incident;
 use serde::{Deserialize, Serialize};
 
 use crate::problem::Problem;
@@ -96,6 +97,12 @@ impl Caller {
         }
     }
 
+    /// Whether an incident was handed over to an owner that this is for. Its service is another matter.
+    pub(crate) fn works_on(&self, incident: &Incident) -> bool {
+        let to = incident.handed_over_to.as_deref();
+        to.is_some() && self.may_change(&incident.service, to).is_ok()
+    }
+
     /// Refuses whoever may not change what belongs to all.
     pub(crate) fn may_change_all(&self) -> Result<(), Problem> {
         self.needs(Role::Operator)?;
@@ -152,5 +159,38 @@ mod tests {
         // A stronger role does not widen whose services they are.
         let admin = caller(Role::Admin, &["payments"]);
         assert!(admin.may_change("mail", Some("ops")).is_err());
+    }
+
+    #[test]
+    fn whom_an_incident_was_handed_over_to_works_on_it_and_does_not_change_its_service() {
+        let page = r#"{"decision":{"what":"page","evidence":{"objective":"latency"}}}"#;
+        let handed = r#"{"what":"hand-over","to":"supply","why":null,"by":"ana"}"#;
+        let records = [
+            (1, "decision", "service/shop", page),
+            (2, "incident", "incident/1", handed),
+        ];
+        let record =
+            |(sequence, kind, subject, body): (u64, &'static str, &'static str, &'static str)| {
+                plimsoll_measure::IncidentRecord {
+                    sequence,
+                    at: plimsoll_core::Timestamp::from_seconds(1_795_615_852),
+                    kind,
+                    subject,
+                    body: body.as_bytes(),
+                }
+            };
+        let of =
+            |count| plimsoll_measure::Incidents::of(records.into_iter().take(count).map(record));
+        let supply = caller(Role::Operator, &["supply"]);
+        assert!(
+            !supply.works_on(of(1).get(1).unwrap()),
+            "nobody handed it over"
+        );
+        let known = of(2);
+        let handed = known.get(1).unwrap();
+        assert!(supply.works_on(handed));
+        assert!(supply.may_change("shop", Some("payments")).is_err());
+        assert!(!caller(Role::Operator, &["search"]).works_on(handed));
+        assert!(!caller(Role::Viewer, &["supply"]).works_on(handed));
     }
 }

@@ -453,10 +453,13 @@ pub(crate) fn incident_id(id: &str) -> Result<u64, Problem> {
     })
 }
 
-/// Refuses whoever may not change the service that an incident is about.
+/// Refuses whoever may not change the service that an incident is about, unless it was handed over to them.
 pub(crate) fn may_act(control: &dyn Control, by: &Caller, id: u64) -> Result<(), Problem> {
     let incidents = control.incidents()?;
     let incident = incidents.get(id).ok_or_else(|| unknown(id))?;
+    if by.works_on(incident) {
+        return Ok(());
+    }
     match control.owner(&incident.service) {
         Ok(owner) => by.may_change(&incident.service, owner.as_deref()),
         // It is in no configuration any more.

@@ -313,7 +313,7 @@ fn action(
         ),
         DeedVerb::HandOver => (
             format!("Hand {of} over"),
-            html! { p { "Those who are called for them hear of it; those who were called before hear that it was handed over." } },
+            html! { p { "Those who are called for them hear of it; those who were called before hear that it was handed over. Where no notifier is for them, those stay called. It ends a silence." } },
             "it is with them, and waits for an acknowledgement again",
             vec![
                 line(
@@ -331,7 +331,7 @@ fn action(
             let lasts = typed.lasts.get_or_insert_with(|| LENGTH.to_owned());
             (
                 format!("Silence {of}"),
-                html! { p { "Nobody is told of it for so long, also not of what gets worse. When that is over and it still burns, they are. Its end is told to those who were told that it began." } },
+                html! { p { "Nobody is told of it for so long, but of what gets worse and of what is new. When that is over and it still burns, they are. Its end is told to those who were told that it began." } },
                 "nobody is told of it",
                 vec![Field::length(lasts), Field::why(why)],
                 "Silence it",
@@ -352,7 +352,7 @@ fn action(
         ),
         DeedVerb::Resolve => (
             format!("Resolve {of}"),
-            html! { p { "It is over, whatever is still open: those who were told that it began are told that it has ended. If it burns on, nobody is called for that again unless it gets worse." } },
+            html! { p { "It is over, whatever is still open: those who were told that it began are told that it has ended. If it burns on for 5 minutes, or again, or gets worse, somebody is called anew: that is another incident." } },
             "it has ended",
             vec![Field::why(why)],
             "Resolve it",

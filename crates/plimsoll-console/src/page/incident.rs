@@ -8,10 +8,10 @@ mod timeline;
 
 use axum::http::StatusCode;
 use maud::{Markup, html};
-use plimsoll_measure::{Incident, Incidents, ServiceView, figure};
+use plimsoll_measure::{Deed, Incident, Incidents, ServiceView, figure};
 
 use super::incidents::{lasts, path, stands};
-use super::parts::{clock, segment, service_path, shape, since, time};
+use super::parts::{clock, segment, service_path, shape, since, time, until};
 use super::record::Record;
 use super::service::around;
 use super::{Page, Place, Section, Sight};
@@ -80,8 +80,11 @@ pub(super) fn page(id: u64, sight: &Sight) -> Page {
 fn bars(view: &View<'_>) -> Markup {
     let (incident, now) = (view.incident, view.sight.snapshot.now);
     let mut said: Vec<Markup> = Vec::new();
-    if let Some(until) = incident.silenced_until.filter(|until| now < *until) {
-        said.push(html! { "Silent until " (since(until, now)) " UTC: nobody is told of it. Who was told that it began is told its end." });
+    if let Some(end) = incident
+        .silenced_until
+        .filter(|_| incident.is_open() && incident.is_silent(now))
+    {
+        said.push(html! { "Silent until " (until(end, now)) " UTC: nobody is told of what burnt when that was said. What is new or gets worse is told. Who was told that it began is told its end." });
     }
     if let Some(into) = incident.group {
         said.push(html! { "It belongs to " a href=(path(into)) { "#" (into) } ": the cause is the same, and it is worked on there." });
@@ -124,7 +127,7 @@ fn head(view: &View<'_>) -> Markup {
                 h1 { (incident.service) ": " (title(incident)) }
                 span.q {
                     (with.unwrap_or("no owner"))
-                    @if incident.handed_over_to.is_some() { @if let Some(owner) = owner { ", handed over by " (owner) } }
+                    @if let Some(by) = handed_over_by(incident) { ", handed over by " (by) }
                     " · "
                     @match &incident.acknowledged {
                         Some(it) => { "acknowledged by " b { (it.by) } " " (time(it.at)) }
@@ -143,6 +146,13 @@ fn head(view: &View<'_>) -> Markup {
             (impact::figures(view))
         }
     }
+}
+
+/// Who gave it to those who have it.
+fn handed_over_by(incident: &Incident) -> Option<&str> {
+    let mut acts = incident.acts.iter().rev();
+    let act = acts.find(|it| matches!(it.deed, Deed::HandOver { .. }))?;
+    Some(&act.by)
 }
 
 /// What it is about, as a person would say it.

@@ -1,5 +1,7 @@
 //! `/incidents`: what people were called for; what is open first, then what was, the latest first.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use maud::{Markup, html};
 use plimsoll_core::Timestamp;
@@ -10,6 +12,8 @@ use super::{Page, Place, Section, Sight};
 
 /// Those that have ended and are listed; more are in the journal.
 const PAST_MAX: usize = 100;
+/// How long after it was resolved it may be said to burn on.
+const BURNS_ON_MAX: Duration = Duration::from_secs(3_600);
 
 pub(super) fn page(sight: &Sight) -> Page {
     let snapshot = sight.snapshot.as_ref();
@@ -102,7 +106,7 @@ fn row(snapshot: &Snapshot, incident: &Incident) -> Markup {
                 br;
                 span.s.q { @if incident.is_open() { "since " (since(incident.called, now)) } @else { (clock(incident.called).chars().take(16).collect::<String>()) } " UTC" }
             }
-            span.who.s { (who(incident, now)) }
+            span.who.s { (who(incident, stands, now)) }
             span.why.s.q {
                 @match &incident.suspect {
                     Some(suspect) => (suspect),
@@ -114,11 +118,17 @@ fn row(snapshot: &Snapshot, incident: &Incident) -> Markup {
 }
 
 /// What people did, in short.
-fn who(incident: &Incident, now: Timestamp) -> Markup {
+fn who(incident: &Incident, stands: Condition, now: Timestamp) -> Markup {
+    // Later it is another matter.
+    let lately = incident
+        .ended
+        .is_some_and(|it| now.since(it) < BURNS_ON_MAX);
+    let lasts = incident.calls.iter().any(|it| it.ended.is_none());
+    let burns_on = lately && lasts && stands >= Condition::Burning;
     html! {
         @if let Some(to) = &incident.handed_over_to { "with " b { (to) } ", " }
         @match (&incident.resolved, &incident.acknowledged) {
-            (Some(it), _) => { (it.by) " resolved it" }
+            (Some(it), _) => { "resolved by " (it.by) @if burns_on { ", " span.tone.burning.b { "burns on" } } }
             (None, Some(it)) => { (it.by) @if incident.is_open() { " works on it" } @else { " worked on it" } }
             // Whoever works on the other one works on this.
             (None, None) if incident.group.is_some() => "worked on there",

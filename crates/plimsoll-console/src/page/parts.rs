@@ -133,6 +133,15 @@ pub(super) fn since(at: Timestamp, now: Timestamp) -> String {
     }
 }
 
+/// A time to come, without the date where it is of today.
+pub(crate) fn until(at: Timestamp, now: Timestamp) -> String {
+    let text: String = clock(at).chars().take(16).collect();
+    match text.get(..10) == clock(now).get(..10) {
+        true => figure::clock(at, 5),
+        false => text,
+    }
+}
+
 /// On a page, the word: a lone `?` is easily missed.
 pub(super) fn unknown(text: String) -> String {
     match text == figure::UNKNOWN {
@@ -230,5 +239,13 @@ mod tests {
             [at(1.0), at(1.25), at(-0.04), at(-2.0)],
             ["1", "1.2", "0", "-2"]
         );
+    }
+
+    #[test]
+    fn a_time_to_come_has_its_date_where_it_is_not_of_today() {
+        let now = Timestamp::from_seconds(1_795_615_852);
+        let day = std::time::Duration::from_secs(86_400);
+        assert_eq!(until(now + day / 24, now), "15:10");
+        assert_eq!(until(now + 7 * day, now), "2026-12-02 14:10");
     }
 }

@@ -2,7 +2,7 @@
 //! Every one of them leads to a page that asks first; nothing is offered to whoever only reads.
 
 use maud::{Markup, html};
-use plimsoll_measure::Snapshot;
+use plimsoll_measure::{Incident, Snapshot};
 
 use super::View;
 use crate::access::{Caller, Role};
@@ -24,6 +24,18 @@ pub(super) fn allowed(
         // It is in no configuration any more.
         None => who.may_change_all(),
     })
+}
+
+/// Whether somebody may do something about an incident; `None`: they only read.
+fn may_act(
+    snapshot: &Snapshot,
+    who: Option<&Caller>,
+    incident: &Incident,
+) -> Option<Result<(), Problem>> {
+    match who {
+        Some(who) if who.works_on(incident) => Some(Ok(())),
+        _ => allowed(snapshot, who, &incident.service),
+    }
 }
 
 fn word(verb: DeedVerb) -> &'static str {
@@ -63,9 +75,8 @@ pub(super) fn buttons(view: &View<'_>) -> Markup {
 
 /// The button of a deed. `more`: a query that fills in what is known of it.
 fn button(view: &View<'_>, verb: DeedVerb, more: &str) -> Markup {
-    let service = &view.incident.service;
     html! {
-        @match allowed(&view.sight.snapshot, view.sight.who.as_ref(), service) {
+        @match may_act(&view.sight.snapshot, view.sight.who.as_ref(), view.incident) {
             None => {}
             Some(Ok(())) => a.btn.does href={ (deed_path(view.incident.id, verb)) (more) } { (word(verb)) },
             Some(Err(problem)) => button.btn type="button" disabled title=(problem) { (word(verb)) },
@@ -75,15 +86,13 @@ fn button(view: &View<'_>, verb: DeedVerb, more: &str) -> Markup {
 
 /// Why an operator of other services can do nothing here.
 pub(super) fn refusal(view: &View<'_>) -> Markup {
-    let service = &view.incident.service;
-    let may = allowed(&view.sight.snapshot, view.sight.who.as_ref(), service);
+    let may = may_act(&view.sight.snapshot, view.sight.who.as_ref(), view.incident);
     html! { @if let Some(Err(problem)) = may { p.s.q { (problem) } } }
 }
 
 /// What is done next, as the one button of the page that stands out.
 pub(super) fn next(view: &View<'_>, verb: DeedVerb, more: &str) -> Markup {
-    let service = &view.incident.service;
-    let may = allowed(&view.sight.snapshot, view.sight.who.as_ref(), service);
+    let may = may_act(&view.sight.snapshot, view.sight.who.as_ref(), view.incident);
     html! {
         @if let Some(Ok(())) = may {
             a.btn.go.does href={ (deed_path(view.incident.id, verb)) (more) } { (word(verb)) }
@@ -103,7 +112,7 @@ pub(super) fn step(view: &View<'_>, line: &str) -> Markup {
         Asked::Page(_) => return form(view, line, "Run", None),
         Asked::Set { service, .. } | Asked::End { service, .. } => allowed(snapshot, who, service),
         Asked::Act { incident, .. } => match view.known.get(*incident) {
-            Some(incident) => allowed(snapshot, who, &incident.service),
+            Some(incident) => may_act(snapshot, who, incident),
             None => {
                 return html! { span.s.q { "not from here: there is no incident #" (incident) } };
             }
