@@ -113,7 +113,10 @@ impl Process {
         if resolves {
             // Nothing else says how much is left at the end.
             let snapshot = self.view.snapshot.load();
-            body["budget_left"] = json!(budget_left(&snapshot, incident));
+            let left = json!(budget_left(&snapshot, incident));
+            if let Some(body) = body.as_object_mut() {
+                body.insert("budget_left".to_owned(), left);
+            }
         }
         let mut entry = self.journal.entry(KIND, &incident.subject(), &body);
         entry.cites = Some(id);
