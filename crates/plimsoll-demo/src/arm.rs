@@ -8,6 +8,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::child::{Child, explain};
 use crate::director::Event;
 use crate::message::{ShopOrder, ShopState};
+use crate::options::Scene;
 use crate::proxy::{Addresses, ProxyKind, prepare, state_of};
 
 /// A shop and its proxy.
@@ -54,10 +55,24 @@ impl Arm {
     }
 
     /// Starts the proxy; `plimsoll` is the program that is Plimsoll.
-    pub(crate) fn start_proxy(&mut self, plimsoll: &Path, folder: &Path) -> Result<(), String> {
+    pub(crate) fn start_proxy(
+        &mut self,
+        plimsoll: &Path,
+        folder: &Path,
+        scene: Scene,
+    ) -> Result<(), String> {
         let folder = self.folder(folder);
         let launch = std::fs::create_dir_all(&folder)
-            .and_then(|()| prepare(self.kind, plimsoll, &folder, self.addresses, &self.ports))
+            .and_then(|()| {
+                prepare(
+                    self.kind,
+                    plimsoll,
+                    &folder,
+                    self.addresses,
+                    &self.ports,
+                    scene,
+                )
+            })
             .map_err(|error| format!("writing the configuration of {}: {error}", self.name))?;
         let name = format!("{} ({})", self.kind.name(), self.name);
         let child = Child::program(&name, &launch.program, &launch.args, &folder);

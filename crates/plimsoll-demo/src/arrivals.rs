@@ -10,7 +10,7 @@ use plimsoll_core::Class;
 use rand_core::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use crate::catalogue::SERVICES;
+use crate::catalogue::{CATALOGUE, SERVICES};
 use crate::plan::{CRITICAL_LOAD, STANDARD_SHARE};
 
 /// One request that is due.
@@ -35,6 +35,8 @@ pub(crate) struct Rates {
     pub(crate) other: f64,
     /// Standard requests of one client on top.
     pub(crate) flood: f64,
+    /// Standard requests of all clients for the catalogue, on top.
+    pub(crate) reads: f64,
 }
 
 impl Rates {
@@ -46,12 +48,13 @@ impl Rates {
             critical: critical * capacity,
             other: (load - critical) * capacity,
             flood: flood * capacity,
+            reads: 0.0,
         }
     }
 
     /// All of them.
     pub(crate) fn total(&self) -> f64 {
-        self.critical + self.other + self.flood
+        self.critical + self.other + self.flood + self.reads
     }
 }
 
@@ -102,10 +105,14 @@ impl Arrivals {
     fn draw_request(&mut self) -> Arrival {
         let (at, number) = (self.next_at, self.number);
         self.number += 1;
-        let service = self.draw_service();
+        let mut service = self.draw_service();
         let kind = self.draw_share() * self.rates.total();
         let flood = kind < self.rates.flood;
-        let class = if flood {
+        let reads = kind >= self.rates.total() - self.rates.reads;
+        if reads {
+            service = CATALOGUE;
+        }
+        let class = if flood || reads {
             Class::Standard
         } else if kind < self.rates.flood + self.rates.critical {
             Class::Critical
@@ -221,6 +228,22 @@ mod tests {
                 .all(|arrival| arrival.class == Class::Standard)
         );
         near((all.len() - flood.count()) as f64 / 10.0, 240.0, 0.1);
+    }
+
+    #[test]
+    fn reads_on_top_are_all_for_the_catalogue() {
+        let rates = Rates {
+            reads: 400.0,
+            ..Rates::default()
+        };
+        let mut arrivals = Arrivals::new(1, rates);
+        let all: Vec<Arrival> =
+            std::iter::from_fn(|| arrivals.next_before(Duration::from_secs(10))).collect();
+        near(all.len() as f64 / 10.0, 400.0, 0.05);
+        assert!(
+            all.iter()
+                .all(|it| it.service == CATALOGUE && it.class == Class::Standard && !it.flood)
+        );
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub(crate) struct RouteModel {
     pub(crate) name: &'static str,
     /// Whether its page holds its slot while it waits for recommendations.
     pub(crate) asks_recommendations: bool,
+    /// Whether its answers are for all, and may be stored as [`STORED`] says.
+    pub(crate) is_stored: bool,
 }
 
 impl ServiceModel {
@@ -51,6 +53,13 @@ impl ServiceModel {
     }
 }
 
+/// The place of the catalogue among [`SERVICES`].
+pub(crate) const CATALOGUE: usize = 0;
+/// What an answer of the catalogue that may be stored says of it.
+pub(crate) const STORED: &str = "public, max-age=5";
+/// How many products there are to read about.
+const PRODUCTS: f64 = 40.0;
+
 /// The name of the service that becomes slow.
 pub(crate) const RECOMMENDATIONS: &str = "recommendations";
 /// What asking for recommendations adds to a page, when they are well.
@@ -65,6 +74,7 @@ const fn route(name: &'static str) -> RouteModel {
     RouteModel {
         name,
         asks_recommendations: false,
+        is_stored: false,
     }
 }
 
@@ -72,6 +82,14 @@ const fn page(name: &'static str) -> RouteModel {
     RouteModel {
         name,
         asks_recommendations: true,
+        is_stored: false,
+    }
+}
+
+const fn stored(route: RouteModel) -> RouteModel {
+    RouteModel {
+        is_stored: true,
+        ..route
     }
 }
 
@@ -82,7 +100,7 @@ pub(crate) const SERVICES: [ServiceModel; 4] = [
         endpoints: 4,
         slots: 1,
         work: Duration::from_millis(25),
-        routes: [route("cart"), page("browse"), route("feed")],
+        routes: [route("cart"), stored(page("browse")), stored(route("feed"))],
     },
     ServiceModel {
         name: "search",
@@ -127,6 +145,20 @@ pub(crate) const CLIENTS: [Ipv4Addr; 4] = [
 ];
 /// The address of the client that floods.
 pub(crate) const FLOOD_CLIENT: Ipv4Addr = Ipv4Addr::new(127, 0, 2, 1);
+
+/// Whether the answer at a path may be stored.
+pub(crate) fn is_stored(path: &str) -> bool {
+    let route = parse_path(path)
+        .and_then(|(service, class, _)| SERVICES.get(service)?.routes.get(class.index()));
+    route.is_some_and(|route| route.is_stored)
+}
+
+/// The product that read `number` is about: the few that everybody looks at are asked for more often, each twice as much as
+/// one that is twice as far down the list (Zipf's law).
+pub(crate) fn product(seed: u64, number: u64) -> u64 {
+    let share = (mix(seed ^ number) >> 11) as f64 / (1u64 << 53) as f64;
+    libm::pow(PRODUCTS, share) as u64
+}
 
 /// The service and class that a request's path names, and the number at its end.
 pub(crate) fn parse_path(path: &str) -> Option<(usize, Class, u64)> {
@@ -179,6 +211,18 @@ mod tests {
         }
         assert_eq!(parse_path("/catalog/none/1"), None);
         assert_eq!(parse_path("/"), None);
+    }
+
+    #[test]
+    fn products_are_asked_for_by_their_rank() {
+        let count = |from: u64, to: u64| {
+            let products = (0..10_000).map(|number| product(7, number));
+            products.filter(|it| (from..=to).contains(it)).count()
+        };
+        assert_eq!(count(1, 39), 10_000);
+        // sqrt(40) lies between six and seven.
+        let (first, last) = (count(1, 6), count(7, 39));
+        assert!((5_000..5_600).contains(&first), "{first} {last}");
     }
 
     #[test]

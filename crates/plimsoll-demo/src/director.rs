@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::arm::Arm;
-use crate::catalogue::SERVICES;
+use crate::catalogue::{CATALOGUE, SERVICES, ServiceModel};
 use crate::child::{Child, explain};
 use crate::clock::Clock;
 use crate::conclusion;
@@ -20,13 +20,14 @@ use crate::interrupt::Interrupt;
 use crate::journal::{self, Journal};
 use crate::limits;
 use crate::message::{
-    Fault, LoadDone, LoadLive, LoadNews, LoadOrder, LoadSetup, ShopNews, ShopOrder,
+    Fault, LoadDone, LoadLive, LoadNews, LoadOrder, LoadSetup, ShopNews, ShopOrder, ShopState,
 };
 use crate::options::DemoOptions;
+use crate::peak::Peak;
 use crate::plain::Plain;
 use crate::plan::{PhaseKind, Plan};
 use crate::proxy::{Addresses, ProxyKind};
-use crate::report::Report;
+use crate::report::{OriginFigures, Report};
 use crate::screen::{Key, Screen, Seen};
 use crate::table::Style;
 
@@ -110,8 +111,10 @@ struct Director<'a> {
     flood: bool,
     slow: bool,
     weak: bool,
-    /// The endpoint with a fault, as its service's place and its own, and the fault.
-    fault: Option<(usize, usize, Fault)>,
+    /// The endpoints with a fault, as their service's place and their own, and the fault.
+    faults: &'static [(usize, usize, Fault)],
+    /// What came to the catalogue of each arm once it was back.
+    returns: [Peak; 2],
     protections: bool,
     // Last: what is written into it must have ended.
     folder: tempfile::TempDir,
@@ -166,7 +169,8 @@ impl<'a> Director<'a> {
             flood: false,
             slow: false,
             weak: false,
-            fault: None,
+            faults: &[],
+            returns: Default::default(),
             protections: false,
             folder,
         })
@@ -235,7 +239,7 @@ impl<'a> Director<'a> {
             Addresses::free().map_err(|error| format!("finding free ports: {error}"))?;
         for (arm, addresses) in self.arms.iter_mut().zip(addresses) {
             arm.addresses = addresses;
-            arm.start_proxy(&program, self.folder.path())?;
+            arm.start_proxy(&program, self.folder.path(), self.plan.scene)?;
         }
         for index in 0..self.arms.len() {
             self.await_proxy(index).await?;
@@ -307,11 +311,7 @@ impl<'a> Director<'a> {
     /// False when the demo is to end at once.
     fn on_event(&mut self, event: Event) -> Result<bool, String> {
         match event {
-            Event::Shop(index, ShopNews::State(state)) => {
-                if let Some(arm) = self.arms.get_mut(index) {
-                    arm.state = state;
-                }
-            }
+            Event::Shop(index, ShopNews::State(state)) => self.on_state(index, state),
             Event::Load(LoadNews::Phase { index }) => self.on_phase(index),
             Event::Load(LoadNews::Live(live)) => self.on_live(&live),
             Event::Load(LoadNews::Failed { why }) => return Err(why),
@@ -339,6 +339,22 @@ impl<'a> Director<'a> {
         Ok(true)
     }
 
+    fn on_state(&mut self, index: usize, state: ShopState) {
+        let kind = self
+            .phase
+            .and_then(|index| self.plan.phases.get(index))
+            .map(|phase| phase.kind);
+        if let Some(peak) = self.returns.get_mut(index)
+            && kind == Some(PhaseKind::Recovery)
+            && let Some(catalogue) = state.services.get(CATALOGUE)
+        {
+            peak.on_count(self.clock.now(), catalogue.arrived);
+        }
+        if let Some(arm) = self.arms.get_mut(index) {
+            arm.state = state;
+        }
+    }
+
     fn on_phase(&mut self, index: usize) {
         self.phase = Some(index);
         let now = self.clock.now();
@@ -353,7 +369,7 @@ impl<'a> Director<'a> {
         }
         self.set_slow(kind == PhaseKind::SlowDependency);
         self.set_weak(kind == PhaseKind::LessCapacity);
-        self.set_fault(kind.endpoint_fault());
+        self.set_faults(kind.faults());
     }
 
     fn set_weak(&mut self, on: bool) {
@@ -375,21 +391,20 @@ impl<'a> Director<'a> {
         }
     }
 
-    /// At most one endpoint has a fault at a time.
-    fn set_fault(&mut self, fault: Option<(usize, usize, Fault)>) {
-        if self.fault == fault {
+    fn set_faults(&mut self, faults: &'static [(usize, usize, Fault)]) {
+        if self.faults == faults {
             return;
         }
-        let before = std::mem::replace(&mut self.fault, fault);
+        let before = std::mem::replace(&mut self.faults, faults);
         for arm in &mut self.arms {
-            if let Some((service, endpoint, _)) = before {
+            for &(service, endpoint, _) in before {
                 arm.tell(&ShopOrder::Endpoint {
                     service,
                     endpoint,
                     fault: None,
                 });
             }
-            if let Some((service, endpoint, fault)) = fault {
+            for &(service, endpoint, fault) in faults {
                 arm.tell(&ShopOrder::Endpoint {
                     service,
                     endpoint,
@@ -401,9 +416,14 @@ impl<'a> Director<'a> {
 
     fn on_live(&mut self, live: &LoadLive) {
         let cpu = self.cpu.share_at(self.clock.now(), &self.processes());
-        let fault = self
-            .fault
-            .map(|(service, endpoint, fault)| (self.endpoint_name(service, endpoint), fault));
+        let fault = match *self.faults {
+            [] => None,
+            [(service, endpoint, fault)] => Some((self.endpoint_name(service, endpoint), fault)),
+            [(service, _, fault), ..] => {
+                let name = SERVICES.get(service).map_or("?", |model| model.name);
+                Some((format!("all of {name}"), fault))
+            }
+        };
         if let Some(screen) = &mut self.screen {
             let [without, with] = &self.arms;
             screen.draw(&Seen {
@@ -440,9 +460,9 @@ impl<'a> Director<'a> {
         }
         self.interactive = true;
         match key {
-            Key::Kill => self.set_fault(match self.fault {
-                Some(_) => None,
-                None => PhaseKind::CrashedEndpoint.endpoint_fault(),
+            Key::Kill => self.set_faults(match self.faults {
+                [] => PhaseKind::CrashedEndpoint.faults(),
+                _ => &[],
             }),
             Key::Slow => self.set_slow(!self.slow),
             Key::Flood => {
@@ -525,6 +545,10 @@ impl<'a> Director<'a> {
             interactive: self.interactive,
             notes: self.notes.clone(),
             events: journal.events,
+            origin: self
+                .plan
+                .has(PhaseKind::OriginDown)
+                .then(|| self.origin_figures()),
             journal: journal.verified,
         };
         if let Some(why) = journal.broken {
@@ -534,6 +558,13 @@ impl<'a> Director<'a> {
         }
         report.void = conclusion::void(&report, done);
         report
+    }
+
+    fn origin_figures(&self) -> OriginFigures {
+        OriginFigures {
+            capacity: SERVICES.get(CATALOGUE).map_or(0.0, ServiceModel::capacity),
+            most: self.returns.each_ref().map(Peak::most),
+        }
     }
 
     /// What the right arm has written of what it did, if it is one that writes.

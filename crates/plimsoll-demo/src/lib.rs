@@ -28,6 +28,7 @@ mod limits;
 mod load;
 mod message;
 mod part;
+mod peak;
 mod proxy;
 mod shop;
 
@@ -46,5 +47,5 @@ pub use director::run;
 pub use options::{Against, DemoOptions, Length, Scene};
 pub use part::run_part;
 pub use plan::PhaseKind;
-pub use report::{ArmFigures, PhaseFigures, Report};
+pub use report::{ArmFigures, KindFigures, OriginFigures, PhaseFigures, Report};
 pub use verdict::{Comparison, Finding, contradictions, verdict};

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::{Method, Request, StatusCode};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::MissedTickBehavior;
 
@@ -19,7 +19,7 @@ use crate::arrivals::{Arrival, Arrivals, Rates};
 use crate::catalogue::{self, CLIENTS, FLOOD_CLIENT, SERVICES};
 use crate::clock::Clock;
 use crate::message::{LoadNews, LoadOrder, LoadSetup, orders, tell};
-use crate::plan::{FLOOD_LOAD, PATIENCE, PhaseKind};
+use crate::plan::{FLOOD_LOAD, PATIENCE, PhaseKind, RequestKind};
 use connection::Connections;
 use tally::{End, Request as Counted, Tally};
 
@@ -193,7 +193,11 @@ impl Generator {
         let phase = self.setup.plan.phases.get(self.phase.unwrap_or(0));
         let (load, planned) = phase.map_or((0.0, 0.0), |phase| (phase.load, phase.flood));
         let by_hand = if self.flood { FLOOD_LOAD } else { 0.0 };
-        Rates::at_load(load * self.factor, planned.max(by_hand), capacity)
+        let reads = phase.map_or(0.0, |phase| phase.reads);
+        Rates {
+            reads: reads * capacity,
+            ..Rates::at_load(load * self.factor, planned.max(by_hand), capacity)
+        }
     }
 
     fn send_due(&mut self, until: Duration) {
@@ -225,7 +229,12 @@ impl Generator {
         else {
             return;
         };
-        let path = Bytes::from(format!("{prefix}{}", arrival.number));
+        let kind = self.setup.plan.kind_of(arrival.service, arrival.class);
+        let number = match kind {
+            Some(RequestKind::Read) => catalogue::product(self.setup.seed, arrival.number),
+            _ => arrival.number,
+        };
+        let path = Bytes::from(format!("{prefix}{number}"));
         for (arm, clients) in self.arms.iter().enumerate() {
             let connections = if arrival.flood {
                 &clients.flooding
@@ -237,8 +246,13 @@ impl Generator {
                 phase,
                 class: arrival.class,
                 flood: arrival.flood,
+                kind,
             };
-            let Some(request) = connections.request(path.clone()) else {
+            let method = match kind {
+                Some(RequestKind::Write) => Method::POST,
+                _ => Method::GET,
+            };
+            let Some(request) = connections.request(method, path.clone()) else {
                 continue;
             };
             self.lock().on_sent(counted);
@@ -248,7 +262,7 @@ impl Generator {
                         (Arc::clone(&self.tally), self.clock, arrival.at);
                     tokio::spawn(settle(response, tally, clock, counted, intended, gives_up));
                 }
-                None => self.lock().on_end(counted, End::Failed, lag),
+                None => self.lock().on_end(counted, FAILED, lag),
             }
         }
     }
@@ -283,7 +297,7 @@ async fn settle(
     let latency = clock.now().saturating_sub(intended);
     let end = match answered {
         None => End::GaveUp,
-        Some(Err(_)) => End::Failed,
+        Some(Err(_)) => FAILED,
         Some(Ok(answer)) => answer,
     };
     tally
@@ -300,17 +314,26 @@ async fn read(response: h2::client::ResponseFuture) -> Result<End, h2::Error> {
         _ => false,
     };
     let good = response.status().is_success();
+    let decision = response.headers().get("plimsoll-decision").cloned();
+    let stale = decision
+        .as_ref()
+        .is_some_and(|decision| decision.as_bytes().starts_with(b"stale"));
     let mut body = response.into_body();
     while let Some(chunk) = body.data().await {
         let size = chunk?.len();
         body.flow_control().release_capacity(size)?;
     }
     Ok(match (good, refused) {
-        (true, _) => End::Answered,
+        (true, _) => End::Answered { stale },
         (false, true) => End::Refused,
-        (false, false) => End::Failed,
+        (false, false) => End::Failed {
+            told: decision.is_some(),
+        },
     })
 }
+
+/// No answer, so no reason.
+const FAILED: End = End::Failed { told: false };
 
 /// What a request looks like on the wire.
 type Wire = Request<()>;

@@ -69,6 +69,9 @@ pub(crate) struct ShopState {
 pub(crate) struct ServiceState {
     /// Requests that wait for a slot.
     pub(crate) waiting: usize,
+    /// Requests that reached it since it began.
+    #[serde(default)]
+    pub(crate) arrived: u64,
     /// What is wrong with each endpoint; `None` = nothing.
     pub(crate) faults: Vec<Option<Fault>>,
 }

@@ -72,17 +72,20 @@ pub enum Scene {
     Day,
     /// One dependency is slow for a minute: long enough for decisions, and for them to be taken back.
     SlowDependency,
+    /// The catalogue is gone for twenty seconds, and what was stored of it stands in; then everybody comes back at once.
+    OriginDown,
 }
 
 impl Scene {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Day, Self::SlowDependency];
+    pub const ALL: [Self; 3] = [Self::Day, Self::SlowDependency, Self::OriginDown];
 
     /// The word for it on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Day => "day",
             Self::SlowDependency => "slow-dependency",
+            Self::OriginDown => "origin-down",
         }
     }
 }
@@ -98,7 +101,7 @@ impl std::str::FromStr for Scene {
 
 /// The demo has no such scene.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the scenes are `day` and `slow-dependency`, not `{0}`")]
+#[error("the scenes are `day`, `slow-dependency` and `origin-down`, not `{0}`")]
 pub struct UnknownScene(pub String);
 
 /// How long the phases are.

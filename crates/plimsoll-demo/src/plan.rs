@@ -6,9 +6,10 @@
 
 use std::time::Duration;
 
+use plimsoll_core::Class;
 use serde::{Deserialize, Serialize};
 
-use crate::catalogue;
+use crate::catalogue::{self, CATALOGUE};
 use crate::message::Fault;
 use crate::options::{Length, Scene};
 
@@ -34,13 +35,15 @@ pub enum PhaseKind {
     FailingEndpoint,
     /// One endpoint of the catalogue is gone.
     CrashedEndpoint,
+    /// All endpoints of the catalogue are gone.
+    OriginDown,
     /// Everything is repaired; what waits is worked off.
     Recovery,
 }
 
 impl PhaseKind {
     /// All kinds, in the order of tables; [`PhaseKind::index`] counts in this order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Calm,
         Self::FlashSale,
         Self::Flood,
@@ -50,6 +53,7 @@ impl PhaseKind {
         Self::SlowEndpoint,
         Self::FailingEndpoint,
         Self::CrashedEndpoint,
+        Self::OriginDown,
         Self::Recovery,
     ];
 
@@ -58,15 +62,21 @@ impl PhaseKind {
         self as usize
     }
 
-    /// The endpoint that has a fault, as its service's place and its own, and which fault. A different endpoint
-    /// each time: what a proxy remembers of one is not carried into the next phase.
-    pub(crate) const fn endpoint_fault(self) -> Option<(usize, usize, Fault)> {
+    /// The endpoints that have a fault, as their service's place and their own, and which fault. Where it is one, a
+    /// different one each time: what a proxy remembers of one is not carried into the next phase.
+    pub(crate) const fn faults(self) -> &'static [(usize, usize, Fault)] {
         match self {
-            Self::FrozenEndpoint => Some((0, 2, Fault::Frozen)),
-            Self::SlowEndpoint => Some((0, 3, Fault::Slow)),
-            Self::FailingEndpoint => Some((0, 0, Fault::Failing)),
-            Self::CrashedEndpoint => Some((0, 1, Fault::Crashed)),
-            _ => None,
+            Self::FrozenEndpoint => &[(0, 2, Fault::Frozen)],
+            Self::SlowEndpoint => &[(0, 3, Fault::Slow)],
+            Self::FailingEndpoint => &[(0, 0, Fault::Failing)],
+            Self::CrashedEndpoint => &[(0, 1, Fault::Crashed)],
+            Self::OriginDown => &[
+                (0, 0, Fault::Crashed),
+                (0, 1, Fault::Crashed),
+                (0, 2, Fault::Crashed),
+                (0, 3, Fault::Crashed),
+            ],
+            _ => &[],
         }
     }
 
@@ -82,9 +92,19 @@ impl PhaseKind {
             Self::SlowEndpoint => "slow endpoint",
             Self::FailingEndpoint => "failing endpoint",
             Self::CrashedEndpoint => "crashed endpoint",
+            Self::OriginDown => "catalogue gone",
             Self::Recovery => "recovery",
         }
     }
+}
+
+/// What a request does, where that makes a difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RequestKind {
+    /// Its answer may be stored.
+    Read,
+    /// It changes something.
+    Write,
 }
 
 /// One phase.
@@ -96,6 +116,8 @@ pub(crate) struct Phase {
     pub(crate) load: f64,
     /// What one client sends on top.
     pub(crate) flood: f64,
+    /// Reads of the catalogue that all clients send on top.
+    pub(crate) reads: f64,
 }
 
 impl Phase {
@@ -130,6 +152,9 @@ pub(crate) const STANDARD_SHARE: f64 = 2.0 / 3.0;
 const CALM_LOAD: f64 = 0.6;
 /// What one client sends that floods.
 pub(crate) const FLOOD_LOAD: f64 = 5.0;
+/// What those send on top who come back when the catalogue does: with the reads of an ordinary day, two and a half times
+/// what it carries.
+const RETURNING_LOAD: f64 = 0.8;
 /// How long a client waits before it gives up and cancels.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 /// An answer later than this is not a good one: the latency objective of the demo.
@@ -144,7 +169,7 @@ impl Plan {
     pub(crate) fn new(scene: Scene, length: Length, load_max: f64) -> Self {
         use PhaseKind::{
             Calm, CrashedEndpoint, FailingEndpoint, FlashSale, Flood, FrozenEndpoint, LessCapacity,
-            Recovery, SlowDependency, SlowEndpoint,
+            OriginDown, Recovery, SlowDependency, SlowEndpoint,
         };
         // Recovery is long enough for what waits in the plain arm to be worked off or given up.
         let phases: &[(PhaseKind, f64)] = match (scene, length) {
@@ -153,6 +178,12 @@ impl Plan {
             }
             (Scene::SlowDependency, Length::Short) => {
                 &[(Calm, 5.0), (SlowDependency, 20.0), (Recovery, 5.0)]
+            }
+            (Scene::OriginDown, Length::Full) => {
+                &[(Calm, 20.0), (OriginDown, 20.0), (Recovery, 10.0)]
+            }
+            (Scene::OriginDown, Length::Short) => {
+                &[(Calm, 6.0), (OriginDown, 6.0), (Recovery, 3.0)]
             }
             (Scene::Day, Length::Full) => &[
                 (Calm, 5.0),
@@ -211,15 +242,31 @@ impl Plan {
             } else {
                 0.0
             },
+            reads: if scene == Scene::OriginDown && kind == Recovery {
+                RETURNING_LOAD
+            } else {
+                0.0
+            },
         };
         Self {
             phases: phases.iter().map(phase).collect(),
             warm_up: Duration::from_secs_f64(warm_up),
             scene,
             slow: match scene {
-                Scene::Day => catalogue::SLOW_TIME,
+                Scene::Day | Scene::OriginDown => catalogue::SLOW_TIME,
                 Scene::SlowDependency => catalogue::SLOWER_TIME,
             },
+        }
+    }
+
+    /// What a request of a class does at a service; `None` where the scene is not about that.
+    pub(crate) fn kind_of(&self, service: usize, class: Class) -> Option<RequestKind> {
+        let routes = catalogue::SERVICES.get(service)?.routes;
+        let route = routes.get(class.index())?;
+        match self.scene {
+            Scene::OriginDown if route.is_stored => Some(RequestKind::Read),
+            Scene::OriginDown if service == CATALOGUE => Some(RequestKind::Write),
+            _ => None,
         }
     }
 
@@ -282,11 +329,12 @@ mod tests {
                     .iter()
                     .filter(|phase| phase.kind == kind)
                     .count();
-                assert_eq!(
-                    count,
-                    if kind == PhaseKind::Recovery { 8 } else { 1 },
-                    "{kind:?}"
-                );
+                let expected = match kind {
+                    PhaseKind::Recovery => 8,
+                    PhaseKind::OriginDown => 0,
+                    _ => 1,
+                };
+                assert_eq!(count, expected, "{kind:?}");
             }
             for pair in plan.phases.windows(2).skip(1) {
                 let recoveries = pair

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use plimsoll_core::Class;
 
-use crate::catalogue::{RECOMMENDATIONS, SERVICES, ServiceModel};
-use crate::options::Against;
+use crate::catalogue::{RECOMMENDATIONS, SERVICES, ServiceModel, is_stored};
+use crate::options::{Against, Scene};
 
 /// What stands between clients and a shop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +105,7 @@ pub(crate) fn prepare(
     folder: &Path,
     addresses: Addresses,
     ports: &[Vec<u16>],
+    scene: Scene,
 ) -> io::Result<Launch> {
     let write = |name: &str, text: String| -> io::Result<String> {
         let path = folder.join(name);
@@ -115,7 +116,7 @@ pub(crate) fn prepare(
         ProxyKind::Plain | ProxyKind::Plimsoll => {
             let plain = kind == ProxyKind::Plain;
             let name = if plain { "plain" } else { "plimsoll" };
-            let text = plimsoll_config(plain, &state_of(folder, kind), addresses, ports);
+            let text = plimsoll_config(plain, &state_of(folder, kind), addresses, ports, scene);
             let path = write(&format!("{name}.toml"), text)?;
             Launch {
                 program: plimsoll.to_owned(),
@@ -162,7 +163,13 @@ fn installed(name: &str) -> PathBuf {
 /// Streams that a proxy takes on each of the generator's connections: twice what a full flash sale needs.
 const STREAMS_MAX: u32 = 1_024;
 
-fn plimsoll_config(plain: bool, state: &Path, addresses: Addresses, ports: &[Vec<u16>]) -> String {
+fn plimsoll_config(
+    plain: bool,
+    state: &Path,
+    addresses: Addresses,
+    ports: &[Vec<u16>],
+    scene: Scene,
+) -> String {
     let mut text = String::new();
     let Addresses {
         front,
@@ -220,6 +227,10 @@ fn plimsoll_config(plain: bool, state: &Path, addresses: Addresses, ports: &[Vec
                 name = model.name,
                 class = class.name(),
             );
+            let stores = scene == Scene::OriginDown && !plain;
+            if stores && is_stored(&format!("{}1", model.prefix(class))) {
+                text.push_str("cache = { stale = \"1h\" }\n");
+            }
         }
     }
     text
@@ -291,8 +302,8 @@ mod tests {
 
     #[test]
     fn the_plain_proxy_differs_in_its_policies_only() {
-        let with = plimsoll_config(false, Path::new("/s"), addresses(), &ports());
-        let without = plimsoll_config(true, Path::new("/s"), addresses(), &ports());
+        let with = plimsoll_config(false, Path::new("/s"), addresses(), &ports(), Scene::Day);
+        let without = plimsoll_config(true, Path::new("/s"), addresses(), &ports(), Scene::Day);
         let extra: Vec<&str> = without
             .lines()
             .filter(|line| !with.contains(line))
@@ -323,8 +334,20 @@ mod tests {
     }
 
     #[test]
+    fn what_may_be_stored_is_so_where_the_origin_goes_down() {
+        let text = |plain, scene| {
+            plimsoll_config(plain, Path::new("/s"), addresses(), &ports(), scene)
+                .matches("cache = ")
+                .count()
+        };
+        assert_eq!(text(false, Scene::OriginDown), 2);
+        assert_eq!(text(true, Scene::OriginDown), 0);
+        assert_eq!(text(false, Scene::Day), 0);
+    }
+
+    #[test]
     fn every_route_and_endpoint_is_in_the_file() {
-        let text = plimsoll_config(false, Path::new("/s"), addresses(), &ports());
+        let text = plimsoll_config(false, Path::new("/s"), addresses(), &ports(), Scene::Day);
         assert!(
             text.contains("name = \"catalog-cart\"\npath = \"/catalog/cart/*\""),
             "{text}"

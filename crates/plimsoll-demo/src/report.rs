@@ -36,6 +36,9 @@ pub struct Report {
     pub notes: Vec<String>,
     /// What the right arm did, in order of time, by its journal.
     pub events: Vec<Event>,
+    /// What came to the service that was gone, once it was back.
+    #[serde(default)]
+    pub origin: Option<OriginFigures>,
     /// What checking that journal said; `None` where the right arm has none that could be read.
     #[serde(default)]
     pub journal: Option<String>,
@@ -100,6 +103,12 @@ pub struct PhaseFigures {
     pub flood: u64,
     /// `offered`, `good` and `refused` by class, in the order critical, standard, sheddable.
     pub classes: [ClassFigures; 3],
+    /// Requests whose answers may be stored, where the scene is about that.
+    #[serde(default)]
+    pub reads: KindFigures,
+    /// Requests that change something, where the scene is about that.
+    #[serde(default)]
+    pub writes: KindFigures,
     /// The median of all that was answered well or given up (which counts as 2 s).
     pub latency_p50: Option<f64>,
     /// The 99th percentile of the same.
@@ -115,6 +124,28 @@ pub struct ClassFigures {
     pub good: u64,
     /// Refused by the proxy.
     pub refused: u64,
+}
+
+/// The share of one kind of requests in [`PhaseFigures`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KindFigures {
+    /// Requests sent.
+    pub offered: u64,
+    /// Answered well within 250 ms.
+    pub good: u64,
+    /// Of these, with what was stored, past its time.
+    pub stale: u64,
+    /// Not done, and the proxy said so, with the reason.
+    pub told: u64,
+}
+
+/// What reached a service that was gone, as it counted itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OriginFigures {
+    /// Requests per second that it carries.
+    pub capacity: f64,
+    /// The most in any second of the recovery, without and with.
+    pub most: [f64; 2],
 }
 
 impl ClassFigures {

@@ -125,6 +125,7 @@ impl Shop {
     fn state(&self, services: &[Vec<Handle>]) -> ShopState {
         let service = |handles: &Vec<Handle>| ServiceState {
             waiting: handles.iter().map(|handle| handle.endpoint.waiting()).sum(),
+            arrived: handles.iter().map(|handle| handle.endpoint.arrived()).sum(),
             faults: handles
                 .iter()
                 .map(|handle| handle.endpoint.fault())

@@ -60,6 +60,7 @@ pub(crate) fn render(report: &Report, style: Style) -> String {
     let _ = writeln!(out, "without: {without}   with: {with}\n");
     table(out, report, style);
     let _ = writeln!(out);
+    origin(out, report);
     if report.void.is_empty() {
         findings(out, report, style);
     } else {
@@ -140,6 +141,40 @@ fn row(phase: &PhaseReport, figures: &PhaseFigures) -> [String; 4] {
         duration(figures.latency_p99),
         format!("{:.1}%", figures.budget_spent(phase.seconds) * 100.0),
     ]
+}
+
+/// What readers and writers of the service that was gone saw, and what came to it afterwards.
+fn origin(out: &mut String, report: &Report) {
+    let gone = report
+        .rows()
+        .find(|(phase, _, _)| phase.kind == PhaseKind::OriginDown);
+    let (Some(origin), Some((phase, without, with))) = (report.origin, gone) else {
+        return;
+    };
+    let title = format!("The catalogue gone for {:.0} s", phase.seconds);
+    let _ = writeln!(out, "{title:<46}   without   with");
+    let mut line = |what: &str, of: &dyn Fn(&PhaseFigures) -> (u64, u64)| {
+        let [a, b] = [without, with].map(|figures| match of(figures) {
+            (_, 0) => "-".to_owned(),
+            (part, whole) => format!("{:.1}%", part as f64 / whole as f64 * 100.0),
+        });
+        let _ = writeln!(out, "  {what:<44}   {a:>7} {b:>6}");
+    };
+    line("reads answered in time", &|it| {
+        (it.reads.good, it.reads.offered)
+    });
+    line("of these, with what was stored, past its time", &|it| {
+        (it.reads.stale, it.reads.good)
+    });
+    line("writes not done, and told so with the reason", &|it| {
+        (it.writes.told, it.writes.offered - it.writes.good)
+    });
+    let [a, b] = origin.most.map(|most| format!("{most:.0}"));
+    let after = format!(
+        "once it is back, most requests/s ({:.0} fit)",
+        origin.capacity
+    );
+    let _ = writeln!(out, "  {after:<44}   {a:>7} {b:>6}\n");
 }
 
 /// From this share on, of all that was offered, what was refused is worth a line.
@@ -317,6 +352,7 @@ fn missing(kind: PhaseKind) -> &'static str {
         | PhaseKind::SlowEndpoint
         | PhaseKind::FailingEndpoint
         | PhaseKind::CrashedEndpoint
+        | PhaseKind::OriginDown
         | PhaseKind::Recovery => "and it should have been",
     }
 }

@@ -218,12 +218,13 @@ pub(crate) struct Run {
 Examples:
   plimsoll demo
   plimsoll demo slow-dependency              one trouble that lasts, and what is decided
+  plimsoll demo origin-down                  a service is gone, and what was stored stands in
   plimsoll demo --seed 7 --against nginx
   plimsoll demo --keep                       leaves it running, with its console
 
 Keys, on a terminal: k kill an endpoint, s slow a dependency, f flood from one tenant, + - load, q end.")]
 struct Demo {
-    /// What happens: `day` or `slow-dependency`.
+    /// What happens: `day`, `slow-dependency` or `origin-down`.
     #[arg(value_name = "SCENE", default_value = "day")]
     scene: plimsoll_demo::Scene,
     /// The same seed offers the same requests.

@@ -68,14 +68,14 @@ impl Connections {
         self.next = (self.next + 1) % self.slots.len();
     }
 
-    /// A `GET` for `path`.
-    pub(super) fn request(&self, path: Bytes) -> Option<Wire> {
+    /// A request for `path`.
+    pub(super) fn request(&self, method: Method, path: Bytes) -> Option<Wire> {
         let mut uri = http::uri::Parts::default();
         uri.scheme = Some(Scheme::HTTP);
         uri.authority = self.authority.clone();
         uri.path_and_query = Some(PathAndQuery::from_maybe_shared(path).ok()?);
         let mut request = Wire::new(());
-        *request.method_mut() = Method::GET;
+        *request.method_mut() = method;
         *request.uri_mut() = Uri::from_parts(uri).ok()?;
         Some(request)
     }

@@ -6,16 +6,16 @@ use std::time::Duration;
 use plimsoll_core::Class;
 
 use crate::message::{ArmLive, LoadDone, LoadLive};
-use crate::plan::{GOOD_WITHIN, PhaseKind, Plan};
-use crate::report::{PhaseFigures, budget_spent, micros, quantile};
+use crate::plan::{GOOD_WITHIN, PhaseKind, Plan, RequestKind};
+use crate::report::{KindFigures, PhaseFigures, budget_spent, micros, quantile};
 
 /// How a request ended, from the client's side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// 2xx, whole.
-    Answered,
-    /// 5xx, reset, connection lost or not to be had.
-    Failed,
+    /// 2xx, whole. `stale`: of what was stored, past its time.
+    Answered { stale: bool },
+    /// 5xx, reset, connection lost or not to be had. `told`: the proxy says why.
+    Failed { told: bool },
     /// The proxy said no, and why.
     Refused,
     /// The client's patience ended.
@@ -31,6 +31,7 @@ pub(super) struct Request {
     pub(super) class: Class,
     /// Sent by the client that floods: counted apart from the others, whom the figures are about.
     pub(super) flood: bool,
+    pub(super) kind: Option<RequestKind>,
 }
 
 /// All counts of a run.
@@ -127,12 +128,16 @@ impl Tally {
             if let Some(class) = arm.figures.classes.get_mut(request.class.index()) {
                 class.offered += 1;
             }
+            if let Some(of_kind) = of_kind(&mut arm.figures, request.kind) {
+                of_kind.offered += 1;
+            }
         }
     }
 
     /// It ended, `latency` after its intended send time.
     pub(super) fn on_end(&mut self, request: Request, end: End, latency: Duration) {
-        let good = end == End::Answered && latency <= GOOD_WITHIN;
+        let answered = matches!(end, End::Answered { .. });
+        let good = answered && latency <= GOOD_WITHIN;
         if let Some(arm) = self.arms.get_mut(request.arm) {
             arm.pending = arm.pending.saturating_sub(1);
         }
@@ -142,15 +147,20 @@ impl Tally {
         let Some(arm) = self.phase_arm(request).filter(|_| !request.flood) else {
             return;
         };
+        if let Some(of_kind) = of_kind(&mut arm.figures, request.kind) {
+            of_kind.good += u64::from(good);
+            of_kind.stale += u64::from(good && end == End::Answered { stale: true });
+            of_kind.told += u64::from(matches!(end, End::Refused | End::Failed { told: true }));
+        }
         match end {
-            End::Answered if good => {
+            End::Answered { .. } if good => {
                 arm.figures.good += 1;
                 if let Some(class) = arm.figures.classes.get_mut(request.class.index()) {
                     class.good += 1;
                 }
             }
-            End::Answered => arm.figures.late += 1,
-            End::Failed => arm.figures.failed += 1,
+            End::Answered { .. } => arm.figures.late += 1,
+            End::Failed { .. } => arm.figures.failed += 1,
             End::Refused => {
                 arm.figures.refused += 1;
                 if let Some(class) = arm.figures.classes.get_mut(request.class.index()) {
@@ -159,7 +169,7 @@ impl Tally {
             }
             End::GaveUp => arm.figures.gave_up += 1,
         }
-        if matches!(end, End::Answered | End::GaveUp) {
+        if matches!(end, End::Answered { .. } | End::GaveUp) {
             arm.latencies.push(micros(latency));
         }
     }
@@ -284,19 +294,26 @@ fn lasted(plan: &Plan, elapsed: Duration) -> [f64; PhaseKind::ALL.len()] {
     lasted
 }
 
+fn of_kind(figures: &mut PhaseFigures, kind: Option<RequestKind>) -> Option<&mut KindFigures> {
+    match kind? {
+        RequestKind::Read => Some(&mut figures.reads),
+        RequestKind::Write => Some(&mut figures.writes),
+    }
+}
+
 impl SliceArm {
     fn on_end(&mut self, class: Class, end: End, good: bool, latency: Duration) {
         if let Some(ended) = self.ended.get_mut(class.index()) {
             *ended += 1;
         }
         match end {
-            End::Answered if good => {
+            End::Answered { .. } if good => {
                 if let Some(count) = self.good.get_mut(class.index()) {
                     *count += 1;
                 }
             }
-            End::Answered => self.late += 1,
-            End::Failed => self.failed += 1,
+            End::Answered { .. } => self.late += 1,
+            End::Failed { .. } => self.failed += 1,
             End::Refused => {
                 if let Some(count) = self.refused.get_mut(class.index()) {
                     *count += 1;
@@ -304,7 +321,7 @@ impl SliceArm {
             }
             End::GaveUp => self.gave_up += 1,
         }
-        if matches!(end, End::Answered | End::GaveUp) {
+        if matches!(end, End::Answered { .. } | End::GaveUp) {
             self.latencies.push(micros(latency));
         }
     }
@@ -319,9 +336,9 @@ mod tests {
     fn every_request_is_counted_once() {
         let mut tally = Tally::new();
         for (end, latency) in [
-            (End::Answered, 10),
-            (End::Answered, 251),
-            (End::Failed, 1),
+            (ANSWERED, 10),
+            (ANSWERED, 251),
+            (FAILED, 1),
             (End::Refused, 1),
             (End::GaveUp, 2_000),
         ] {
@@ -383,7 +400,7 @@ mod tests {
         let plan = Plan::new(Scene::Day, Length::Full, 10.0);
         let interval = Duration::from_millis(250);
         tally.on_sent(request());
-        tally.on_end(request(), End::Answered, Duration::from_millis(5));
+        tally.on_end(request(), ANSWERED, Duration::from_millis(5));
         assert_eq!(tally.live(&plan, 0.25, interval).arms[1].good[0], 4.0);
         for _ in 0..3 {
             tally.live(&plan, 1.0, interval);
@@ -405,12 +422,42 @@ mod tests {
         assert_eq!(done.lasted.iter().sum::<f64>(), plan.length().as_secs_f64());
     }
 
+    #[test]
+    fn reads_and_writes_are_counted_apart_too() {
+        let mut tally = Tally::new();
+        let stale = End::Answered { stale: true };
+        for (kind, end) in [
+            (RequestKind::Read, ANSWERED),
+            (RequestKind::Read, stale),
+            (RequestKind::Write, End::Refused),
+            (RequestKind::Write, End::Failed { told: true }),
+            (RequestKind::Write, FAILED),
+        ] {
+            let request = Request {
+                kind: Some(kind),
+                ..request()
+            };
+            tally.on_sent(request);
+            tally.on_end(request, end, Duration::from_millis(5));
+        }
+        let plan = Plan::new(Scene::Day, Length::Full, 10.0);
+        let done = tally.done(&plan, Duration::from_secs(60));
+        let figures = &done.arms[1].phases[PhaseKind::FlashSale.index()];
+        let (reads, writes) = (figures.reads, figures.writes);
+        assert_eq!((reads.offered, reads.good, reads.stale), (2, 2, 1));
+        assert_eq!((writes.offered, writes.good, writes.told), (3, 0, 2));
+    }
+
+    const ANSWERED: End = End::Answered { stale: false };
+    const FAILED: End = End::Failed { told: false };
+
     fn request() -> Request {
         Request {
             arm: 1,
             phase: Some(PhaseKind::FlashSale),
             class: Class::Critical,
             flood: false,
+            kind: None,
         }
     }
 }

@@ -424,6 +424,7 @@ mod tests {
         };
         let catalog = ServiceState {
             waiting: 0,
+            arrived: 0,
             faults: vec![None, None, Some(Fault::Frozen), None],
         };
         let shop = ShopState {

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::{Shop, http1};
-use crate::catalogue::SLOW_ENDPOINT_FACTOR;
+use crate::catalogue::{SLOW_ENDPOINT_FACTOR, STORED, is_stored};
 use crate::message::Fault;
 
 /// One endpoint.
@@ -26,6 +26,7 @@ pub(super) struct Endpoint {
     slots: usize,
     address: SocketAddr,
     waiting: AtomicUsize,
+    arrived: AtomicU64,
     fault: watch::Sender<Option<Fault>>,
 }
 
@@ -48,6 +49,7 @@ impl Endpoint {
             slots,
             address,
             waiting: AtomicUsize::new(0),
+            arrived: AtomicU64::new(0),
             fault: watch::Sender::new(None),
         };
         Ok((endpoint, listener))
@@ -59,6 +61,10 @@ impl Endpoint {
 
     pub(super) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn arrived(&self) -> u64 {
+        self.arrived.load(Ordering::Relaxed)
     }
 
     pub(super) fn fault(&self) -> Option<Fault> {
@@ -101,6 +107,7 @@ impl Life {
     /// Waits for a slot and works, unless `gone` comes first.
     pub(super) async fn work(&self, path: &str, gone: impl Future<Output = ()>) -> Work {
         self.shop.arrived.fetch_add(1, Ordering::Relaxed);
+        self.endpoint.arrived.fetch_add(1, Ordering::Relaxed);
         if self.endpoint.fault() == Some(Fault::Failing) {
             return Work::Failed;
         }
@@ -245,7 +252,8 @@ async fn answer(
     mut respond: h2::server::SendResponse<Bytes>,
 ) {
     let gone = poll_fn(|context| respond.poll_reset(context).map(drop));
-    let status = match life.work(request.uri().path(), gone).await {
+    let path = request.uri().path();
+    let status = match life.work(path, gone).await {
         Work::Done => StatusCode::OK,
         Work::NotFound => StatusCode::NOT_FOUND,
         Work::Failed => StatusCode::INTERNAL_SERVER_ERROR,
@@ -257,6 +265,10 @@ async fn answer(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/json"),
     );
+    if is_stored(path) {
+        let says = HeaderValue::from_static(STORED);
+        response.headers_mut().insert(header::CACHE_CONTROL, says);
+    }
     // An error means that the client is gone, and then nobody is there to be told.
     if let Ok(mut body) = respond.send_response(response, false) {
         let _ = body.send_data(Bytes::from_static(BODY), true);

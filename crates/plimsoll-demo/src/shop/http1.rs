@@ -1,4 +1,4 @@
-//! As much HTTP/1.1 as a proxy under test needs from an endpoint: `GET` without a body, kept alive.
+//! As much HTTP/1.1 as a proxy under test needs from an endpoint: `GET` and `POST` without a body, kept alive.
 
 use std::sync::Arc;
 
@@ -6,13 +6,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::endpoint::{BODY, Life, Work};
+use crate::catalogue::{STORED, is_stored};
 
 /// A head larger than this ends the connection.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
 /// Serves one connection, one request after the other.
 pub(super) async fn serve(life: Arc<Life>, mut stream: TcpStream) {
-    let answer = answer_bytes();
+    let answers = [false, true].map(answer_bytes);
     let mut head = Vec::with_capacity(1_024);
     loop {
         let Some(end) = find_end(&head) else {
@@ -27,7 +28,9 @@ pub(super) async fn serve(life: Arc<Life>, mut stream: TcpStream) {
         head.drain(..end);
         match life.work(&path, closed(&stream)).await {
             Work::Done => {
-                if stream.write_all(&answer).await.is_err() {
+                let [plain, stored] = &answers;
+                let answer = if is_stored(&path) { stored } else { plain };
+                if stream.write_all(answer).await.is_err() {
                     return;
                 }
             }
@@ -46,9 +49,13 @@ pub(super) async fn serve(life: Arc<Life>, mut stream: TcpStream) {
     }
 }
 
-fn answer_bytes() -> Vec<u8> {
+fn answer_bytes(stored: bool) -> Vec<u8> {
+    let says = match stored {
+        true => format!("cache-control: {STORED}\r\n"),
+        false => String::new(),
+    };
     let mut answer = format!(
-        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        "HTTP/1.1 200 OK\r\n{says}content-type: application/json\r\ncontent-length: {}\r\n\r\n",
         BODY.len()
     )
     .into_bytes();
@@ -72,13 +79,11 @@ fn find_end(bytes: &[u8]) -> Option<usize> {
         .map(|at| at + 4)
 }
 
-/// The target of a `GET`.
+/// The target of a `GET` or `POST`.
 fn parse_head(head: &[u8]) -> Option<&str> {
-    std::str::from_utf8(head)
-        .ok()?
-        .strip_prefix("GET ")?
-        .split(' ')
-        .next()
+    let head = std::str::from_utf8(head).ok()?;
+    let rest = head.strip_prefix("GET ").or(head.strip_prefix("POST "))?;
+    rest.split(' ').next()
 }
 
 #[cfg(test)]
@@ -92,8 +97,9 @@ mod tests {
     }
 
     #[test]
-    fn only_a_get_has_a_target() {
+    fn only_a_get_and_a_post_have_a_target() {
         assert_eq!(parse_head(b"GET /a/b/1 HTTP/1.1\r\n\r\n"), Some("/a/b/1"));
-        assert_eq!(parse_head(b"POST / HTTP/1.1\r\n\r\n"), None);
+        assert_eq!(parse_head(b"POST / HTTP/1.1\r\n\r\n"), Some("/"));
+        assert_eq!(parse_head(b"PUT / HTTP/1.1\r\n\r\n"), None);
     }
 }

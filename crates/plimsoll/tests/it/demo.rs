@@ -117,3 +117,30 @@ fn a_slow_dependency_is_decided_at_the_dependency_and_the_journal_says_so() {
         report.events
     );
 }
+
+/// What was stored stands in for a service that is gone; nobody is told that a change was made. How fast, and how much
+/// comes to the service once it is back, needs a quiet machine: the demo prints it.
+#[test]
+fn reads_are_answered_while_the_catalogue_is_gone_and_writes_are_refused() {
+    let output = program()
+        .args(["demo", "origin-down", "--short", "--json"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let report: Report = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("no report ({error}), {}: {said}", output.status));
+    let gone = report
+        .rows()
+        .find(|(phase, _, _)| phase.kind == PhaseKind::OriginDown);
+    let (_, without, with) = gone.unwrap();
+    println!("{without:#?}\n{with:#?}\n{:?}", report.origin);
+    let share = |part: u64, whole: u64| part as f64 / whole as f64;
+    // In so short a time not everything was asked for before.
+    assert!(share(with.reads.good, with.reads.offered) > 0.7);
+    assert!(with.reads.stale > 0);
+    assert!(share(without.reads.good, without.reads.offered) < 0.5);
+    // The first may have been under way when it went, and the last when it came back.
+    assert!(share(with.writes.good, with.writes.offered) < 0.2);
+    assert!(share(with.writes.told, with.writes.offered) > 0.7);
+    assert!(report.origin.is_some_and(|origin| origin.most[1] > 0.0));
+}
