@@ -13,6 +13,7 @@ pub struct Steps {
     hedge: AtomicU8,
     retry: AtomicU8,
     shed: AtomicU8,
+    stale: AtomicU8,
     read_only: AtomicBool,
 }
 
@@ -40,6 +41,17 @@ impl Steps {
     /// 1: half of `sheddable` is refused; 2: all of it; 3: half of `standard` as well; 4: all of that.
     pub fn set_shed(&self, step: u8) {
         self.shed.store(step.min(SHED_STEPS), Relaxed);
+    }
+
+    /// What is stored and stale is given only where its service fails or refuses, from 0, or at once, from 1.
+    pub fn set_stale(&self, step: u8) {
+        self.stale.store(step, Relaxed);
+    }
+
+    /// Whether what is stored and stale is given at once, so that its service is spared.
+    #[inline]
+    pub fn spares(&self) -> bool {
+        self.stale.load(Relaxed) > 0
     }
 
     /// Whether only what changes nothing is let in.
@@ -73,6 +85,16 @@ impl Steps {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_service_is_spared_from_the_first_step_on_and_no_longer_at_zero() {
+        let steps = Steps::default();
+        let spares = [0, 1, 2, 0].map(|step| {
+            steps.set_stale(step);
+            steps.spares()
+        });
+        assert_eq!(spares, [false, true, true, false]);
+    }
 
     #[test]
     fn each_step_refuses_more_and_never_what_is_critical() {
