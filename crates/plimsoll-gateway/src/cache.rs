@@ -16,7 +16,7 @@ use plimsoll_core::Instant;
 use plimsoll_http1::{Framing, Name, RequestHead};
 use plimsoll_policy::cache::invalidation::{Target, invalidated};
 use plimsoll_policy::cache::key::CacheKey;
-use plimsoll_policy::cache::{CacheParameters, CacheRequest, Fetch, Lookup, look_up};
+use plimsoll_policy::cache::{CacheParameters, CacheRequest, Fetch, Lookup, MethodClass, look_up};
 
 pub(crate) use answer::{Answer, Updated};
 pub(crate) use fields::View;
@@ -60,7 +60,18 @@ impl Caching {
         let key = key(cache, head, tls, trusted, &target);
         let epoch = store.epoch(&key);
         let found = store.find(&key, &view);
-        let lookup = look_up(&request, found.as_policy(), &cache.parameters, now);
+        let lookup = match look_up(&request, found.as_policy(), &cache.parameters, now) {
+            // Who waits for the answer gets the new one. What is fetched for that is a `GET`; this may be a `HEAD`.
+            Lookup::StaleWhileRevalidate(fetch) => {
+                let is_get = request.method == MethodClass::Get;
+                Lookup::Fetch(Fetch {
+                    fill: fetch.fill && is_get,
+                    validate: fetch.validate && is_get,
+                    ..fetch
+                })
+            }
+            other => other,
+        };
         Self {
             target: match target {
                 Cow::Borrowed(sent) if sent.len() == head.path_and_query().len() => None,
@@ -83,9 +94,8 @@ impl Caching {
     /// What goes to the service, if anything does.
     pub(crate) fn fetch(&self) -> Option<&Fetch> {
         match &self.lookup {
-            // Who waits for the answer gets the new one.
             Lookup::Fetch(fetch) | Lookup::StaleWhileRevalidate(fetch) => Some(fetch),
-            Lookup::Fresh | Lookup::NotCached => None,
+            Lookup::Fresh | Lookup::Stale | Lookup::NotCached => None,
         }
     }
 

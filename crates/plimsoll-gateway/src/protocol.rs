@@ -511,7 +511,7 @@ impl Protocol for HttpRequest<'_> {
             self.thread.clock.now(),
         );
         let cause = match caching.lookup {
-            Lookup::Fresh => Some(Cause::Cached),
+            Lookup::Fresh | Lookup::Stale => Some(Cause::Cached),
             Lookup::NotCached => {
                 self.answer = Some(Answer::local(504, Vec::new()));
                 Some(Cause::Local)

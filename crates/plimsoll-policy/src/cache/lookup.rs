@@ -25,6 +25,8 @@ pub enum Lookup {
     Fresh,
     /// Answer from the store, and fetch a new one that nobody waits for: a `GET` without the client's own fields.
     StaleWhileRevalidate(Fetch),
+    /// The same without fetching: the client wants what is stored, or nothing (section 5.2.1.7).
+    Stale,
     /// Ask the origin.
     Fetch(Fetch),
     /// Answer 504: the client wants what is stored, or nothing (section 5.2.1.7).
@@ -87,7 +89,7 @@ pub fn look_up(
     let lookup = decide(request, found, parameters, now);
     match lookup {
         Lookup::Fetch(_) if request.directives.only_if_cached => Lookup::NotCached,
-        Lookup::StaleWhileRevalidate(fetch) if !fetch.fill => Lookup::Fresh,
+        Lookup::StaleWhileRevalidate(_) if request.directives.only_if_cached => Lookup::Stale,
         other => other,
     }
 }
@@ -146,9 +148,13 @@ fn decide(
         validate: fill && stored.conditions().next().is_some(),
         stale_until: stored.stale_until(parameters).filter(|&until| now < until),
     };
-    if !asks && !stored.directives.no_cache && now < stored.while_revalidating_until(parameters) {
+    // Whether or not clients are heeded where something is fresh: who says that much gets nothing stale without need.
+    let insists = request.directives.no_cache || request.directives.no_store;
+    let refuses = insists || asks || stored.directives.no_cache;
+    if !refuses && now < stored.while_revalidating_until(parameters) {
         return Lookup::StaleWhileRevalidate(Fetch {
-            fill: !request.directives.no_store,
+            // Also for `HEAD`: what is fetched is `GET`'s.
+            fill: true,
             validate: stored.conditions().next().is_some(),
             ..fetch
         });

@@ -450,6 +450,23 @@ mod using {
     }
 
     #[test]
+    fn who_wants_nothing_stored_or_nothing_old_gets_nothing_stale_without_need() {
+        let head = "max-age=60, stale-while-revalidate=30";
+        for directive in ["no-store", "no-cache"] {
+            let request = [("Cache-Control", directive)];
+            let lookup = after(&request, head, 89);
+            let fills = directive != "no-store";
+            assert!(
+                matches!(lookup, Lookup::Fetch(fetch) if fetch.fill == fills),
+                "{directive}: {lookup:?}"
+            );
+        }
+        let only = [("Cache-Control", "only-if-cached")];
+        assert_eq!(after(&only, head, 89), Lookup::Stale);
+        assert_eq!(after(&only, head, 90), Lookup::NotCached);
+    }
+
+    #[test]
     fn a_configured_window_counts_where_the_origin_says_nothing() {
         let parameters = CacheParameters {
             stale_while_revalidate: Duration::from_secs(30),
@@ -533,7 +550,7 @@ mod using {
             other => panic!("{other:?}"),
         }
         let lookup = after(&request, "max-age=60, stale-while-revalidate=9", 61);
-        assert_eq!(lookup, Lookup::Fresh);
+        assert!(matches!(lookup, Lookup::Fetch(fetch) if !fetch.fill && !fetch.validate));
     }
 }
 

@@ -355,6 +355,34 @@ fn a_request_that_is_refused_gets_a_stale_answer() {
     assert!(slow.head().is_some());
 }
 
+/// Stale at once, and good for use while a new one is fetched.
+const REVALIDATED: &str = "Cache-Control: max-age=0, stale-while-revalidate=600\r\nETag: \"a\"\r\n";
+
+#[test]
+fn who_wants_what_is_stored_or_nothing_never_has_the_service_asked() {
+    for fields in [REVALIDATED, "Cache-Control: max-age=0\r\nETag: \"a\"\r\n"] {
+        let service = numbered(fields);
+        let (_home, plimsoll) = before(&service, "");
+        check(&plimsoll, "", "1");
+        for method in ["GET", "HEAD"] {
+            let only = "Cache-Control: only-if-cached\r\n";
+            let (status, answer) = ask(plimsoll.address(), method, "/", only);
+            let expected = if fields == REVALIDATED { 200 } else { 504 };
+            assert_eq!(status, expected, "{answer}");
+        }
+        assert_eq!(service.heads().len(), 1, "{fields}");
+    }
+}
+
+#[test]
+fn who_wants_nothing_old_gets_nothing_stale() {
+    let service = numbered(REVALIDATED);
+    let (_home, plimsoll) = before(&service, "");
+    check(&plimsoll, "", "1");
+    check(&plimsoll, "Cache-Control: no-store\r\n", "2");
+    check(&plimsoll, "Cache-Control: no-cache\r\n", "3");
+}
+
 #[test]
 fn a_client_that_wants_what_is_stored_or_nothing_gets_that() {
     let service = numbered(FRESH);
