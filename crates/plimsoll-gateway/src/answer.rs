@@ -122,6 +122,7 @@ pub(crate) fn send_head(
             peer.ended = ends;
             Ok(Keep::Alive)
         }
+        Peer::Nobody => Ok(Keep::Close),
     }
 }
 
@@ -165,6 +166,7 @@ pub(crate) fn send_interim(down: &mut Peer, request: &RequestHead, response: &Re
                 let _gone = respond.send_informational(head);
             }
         }
+        Peer::Nobody => (),
     }
 }
 
@@ -263,6 +265,7 @@ pub(crate) fn send_own(
             }
             Ok(Keep::Alive)
         }
+        Peer::Nobody => Ok(Keep::Close),
     }
 }
 

@@ -7,23 +7,26 @@
 mod answer;
 mod fields;
 mod fill;
+mod flights;
 mod store;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use plimsoll_core::Instant;
-use plimsoll_http1::{Framing, Name, RequestHead};
+use plimsoll_http1::{Fields, Framing, Name, RequestHead};
 use plimsoll_policy::cache::invalidation::{Target, invalidated};
 use plimsoll_policy::cache::key::CacheKey;
 use plimsoll_policy::cache::{CacheParameters, CacheRequest, Fetch, Lookup, MethodClass, look_up};
 
 pub(crate) use answer::{Answer, Updated};
 pub(crate) use fields::View;
-pub(crate) use fill::Fill;
+pub(crate) use fill::{Fill, store as store_answer};
+pub(crate) use flights::{Fetched, Flights, Lead, Turn, Waiting};
 pub(crate) use store::{Epoch, Found, Store};
 
 use crate::plan::{CachePlan, Plan, ServicePlan};
+use crate::thread::{Shared, Thread};
 
 /// Our name in `Cache-Status`.
 pub(crate) const NAME: &str = "plimsoll";
@@ -41,6 +44,10 @@ pub(crate) struct Caching {
     pub(crate) target: Option<Box<[u8]>>,
     /// What is stored must not have become invalid since.
     pub(crate) epoch: Epoch,
+    /// What it fetches is for others too.
+    pub(crate) lead: Option<Lead>,
+    /// Another one fetches what it wants.
+    pub(crate) waiting: Option<Waiting>,
 }
 
 impl Caching {
@@ -88,6 +95,36 @@ impl Caching {
                 _ => None,
             },
             epoch,
+            lead: None,
+            waiting: None,
+        }
+    }
+
+    /// Whether another one fetches what it wants: then it waits. Else it may be the one that fetches.
+    pub(crate) fn joins(&mut self, thread: &Thread, fields: &Fields) -> bool {
+        let (view, store) = (View(fields), &thread.shared.cache);
+        let credentials = self.request.has_credentials(&self.parameters);
+        let flight = store.flight(&self.key, &view, credentials);
+        match flights::join(thread, &self.key, &flight) {
+            Turn::Wait(waiting) => self.waiting = Some(waiting),
+            Turn::Lead(lead) => self.lead(lead, store, &view, thread.clock.now()),
+            Turn::Alone => (),
+        }
+        self.waiting.is_some() || self.lookup == Lookup::Fresh
+    }
+
+    /// Another one may have fetched it between the look and the lead.
+    fn lead(&mut self, mut lead: Lead, store: &Store, view: &View<'_>, now: Instant) {
+        self.epoch = store.epoch(&self.key);
+        let found = store.find(&self.key, view);
+        let lookup = look_up(&self.request, found.as_policy(), &self.parameters, now);
+        match found {
+            Found::Answer(answer) if lookup == Lookup::Fresh => {
+                lead.begin(&answer.stored, view);
+                lead.finish(&answer, || ());
+                (self.lookup, self.found) = (lookup, Some(answer));
+            }
+            _ => self.lead = Some(lead),
         }
     }
 
@@ -135,13 +172,14 @@ fn key(
 
 /// A request may have changed what is stored: takes that out, for all routes of its service (RFC 9111 section 4.4).
 pub(crate) fn invalidate(
-    store: &Store,
+    shared: &Shared,
     plan: &Plan,
     service: &ServicePlan,
     head: &RequestHead,
     (tls, trusted): (bool, bool),
     answer: &View<'_>,
 ) {
+    let (store, flights) = (&shared.cache, &shared.flights);
     let target = Target {
         scheme: if tls { "https" } else { "http" },
         authority: head.authority().unwrap_or_default(),
@@ -151,7 +189,9 @@ pub(crate) fn invalidate(
         let routes = service.cached.iter().filter_map(|id| plan.route(*id));
         for cache in routes.filter_map(|route| route.cache.as_deref()) {
             let path = cache.rules.path_and_query(&path);
-            store.invalidate(&key(cache, head, tls, trusted, &path));
+            let key = key(cache, head, tls, trusted, &path);
+            store.invalidate(&key);
+            flights.invalidate(&key);
         }
     }
 }

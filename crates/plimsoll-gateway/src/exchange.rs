@@ -5,6 +5,7 @@
 
 mod attempt;
 mod cached;
+mod collapsed;
 mod race;
 mod relay;
 
@@ -24,6 +25,7 @@ use plimsoll_policy::{KeyHash, Refusal, Ticket};
 use plimsoll_upstream::{ConnectError, Endpoint, Http1Connection};
 
 use self::cached::Instead;
+use self::collapsed::Collapsed;
 use crate::access;
 use crate::admission::Ended;
 use crate::answer::{self, Keep};
@@ -74,6 +76,8 @@ pub(crate) struct Exchange<'a> {
     rate_fields: Option<Box<RateFields>>,
     /// What its route's cache says of it; `None` where the route has none.
     caching: Option<Box<Caching>>,
+    /// Its client went, and it goes on for others.
+    left: Cell<bool>,
 }
 
 /// What came of one attempt.
@@ -128,7 +132,7 @@ pub(crate) async fn serve(
     let mut call = Call::arrive(ThreadEffects::new(thread, &plan), arrived);
     let mut request = HttpRequest::new(thread, &plan, connection, head);
     let began = thread.clock.now();
-    let arrival = call.admit(began, &mut request);
+    let mut arrival = call.admit(began, &mut request);
     let facts = request.facts(down.is_http2());
     let answer = request.answer.take();
     let mut exchange = Exchange {
@@ -144,9 +148,20 @@ pub(crate) async fn serve(
         unlisted_key: request.unlisted_key,
         rate_fields: request.rate_fields.take(),
         caching: request.caching.take(),
+        left: Cell::new(false),
         call,
     };
     exchange.begin_deadline(began);
+    let waiting = (exchange.caching.as_deref_mut()).and_then(|caching| caching.waiting.take());
+    if let Some(waiting) = waiting {
+        let wait = exchange.wait_for_fetch(down, waiting, timer);
+        match Box::pin(wait).await {
+            Collapsed::Give(given) => return Box::pin(exchange.give(down, *given, timer)).await,
+            Collapsed::Answer(answer) => return exchange.answer(down, answer, timer).await,
+            Collapsed::Alone => arrival = exchange.call.go_alone(thread.clock.now()),
+            Collapsed::Gone => return exchange.gone(),
+        }
+    }
     let service = match arrival {
         Arrival::Proceed(service) => service,
         Arrival::Wait(service, ticket) => {
@@ -464,7 +479,7 @@ impl Exchange<'_> {
         let until = self.thread.clock.now() + after;
         let all_taken = upload.has_all();
         poll_fn(|cx| {
-            if all_taken && down.poll_gone(cx).is_ready() {
+            if all_taken && down.poll_gone(cx).is_ready() && !self.outlives(down, false) {
                 return Poll::Ready(false);
             }
             timer.poll_at(cx, until).map(|()| true)
@@ -510,7 +525,7 @@ impl Exchange<'_> {
                 if let Poll::Ready(ended) = guard.poll_ended(ticket, cx) {
                     return Poll::Ready(Some(ended));
                 }
-                if down.poll_gone(cx).is_ready() {
+                if down.poll_gone(cx).is_ready() && !self.outlives(down, false) {
                     return Poll::Ready(None);
                 }
                 let Some(expiry) = guard.next_expiry() else {
@@ -537,6 +552,28 @@ impl Exchange<'_> {
         }
     }
 
+    /// The client went away. Whether what it has asked for is fetched all the same: for others who wait, or since what has
+    /// begun to come is being stored. Bounded by what is fetched and stored at once, and by the call's own deadlines.
+    fn outlives(&self, down: &mut Peer, fills: bool) -> bool {
+        let leads = self.caching.as_deref().is_some_and(|it| it.lead.is_some());
+        if !(leads || fills) || self.thread.is_draining() {
+            return false;
+        }
+        *down = Peer::Nobody;
+        self.left.set(true);
+        true
+    }
+
+    /// Settles the call. A client that left has seen nothing of its end, which yet says something of the service.
+    fn settle(&mut self, ended: Instant, cause: Cause) {
+        if self.left.get() {
+            self.call.on_stale_answer(ended, cause);
+            self.call.settle(ended, Cause::ClientGone);
+        } else {
+            self.call.settle(ended, cause);
+        }
+    }
+
     /// The client went away: nothing is to be answered.
     fn gone(&mut self) -> Served {
         let now = self.thread.clock.now();
@@ -555,6 +592,7 @@ impl Exchange<'_> {
 
     /// Answers without a service: with what is stored and stale, if that may stand in.
     async fn answer(&mut self, down: &mut Peer, answer: Answer, timer: &mut Timer) -> Served {
+        self.fail_fetch(answer.cause);
         if let Some(given) = self.stale_for(&answer) {
             return Box::pin(self.give(down, given, timer)).await;
         }
@@ -587,8 +625,9 @@ impl Exchange<'_> {
             }
             cause => cause,
         };
-        self.call.settle(now, cause);
+        self.settle(now, cause);
         match sent {
+            Ok(_) if self.left.get() => Served::Cut,
             Ok(keep) => self.flush(down, keep, timer).await,
             Err(_) => Served::Cut,
         }

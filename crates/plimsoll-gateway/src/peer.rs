@@ -68,6 +68,8 @@ pub(crate) enum Peer {
     Http1(Http1Peer),
     /// Over HTTP/2: a stream.
     Http2(Http2Peer),
+    /// No client, or none any more: what it is given is thrown away. What is fetched is for others.
+    Nobody,
 }
 
 impl Peer {
@@ -76,6 +78,7 @@ impl Peer {
         match self {
             Self::Http1(peer) => peer.poll_piece(cx),
             Self::Http2(peer) => peer.poll_piece(cx),
+            Self::Nobody => Poll::Ready(Ok(Piece::End(None))),
         }
     }
 
@@ -84,6 +87,7 @@ impl Peer {
         match self {
             Self::Http1(peer) => peer.poll_ready(cx),
             Self::Http2(peer) => peer.poll_ready(cx),
+            Self::Nobody => Poll::Ready(Ok(())),
         }
     }
 
@@ -92,6 +96,7 @@ impl Peer {
         match self {
             Self::Http1(peer) => peer.push(data),
             Self::Http2(peer) => peer.push(data),
+            Self::Nobody => Ok(()),
         }
     }
 
@@ -100,6 +105,7 @@ impl Peer {
         match self {
             Self::Http1(peer) => peer.finish(trailers),
             Self::Http2(peer) => peer.finish(trailers),
+            Self::Nobody => Ok(()),
         }
     }
 
@@ -108,6 +114,7 @@ impl Peer {
         match self {
             Self::Http1(peer) => peer.poll_flush(cx),
             Self::Http2(peer) => peer.poll_flush(cx),
+            Self::Nobody => Poll::Ready(Ok(())),
         }
     }
 
@@ -115,7 +122,7 @@ impl Peer {
     pub(crate) fn is_flushed(&self) -> bool {
         match self {
             Self::Http1(peer) => peer.out.is_empty(),
-            Self::Http2(_) => true,
+            Self::Http2(_) | Self::Nobody => true,
         }
     }
 
@@ -130,6 +137,7 @@ impl Peer {
         match self {
             Self::Http1(peer) => peer.poll_head(cx, request_is_head, limits, head),
             Self::Http2(peer) => peer.poll_head(cx, head),
+            Self::Nobody => Poll::Ready(Err(HeadFault::Closed)),
         }
     }
 
@@ -144,6 +152,7 @@ impl Peer {
         match self {
             Self::Http1(peer) => peer.poll_gone(cx),
             Self::Http2(peer) => peer.poll_gone(cx),
+            Self::Nobody => Poll::Pending,
         }
     }
 }

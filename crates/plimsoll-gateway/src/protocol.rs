@@ -502,7 +502,7 @@ impl Protocol for HttpRequest<'_> {
     fn cache(&mut self, route: RouteId) -> Option<Cause> {
         let plan = Rc::clone(self.plan);
         let cache = plan.plan.route(route)?.cache.as_deref()?;
-        let caching = Caching::new(
+        let mut caching = Caching::new(
             &self.thread.shared.cache,
             cache,
             self.head,
@@ -510,11 +510,15 @@ impl Protocol for HttpRequest<'_> {
             self.trusted,
             self.thread.clock.now(),
         );
-        let cause = match caching.lookup {
+        let lookup = caching.lookup;
+        let cause = match lookup {
             Lookup::Fresh | Lookup::Stale => Some(Cause::Cached),
             Lookup::NotCached => {
                 self.answer = Some(Answer::local(504, Vec::new()));
                 Some(Cause::Local)
+            }
+            Lookup::Fetch(fetch) if fetch.fill && caching.joins(self.thread, &self.head.fields) => {
+                Some(Cause::Cached)
             }
             Lookup::Fetch(_) | Lookup::StaleWhileRevalidate(_) => None,
         };

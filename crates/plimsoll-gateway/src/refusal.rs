@@ -94,6 +94,17 @@ impl Answer {
         answer
     }
 
+    /// What a request is answered that waited for what another one fetched in vain.
+    pub(crate) fn of_fetch(cause: Cause) -> Self {
+        if cause != Cause::UpstreamStatus {
+            return Self::of_cause(cause);
+        }
+        let detail = "The service failed to answer the same request of another client.";
+        let mut answer = Self::refuse(503, cause, cause.name(), detail);
+        answer.retry_after = Some(1);
+        answer
+    }
+
     /// What a request is answered that would change something of a service that is read-only.
     pub(crate) fn read_only(set: &ReadOnly) -> Self {
         let detail = "The service can be read only for now: nothing was changed.";

@@ -23,7 +23,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use tokio::sync::Notify;
 
 use crate::admission::ThreadGuard;
-use crate::cache::Store;
+use crate::cache::{Flights, Store};
 use crate::exchange::Bytes;
 use crate::log::{AccessLog, AccessLogSender};
 use crate::plan::{Plan, ServicePlan};
@@ -51,6 +51,8 @@ pub(crate) struct Shared {
     pub(crate) rates: RateTable,
     /// Stored answers.
     pub(crate) cache: Store,
+    /// What is being fetched to be stored.
+    pub(crate) flights: Flights,
     /// By thread: another one freed a permit that goes to a request which waits there, or wants an idle connection
     /// closed.
     wakes: Box<[Notify]>,
@@ -60,6 +62,7 @@ impl Shared {
     pub(crate) fn new(plan: Arc<Plan>, threads: usize) -> Self {
         Self {
             cache: Store::new(plan.config.gateway.cache_memory_max),
+            flights: Flights::new(),
             protection: SelfShared::new(),
             lags: (0..threads).map(|_| AtomicU64::new(0)).collect(),
             rates: RateTable::new(RateTable::ENTRIES_MAX),
@@ -563,6 +566,8 @@ impl Effects for ThreadEffects {
         if let Some(guard) = settlement
             .service
             .and_then(|id| self.plan.guards.get(id.index()))
+            // What another one's fetch came to was counted there.
+            .filter(|_| settlement.attempts > 0)
         {
             guard.on_settled(settlement.class, settlement.cause);
         }

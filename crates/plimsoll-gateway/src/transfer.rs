@@ -21,7 +21,7 @@ pub(crate) enum TransferError {
 /// How far a direction has come.
 #[derive(Debug, Default)]
 pub(crate) struct Transfer {
-    /// Body bytes passed on.
+    /// Body bytes that came.
     pub(crate) bytes: u64,
     /// The most that may be passed on.
     pub(crate) bytes_max: Option<u64>,
@@ -41,7 +41,16 @@ pub(crate) struct Transfer {
     pub(crate) source_ended: bool,
     /// What may have to be sent again.
     pub(crate) kept: Kept,
+    /// Body bytes that the target was given.
+    pub(crate) given: u64,
+    /// What is kept is taken from its source whether or not the target is ready for it.
+    pub(crate) ahead: bool,
 }
+
+/// How much is taken at once of a body that its target is not ready for, before others have their turn.
+const AHEAD_AT_ONCE: usize = 256 * 1024;
+/// A piece of a body that was put together.
+const PIECE: usize = 64 * 1024;
 
 /// The beginning of a body, in case it has to be sent again.
 #[derive(Debug, Default)]
@@ -56,21 +65,40 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    fn add(&mut self, piece: &Bytes) {
-        if self.lost {
-            return;
-        }
+    /// `given`: the target has it already.
+    fn add(&mut self, piece: &Bytes, given: bool) {
         let bytes = self.bytes + piece.len() as u64;
-        if bytes > self.bytes_max {
-            *self = Self {
-                lost: true,
-                ..Self::default()
-            };
-        } else {
-            self.bytes = bytes;
+        if !self.lost && bytes > self.bytes_max {
+            self.lose();
+        }
+        self.bytes = bytes;
+        if !self.lost || !given {
             self.pieces.push(piece.clone());
+        }
+        if given {
             self.next = self.pieces.len();
         }
+    }
+
+    /// Keeps no more than what the target is still to be given.
+    fn lose(&mut self) {
+        self.lost = true;
+        self.drop_given();
+    }
+
+    fn drop_given(&mut self) {
+        self.pieces.drain(..self.next.min(self.pieces.len()));
+        self.next = 0;
+    }
+
+    /// The piece that the target is to be given next.
+    fn take_next(&mut self) -> Option<Bytes> {
+        let piece = self.pieces.get(self.next)?.clone();
+        self.next += 1;
+        if self.lost && self.next == self.pieces.len() {
+            self.drop_given();
+        }
+        Some(piece)
     }
 }
 
@@ -90,6 +118,12 @@ impl Transfer {
         self.kept.bytes_max = bytes_max;
     }
 
+    /// Keeps this many bytes of the body, for others, at the pace of its source: they don't wait for a slow target.
+    pub(crate) fn keep_ahead(&mut self, bytes_max: u64) {
+        self.keep(bytes_max);
+        self.ahead = true;
+    }
+
     /// Whether all that was taken of the body can be sent again.
     pub(crate) fn is_replayable(&self) -> bool {
         !self.kept.lost
@@ -100,17 +134,31 @@ impl Transfer {
         self.kept.bytes
     }
 
-    /// Keeps no more of the body, and forgets what was kept.
+    /// Keeps no more of the body than what the target is still to be given.
     pub(crate) fn forget(&mut self) {
-        self.kept = Kept {
-            lost: true,
-            ..Kept::default()
-        };
+        self.kept.lose();
+        self.ahead = false;
     }
 
     /// The whole body, if it has come and was kept.
     pub(crate) fn whole(&self) -> Option<&[Bytes]> {
-        (self.ended && self.is_replayable()).then_some(&self.kept.pieces)
+        (self.source_ended && self.is_replayable()).then_some(&self.kept.pieces)
+    }
+
+    /// The whole body was put together as this: what is left for the target is taken from there.
+    pub(crate) fn replace(&mut self, body: &Bytes) {
+        let given = usize::try_from(self.given).unwrap_or(usize::MAX);
+        let left = body.slice(given.min(body.len())..);
+        let pieces = (0..left.len()).step_by(PIECE);
+        let pieces = pieces.map(|at| left.slice(at..left.len().min(at + PIECE)));
+        self.kept.pieces = pieces.collect();
+        self.kept.lost = true;
+        self.kept.next = 0;
+    }
+
+    /// Whether something is held for a target that is not ready for it.
+    pub(crate) fn holds(&self) -> bool {
+        self.kept.next < self.kept.pieces.len()
     }
 
     /// Whether all of the body was taken from its source.
@@ -140,17 +188,27 @@ impl Transfer {
         to: &mut Peer,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), TransferError>> {
-        while !self.ended && self.failed.is_none() {
+        let mut ahead = 0;
+        while !self.ended && (self.failed.is_none() || self.holds()) {
             self.starved = false;
-            ready!(to.poll_ready(cx)).map_err(|_| TransferError::To)?;
-            if let Some(piece) = self.kept.pieces.get(self.kept.next) {
-                to.push(piece.clone()).map_err(|_| TransferError::To)?;
-                self.kept.next += 1;
-                continue;
-            }
-            if self.source_ended {
-                self.finish(to)?;
-                break;
+            let is_ready = match to.poll_ready(cx) {
+                Poll::Ready(Ok(())) => true,
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(TransferError::To)),
+                Poll::Pending if self.takes_ahead() => false,
+                Poll::Pending => return Poll::Pending,
+            };
+            if is_ready {
+                if let Some(piece) = self.kept.take_next() {
+                    self.give(piece, to)?;
+                    continue;
+                }
+                if self.source_ended {
+                    self.finish(to)?;
+                    break;
+                }
+            } else if ahead >= AHEAD_AT_ONCE {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
             match from.poll_piece(cx) {
                 Poll::Ready(Ok(Piece::Data(data))) => {
@@ -158,13 +216,18 @@ impl Transfer {
                     if self.bytes_max.is_some_and(|max| self.bytes > max) {
                         return Poll::Ready(Err(TransferError::TooLong));
                     }
-                    self.kept.add(&data);
-                    to.push(data).map_err(|_| TransferError::To)?;
+                    self.kept.add(&data, is_ready);
+                    match is_ready {
+                        true => self.give(data, to)?,
+                        false => ahead += data.len(),
+                    }
                 }
                 Poll::Ready(Ok(Piece::End(trailers))) => {
                     self.source_ended = true;
                     self.trailers = trailers;
-                    self.finish(to)?;
+                    if is_ready {
+                        self.finish(to)?;
+                    }
                 }
                 Poll::Ready(Err(error)) => self.failed = Some(error),
                 Poll::Pending => {
@@ -188,6 +251,15 @@ impl Transfer {
             self.flushed = true;
         }
         Poll::Ready(Ok(()))
+    }
+
+    fn takes_ahead(&self) -> bool {
+        self.ahead && !self.source_ended && !self.kept.lost && self.failed.is_none()
+    }
+
+    fn give(&mut self, piece: Bytes, to: &mut Peer) -> Result<(), TransferError> {
+        self.given += piece.len() as u64;
+        to.push(piece).map_err(|_| TransferError::To)
     }
 
     fn finish(&mut self, to: &mut Peer) -> Result<(), TransferError> {

@@ -372,6 +372,21 @@ impl<E: Effects> Call<E> {
             return Arrival::Answer(cause);
         }
         // Contract, defer: nothing fills these stages yet.
+        self.ask(now, service)
+    }
+
+    /// A call that was to be answered from the store, by what another one fetches, is not: it asks for a permit.
+    pub fn go_alone(&mut self, now: Instant) -> Arrival {
+        match self.settlement.service {
+            Some(service) => self.ask(now, service),
+            None => {
+                never!(self.settlement.service.is_none());
+                Arrival::Answer(Cause::NoEndpoint)
+            }
+        }
+    }
+
+    fn ask(&mut self, now: Instant, service: ServiceId) -> Arrival {
         self.enter(Stage::Admit);
         let asked = self.effects.ask(service, &self.arriving(now));
         match asked {
@@ -602,7 +617,8 @@ impl<E: Effects> Call<E> {
         self.effects.return_permit(service, &finished);
     }
 
-    /// A stale answer stands in for one that failed: the permit goes back with what the failure says of the service.
+    /// What the client gets, if it still is there, is not what its service came to: a stale answer stands in, or it has
+    /// left. The permit goes back with what that says of the service.
     pub fn on_stale_answer(&mut self, now: Instant, instead_of: Cause) {
         let (through, end) = self.completion(now, instead_of);
         self.return_permit(through, end);
@@ -1011,6 +1027,26 @@ mod tests {
         call.settle(Instant::from_nanos(5), Cause::Cached);
         drop(call);
         assert_eq!(world.borrow().settlements[0].service, Some(ServiceId(0)));
+    }
+
+    #[test]
+    fn a_call_that_waited_for_the_store_in_vain_asks_for_a_permit_then() {
+        let world = Shared::default();
+        let mut call = Call::arrive(world.clone(), Instant::ORIGIN);
+        let mut protocol = Scripted {
+            asked: Vec::new(),
+            attempts_max: 1,
+            refuse: None,
+            cached: Some(Cause::Cached),
+        };
+        let _ = call.admit(Instant::ORIGIN, &mut protocol);
+        let later = Instant::from_nanos(5);
+        assert_eq!(call.go_alone(later), Arrival::Proceed(ServiceId(0)));
+        assert_eq!(world.borrow().permits, 1);
+        call.settle(Instant::from_nanos(9), Cause::Answered);
+        drop(call);
+        assert_eq!(world.borrow().permits, 0);
+        assert_eq!(world.borrow().settlements[0].latency().as_nanos(), 9);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use plimsoll_http1::{Framing, Name, ResponseHead};
 use plimsoll_policy::cache::{Received, Stored, Vary};
 
-use super::{Answer, Caching, View};
+use super::{Answer, Caching, Lead, View};
 use crate::thread::Shared;
 
 /// An answer whose head may be stored. Its body is kept meanwhile; dropping it gives the room back.
@@ -15,6 +15,8 @@ pub(crate) struct Fill {
     shared: Arc<Shared>,
     stored: Stored,
     reserved: u64,
+    /// Others wait for it.
+    lead: Option<Lead>,
 }
 
 impl Fill {
@@ -48,6 +50,7 @@ impl Fill {
             shared: Arc::clone(shared),
             stored,
             reserved: 0,
+            lead: None,
         };
         match fill.reserve(length.unwrap_or(0)) {
             true => Ok(fill),
@@ -70,23 +73,63 @@ impl Fill {
         fits
     }
 
-    /// It has come whole.
+    /// Others wait for it, from its head on.
+    pub(crate) fn leads(&mut self, mut lead: Lead, request: &View<'_>) {
+        lead.begin(&self.stored, request);
+        self.lead = Some(lead);
+    }
+
+    /// It is not stored after all: nobody waits for it any more.
+    pub(crate) fn give_up(&mut self) {
+        if let Some(lead) = self.lead.take() {
+            lead.give_up();
+        }
+    }
+
+    /// It has come whole: its body, in one piece.
     pub(crate) fn finish(
-        self,
+        mut self,
         caching: &Caching,
         request: &View<'_>,
         response: &ResponseHead,
         http2: bool,
         pieces: &[Bytes],
-    ) {
+    ) -> Bytes {
         // Copied into one piece: those that came hold on to the buffers that they were read into.
         let mut body = BytesMut::with_capacity(pieces.iter().map(Bytes::len).sum());
         for piece in pieces {
             body.extend_from_slice(piece);
         }
-        let answer = Answer::new(self.stored.clone(), response, http2, body.freeze());
-        let store = &self.shared.cache;
-        store.insert(&caching.key, request, caching.epoch, Arc::new(answer));
+        let body = body.freeze();
+        let answer = Answer::new(self.stored.clone(), response, http2, body.clone());
+        store(
+            &self.shared,
+            self.lead.take(),
+            caching,
+            request,
+            Arc::new(answer),
+        );
+        body
+    }
+}
+
+/// Puts an answer into the store, and gives it to those who wait for it.
+pub(crate) fn store(
+    shared: &Shared,
+    lead: Option<Lead>,
+    caching: &Caching,
+    request: &View<'_>,
+    answer: Arc<Answer>,
+) {
+    let insert = || {
+        let answer = Arc::clone(&answer);
+        shared
+            .cache
+            .insert(&caching.key, request, caching.epoch, answer);
+    };
+    match lead {
+        Some(lead) => lead.finish(&answer, insert),
+        None => insert(),
     }
 }
 

@@ -15,6 +15,7 @@ use plimsoll_policy::cache::key::CacheKey;
 use plimsoll_policy::cache::{self, HeadFields, Vary};
 
 use super::Answer;
+use super::flights::{FlightKey, flight_key};
 
 /// Keys share counters of what became invalid: a fill whose neighbour became invalid is not stored, which is rare with
 /// as many, and does no harm.
@@ -101,6 +102,20 @@ impl Store {
                 }
             }
         }
+    }
+
+    /// What a request that finds nothing of use asks for together with others.
+    pub(crate) fn flight(
+        &self,
+        key: &CacheKey,
+        request: &impl HeadFields,
+        credentials: bool,
+    ) -> FlightKey {
+        let variant = match self.entries.get(key.as_bytes()) {
+            Some(Entry::Variants(variants)) => variants.vary.key(request),
+            _ => None,
+        };
+        flight_key(key, credentials, variant.as_deref())
     }
 
     /// The state of a key before it is looked up.

@@ -65,7 +65,7 @@ impl Exchange<'_> {
                     Err(error) => Connecting::Failed(error),
                 });
             }
-            if upload.ended && down.poll_gone(cx).is_ready() {
+            if upload.ended && down.poll_gone(cx).is_ready() && !self.outlives(down, false) {
                 return Poll::Ready(Connecting::Gone);
             }
             timer.poll_at(cx, deadline).map(|()| Connecting::Late)

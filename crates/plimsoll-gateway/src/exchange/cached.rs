@@ -13,11 +13,13 @@ use plimsoll_lifecycle::AttemptEnd;
 use plimsoll_measure::Cause;
 use plimsoll_policy::cache::invalidation::invalidates;
 use plimsoll_policy::cache::status::CacheStatus;
-use plimsoll_policy::cache::{Fetch, ForwardReason, Lookup, MethodClass, Received, is_failure};
+use plimsoll_policy::cache::{
+    Fetch, ForwardReason, Lookup, MethodClass, Received, is_failure, is_passing,
+};
 
 use super::{Exchange, Served, answered, is_event_stream};
 use crate::answer::{self, Added, Keep};
-use crate::cache::{self, Caching, Fill, NAME, Updated, View};
+use crate::cache::{self, Caching, Fill, Lead, NAME, Updated, View};
 use crate::heads;
 use crate::peer::Peer;
 use crate::refusal::Answer;
@@ -30,11 +32,11 @@ const PIECE: usize = 64 * 1024;
 /// A stored answer that a client is to be given.
 #[derive(Debug)]
 pub(super) struct Given {
-    answer: Arc<cache::Answer>,
-    cache_status: String,
+    pub(super) answer: Arc<cache::Answer>,
+    pub(super) cache_status: String,
     /// Why it is given though stale, and what it stands in for.
-    stale: Option<(&'static str, Cause)>,
-    cause: Cause,
+    pub(super) stale: Option<(&'static str, Cause)>,
+    pub(super) cause: Cause,
 }
 
 /// What the store has to do with an answer of the service.
@@ -97,7 +99,8 @@ impl Exchange<'_> {
         // asked too much, has nothing to do with the service.
         let stands_in = matches!(
             answer.cause,
-            Cause::Timeout
+            Cause::UpstreamStatus
+                | Cause::Timeout
                 | Cause::Connect
                 | Cause::Reset
                 | Cause::BadResponse
@@ -128,8 +131,32 @@ impl Exchange<'_> {
         })
     }
 
+    /// What it fetches for others has failed.
+    pub(super) fn fail_fetch(&mut self, cause: Cause) {
+        let caching = self.caching.as_deref_mut();
+        let Some(lead) = caching.and_then(|caching| caching.lead.take()) else {
+            return;
+        };
+        let late = matches!(
+            cause,
+            Cause::Timeout | Cause::Deadline | Cause::QueueTimeout
+        );
+        match late && self.patience_ends.is_some() {
+            // It was less patient than those who wait.
+            true => lead.release(false),
+            false => lead.fail(cause),
+        }
+    }
+
     /// Whether a stored answer is given in place of the service's, which it has found good or failed to replace.
     pub(super) fn instead_of(&mut self, response: &ResponseHead, sent_at: Instant) -> Instead {
+        if is_failure(response.status()) {
+            self.fail_fetch(Cause::UpstreamStatus);
+        }
+        let lead = match response.status() {
+            304 => self.caching.as_deref_mut().and_then(|it| it.lead.take()),
+            _ => None,
+        };
         let Some(caching) = self.caching.as_deref() else {
             return Instead::No;
         };
@@ -142,18 +169,25 @@ impl Exchange<'_> {
             let store = &self.thread.shared.cache;
             match asked.updated(caching, response, received) {
                 Updated::Good(answer) => {
-                    let view = View(&self.head.fields);
-                    store.insert(&caching.key, &view, caching.epoch, Arc::clone(&answer));
+                    let (shared, view) = (&self.thread.shared, View(&self.head.fields));
+                    let lead = lead.map(|mut lead| {
+                        lead.begin(&answer.stored, &view);
+                        lead
+                    });
+                    cache::store_answer(shared, lead, caching, &view, Arc::clone(&answer));
                     Some(self.validated(answer, true))
                 }
                 Updated::Once => {
                     let answer = Arc::clone(asked);
                     store.invalidate(&caching.key);
+                    if let Some(lead) = lead {
+                        lead.release(true);
+                    }
                     Some(self.validated(answer, false))
                 }
                 Updated::Other => {
                     store.invalidate(&caching.key);
-                    self.ask_for_the_whole();
+                    self.ask_for_the_whole(lead);
                     self.call.end_attempt(AttemptEnd::Answered {
                         head_after: received.at - sent_at,
                         status: response.status(),
@@ -191,12 +225,13 @@ impl Exchange<'_> {
         }
     }
 
-    fn ask_for_the_whole(&mut self) {
+    fn ask_for_the_whole(&mut self, lead: Option<Lead>) {
         let store = &self.thread.shared.cache;
         if let Some(caching) = self.caching.as_deref_mut()
             && let Some(fetch) = caching.fetch().copied()
         {
             caching.found = None;
+            caching.lead = lead;
             caching.epoch = store.epoch(&caching.key);
             caching.lookup = Lookup::Fetch(Fetch {
                 validate: false,
@@ -247,8 +282,9 @@ impl Exchange<'_> {
         if let Some((_, instead_of)) = given.stale {
             self.call.on_stale_answer(now, instead_of);
         }
-        self.call.settle(now, given.cause);
+        self.settle(now, given.cause);
         match sent {
+            Ok(_) if self.left.get() => Served::Cut,
             Ok(keep) => self.give_body(down, body, keep, timer).await,
             Err(_) => Served::Cut,
         }
@@ -289,11 +325,13 @@ impl Exchange<'_> {
 
     /// Begins to store an answer, if it may be; and says of it what the cache does.
     pub(super) fn begin_fill(
-        &self,
+        &mut self,
         response: &ResponseHead,
         sent_at: Instant,
         head_at: Instant,
     ) -> (Option<Fill>, Option<String>) {
+        let received = self.received(sent_at, head_at);
+        let lead = self.caching.as_deref_mut().and_then(|it| it.lead.take());
         let Some((caching, fetch)) = self
             .caching
             .as_deref()
@@ -301,18 +339,20 @@ impl Exchange<'_> {
         else {
             return (None, None);
         };
-        let fill = match fetch.fill && !is_event_stream(response) {
+        let mut fill = match fetch.fill && !is_event_stream(response) {
             false => None,
-            true => {
-                let received = self.received(sent_at, head_at);
-                Some(Fill::begin(
-                    &self.thread.shared,
-                    caching,
-                    response,
-                    received,
-                ))
-            }
+            true => Some(Fill::begin(
+                &self.thread.shared,
+                caching,
+                response,
+                received,
+            )),
         };
+        match (&mut fill, lead) {
+            (Some(Ok(fill)), Some(lead)) => fill.leads(lead, &View(&self.head.fields)),
+            (_, Some(lead)) => lead.release(!is_passing(response.status())),
+            (_, None) => (),
+        }
         let stored = fill.as_ref().and_then(|fill| fill.as_ref().ok());
         let status = CacheStatus::Forwarded {
             why: fetch.why,
@@ -326,17 +366,33 @@ impl Exchange<'_> {
         (fill.and_then(Result::ok), Some(status))
     }
 
-    /// The service's answer is over: what has come whole is stored.
-    pub(super) fn end_fill(
+    /// Stores what has come, once it is whole, however far the client has come. `fill`: `None` once there is nothing to
+    /// store any more. What is held for a slow client counts as long as it is held.
+    pub(super) fn poll_fill(
         &self,
-        fill: Fill,
+        fill: &mut Option<Fill>,
         response: &ResponseHead,
         from_http2: bool,
-        download: &Transfer,
+        download: &mut Transfer,
     ) {
-        if let (Some(caching), Some(pieces)) = (self.caching.as_deref(), download.whole()) {
+        let Some(filling) = fill else { return };
+        if !filling.reserve(download.kept_bytes()) {
+            download.forget();
+        }
+        if !download.is_replayable() {
+            filling.give_up();
+            if !download.holds() {
+                *fill = None;
+            }
+            return;
+        }
+        let (Some(caching), Some(pieces)) = (self.caching.as_deref(), download.whole()) else {
+            return;
+        };
+        if let Some(filling) = fill.take() {
             let view = View(&self.head.fields);
-            fill.finish(caching, &view, response, from_http2, pieces);
+            let body = filling.finish(caching, &view, response, from_http2, pieces);
+            download.replace(&body);
         }
     }
 
@@ -352,7 +408,7 @@ impl Exchange<'_> {
         };
         if invalidates(MethodClass::of(self.head.method()), response.status()) {
             cache::invalidate(
-                &self.thread.shared.cache,
+                &self.thread.shared,
                 plan,
                 service,
                 self.head,
@@ -363,7 +419,7 @@ impl Exchange<'_> {
     }
 }
 
-fn written(status: &CacheStatus<'_>) -> String {
+pub(super) fn written(status: &CacheStatus<'_>) -> String {
     let mut value = String::new();
     status.push(&mut value, NAME);
     value

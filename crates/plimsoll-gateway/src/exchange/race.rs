@@ -134,7 +134,7 @@ impl Exchange<'_> {
                 {
                     return Poll::Ready(told(Which::Second, polled));
                 }
-                if down.poll_gone(cx).is_ready() {
+                if down.poll_gone(cx).is_ready() && !self.outlives(down, false) {
                     return Poll::Ready(Event::Gone);
                 }
                 match hedge_at.filter(|at| *at < self.deadline) {

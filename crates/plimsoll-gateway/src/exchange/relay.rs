@@ -140,7 +140,7 @@ impl Exchange<'_> {
                     Poll::Pending => break,
                 }
             }
-            if upload.ended && down.poll_gone(cx).is_ready() {
+            if upload.ended && down.poll_gone(cx).is_ready() && !self.outlives(down, false) {
                 return Poll::Ready(Waited::Gone);
             }
             if let Some(at) = continue_at.filter(|_| !broken) {
@@ -264,8 +264,10 @@ impl Exchange<'_> {
             decision: None,
         };
         let sent = answer::send_head(down, self.head, response, rewrite, added, from_http2, keep);
-        let Ok(keep) = sent else {
-            return self.gone();
+        let keep = match sent {
+            Ok(keep) => keep,
+            Err(_) if self.outlives(down, fill.is_some()) => Keep::Close,
+            Err(_) => return self.gone(),
         };
         if stream {
             self.call.on_stream(head_at);
@@ -273,12 +275,13 @@ impl Exchange<'_> {
         let mut download = match response.framing() {
             Framing::None => Transfer {
                 ended: true,
+                source_ended: true,
                 ..Transfer::default()
             },
             _ => Transfer::default(),
         };
         if fill.is_some() {
-            download.keep(self.stored_bytes_max());
+            download.keep_ahead(self.stored_bytes_max());
         }
         let mut streaming = Streaming {
             ended_at: None,
@@ -288,28 +291,26 @@ impl Exchange<'_> {
             place,
         };
         let ended = poll_fn(|cx| {
-            let polled = self.poll_streams(
-                cx,
-                down,
-                &mut up,
-                &mut upload,
-                &mut download,
-                &mut streaming,
-                timer,
-            );
-            if let Some(filling) = &mut fill
-                && !filling.reserve(download.kept_bytes())
-            {
-                fill = None;
-                download.forget();
+            loop {
+                let polled = self.poll_streams(
+                    cx,
+                    down,
+                    &mut up,
+                    &mut upload,
+                    &mut download,
+                    &mut streaming,
+                    timer,
+                );
+                self.poll_fill(&mut fill, response, from_http2, &mut download);
+                let gone = matches!(polled, Poll::Ready(Ended::ClientGone));
+                if !gone || self.left.get() || !self.outlives(down, fill.is_some()) {
+                    return polled;
+                }
             }
-            polled
         })
         .await;
-        if let Some(fill) = fill.filter(|_| !matches!(ended, Ended::Service(_))) {
-            self.end_fill(fill, response, from_http2, &download);
-        }
-        self.bytes().down.set(download.bytes);
+        drop(fill);
+        self.bytes().down.set(download.given);
         let became_stream = stream || (grpc && streaming.stream_from.is_none());
         let ended_at = if became_stream {
             head_at
@@ -327,7 +328,7 @@ impl Exchange<'_> {
         };
         let end = answered(&self.call, sent_at, response);
         self.call.end_attempt(end);
-        self.call.settle(ended_at, cause);
+        self.settle(ended_at, cause);
         match ended {
             Ended::Complete => {
                 if upload.flushed
@@ -338,6 +339,7 @@ impl Exchange<'_> {
                     self.give_back(endpoint, up);
                 }
                 match keep {
+                    _ if self.left.get() => Served::Cut,
                     Keep::Alive if upload.ended => Served::Keep,
                     _ => Served::Close,
                 }
@@ -373,9 +375,9 @@ impl Exchange<'_> {
         streaming: &mut Streaming,
         timer: &mut Timer,
     ) -> Poll<Ended> {
-        let before = download.bytes + upload.bytes;
+        let before = download.bytes + download.given + upload.bytes;
         let result = download.poll(up, down, cx);
-        if download.ended && streaming.ended_at.is_none() {
+        if download.source_ended && streaming.ended_at.is_none() {
             let now = self.thread.clock.now();
             streaming.ended_at = Some(now);
             // What the client has not read yet does not keep the service busy.
@@ -407,7 +409,7 @@ impl Exchange<'_> {
             return Poll::Ready(Ended::ClientGone);
         }
         let now = self.thread.clock.now();
-        if download.bytes + upload.bytes > before {
+        if download.bytes + download.given + upload.bytes > before {
             streaming.progressed_at = now;
         }
         let owes = !upload.ended && !streaming.upload_broken && upload.starved;

@@ -4,7 +4,7 @@
 //! answer is stored, or is there for the next. An answer that is not for all goes to the leader alone; the others
 //! are let go at once and each asks by himself, and for a while nobody waits for that key again: else each would wait
 //! for the one before. (Unless its status says that this passes.) A fetch that fails is not tried again by all who waited.
-//! Only what was fetched here is stored: of these fetches it is known whether something made them invalid meanwhile.
+//! Of these fetches it is known whether something made them invalid meanwhile.
 //!
 //! Units: keys are told apart by [`CacheRequest::has_credentials`](super::CacheRequest::has_credentials) and by what a known
 //! `Vary` adds, else those wait together who can't share.
@@ -84,7 +84,7 @@ pub enum Join {
     Wait(WaiterId),
     /// Its answer has begun to come: take it from where it is stored.
     Follow(FetchId),
-    /// Ask the origin by itself; the answer is not stored.
+    /// Ask the origin by itself. If its answer is stored, then by what else tells that nothing has made it invalid.
     Alone(AloneReason),
 }
 
@@ -304,6 +304,18 @@ impl<K: Ord + Clone> Coalescer<K> {
         }
         self.remove(id)
             .is_some_and(|fetch| whole && fetch.is_newest)
+    }
+
+    /// The answer of a fetch that was [`Answer::Shareable`] turned out not to be one that is stored, as by its length. The
+    /// next one will hardly be another.
+    pub fn on_unstorable(&mut self, now: Instant, id: FetchId) {
+        let state = self.fetches.get(&id).map(|fetch| fetch.state);
+        if never!(matches!(state, Some(State::Open | State::Late))) {
+            return;
+        }
+        if let Some(fetch) = self.remove(id) {
+            self.remember_unshared(now, fetch.key);
+        }
     }
 
     /// What is stored of a key was made invalid. Who waits has asked before, and gets what comes; it is not stored, and

@@ -355,6 +355,182 @@ fn a_request_that_is_refused_gets_a_stale_answer() {
     assert!(slow.head().is_some());
 }
 
+/// A service that holds each answer back until it may go, and what it was asked.
+fn held(fields: &'static str, body: &'static str) -> (Script, Arc<AtomicBool>) {
+    let may_go = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&may_go);
+    let service = Script::start(move |_, link| {
+        while link.head().is_some() {
+            wait_until("it may answer", || told.load(Ordering::SeqCst));
+            answer(link, fields, body);
+        }
+    });
+    (service, may_go)
+}
+
+/// Clients that have sent a request for `/` each, and get no answer yet.
+fn asking(plimsoll: &Plimsoll, count: usize, fields: &str) -> Vec<Link> {
+    let ask = |_| {
+        let mut link = Link::connect(plimsoll.address());
+        let host = plimsoll.address();
+        let head = format!("GET / HTTP/1.1\r\nHost: {host}\r\n{fields}Connection: close\r\n\r\n");
+        link.send(head.as_bytes());
+        link
+    };
+    (0..count).map(ask).collect()
+}
+
+#[test]
+fn many_who_want_the_same_at_once_have_the_service_asked_once() {
+    const CLIENTS: usize = 200;
+    let (service, may_go) = held(FRESH, "one");
+    let (_home, plimsoll) = before(&service, "");
+    let clients = asking(&plimsoll, CLIENTS, "");
+    wait_until("all are there", || {
+        let text = get(plimsoll.ops(), "/metrics").1;
+        metric(&text, "plimsoll_connections", &[]) as usize >= CLIENTS
+    });
+    wait_until("one asks", || !service.heads().is_empty());
+    may_go.store(true, Ordering::SeqCst);
+    let mut collapsed = 0;
+    for mut client in clients {
+        let answer = client.rest();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert!(answer.ends_with("\r\n\r\none"), "{answer}");
+        collapsed += usize::from(answer.contains(";collapsed\r\n"));
+    }
+    assert_eq!(service.heads().len(), 1);
+    assert!(collapsed > 0, "somebody waited for another one's answer");
+    wait_until("each is counted", || {
+        caused(&plimsoll, "cached") + caused(&plimsoll, "answered") == CLIENTS as u64
+    });
+    assert_eq!(caused(&plimsoll, "answered"), 1);
+}
+
+#[test]
+fn an_answer_for_one_user_releases_the_others_at_once_to_ask_by_themselves() {
+    const CLIENTS: usize = 20;
+    let gate = Arc::new(AtomicUsize::new(0));
+    let told = Arc::clone(&gate);
+    let service = Script::start(move |number, link| {
+        while link.head().is_some() {
+            // All but the first are held until all of them are here: nobody waits for another.
+            let needed = if number == 0 { 1 } else { CLIENTS };
+            let body = told.fetch_add(1, Ordering::SeqCst).to_string();
+            wait_until("they are here", || told.load(Ordering::SeqCst) >= needed);
+            answer(link, "Cache-Control: private, max-age=600\r\n", &body);
+        }
+    });
+    let (_home, plimsoll) = before(&service, "");
+    let mut bodies: Vec<_> = asking(&plimsoll, CLIENTS, "")
+        .into_iter()
+        .map(|mut client| client.rest().rsplit("\r\n").next().unwrap().to_owned())
+        .collect();
+    bodies.sort();
+    bodies.dedup();
+    assert_eq!(bodies.len(), CLIENTS, "each has an answer of its own");
+}
+
+#[test]
+fn who_asks_and_leaves_does_not_take_the_answer_from_those_who_wait() {
+    let (service, may_go) = held(FRESH, "kept");
+    let (_home, plimsoll) = before(&service, "");
+    let leader = asking(&plimsoll, 1, "");
+    wait_until("it is asked", || service.heads().len() == 1);
+    let waiting = asking(&plimsoll, 3, "");
+    drop(leader);
+    wait_until("the first has gone", || {
+        let text = get(plimsoll.ops(), "/metrics").1;
+        metric(&text, "plimsoll_connections", &[]) as usize >= 3
+    });
+    may_go.store(true, Ordering::SeqCst);
+    for mut client in waiting {
+        assert!(client.rest().ends_with("\r\n\r\nkept"));
+    }
+    check(&plimsoll, "", "kept");
+    assert_eq!(service.heads().len(), 1);
+    wait_until("who left is counted as that", || {
+        caused(&plimsoll, "client-gone") == 1
+    });
+}
+
+#[test]
+fn a_client_that_leaves_in_the_midst_of_an_answer_or_reads_slowly_does_not_keep_it_from_others() {
+    const LENGTH: usize = 4 * 1024 * 1024;
+    for leaves in [true, false] {
+        let may_end = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&may_end);
+        let service = Script::start(move |_, link| {
+            while link.head().is_some() {
+                let head = format!("HTTP/1.1 200 OK\r\n{FRESH}Content-Length: {LENGTH}\r\n\r\n");
+                link.send(head.as_bytes());
+                link.send(&vec![b'#'; LENGTH / 2]);
+                wait_until("it may end", || told.load(Ordering::SeqCst));
+                link.send(&vec![b'#'; LENGTH / 2]);
+            }
+        });
+        let (_home, plimsoll) = before(&service, "");
+        let mut first = asking(&plimsoll, 1, "").remove(0);
+        assert!(first.head().is_some());
+        // It reads no more than the head.
+        let slow = (!leaves).then_some(first);
+        let mut waiting = asking(&plimsoll, 2, "");
+        may_end.store(true, Ordering::SeqCst);
+        for client in &mut waiting {
+            assert!(client.head().is_some());
+            assert_eq!(client.skip(LENGTH as u64), LENGTH as u64);
+        }
+        if let Some(mut slow) = slow {
+            assert_eq!(slow.skip(LENGTH as u64), LENGTH as u64);
+        }
+        assert_eq!(service.heads().len(), 1, "leaves: {leaves}");
+    }
+}
+
+#[test]
+fn those_who_wait_for_what_fails_get_what_is_stale_or_a_refusal_and_few_ask_again() {
+    const CLIENTS: usize = 30;
+    let fails = Arc::new(AtomicBool::new(false));
+    let (may_go, told) = (Arc::new(AtomicBool::new(true)), Arc::clone(&fails));
+    let gate = Arc::clone(&may_go);
+    let service = Script::start(move |_, link| {
+        while link.head().is_some() {
+            wait_until("it may answer", || gate.load(Ordering::SeqCst));
+            match told.load(Ordering::SeqCst) {
+                false => answer(link, "Cache-Control: max-age=0\r\n", "good"),
+                true => link.send(UNAVAILABLE),
+            }
+        }
+    });
+    for (stale, expected) in [("1h", "good"), ("0s", "")] {
+        fails.store(false, Ordering::SeqCst);
+        let (_home, plimsoll) = before(&service, &format!("stale = \"{stale}\""));
+        if !expected.is_empty() {
+            check(&plimsoll, "", "good");
+        }
+        fails.store(true, Ordering::SeqCst);
+        may_go.store(false, Ordering::SeqCst);
+        let before = service.heads().len();
+        let clients = asking(&plimsoll, CLIENTS, "");
+        wait_until("all are there", || {
+            let text = get(plimsoll.ops(), "/metrics").1;
+            metric(&text, "plimsoll_connections", &[]) as usize >= CLIENTS
+        });
+        wait_until("one asks", || service.heads().len() > before);
+        may_go.store(true, Ordering::SeqCst);
+        for mut client in clients {
+            let answer = client.rest();
+            match expected {
+                "" => assert!(answer.starts_with("HTTP/1.1 503"), "{answer}"),
+                body => assert!(answer.ends_with(body), "{answer}"),
+            }
+        }
+        // One, and the few that try by themselves; who came after that leads anew.
+        let asked = service.heads().len() - before;
+        assert!(asked <= CLIENTS / 2, "{stale}: {asked}");
+    }
+}
+
 /// Stale at once, and good for use while a new one is fetched.
 const REVALIDATED: &str = "Cache-Control: max-age=0, stale-while-revalidate=600\r\nETag: \"a\"\r\n";
 

@@ -50,6 +50,17 @@ fn one_fetch_answers_all_who_came_meanwhile() {
 }
 
 #[test]
+fn nobody_waits_for_a_while_for_what_was_too_long_to_be_stored() {
+    let (mut coalescer, leader, _) = with_waiters(1);
+    let _ = coalescer.on_answer(at(2), leader.fetch(), Answer::Shareable);
+    coalescer.on_unstorable(at(3), leader.fetch());
+    assert_eq!(coalescer.fetches(), 0);
+    let alone = Join::Alone(AloneReason::Unshared);
+    assert_eq!(coalescer.on_request(at(12), &1), alone);
+    assert!(matches!(coalescer.on_request(at(13), &1), Join::Lead(_)));
+}
+
+#[test]
 fn a_waiter_who_leaves_does_not_end_the_fetch_nor_does_the_leader_nor_the_last() {
     let (mut coalescer, leader, waiters) = with_waiters(2);
     coalescer.on_leave(leader);
