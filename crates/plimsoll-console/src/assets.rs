@@ -1,6 +1,7 @@
 //! What pages load: one style sheet, one script, one icon, from the program itself.
 //!
-//! Each has a digest of its content in its name, so that a browser may keep it for ever and never shows an old one.
+//! Each has a digest of its content in its name, so that a browser may keep it for ever and never shows an old one. The icon is
+//! also where browsers look for one by themselves.
 
 use axum::extract::Path;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -96,12 +97,19 @@ pub(crate) async fn asset(Path(name): Path<String>) -> Response {
         return Problem::not_found("this version has no such file: load the page again")
             .into_response();
     };
+    given(&asset, "private, max-age=31536000, immutable")
+}
+
+/// Gives the icon to a browser that shows a text, which can't say where its icon is. The name has no digest, so it is not kept
+/// for ever.
+pub(crate) async fn favicon() -> Response {
+    given(&ICON, "private, max-age=86400")
+}
+
+fn given(asset: &Asset, kept: &'static str) -> Response {
     let mut response = (StatusCode::OK, asset.parts.concat()).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(asset.kind));
-    headers.insert(
-        header::CACHE_CONTROL,
-        HeaderValue::from_static("private, max-age=31536000, immutable"),
-    );
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(kept));
     response
 }

@@ -68,6 +68,7 @@ pub async fn serve_console(
     };
     let mut router = Router::new()
         .route("/assets/{name}", get(assets::asset))
+        .route("/favicon.ico", get(assets::favicon))
         .route("/events", get(events::events))
         .layer(Extension(Viewers::new()))
         .merge(pages())
@@ -149,7 +150,7 @@ impl Guard {
 
 /// What is for everybody: to sign in, what that page is made of, and to be led to another page. It shows and changes nothing.
 fn is_open(path: &str) -> bool {
-    matches!(path, "/sign-in" | "/run") || path.starts_with("/assets/")
+    matches!(path, "/sign-in" | "/run" | "/favicon.ico") || path.starts_with("/assets/")
 }
 
 /// A page for whoever may not see the one that was asked for. Nothing of the process is on it.

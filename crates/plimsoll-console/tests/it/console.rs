@@ -45,6 +45,17 @@ fn the_page_comes_with_a_policy_that_allows_our_own_files_only() {
 }
 
 #[test]
+fn a_browser_that_shows_a_text_finds_the_icon_by_itself() {
+    for listen in [LOOPBACK, "0.0.0.0:0"] {
+        let server = Server::console(listen);
+        let (status, answer) = server.send("GET /favicon.ico", &[]);
+        assert_eq!(status, 200, "{listen}");
+        assert!(answer.contains("content-type: image/svg+xml"), "{answer}");
+        assert!(answer.contains("<svg"), "{answer}");
+    }
+}
+
+#[test]
 fn whoever_watches_is_sent_what_changed_and_that_all_goes_on() {
     let server = Server::console(LOOPBACK);
     let mut stream = server.connect();
