@@ -11,8 +11,8 @@ use crate::overlay::{Setting, Verb};
 use crate::page::{Past, PastView, Water};
 use crate::problem::Problem;
 use crate::wire::{
-    Changed, JournalQuery, Records, TokenCreated, TokenWanted, Tokens, Tried, WithoutPlimsoll,
-    WithoutQuery,
+    Changed, IncidentRecords, JournalQuery, Records, TokenCreated, TokenWanted, Tokens, Tried,
+    WithoutPlimsoll, WithoutQuery,
 };
 
 /// What comes of something that takes a while.
@@ -90,6 +90,9 @@ pub trait Control: Send + Sync + 'static {
 
     /// Records of the journal.
     fn journal(&self, asked: JournalQuery) -> Answer<Records>;
+
+    /// What the journal has of an incident's time: of its service, of the configuration and the process, and of what people did.
+    fn incident_records(&self, incident: u64) -> Answer<IncidentRecords>;
 
     /// What a time would have been without Plimsoll. It is computed off the control thread, one at a time, and kept.
     fn without(&self, service: &str, asked: WithoutQuery) -> Answer<WithoutPlimsoll>;

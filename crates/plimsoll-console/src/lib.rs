@@ -47,6 +47,6 @@ pub use overlay::{LENGTH_MAX, LEVEL_MAX, Overlay, Setting, SettingWanted, Verb};
 pub use page::{Past, PastView, Water};
 pub use problem::Problem;
 pub use wire::{
-    Changed, Estimate, JournalQuery, Records, TargetTried, TokenCreated, TokenView, TokenWanted,
-    Tokens, Tried, TryWanted, WithoutPlimsoll, WithoutQuery,
+    Changed, Estimate, IncidentRecords, JournalQuery, Records, TargetTried, TokenCreated,
+    TokenView, TokenWanted, Tokens, Tried, TryWanted, WithoutPlimsoll, WithoutQuery,
 };

@@ -33,14 +33,13 @@ use axum::extract::Query;
 use axum::http::{StatusCode, Uri};
 use maud::{Markup, html};
 use plimsoll_core::Timestamp;
-use plimsoll_measure::incident::{KIND, SUBJECT};
 use plimsoll_measure::{Incidents, Snapshot, Step, StepLength};
 
 use crate::access::Caller;
 use crate::control::{Control, Runbook};
 use crate::problem::Problem;
 use crate::share::Share;
-use crate::wire::{JournalQuery, Records, WithoutPlimsoll, WithoutQuery};
+use crate::wire::{IncidentRecords, JournalQuery, Records, WithoutPlimsoll, WithoutQuery};
 
 pub use past::{Past, PastView};
 
@@ -53,15 +52,10 @@ const TRAFFIC_POINTS: usize = 60;
 /// Records of a service that its page looks at, and of changes of the configuration.
 const SERVICE_RECORDS: u32 = 200;
 const CHANGE_RECORDS: u32 = 20;
-/// Records of an incident's service that its page looks at, and those of what people did.
-const INCIDENT_RECORDS: u32 = 300;
 /// What would have been is estimated anew after so many seconds, while an incident is open.
 const WITHOUT_EVERY: u64 = 60;
 /// How long a page waits for it.
 const WITHOUT_WAIT: Duration = Duration::from_millis(300);
-/// How long before the call a story begins, and how long after its end it is told on: outcomes are measured later.
-const BEFORE: Duration = Duration::from_secs(900);
-const AFTER: Duration = Duration::from_secs(300);
 
 /// Of one core, for the drawing of pages: some 40 a second with 200 services.
 const DRAWING_SHARE: f64 = 0.1;
@@ -223,9 +217,18 @@ pub(crate) struct Sight {
     request: Option<String>,
     incidents: Result<Arc<Incidents>, Problem>,
     runbook: Option<Runbook>,
-    records: Arc<Result<Records, Problem>>,
+    told: Arc<Told>,
+}
+
+/// What the journal says to a page.
+struct Told {
+    records: Result<Records, Problem>,
+    /// Why some that belong to them could not be read.
+    lacks: Option<Problem>,
+    /// Between which times of an incident not all of them are here.
+    left_out: Vec<(Timestamp, Timestamp)>,
     /// Those that cite the record that is shown.
-    citing: Arc<Result<Records, Problem>>,
+    citing: Vec<serde_json::Value>,
 }
 
 /// How much of each budget was spent over its period, at even distances, the oldest first; `None` where that is not known.
@@ -235,9 +238,18 @@ pub struct Water(pub BTreeMap<(String, String), Vec<Option<f64>>>);
 
 /// What the journal said to a page before, and when: it is asked again when it has more to say.
 #[derive(Clone, Default)]
-pub(crate) struct Kept(Option<(Option<u64>, Answered, Answered)>);
+pub(crate) struct Kept(Option<(Option<u64>, Arc<Told>)>);
 
-type Answered = Arc<Result<Records, Problem>>;
+impl Default for Told {
+    fn default() -> Self {
+        Self {
+            records: Ok(Records::default()),
+            lacks: None,
+            left_out: Vec::new(),
+            citing: Vec::new(),
+        }
+    }
+}
 
 impl Sight {
     /// What needs no wait.
@@ -268,7 +280,6 @@ impl Sight {
             },
             _ => (),
         }
-        let nothing = || Arc::new(Ok(Records::default()));
         Self {
             snapshot,
             who,
@@ -287,8 +298,7 @@ impl Sight {
             },
             runbook: service.and_then(|it| control.runbook(&it)),
             incidents,
-            records: nothing(),
-            citing: nothing(),
+            told: Arc::default(),
         }
     }
 
@@ -371,86 +381,81 @@ async fn without(
 /// Asks the journal for what the page needs of it.
 async fn ask(control: &Arc<dyn Control>, address: &Address, sight: &mut Sight, kept: &mut Kept) {
     let written = sight.snapshot.journal.as_ref().map(|it| it.records_total);
-    if let Some((then, records, citing)) = &kept.0
+    if let Some((then, told)) = &kept.0
         && *then == written
-        && records.is_ok()
+        && told.records.is_ok()
+        && told.lacks.is_none()
     {
-        (sight.records, sight.citing) = (Arc::clone(records), Arc::clone(citing));
+        sight.told = Arc::clone(told);
         return;
     }
+    if let Some(told) = told(control, address, sight).await {
+        sight.told = Arc::new(told);
+        kept.0 = Some((written, Arc::clone(&sight.told)));
+    }
+}
+
+/// What the journal says; `None`: the page asks nothing.
+async fn told(control: &Arc<dyn Control>, address: &Address, sight: &Sight) -> Option<Told> {
     let asked = match (address, &sight.request) {
-        (Address::Request(_), Some(line)) => before_request(line),
-        (Address::Incident(id), _) => of_incident(*id, sight),
-        _ => address.asked(),
-    };
-    let Some(asked) = asked else {
-        return;
-    };
-    let (since, until) = (asked.since.clone(), asked.until.clone());
-    let mut records = control.journal(asked).await;
-    if let (Address::Incident(id), Ok(known)) = (address, &mut records) {
-        let of = |kind: &str, subject: String, until: Option<String>| JournalQuery {
-            kind: Some(kind.to_owned()),
-            subject: Some(subject),
-            since: since.clone(),
-            until,
-            count: Some(INCIDENT_RECORDS),
-            ..JournalQuery::default()
-        };
-        let configuration = of("change", "configuration".to_owned(), until);
-        // What is noted later belongs to it too.
-        let people = of(KIND, format!("{SUBJECT}{id}"), None);
-        for more in [configuration, people] {
-            if let Ok(more) = control.journal(more).await {
-                known.records.extend(more.records);
-            }
+        (Address::Incident(id), _) => {
+            sight.incidents.as_ref().ok()?.get(*id)?;
+            return Some(of_incident(control.incident_records(*id).await));
         }
-        in_order(&mut known.records);
-    }
-    if let (Address::Service(_, query), Ok(known)) = (address, &mut records) {
-        let changes = JournalQuery {
+        (Address::Request(_), Some(line)) => before_request(line)?,
+        _ => address.asked()?,
+    };
+    let mut told = Told {
+        records: control.journal(asked).await,
+        ..Told::default()
+    };
+    // What can't be read at all is said once.
+    let Ok(known) = &mut told.records else {
+        return Some(told);
+    };
+    let also = match address {
+        Address::Service(_, query) => JournalQuery {
             kind: Some("change".to_owned()),
             subject: Some("configuration".to_owned()),
             since: Some(query.range.journal().to_owned()),
             count: Some(CHANGE_RECORDS),
             ..JournalQuery::default()
-        };
-        if let Ok(changes) = control.journal(changes).await {
+        },
+        Address::Record(sequence, _) => JournalQuery {
+            cites: Some(*sequence),
+            ..JournalQuery::default()
+        },
+        _ => return Some(told),
+    };
+    match (control.journal(also).await, address) {
+        (Ok(citing), Address::Record(..)) => told.citing = citing.records,
+        (Ok(changes), _) => {
             known.records.extend(changes.records);
             in_order(&mut known.records);
         }
+        (Err(problem), _) => told.lacks = Some(problem),
     }
-    sight.records = Arc::new(records);
-    if let Address::Record(sequence, _) = address {
-        let cites = JournalQuery {
-            cites: Some(*sequence),
-            ..JournalQuery::default()
-        };
-        sight.citing = Arc::new(control.journal(cites).await);
+    Some(told)
+}
+
+fn of_incident(read: Result<IncidentRecords, Problem>) -> Told {
+    let (records, left_out) = match read {
+        Ok(it) => (Ok(it.records), it.left_out),
+        Err(problem) => (Err(problem), Vec::new()),
+    };
+    Told {
+        records: records.map(|records| Records {
+            records,
+            next: None,
+        }),
+        left_out,
+        ..Told::default()
     }
-    kept.0 = Some((
-        written,
-        Arc::clone(&sight.records),
-        Arc::clone(&sight.citing),
-    ));
 }
 
 /// By their times.
 fn in_order(records: &mut [serde_json::Value]) {
     records.sort_by_key(|it| it.get("time").map(ToString::to_string));
-}
-
-/// What happened to the service of an incident in its time.
-fn of_incident(id: u64, sight: &Sight) -> Option<JournalQuery> {
-    let incident = sight.incidents.as_ref().ok()?.get(id)?;
-    let until = incident.ended.map(|ended| ended + AFTER);
-    Some(JournalQuery {
-        subject: Some(format!("service/{}", incident.service)),
-        since: Some(incident.called.before(BEFORE).to_rfc3339()),
-        until: until.map(Timestamp::to_rfc3339),
-        count: Some(INCIDENT_RECORDS),
-        ..JournalQuery::default()
-    })
 }
 
 /// What was decided about the service of a request before it ended.

@@ -64,6 +64,15 @@ pub struct Records {
     pub next: Option<String>,
 }
 
+/// What the journal has of an incident's time.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct IncidentRecords {
+    /// As CloudEvents, the oldest first.
+    pub records: Vec<Value>,
+    /// Between which times there are more of them: those of the beginning and the latest are here.
+    pub left_out: Vec<(Timestamp, Timestamp)>,
+}
+
 /// Of which time is asked what it would have been without Plimsoll.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -238,16 +238,19 @@ impl Store for SqliteStore {
     fn list(&mut self, filter: &Filter) -> Result<Vec<Record>, StoreError> {
         let part = filter.subject.as_ref().map(|subject| format!("{subject}/"));
         let before = filter.before.as_ref();
+        let order = match filter.earliest {
+            true => "ORDER BY at, writer, sequence LIMIT ?6",
+            false => "ORDER BY at DESC, writer DESC, sequence DESC LIMIT ?6",
+        };
         let rest = "WHERE at >= ?1 AND at <= ?2 AND (?3 IS NULL OR kind = ?3)
             AND (?4 IS NULL OR subject = ?4 OR substr(subject, 1, length(?5)) = ?5)
             AND (?7 IS NULL OR instr(lower(subject), ?7) > 0 OR instr(lower(kind), ?7) > 0
                 OR (json_valid(CAST(body AS TEXT))
                     AND instr(lower(json_extract(CAST(body AS TEXT), '$.text')), ?7) > 0))
             AND (?8 IS NULL OR (at, writer, sequence) < (?8, ?9, ?10))
-            AND (?11 IS NULL OR sequence = ?11) AND (?12 IS NULL OR cites = ?12)
-            ORDER BY at DESC, writer DESC, sequence DESC LIMIT ?6";
+            AND (?11 IS NULL OR sequence = ?11) AND (?12 IS NULL OR cites = ?12)";
         let mut records = self.records(
-            rest,
+            &format!("{rest} {order}"),
             &[
                 &filter.since.map_or(0, |at| whole(at.as_nanos())),
                 &filter.until.map_or(i64::MAX, |at| whole(at.as_nanos())),
@@ -263,7 +266,9 @@ impl Store for SqliteStore {
                 &filter.cites.map(whole),
             ],
         )?;
-        records.reverse();
+        if !filter.earliest {
+            records.reverse();
+        }
         Ok(records)
     }
 

@@ -28,7 +28,7 @@ pub trait Store: Send {
     /// The records of a writer after a place, in order; at most `count`.
     fn chain(&mut self, writer: &str, after: u64, count: usize) -> Result<Vec<Record>, StoreError>;
 
-    /// The latest records of all writers that pass, oldest first.
+    /// The latest records of all writers that pass, or the earliest; oldest first.
     fn list(&mut self, filter: &Filter) -> Result<Vec<Record>, StoreError>;
 
     /// Forgets what this writer wrote before `before`, but never the last record. `sign` is given the last of what is
@@ -130,8 +130,10 @@ pub struct Filter {
     pub sequence: Option<u64>,
     /// The outcome, or the end, of what stands at this place.
     pub cites: Option<u64>,
-    /// At most so many; the latest.
+    /// At most so many; the latest, unless `earliest`.
     pub count: usize,
+    /// The first of those that pass, and not the latest.
+    pub earliest: bool,
 }
 
 /// A record's place in the order in which records are listed.

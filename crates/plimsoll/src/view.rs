@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use plimsoll_console::{
-    Answer, Caller, Changed, Control, JournalQuery, Past, PastView, Problem, Records, Runbook,
-    Setting, TokenCreated, TokenWanted, Tokens, Tried, Verb, Water, WithoutPlimsoll, WithoutQuery,
+    Answer, Caller, Changed, Control, IncidentRecords, JournalQuery, Past, PastView, Problem,
+    Records, Runbook, Setting, TokenCreated, TokenWanted, Tokens, Tried, Verb, Water,
+    WithoutPlimsoll, WithoutQuery,
 };
 use plimsoll_core::{Class, Instant, Mode, Timestamp};
 use plimsoll_gateway::{AccessLogSender, GuardView, Plan};
@@ -207,6 +208,13 @@ impl Control for View {
 
     fn runbook(&self, service: &str) -> Option<Runbook> {
         self.runbooks.load().get(service).cloned()
+    }
+
+    fn incident_records(&self, incident: u64) -> Answer<IncidentRecords> {
+        match self.incidents() {
+            Ok(known) => self.journal.incident(known, incident),
+            Err(problem) => Box::pin(async { Err(problem) }),
+        }
     }
 
     fn review(&self, incident: u64) -> Answer<String> {

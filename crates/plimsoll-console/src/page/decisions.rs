@@ -166,7 +166,7 @@ fn filter(query: &DecisionsQuery, snapshot: &Snapshot) -> Markup {
 }
 
 fn records(query: &DecisionsQuery, sight: &Sight) -> Markup {
-    let answer = match sight.records.as_ref() {
+    let answer = match &sight.told.records {
         Ok(answer) => answer,
         Err(problem) => return failed(problem, &sight.snapshot),
     };
@@ -237,7 +237,7 @@ fn glyph(record: &Record) -> Markup {
 
 /// The record at a place, of one writer or of all.
 pub(super) fn record(sequence: u64, query: &RecordQuery, sight: &Sight) -> Page {
-    let answer = match sight.records.as_ref() {
+    let answer = match &sight.told.records {
         Ok(answer) => answer,
         Err(problem) => return super::refusal(problem),
     };
@@ -254,15 +254,8 @@ pub(super) fn record(sequence: u64, query: &RecordQuery, sight: &Sight) -> Page 
             "the journal has no record #{sequence} any more, or not yet: old ones are forgotten after `journal.keep`"
         )));
     };
-    let citing: Vec<Record> = sight
-        .citing
-        .as_ref()
-        .as_ref()
-        .map_or(Vec::new(), |it| Record::all(&it.records));
-    let citing = citing
-        .into_iter()
-        .filter(|it| it.writer == record.writer)
-        .collect::<Vec<_>>();
+    let mut citing = Record::all(&sight.told.citing);
+    citing.retain(|it| it.writer == record.writer);
     Page {
         status: StatusCode::OK,
         title: format!("Record {sequence}"),
@@ -270,12 +263,17 @@ pub(super) fn record(sequence: u64, query: &RecordQuery, sight: &Sight) -> Page 
         is_live: false,
         sections: vec![Section {
             id: "record",
-            markup: whole(record, &citing, sight.snapshot.now),
+            markup: whole(
+                record,
+                &citing,
+                sight.told.lacks.as_ref(),
+                sight.snapshot.now,
+            ),
         }],
     }
 }
 
-fn whole(record: &Record, citing: &[Record], now: Timestamp) -> Markup {
+fn whole(record: &Record, citing: &[Record], lacks: Option<&Problem>, now: Timestamp) -> Markup {
     let (what, why) = what_and_why(&record.text);
     let mut body = serde_json::to_string_pretty(&record.body).unwrap_or_default();
     let whole = body.len();
@@ -304,7 +302,8 @@ fn whole(record: &Record, citing: &[Record], now: Timestamp) -> Markup {
                 }
                 section.panel {
                     div.head { h2 { "What came of it" } }
-                    @if citing.is_empty() { p.pad.q { @if record.what() == Some("move") { "Not measured yet, or not done." } @else { "No record cites it." } } }
+                    @if let Some(problem) = lacks { p.pad.tone.burning { (problem) } }
+                    @else if citing.is_empty() { p.pad.q { @if record.what() == Some("move") { "Not measured yet, or not done." } @else { "No record cites it." } } }
                     ol.journal { @for other in citing { (row(other)) } }
                 }
                 @if let Some(evidence) = decision.and_then(|it| it.get("evidence")).filter(|it| !it.is_null()) { (spans(evidence)) }

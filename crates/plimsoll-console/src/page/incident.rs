@@ -47,7 +47,7 @@ pub(super) fn page(id: u64, sight: &Sight) -> Page {
         );
         return super::refusal(&Problem::not_found(text));
     };
-    let read = sight.records.as_ref().as_ref();
+    let read = sight.told.records.as_ref();
     let records = read.map_or_else(|_| Vec::new(), |it| Record::all(&it.records));
     let mut services = sight.snapshot.services.iter();
     let view = View {

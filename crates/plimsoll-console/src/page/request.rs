@@ -40,12 +40,8 @@ fn whole(id: &str, line: &Map<String, Value>, sight: &Sight) -> Markup {
     let text = |key: &str| line.get(key).and_then(Value::as_str).unwrap_or_default();
     let number = |key: &str| line.get(key).and_then(Value::as_f64);
     let status = number("status").filter(|status| *status > 0.0);
-    let records = sight
-        .records
-        .as_ref()
-        .as_ref()
-        .map(|it| Record::all(&it.records))
-        .unwrap_or_default();
+    let read = sight.told.records.as_ref();
+    let records = read.map_or_else(|_| Vec::new(), |it| Record::all(&it.records));
     let ended: Option<Timestamp> = line.get("time").and_then(|it| wire::deserialize(it).ok());
     html! {
         header.title {
@@ -73,7 +69,8 @@ fn whole(id: &str, line: &Map<String, Value>, sight: &Sight) -> Markup {
         section.panel {
             div.head { h2 { "About the service before" } span.end.s.q { "in the ten minutes before it ended" } }
             @let before: Vec<&Record> = records.iter().filter(|it| ended.is_none_or(|ended| it.at <= ended)).collect();
-            @if before.is_empty() { p.pad.q { "Nothing was decided or changed." } }
+            @if let Err(problem) = read { p.pad.tone.burning { (problem) } }
+            @else if before.is_empty() { p.pad.q { "Nothing was decided or changed." } }
             ol.declist { @for record in before.into_iter().rev().take(10) {
                 li { span {} span.q { (figure::clock(record.at, 8)) } span { a href=(record.path()) { (record.text) } } span.eff.s.qq { "#" (record.sequence) } }
             } }

@@ -114,11 +114,9 @@ pub(super) fn page(name: &str, query: ServiceQuery, sight: &Sight) -> Page {
         );
         return super::refusal(&problem);
     };
-    let records = sight
-        .records
-        .as_ref()
-        .as_ref()
-        .map(|records| Record::all(&records.records));
+    let told = sight.told.as_ref();
+    let read = told.records.as_ref();
+    let records = read.map(|records| Record::all(&records.records));
     let known = records.as_deref().unwrap_or_default();
     let sections = vec![
         Section {
@@ -148,7 +146,7 @@ pub(super) fn page(name: &str, query: ServiceQuery, sight: &Sight) -> Page {
                 service,
                 known,
                 query.range,
-                records.as_ref().err(),
+                (read.err(), told.lacks.as_ref()),
             ),
         },
     ];

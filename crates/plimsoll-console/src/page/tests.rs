@@ -39,12 +39,25 @@ fn sight(snapshot: Snapshot) -> Sight {
             json!(EVIL),
             json!(EVIL)
         )),
-        records: Arc::new(Ok(Records {
-            records: vec![event(EVIL)],
-            next: Some(EVIL.to_owned()),
-        })),
-        citing: Arc::new(Ok(Records::default())),
+        told: Arc::new(Told {
+            records: Ok(Records {
+                records: vec![event(EVIL)],
+                next: Some(EVIL.to_owned()),
+            }),
+            ..Told::default()
+        }),
     }
+}
+
+/// These records, and no more of them.
+fn told(records: Vec<serde_json::Value>) -> Arc<Told> {
+    Arc::new(Told {
+        records: Ok(Records {
+            records,
+            next: None,
+        }),
+        ..Told::default()
+    })
 }
 
 fn event(text: &str) -> serde_json::Value {
@@ -359,10 +372,7 @@ fn a_busy_hour_of_a_service_fits() {
     });
     let sight = Sight {
         steps: (0..120).map(step).collect(),
-        records: Arc::new(Ok(Records {
-            records: records.collect(),
-            next: None,
-        })),
+        told: told(records.collect()),
         ..sight(snapshot)
     };
     let page = draw(
@@ -555,6 +565,94 @@ fn an_incident_says_what_is_known_and_what_is_not() {
 }
 
 #[test]
+fn a_long_incident_shows_its_beginning_and_says_what_is_left_out() {
+    let at = |seconds: u64| Timestamp::from_seconds(1_795_615_847 + seconds);
+    let record = |sequence: u64, kind: &str, data: serde_json::Value| {
+        json!({
+            "type": format!("plimsoll.{kind}"), "source": "/plimsoll/a", "sequence": sequence.to_string(),
+            "time": at(sequence).to_rfc3339(), "subject": format!("service/{EVIL}"), "data": data,
+        })
+    };
+    let suspect = json!({ "what": "the new configuration", "strength": "very-likely" });
+    let onset = json!({ "objective": EVIL, "at": at(0).to_rfc3339(), "earliest": at(0).to_rfc3339(), "latest": at(1).to_rfc3339(), "suspects": [suspect] });
+    let onset = json!({ "text": "onset", "onset": onset });
+    let moved =
+        json!({ "text": "shed sheddable", "decision": { "what": "move", "mode": "enforce" } });
+    let mut records = vec![record(1, "onset", onset), record(2, "decision", moved)];
+    let noise = |sequence| {
+        record(
+            sequence,
+            "endpoint",
+            json!({ "text": format!("down-{sequence}.") }),
+        )
+    };
+    records.extend((3..150).map(noise));
+    records.extend((1_000..1_100).map(noise));
+    let mut snapshot = fleet(1);
+    snapshot.services.push(service(EVIL, Condition::Severe));
+    let seen = |told| {
+        let sight = Sight {
+            told: Arc::new(told),
+            ..sight(snapshot.clone())
+        };
+        let page = draw(&Address::Incident(7), &sight);
+        frame::framed(&page, Some(&sight.snapshot), None, "/incidents/7")
+    };
+    let long = Told {
+        records: Ok(Records {
+            records,
+            next: None,
+        }),
+        left_out: vec![(at(149), at(1_000))],
+        ..Told::default()
+    };
+    let page = seen(long);
+    for text in [
+        "the new configuration",
+        "shed sheddable",
+        "down-30.",
+        "down-1099.",
+        "more between 2026-11-25 14:11:1",
+    ] {
+        assert!(page.contains(text), "{text}: {page}");
+    }
+    assert!(!page.contains("down-40."), "{page}");
+    assert_eq!(page.matches("more between").count(), 1, "{page}");
+    assert!(!page.contains("nothing was moved"), "{page}");
+}
+
+#[test]
+fn what_could_not_be_read_of_a_page_is_said() {
+    let lacks = |records: Vec<serde_json::Value>| {
+        Arc::new(Told {
+            records: Ok(Records {
+                records,
+                next: None,
+            }),
+            lacks: Some(Problem::unavailable(
+                "the journal can't be read: it is busy",
+            )),
+            ..Told::default()
+        })
+    };
+    let seen = |address: &str, told| {
+        let sight = Sight {
+            told,
+            ..sight(fleet(1))
+        };
+        let page = draw(&Address::parse(address).unwrap(), &sight);
+        frame::framed(&page, Some(&sight.snapshot), None, address)
+    };
+    let name = &fleet(1).services[0].name;
+    for address in [format!("/services/{name}"), "/decisions/7".to_owned()] {
+        let page = seen(&address, lacks(vec![event("x")]));
+        assert!(page.contains("read: it is busy"), "{address}: {page}");
+        let page = seen(&address, told(vec![event("x")]));
+        assert!(!page.contains("it is busy"), "{address}: {page}");
+    }
+}
+
+#[test]
 fn what_can_be_done_about_an_incident_is_offered_to_those_who_may() {
     use crate::access::Role;
     let mut snapshot = fleet(1);
@@ -652,10 +750,7 @@ fn what_changed_is_told_from_records_of_any_version() {
     let page = |body: serde_json::Value| {
         record["data"] = body;
         let sight = Sight {
-            records: Arc::new(Ok(Records {
-                records: vec![record.clone()],
-                next: None,
-            })),
+            told: told(vec![record.clone()]),
             ..sight(fleet(1))
         };
         draw(&Address::Incident(7), &sight)

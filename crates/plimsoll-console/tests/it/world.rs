@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use plimsoll_console::{
-    Answer, Caller, Changed, ConsoleOptions, Control, Estimate, JournalQuery, Past, PastView,
-    Problem, Records, Role, Runbook, Setting, TargetTried, TokenCreated, TokenView, TokenWanted,
-    Tokens, Tried, Verb, Water, WithoutPlimsoll, WithoutQuery, serve_console, serve_ops,
+    Answer, Caller, Changed, ConsoleOptions, Control, Estimate, IncidentRecords, JournalQuery,
+    Past, PastView, Problem, Records, Role, Runbook, Setting, TargetTried, TokenCreated, TokenView,
+    TokenWanted, Tokens, Tried, Verb, Water, WithoutPlimsoll, WithoutQuery, serve_console,
+    serve_ops,
 };
 use plimsoll_core::{Instant, Timestamp};
 use plimsoll_measure::{
@@ -134,6 +135,10 @@ impl Control for Process {
                 next: None,
             })
         })
+    }
+
+    fn incident_records(&self, _: u64) -> Answer<IncidentRecords> {
+        Box::pin(async { Ok(IncidentRecords::default()) })
     }
 
     fn without(&self, service: &str, asked: WithoutQuery) -> Answer<WithoutPlimsoll> {

@@ -83,7 +83,14 @@ fn lists_are_filtered(a: &mut dyn Store, b: &mut dyn Store) {
         count: 2,
         ..all.clone()
     };
-    assert_eq!(seconds(a, latest), [25, 30]);
+    assert_eq!(seconds(a, latest.clone()), [25, 30]);
+    let earliest = Filter {
+        earliest: true,
+        ..latest
+    };
+    assert_eq!(seconds(a, earliest.clone()), [10, 20]);
+    let since = Some(Timestamp::from_seconds(20));
+    assert_eq!(seconds(a, Filter { since, ..earliest }), [20, 25]);
     let subject = Some("service/shop".to_owned());
     let about = Filter {
         subject,

@@ -119,6 +119,10 @@ pub(super) fn shown(story: &Story<'_>, now: Timestamp, look: Look) -> String {
     for record in records {
         out.push_str(&line(record, look));
     }
+    for text in left_out(story) {
+        out.push_str(look.text(&text).trim_end());
+        out.push('\n');
+    }
     out
 }
 
@@ -213,13 +217,22 @@ pub(super) fn review(story: &Story<'_>, now: Timestamp) -> String {
             record.sequence
         );
     }
-    if story.is_cut {
-        out.push_str("\nThere are older records: `plimsoll journal list` has them.\n");
+    for text in left_out(story) {
+        let _infallible = writeln!(out, "\n{text}: `plimsoll journal list` has them.");
     }
     out.push_str(
         "\n## Follow-ups\n\n| what | owner | due |\n|---|---|---|\n| (What would have kept this from users?) | | |\n| (What would have shown it sooner?) | | |\n",
     );
     out
+}
+
+/// Where there are more records than were read.
+fn left_out(story: &Story<'_>) -> impl Iterator<Item = String> {
+    let all = story.left_out.iter();
+    all.map(|(from, until)| {
+        let (from, until) = (utc(*from), utc(*until));
+        format!("Not all records between {from} and {until} are here")
+    })
 }
 
 fn did(act: &Act) -> String {
@@ -429,7 +442,7 @@ mod tests {
             incident,
             known: &known,
             records,
-            is_cut: false,
+            left_out: Vec::new(),
         })
     }
 

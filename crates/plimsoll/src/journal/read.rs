@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use plimsoll_console::{Answer, JournalQuery, Problem, Records};
+use plimsoll_console::{Answer, IncidentRecords, JournalQuery, Problem, Records};
 use plimsoll_measure::Incidents;
 use plimsoll_store::{Cursor, Filter, Record, SqliteStore, Store as _, StoreError};
 use plimsoll_upstream::Clock;
@@ -19,6 +19,8 @@ const READERS: usize = 2;
 const COUNT: u32 = 50;
 /// How many records of a subject the draft of a review is made of at most: some megabytes while it is written.
 const STORY_RECORDS: usize = 5_000;
+/// The same of a page, of the latest and of the first: it lists some of them, and is drawn again and again.
+const PAGE_RECORDS: usize = 300;
 
 /// Reads the store's file, whoever writes it.
 #[derive(Debug)]
@@ -63,6 +65,7 @@ impl JournalReader {
                 cites: asked.cites,
                 // One more tells whether there are more.
                 count: count + 1,
+                earliest: false,
             };
             let mut records = with(turns, path, move |store| store.list(&filter)).await?;
             let more = records.len().saturating_sub(count);
@@ -74,24 +77,43 @@ impl JournalReader {
             })
         })
     }
+
     /// A draft of the review after an incident.
     pub(crate) fn review(&self, known: Arc<Incidents>, id: u64) -> Answer<String> {
-        let (path, turns, now) = (
-            self.path.clone(),
-            Arc::clone(&self.turns),
-            self.clock.timestamp(),
-        );
+        let now = self.clock.timestamp();
+        self.story(known, id, STORY_RECORDS, move |story| story.review(now))
+    }
+
+    /// The records of an incident's time, for its page.
+    pub(crate) fn incident(&self, known: Arc<Incidents>, id: u64) -> Answer<IncidentRecords> {
+        self.story(known, id, PAGE_RECORDS, |story| IncidentRecords {
+            records: story.records.iter().map(Record::to_cloudevent).collect(),
+            left_out: story.left_out.clone(),
+        })
+    }
+
+    /// Has an incident told.
+    fn story<T: Send + 'static>(
+        &self,
+        known: Arc<Incidents>,
+        id: u64,
+        count: usize,
+        tell: impl FnOnce(&Story<'_>) -> T + Send + 'static,
+    ) -> Answer<T> {
+        let (path, turns) = (self.path.clone(), Arc::clone(&self.turns));
         Box::pin(async move {
-            let review = with(turns, path, move |store| {
+            let told = with(turns, path, move |store| {
                 let Some(incident) = known.get(id) else {
                     return Ok(None);
                 };
+                // Of one moment: else what is written meanwhile would seem to be left out.
+                store.hold()?;
                 let list = |filter: &Filter| store.list(filter);
-                let story = Story::read(incident, &known, STORY_RECORDS, list)?;
-                Ok(Some(story.review(now)))
+                let story = Story::read(incident, &known, count, list)?;
+                Ok(Some(tell(&story)))
             });
             let unknown = || Problem::not_found(format!("there is no incident #{id}"));
-            review.await?.ok_or_else(unknown)
+            told.await?.ok_or_else(unknown)
         })
     }
 }

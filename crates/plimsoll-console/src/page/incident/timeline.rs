@@ -8,8 +8,9 @@ use super::View;
 use crate::page::parts::{clock, segment, what_and_why};
 use crate::page::record::Record;
 
-/// Records that are listed; the newest. The journal has them all.
-const LISTED_MAX: usize = 120;
+/// Records that are listed: the newest, and the first, which say how it began. The journal has them all.
+const NEWEST_MAX: usize = 90;
+const FIRST_MAX: usize = 30;
 
 pub(super) fn timeline(view: &View<'_>) -> Markup {
     let outcomes: Vec<&Record> = view
@@ -22,29 +23,77 @@ pub(super) fn timeline(view: &View<'_>) -> Markup {
         .iter()
         .filter(|it| it.kind != "outcome")
         .collect();
-    let left_out = told.len().saturating_sub(LISTED_MAX);
-    let mut date = clock(view.sight.snapshot.now)
-        .chars()
-        .take(10)
-        .collect::<String>();
+    let today = day(view.sight.snapshot.now);
+    let rows = rows(&told, &view.sight.told.left_out, today);
     html! {
         section.panel aria-labelledby="timeline-title" {
             div.head { h2 #timeline-title { "Timeline" } span.end.s.q { "from the journal, newest first" } }
             @if told.is_empty() { p.pad.q { "Nothing of its time is in the journal that can be read now." } }
             ol.tl aria-live="polite" {
-                @for record in told.iter().rev().take(LISTED_MAX) {
-                    @let day: String = clock(record.at).chars().take(10).collect();
-                    @if day != date { li.day { (day) } }
-                    ({ date = day; "" })
-                    @let outcome = outcomes.iter().find(|it| it.cites == Some(record.sequence) && it.writer == record.writer);
-                    (line(record, outcome.copied()))
+                @for row in rows {
+                    @match row {
+                        Row::Day(day) => li.day { (day) },
+                        Row::LeftOut(from, until) => li.day {
+                            "more between " (clock(from)) " and " (clock(until)) ": "
+                            a href={ "/decisions?service=" (segment(&view.incident.service)) } { "in the journal" }
+                        },
+                        Row::Record(record) => {
+                            @let outcome = outcomes.iter().find(|it| it.cites == Some(record.sequence) && it.writer == record.writer);
+                            (line(record, outcome.copied()))
+                        }
+                    }
                 }
-            }
-            @if left_out > 0 {
-                p.pad.s.q { (left_out) " records before these: " a href={ "/decisions?service=" (segment(&view.incident.service)) } { "in the journal" } }
             }
         }
     }
+}
+
+/// A line of it.
+enum Row<'a> {
+    Record(&'a Record),
+    /// What follows is of this day.
+    Day(String),
+    /// There are more between these times.
+    LeftOut(Timestamp, Timestamp),
+}
+
+/// The newest first, of `today` without its date.
+fn rows<'a>(
+    told: &[&'a Record],
+    left_out: &[(Timestamp, Timestamp)],
+    today: String,
+) -> Vec<Row<'a>> {
+    let mut left_out = left_out.to_vec();
+    let mut shown: Vec<&Record> = told.to_vec();
+    if told.len() > NEWEST_MAX + FIRST_MAX {
+        let (first, rest) = told.split_at(FIRST_MAX);
+        let (_, newest) = rest.split_at(rest.len().saturating_sub(NEWEST_MAX));
+        if let (Some(last), Some(next)) = (first.last(), newest.first()) {
+            left_out.retain(|(from, until)| *from < last.at || *until > next.at);
+            left_out.push((last.at, next.at));
+        }
+        shown = [first, newest].concat();
+    }
+    // Each gap once, at its later end.
+    left_out.sort_unstable_by_key(|(_, until)| *until);
+    let (mut rows, mut date) = (Vec::new(), today);
+    for record in shown.into_iter().rev() {
+        while let Some((from, until)) = left_out.pop_if(|(_, until)| *until > record.at) {
+            rows.push(Row::LeftOut(from, until));
+        }
+        let day = day(record.at);
+        if day != date {
+            rows.push(Row::Day(day.clone()));
+            date = day;
+        }
+        rows.push(Row::Record(record));
+    }
+    rows.extend(left_out.into_iter().rev().map(|(a, b)| Row::LeftOut(a, b)));
+    rows
+}
+
+fn day(at: Timestamp) -> String {
+    clock(at).chars().take(10).collect()
 }
 
 fn line(record: &Record, outcome: Option<&Record>) -> Markup {

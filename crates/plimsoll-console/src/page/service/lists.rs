@@ -20,14 +20,14 @@ pub(super) fn lists(
     service: &ServiceView,
     records: &[Record],
     range: Range,
-    failed: Option<&&Problem>,
+    (failed, lacks): (Option<&Problem>, Option<&Problem>),
 ) -> Markup {
     let last = range.journal();
     html! {
         div.cols.g2 {
             div.cols {
                 (decided(snapshot, service, records, last, failed))
-                (changed(records, last))
+                (changed(records, last, failed.or(lacks)))
             }
             div.cols {
                 (protections(service))
@@ -43,7 +43,7 @@ fn decided(
     service: &ServiceView,
     records: &[Record],
     last: &str,
-    failed: Option<&&Problem>,
+    failed: Option<&Problem>,
 ) -> Markup {
     let all = decisions(records);
     let outcomes: Vec<&Record> = records.iter().filter(|it| it.kind == "outcome").collect();
@@ -80,12 +80,13 @@ fn decided(
     }
 }
 
-fn changed(records: &[Record], last: &str) -> Markup {
+fn changed(records: &[Record], last: &str, lacks: Option<&Problem>) -> Markup {
     let all = changes(records);
     html! {
         section.panel {
             div.head { h2 { "Changes" } span.end.s.q { "last " (last) ", of this service and of the configuration" } }
-            @if all.is_empty() { p.pad.q { "None in the last " (last) "." } }
+            @if let Some(problem) = lacks { p.pad.tone.burning { (problem) ". There may be others than these." } }
+            @else if all.is_empty() { p.pad.q { "None in the last " (last) "." } }
             ol.declist {
                 @for (letter, record) in all.iter().rev().take(LISTED_MAX) {
                     li {
