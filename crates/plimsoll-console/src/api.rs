@@ -26,6 +26,7 @@ use crate::control::{Answer, Control};
 use crate::incident::{DeedVerb, DeedWanted, IncidentList};
 use crate::overlay::{Overlay, SettingWanted, Verb};
 use crate::problem::Problem;
+use crate::turns::Turns;
 use crate::wire::{JournalQuery, TokenWanted, TryWanted, WithoutQuery, shown};
 
 /// How long anything may take: a reload opens listeners and reads certificates.
@@ -376,10 +377,13 @@ async fn status(State(control): State<App>) -> Response {
     Json(control.snapshot().as_ref()).into_response()
 }
 
-async fn request(State(control): State<App>, Path(id): Path<String>) -> Result<Response, Problem> {
+async fn request(
+    State(control): State<App>,
+    Extension(turns): Extension<Turns>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
     // It is searched for: the control thread has better things to do.
-    let found = tokio::task::spawn_blocking(move || control.request(&id)).await;
-    match found {
+    match turns.read(move || control.request(&id)).await {
         Ok(Some(line)) => Ok(([(header::CONTENT_TYPE, "application/json")], line).into_response()),
         _ => Err(Problem::not_found(
             "this request is not known: of those that went well only a sample is recorded, and the oldest are forgotten first",

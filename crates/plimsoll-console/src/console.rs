@@ -20,9 +20,10 @@ use crate::access::Caller;
 use crate::api;
 use crate::control::Control;
 use crate::events::{self, Viewers};
-use crate::page::{self, Address, Kept, Page, Turns};
+use crate::page::{self, Address, Kept, Page};
 use crate::problem::Problem;
 use crate::session::Sessions;
+use crate::turns::Turns;
 use crate::visitor::Visitor;
 use crate::{act, assets, guard, ops, server};
 
@@ -36,6 +37,8 @@ const BODY_BYTES_MAX: usize = 64 << 10;
 pub struct ConsoleOptions {
     /// Names that the console answers to, besides addresses and `localhost`.
     pub hosts: Vec<String>,
+    /// What pages are drawn in, and what is read for them.
+    pub turns: Turns,
 }
 
 #[derive(Clone)]
@@ -60,6 +63,7 @@ pub async fn serve_console(
     if !loopback {
         warn!("the console listens off loopback without TLS: everything on it needs a token");
     }
+    let turns = options.turns.clone();
     let guard = Guard {
         control: Arc::clone(&control),
         sessions: Arc::new(Sessions::new(address.port())),
@@ -73,8 +77,8 @@ pub async fn serve_console(
         .layer(Extension(Viewers::new()))
         .merge(pages())
         .merge(act::routes())
-        .layer(Extension(Turns::new()))
-        .merge(api::router(&control));
+        .merge(api::router(&control))
+        .layer(Extension(turns));
     if loopback {
         router = router.route("/metrics", get(ops::metrics));
     }

@@ -20,8 +20,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
 use crate::control::Control;
-use crate::page::{Address, Turns};
+use crate::page::Address;
 use crate::problem::Problem;
+use crate::turns::Turns;
 use crate::visitor::Visitor;
 use crate::watch::{Watch, Watches, event};
 

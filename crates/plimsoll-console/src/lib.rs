@@ -34,6 +34,7 @@ mod server;
 mod session;
 mod share;
 mod sign_in;
+mod turns;
 mod visitor;
 mod watch;
 mod wire;
@@ -46,6 +47,7 @@ pub use ops::serve_ops;
 pub use overlay::{LENGTH_MAX, LEVEL_MAX, Overlay, Setting, SettingWanted, Verb};
 pub use page::{Past, PastView, Water};
 pub use problem::Problem;
+pub use turns::Turns;
 pub use wire::{
     Changed, Estimate, IncidentRecords, JournalQuery, Records, TargetTried, TokenCreated,
     TokenView, TokenWanted, Tokens, Tried, TryWanted, WithoutPlimsoll, WithoutQuery,

@@ -38,7 +38,7 @@ use plimsoll_measure::{Incidents, Snapshot, Step, StepLength};
 use crate::access::Caller;
 use crate::control::{Control, Runbook};
 use crate::problem::Problem;
-use crate::share::Share;
+use crate::turns::Turns;
 use crate::wire::{IncidentRecords, JournalQuery, Records, WithoutPlimsoll, WithoutQuery};
 
 pub use past::{Past, PastView};
@@ -56,11 +56,6 @@ const CHANGE_RECORDS: u32 = 20;
 const WITHOUT_EVERY: u64 = 60;
 /// How long a page waits for it.
 const WITHOUT_WAIT: Duration = Duration::from_millis(300);
-
-/// Of one core, for the drawing of pages: some 40 a second with 200 services.
-const DRAWING_SHARE: f64 = 0.1;
-/// So much of it at once, after a pause: whoever opens some pages waits for none of them.
-const DRAWING_BURST: Duration = Duration::from_millis(250);
 
 /// Which page, as its address says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -306,28 +301,6 @@ impl Sight {
     fn spent(&self, service: &str, objective: &str) -> &[Option<f64>] {
         let key = (service.to_owned(), objective.to_owned());
         self.water.0.get(&key).map_or(&[], Vec::as_slice)
-    }
-}
-
-/// The turns that pages are drawn in: on threads of their own, for the one that asks has others waiting, and one after the
-/// other, for the data plane needs the cores.
-#[derive(Clone)]
-pub(crate) struct Turns(Share);
-
-impl Turns {
-    pub(crate) fn new() -> Self {
-        Self(Share::new(DRAWING_SHARE, DRAWING_BURST))
-    }
-
-    async fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Problem> {
-        let turn = self.0.turn().await;
-        // The turn lasts as long as the work, also where nobody waits for it any more.
-        tokio::task::spawn_blocking(move || turn.run(work))
-            .await
-            .map_err(|_| Problem::unavailable("drawing the page was broken off"))
     }
 }
 

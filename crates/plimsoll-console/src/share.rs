@@ -6,7 +6,8 @@
 //!
 //! Source: ITU-T I.371, "generic cell rate algorithm", with CPU time for cells.
 //! Units: CPU time of a thread; a share of 0.1 is 100 ms of it in a second.
-//! Invariant: over any time `t` the turns take at most `t * share + burst`, and the last one.
+//! Invariant: over any time `t` the turns take at most `t * share + burst`, and the last one; and those that are under way beside
+//! others (`turns` says how many may be).
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -45,7 +46,7 @@ impl Share {
         Self::metered(share, burst, cpu_time)
     }
 
-    fn metered(share: f64, burst: Duration, used: fn() -> Duration) -> Self {
+    pub(crate) fn metered(share: f64, burst: Duration, used: fn() -> Duration) -> Self {
         Self(Arc::new(Inner {
             share,
             ahead_max: burst.div_f64(share),
@@ -97,6 +98,14 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
+    /// The next one's turn may begin now; this work is charged when it is done.
+    pub(crate) fn with_others(self) -> Self {
+        Self {
+            _permit: None,
+            ..self
+        }
+    }
+
     /// Works, on this thread, and is charged for it.
     pub(crate) fn run<T>(self, work: impl FnOnce() -> T) -> T {
         let Inner { share, used, .. } = *self.share.0;

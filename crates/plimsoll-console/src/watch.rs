@@ -10,7 +10,8 @@ use plimsoll_measure::Snapshot;
 
 use crate::access::Caller;
 use crate::control::Control;
-use crate::page::{self, Address, Kept, Turns};
+use crate::page::{self, Address, Kept};
+use crate::turns::Turns;
 
 /// All pages that are watched.
 #[derive(Clone)]

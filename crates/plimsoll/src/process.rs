@@ -193,10 +193,11 @@ impl Process {
         let governing = Governing::new(&parts.loaded.config);
         let (reports, notices) = mpsc::channel(NOTICES_MAX);
         let notifiers = Notifiers::new(parts.clock, parts.seed, reports);
+        let turns = plimsoll_console::Turns::default();
         let view = Arc::new(View {
             registry: Arc::clone(&parts.registry),
             snapshot: ArcSwap::from_pointee(measure.snapshot(timestamp, &Inputs::default())),
-            courses: Mutex::default(),
+            courses: Arc::default(),
             water: ArcSwap::default(),
             pasts: Pasts::new(parts.state.store()),
             incidents: ArcSwapOption::empty(),
@@ -207,9 +208,10 @@ impl Process {
             not_ready: Mutex::new(Some("starting".to_owned())),
             clock: parts.clock,
             tokens: ArcSwap::from_pointee(TokenRegister::new(&parts.token)),
-            journal: JournalReader::new(parts.state.store(), parts.clock),
+            journal: JournalReader::new(parts.state.store(), parts.clock, turns.clone()),
+            turns,
             asks: ask_sender,
-            estimates: Estimates::default(),
+            estimates: Estimates::new(),
         });
         let mut protection = parts.gateway.protection();
         protection.apply(&parts.plan, &parts.state.limits(), now);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use plimsoll_console::{
     Answer, Caller, Changed, Control, IncidentRecords, JournalQuery, Past, PastView, Problem,
-    Records, Runbook, Setting, TokenCreated, TokenWanted, Tokens, Tried, Verb, Water,
+    Records, Runbook, Setting, TokenCreated, TokenWanted, Tokens, Tried, Turns, Verb, Water,
     WithoutPlimsoll, WithoutQuery,
 };
 use plimsoll_core::{Class, Instant, Mode, Timestamp};
@@ -34,7 +34,7 @@ pub(crate) struct View {
     pub(crate) registry: Arc<Registry>,
     pub(crate) snapshot: ArcSwap<Snapshot>,
     /// Written each second, read where a page is drawn: never held for longer than a copy takes.
-    pub(crate) courses: Mutex<Courses>,
+    pub(crate) courses: Arc<Mutex<Courses>>,
     /// Read again each minute.
     pub(crate) water: ArcSwap<Water>,
     /// Read when somebody looks.
@@ -54,6 +54,8 @@ pub(crate) struct View {
     pub(crate) journal: JournalReader,
     pub(crate) asks: mpsc::Sender<Asked>,
     pub(crate) estimates: Estimates,
+    /// What is read and drawn for people is, in turn.
+    pub(crate) turns: Turns,
 }
 
 impl View {
@@ -137,8 +139,11 @@ impl Control for View {
         let Some(found) = snapshot.services.iter().find(|it| it.name == service) else {
             return Box::pin(async { Err(Problem::not_found("there is no such service")) });
         };
-        let courses = self.courses.lock().unwrap_or_else(PoisonError::into_inner);
-        let courses = courses.only(service);
+        let (courses, name) = (Arc::clone(&self.courses), service.to_owned());
+        let courses = move || {
+            let courses = courses.lock().unwrap_or_else(PoisonError::into_inner);
+            courses.only(&name)
+        };
         self.estimates
             .ask(found, &asked, self.clock.timestamp(), courses)
     }

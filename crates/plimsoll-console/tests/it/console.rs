@@ -1,7 +1,9 @@
 //! Goal: people on loopback read freely; a change needs the token; pages of other sites get nothing.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use plimsoll_console::Turns;
 use plimsoll_measure::Snapshot;
 
 use crate::world::{PAYMENTS, Server, TOKEN, VIEWER};
@@ -53,6 +55,24 @@ fn a_browser_that_shows_a_text_finds_the_icon_by_itself() {
         assert!(answer.contains("content-type: image/svg+xml"), "{answer}");
         assert!(answer.contains("<svg"), "{answer}");
     }
+}
+
+#[test]
+fn to_search_for_a_request_waits_for_the_share_of_the_pages() {
+    // Of next to nothing: what the first one took is paid for in minutes.
+    let server = Server::console_within(LOOPBACK, Turns::new(1e-8, Duration::ZERO));
+    let asked = "GET /api/v1/requests/known";
+    assert_eq!(server.send(asked, &[]).0, 200);
+    let mut stream = server.connect();
+    let head = format!("{asked} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    std::io::Write::write_all(&mut stream, head.as_bytes()).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_millis(200)))
+        .unwrap();
+    let waits = std::io::Read::read(&mut stream, &mut [0; 64]).unwrap_err();
+    assert_eq!(waits.kind(), std::io::ErrorKind::WouldBlock);
+    // What needs none of it goes on.
+    assert_eq!(server.send("GET /api/v1/status", &[]).0, 200);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use plimsoll_console::{
     Answer, Caller, Changed, ConsoleOptions, Control, Estimate, IncidentRecords, JournalQuery,
     Past, PastView, Problem, Records, Role, Runbook, Setting, TargetTried, TokenCreated, TokenView,
-    TokenWanted, Tokens, Tried, Verb, Water, WithoutPlimsoll, WithoutQuery, serve_console,
+    TokenWanted, Tokens, Tried, Turns, Verb, Water, WithoutPlimsoll, WithoutQuery, serve_console,
     serve_ops,
 };
 use plimsoll_core::{Instant, Timestamp};
@@ -310,8 +310,13 @@ impl Server {
     }
 
     pub(crate) fn console(listen: &str) -> Self {
+        Self::console_within(listen, Turns::default())
+    }
+
+    pub(crate) fn console_within(listen: &str, turns: Turns) -> Self {
         let options = ConsoleOptions {
             hosts: vec!["ops.example".to_owned()],
+            turns,
         };
         Self::start(listen, |listener, process| async move {
             serve_console(listener, process, options).await.unwrap();

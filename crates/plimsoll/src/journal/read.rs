@@ -3,18 +3,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use plimsoll_console::{Answer, IncidentRecords, JournalQuery, Problem, Records};
+use plimsoll_console::{Answer, IncidentRecords, JournalQuery, Problem, Records, Turns};
 use plimsoll_measure::Incidents;
 use plimsoll_store::{Cursor, Filter, Record, SqliteStore, Store as _, StoreError};
 use plimsoll_upstream::Clock;
-use tokio::sync::Semaphore;
 
 use super::since::Since;
 use crate::exit::with_causes;
 use crate::incident::story::Story;
 
-/// How many read at once; others wait for their turn.
-const READERS: usize = 2;
 /// How many records are given where it is not said.
 const COUNT: u32 = 50;
 /// How many records of a subject the draft of a review is made of at most: some megabytes while it is written.
@@ -27,16 +24,12 @@ const PAGE_RECORDS: usize = 300;
 pub(crate) struct JournalReader {
     path: PathBuf,
     clock: Clock,
-    turns: Arc<Semaphore>,
+    turns: Turns,
 }
 
 impl JournalReader {
-    pub(crate) fn new(path: PathBuf, clock: Clock) -> Self {
-        Self {
-            path,
-            clock,
-            turns: Arc::new(Semaphore::new(READERS)),
-        }
+    pub(crate) fn new(path: PathBuf, clock: Clock, turns: Turns) -> Self {
+        Self { path, clock, turns }
     }
 
     pub(crate) fn read(&self, asked: JournalQuery) -> Answer<Records> {
@@ -46,7 +39,7 @@ impl JournalReader {
         let before = before.transpose();
         let (path, turns, now) = (
             self.path.clone(),
-            Arc::clone(&self.turns),
+            self.turns.clone(),
             self.clock.timestamp(),
         );
         Box::pin(async move {
@@ -100,7 +93,7 @@ impl JournalReader {
         count: usize,
         tell: impl FnOnce(&Story<'_>) -> T + Send + 'static,
     ) -> Answer<T> {
-        let (path, turns) = (self.path.clone(), Arc::clone(&self.turns));
+        let (path, turns) = (self.path.clone(), self.turns.clone());
         Box::pin(async move {
             let told = with(turns, path, move |store| {
                 let Some(incident) = known.get(id) else {
@@ -120,21 +113,38 @@ impl JournalReader {
 
 /// Reads something, once it is its turn, where a wait harms nobody.
 async fn with<T: Send + 'static>(
-    turns: Arc<Semaphore>,
+    turns: Turns,
     path: PathBuf,
     read: impl FnOnce(&mut SqliteStore) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, Problem> {
-    // Never closed, so this only waits.
-    let turn = turns.acquire_owned().await;
-    let read = tokio::task::spawn_blocking(move || {
-        let read = SqliteStore::open_to_read(&path).and_then(|mut store| read(&mut store));
-        drop(turn);
-        read
-    });
-    read.await
-        .map_err(|_| Problem::unavailable("reading the journal was broken off"))?
-        .map_err(|error| {
-            let why = with_causes(&error);
-            Problem::unavailable(format!("the journal can't be read: {why}"))
-        })
+    let read = move || SqliteStore::open_to_read(&path).and_then(|mut store| read(&mut store));
+    turns.read(read).await?.map_err(|error| {
+        let why = with_causes(&error);
+        Problem::unavailable(format!("the journal can't be read: {why}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn reading_is_paid_for_before_the_next_may_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        let clock = Clock::new();
+        drop(SqliteStore::open(&path, "test", clock.timestamp()).unwrap());
+        // Of a ten-thousandth of a core, a read takes seconds, however fast it is.
+        let turns = Turns::new(0.0001, Duration::ZERO);
+        let reader = JournalReader::new(path, clock, turns);
+        let read = || reader.read(JournalQuery::default());
+        assert!(read().await.unwrap().records.is_empty());
+        let next = tokio::time::timeout(Duration::from_millis(100), read());
+        assert!(next.await.is_err());
+        let review = reader.review(Arc::default(), 7);
+        let review = tokio::time::timeout(Duration::from_millis(100), review);
+        assert!(review.await.is_err());
+    }
 }

@@ -42,7 +42,10 @@ impl Server {
         view: &Arc<View>,
     ) -> std::io::Result<Self> {
         let (copy, control) = (listener.try_clone()?, Arc::clone(view) as Arc<dyn Control>);
-        let options = ConsoleOptions { hosts: Vec::new() };
+        let options = ConsoleOptions {
+            hosts: Vec::new(),
+            turns: view.turns.clone(),
+        };
         let task = tokio::spawn(async move {
             if let Err(error) = serve_console(copy, control, options).await {
                 tracing::error!(%error, "the console has stopped");
