@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use aws_lc_rs::{constant_time, digest, rand};
 use axum::http::{HeaderMap, header};
+use plimsoll_core::session_cookie;
 use tokio::time::Instant;
 
 /// A shift; whoever is there for longer signs in again.
@@ -78,7 +79,7 @@ impl Sessions {
     /// Of the console on this port.
     pub(crate) fn new(port: u16) -> Self {
         Self {
-            name: format!("plimsoll-{port}"),
+            name: session_cookie(port),
             all: Mutex::default(),
         }
     }

@@ -14,6 +14,7 @@ use plimsoll_policy::GrpcTimeout;
 use plimsoll_policy::cache::conditional::FIELDS;
 use plimsoll_policy::cache::key::is_unkeyed;
 
+use crate::cookies::{self, Kept};
 use crate::forwarded;
 use crate::trace::{RequestId, TraceContext};
 
@@ -118,11 +119,20 @@ pub(crate) fn request_fields(
             Name::Other => facts.trusted || !looks_like_ours(field.name),
             _ => true,
         };
-        if pass
-            && !(lists_others && fields.lists_in_connection(field.name))
-            && !is_replaced(rewrite, &field)
+        if !pass
+            || (lists_others && fields.lists_in_connection(field.name))
+            || is_replaced(rewrite, &field)
         {
-            emit(field.name, field.value);
+            continue;
+        }
+        let kept = match field.known {
+            Name::Cookie => cookies::kept(field.value),
+            _ => Kept::Whole,
+        };
+        match kept {
+            Kept::Whole => emit(field.name, field.value),
+            Kept::Part(value) => emit(field.name, &value),
+            Kept::Nothing => (),
         }
     }
     // Only "trailers" means anything beyond one hop (RFC 9110 section 10.1.4).
@@ -352,6 +362,19 @@ mod tests {
             },
         );
         lines
+    }
+
+    #[test]
+    fn no_service_gets_the_session_of_the_console() {
+        for trusted in [false, true] {
+            let head = parse(
+                "GET / HTTP/1.1\r\nHost: shop\r\nCookie: a=1; plimsoll-7676=secret; b=2\r\n\
+                 cookie: plimsoll-7676=secret\r\nCookie: c=3\r\n\r\n",
+            );
+            let lines = forwarded(&head, &facts(trusted), None);
+            assert!(!lines.contains("secret"), "{lines}");
+            assert!(lines.contains("Cookie: a=1; b=2\nCookie: c=3\n"), "{lines}");
+        }
     }
 
     #[test]

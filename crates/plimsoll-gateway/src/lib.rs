@@ -9,6 +9,7 @@ mod access;
 mod admission;
 mod answer;
 mod cache;
+mod cookies;
 mod exchange;
 mod forwarded;
 mod gateway;
