@@ -97,10 +97,26 @@ impl Caller {
         }
     }
 
-    /// Whether an incident was handed over to an owner that this is for. Its service is another matter.
-    pub(crate) fn works_on(&self, incident: &Incident) -> bool {
+    /// Refuses whoever may do nothing about an incident: it is for those whom it was handed over to, and for those who may change
+    /// its service. `service` is the owner of that; `None`: it is in no configuration any more, and so belongs to all.
+    pub(crate) fn may_act(
+        &self,
+        incident: &Incident,
+        service: Option<Option<&str>>,
+    ) -> Result<(), Problem> {
         let to = incident.handed_over_to.as_deref();
-        to.is_some() && self.may_change(&incident.service, to).is_ok()
+        if to.is_some() && self.may_change(&incident.service, to).is_ok() {
+            return Ok(());
+        }
+        match service {
+            Some(owner) => self.may_change(&incident.service, owner),
+            None => self.may_change_all(),
+        }
+    }
+
+    /// Whether there is anything that they may change: others are shown the same, whoever they are.
+    pub(crate) fn operates(&self) -> bool {
+        self.needs(Role::Operator).is_ok()
     }
 
     /// Refuses whoever may not change what belongs to all.
@@ -182,15 +198,25 @@ mod tests {
         let of =
             |count| plimsoll_measure::Incidents::of(records.into_iter().take(count).map(record));
         let supply = caller(Role::Operator, &["supply"]);
-        assert!(
-            !supply.works_on(of(1).get(1).unwrap()),
-            "nobody handed it over"
-        );
+        let shop = Some(Some("payments"));
+        let before = of(1);
+        let refused = supply.may_act(before.get(1).unwrap(), shop);
+        assert!(refused.is_err(), "nobody handed it over");
         let known = of(2);
         let handed = known.get(1).unwrap();
-        assert!(supply.works_on(handed));
+        assert!(supply.may_act(handed, shop).is_ok());
         assert!(supply.may_change("shop", Some("payments")).is_err());
-        assert!(!caller(Role::Operator, &["search"]).works_on(handed));
-        assert!(!caller(Role::Viewer, &["supply"]).works_on(handed));
+        let others = caller(Role::Operator, &["search"]);
+        assert!(others.may_act(handed, shop).is_err());
+        assert!(others.may_act(handed, Some(Some("search"))).is_ok());
+        assert!(
+            caller(Role::Viewer, &["supply"])
+                .may_act(handed, shop)
+                .is_err()
+        );
+        // Of a service that is in no configuration any more.
+        assert!(others.may_act(handed, None).is_err());
+        assert!(supply.may_act(handed, None).is_ok());
+        assert!(caller(Role::Operator, &[]).may_act(handed, None).is_ok());
     }
 }

@@ -457,18 +457,12 @@ pub(crate) fn incident_id(id: &str) -> Result<u64, Problem> {
     })
 }
 
-/// Refuses whoever may not change the service that an incident is about, unless it was handed over to them.
+/// Refuses whoever may do nothing about an incident.
 pub(crate) fn may_act(control: &dyn Control, by: &Caller, id: u64) -> Result<(), Problem> {
     let incidents = control.incidents()?;
     let incident = incidents.get(id).ok_or_else(|| unknown(id))?;
-    if by.works_on(incident) {
-        return Ok(());
-    }
-    match control.owner(&incident.service) {
-        Ok(owner) => by.may_change(&incident.service, owner.as_deref()),
-        // It is in no configuration any more.
-        Err(_) => by.may_change_all(),
-    }
+    let owner = control.owner(&incident.service).ok();
+    by.may_act(incident, owner.as_ref().map(Option::as_deref))
 }
 
 fn unknown(id: u64) -> Problem {

@@ -9,7 +9,7 @@ use plimsoll_measure::{Snapshot, figure};
 
 use super::parts::{Ending, ending, moment, service_path};
 use super::{Page, Place, Section, Sight};
-use crate::access::{Caller, Role};
+use crate::access::Caller;
 
 /// How much of the file is shown.
 const TEXT_BYTES_MAX: usize = 100 << 10;
@@ -62,7 +62,7 @@ fn version(snapshot: &Snapshot) -> Markup {
 }
 
 fn overlay(snapshot: &Snapshot, who: Option<&Caller>) -> Markup {
-    let who = who.filter(|who| who.needs(Role::Operator).is_ok());
+    let who = who.filter(|who| who.operates());
     let owner = |name: &str| {
         let mut services = snapshot.services.iter();
         services.find(|it| it.name == name)?.owner.as_deref()

@@ -34,6 +34,8 @@ struct View<'a> {
     failed: Option<&'a Problem>,
     /// What is known of when it began, and why.
     onset: Option<Onset>,
+    /// Whether whoever looks may do something about it; `None`: they only read.
+    may: Option<Result<(), Problem>>,
 }
 
 pub(super) fn page(id: u64, sight: &Sight) -> Page {
@@ -58,6 +60,7 @@ pub(super) fn page(id: u64, sight: &Sight) -> Page {
         onset: Onset::of(incident, &records),
         records,
         failed: read.err(),
+        may: deeds::may_act(&sight.snapshot, sight.who.as_ref(), incident),
     };
     let sections = [
         ("bars", bars(&view)),

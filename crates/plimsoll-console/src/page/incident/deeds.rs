@@ -5,37 +5,41 @@ use maud::{Markup, html};
 use plimsoll_measure::{Incident, Snapshot};
 
 use super::View;
-use crate::access::{Caller, Role};
+use crate::access::Caller;
 use crate::act::deed_path;
 use crate::command::{self, Asked};
 use crate::incident::DeedVerb;
 use crate::problem::Problem;
 
 /// Whether somebody may change a service; `None`: they only read.
-pub(super) fn allowed(
+fn allowed(
     snapshot: &Snapshot,
     who: Option<&Caller>,
     service: &str,
 ) -> Option<Result<(), Problem>> {
-    let who = who.filter(|who| who.needs(Role::Operator).is_ok())?;
-    let mut services = snapshot.services.iter();
-    Some(match services.find(|it| it.name == service) {
-        Some(it) => who.may_change(&it.name, it.owner.as_deref()),
+    let who = who.filter(|who| who.operates())?;
+    Some(match owner(snapshot, service) {
+        Some(owner) => who.may_change(service, owner),
         // It is in no configuration any more.
         None => who.may_change_all(),
     })
 }
 
 /// Whether somebody may do something about an incident; `None`: they only read.
-fn may_act(
+pub(super) fn may_act(
     snapshot: &Snapshot,
     who: Option<&Caller>,
     incident: &Incident,
 ) -> Option<Result<(), Problem>> {
-    match who {
-        Some(who) if who.works_on(incident) => Some(Ok(())),
-        _ => allowed(snapshot, who, &incident.service),
-    }
+    let who = who.filter(|who| who.operates())?;
+    Some(who.may_act(incident, owner(snapshot, &incident.service)))
+}
+
+/// The owner of a service; `None`: there is no such service.
+fn owner<'a>(snapshot: &'a Snapshot, service: &str) -> Option<Option<&'a str>> {
+    let mut services = snapshot.services.iter();
+    let found = services.find(|it| it.name == service)?;
+    Some(found.owner.as_deref())
 }
 
 fn word(verb: DeedVerb) -> &'static str {
@@ -76,7 +80,7 @@ pub(super) fn buttons(view: &View<'_>) -> Markup {
 /// The button of a deed. `more`: a query that fills in what is known of it.
 fn button(view: &View<'_>, verb: DeedVerb, more: &str) -> Markup {
     html! {
-        @match may_act(&view.sight.snapshot, view.sight.who.as_ref(), view.incident) {
+        @match &view.may {
             None => {}
             Some(Ok(())) => a.btn.does href={ (deed_path(view.incident.id, verb)) (more) } { (word(verb)) },
             Some(Err(problem)) => button.btn type="button" disabled title=(problem) { (word(verb)) },
@@ -86,15 +90,13 @@ fn button(view: &View<'_>, verb: DeedVerb, more: &str) -> Markup {
 
 /// Why an operator of other services can do nothing here.
 pub(super) fn refusal(view: &View<'_>) -> Markup {
-    let may = may_act(&view.sight.snapshot, view.sight.who.as_ref(), view.incident);
-    html! { @if let Some(Err(problem)) = may { p.s.q { (problem) } } }
+    html! { @if let Some(Err(problem)) = &view.may { p.s.q { (problem) } } }
 }
 
 /// What is done next, as the one button of the page that stands out.
 pub(super) fn next(view: &View<'_>, verb: DeedVerb, more: &str) -> Markup {
-    let may = may_act(&view.sight.snapshot, view.sight.who.as_ref(), view.incident);
     html! {
-        @if let Some(Ok(())) = may {
+        @if let Some(Ok(())) = view.may {
             a.btn.go.does href={ (deed_path(view.incident.id, verb)) (more) } { (word(verb)) }
         }
     }

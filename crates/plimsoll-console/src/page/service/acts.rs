@@ -3,14 +3,14 @@
 use maud::{Markup, html};
 use plimsoll_measure::{ServiceView, Snapshot};
 
-use crate::access::{Caller, Role};
+use crate::access::Caller;
 use crate::act::{end_path, set_path};
 use crate::overlay::Verb;
 use crate::page::parts::{Ending, ending};
 
 /// Nothing for whoever only reads; for an operator of other services, what is missing.
 pub(super) fn acts(snapshot: &Snapshot, service: &ServiceView, who: Option<&Caller>) -> Markup {
-    let Some(who) = who.filter(|who| who.needs(Role::Operator).is_ok()) else {
+    let Some(who) = who.filter(|who| who.operates()) else {
         return html! {};
     };
     let refused = who.may_change(&service.name, service.owner.as_deref());
