@@ -121,6 +121,14 @@ impl Address {
         }
     }
 
+    /// Whether it offers what can be done to those who may.
+    pub(crate) fn has_acts(&self) -> bool {
+        matches!(
+            self,
+            Self::Service(..) | Self::Incident(_) | Self::Configuration
+        )
+    }
+
     /// What the journal is asked for. A page of a service looks at changes of the configuration too.
     fn asked(&self) -> Option<JournalQuery> {
         match self {

@@ -1,7 +1,7 @@
 //! Pages that are watched: drawn once for all who watch the same one, however many they are.
 //!
 //! Bound: a page is forgotten with the last who watches it, so there are no more of them than viewers.
-//! Invariant: what is drawn for one caller is shown to no other.
+//! Invariant: what is drawn for somebody who may change something, where that is offered, is shown to no other.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -22,7 +22,8 @@ impl Watches {
         Self(Arc::default())
     }
 
-    /// The page at an address, as a caller sees it; shared with others who watch the same.
+    /// The page at an address, as a caller sees it; shared with others who watch the same. What somebody may do is all that
+    /// is theirs on it.
     pub(crate) fn of(
         &self,
         control: &Arc<dyn Control>,
@@ -30,6 +31,7 @@ impl Watches {
         address: Address,
         who: Option<Caller>,
     ) -> Arc<Watch> {
+        let who = who.filter(|who| who.operates() && address.has_acts());
         let mut watches = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         watches.retain(|it| it.strong_count() > 0);
         let mut known = watches.iter().filter_map(Weak::upgrade);

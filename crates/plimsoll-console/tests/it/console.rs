@@ -107,24 +107,35 @@ fn whoever_watches_is_sent_what_changed_and_that_all_goes_on() {
 #[test]
 fn those_who_watch_the_same_page_share_what_is_drawn_of_it() {
     let server = Server::console(LOOPBACK);
-    let mut watching: Vec<_> = (0..20).map(|_| server.connect()).collect();
-    for stream in &mut watching {
-        let request = b"GET /events?page=/ HTTP/1.1\r\nHost: localhost\r\n\r\n";
-        std::io::Write::write_all(stream, request).unwrap();
-    }
-    for stream in &mut watching {
-        let mut said = String::new();
-        while !said.contains("data: strip") {
-            let mut piece = [0; 4096];
-            let count = std::io::Read::read(stream, &mut piece).unwrap();
-            assert!(count > 0, "{said}");
-            said.push_str(&String::from_utf8_lossy(&piece[..count]));
+    let watch = |page: &str, tokens: &[&str]| {
+        let mut watching: Vec<_> = tokens.iter().map(|_| server.connect()).collect();
+        for (stream, token) in watching.iter_mut().zip(tokens) {
+            let who = match *token {
+                "" => String::new(),
+                token => format!("Authorization: Bearer {token}\r\n"),
+            };
+            let request =
+                format!("GET /events?page={page} HTTP/1.1\r\nHost: localhost\r\n{who}\r\n");
+            std::io::Write::write_all(stream, request.as_bytes()).unwrap();
         }
-    }
-    assert_eq!(server.process.drawn.load(Ordering::Relaxed), 1);
-    // Another page is another drawing, and so is a page that is asked for.
+        for stream in &mut watching {
+            let mut said = String::new();
+            while !said.contains("event: section") {
+                let mut piece = [0; 4096];
+                let count = std::io::Read::read(stream, &mut piece).unwrap();
+                assert!(count > 0, "{said}");
+                said.push_str(&String::from_utf8_lossy(&piece[..count]));
+            }
+        }
+        server.process.drawn.swap(0, Ordering::Relaxed)
+    };
+    let many = [["", VIEWER, PAYMENTS, TOKEN, ""]; 4].concat();
+    assert_eq!(watch("/", &many), 1, "nothing is offered on it");
+    // What can be done is offered on this one: to two of them, to each what they may.
+    assert_eq!(watch("/services/checkout", &many), 3);
+    // A page that is asked for is another drawing.
     assert_eq!(server.send("GET /?find=shop", &[]).0, 200);
-    assert_eq!(server.process.drawn.load(Ordering::Relaxed), 2);
+    assert_eq!(server.process.drawn.load(Ordering::Relaxed), 1);
 }
 
 #[test]
