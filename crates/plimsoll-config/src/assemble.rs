@@ -209,6 +209,7 @@ fn degrade(fields: &Fields) -> Option<Degrade> {
             status: read_only.count("status")?,
             retry_after: read_only.duration("retry_after")?,
         },
+        brownout: texts(fields.list("brownout"))?,
     })
 }
 

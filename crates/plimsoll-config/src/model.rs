@@ -233,10 +233,17 @@ pub struct Service {
 }
 
 /// What a service gives up before it fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Degrade {
     /// What is answered while it is read-only.
     pub read_only: ReadOnly,
+    /// Features that may be dimmed, the first to be dimmed first. At most [`Degrade::FEATURES_MAX`], each once.
+    pub brownout: Vec<String>,
+}
+
+impl Degrade {
+    /// More than anybody can put in an order; and what a service is told of them stays one short header.
+    pub const FEATURES_MAX: usize = 32;
 }
 
 /// What a request is answered that would change something of a service that is read-only.

@@ -211,6 +211,7 @@ fn value(kind: &'static Kind) -> String {
         Kind::HeaderValue => "header value".into(),
         Kind::HeaderCondition => "header value or `true`".into(),
         Kind::Method => "method, `\"GET\"`".into(),
+        Kind::Feature => "feature, `\"recommendations\"`".into(),
         Kind::File(FileKind::Runbook) => "URL or file path".into(),
         Kind::File(_) => "file path".into(),
         Kind::Either { words, other } => {

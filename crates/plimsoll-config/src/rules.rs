@@ -1,10 +1,11 @@
 //! What must hold between values: names that refer to something, keys that do not contradict.
 //!
 //! Elsewhere: what a single value must look like (`scalar`); rules about routes (`rules/routes.rs`),
-//! about protections (`rules/protect.rs`), about what the governor knows (`rules/governor.rs`),
+//! about protections (`rules/protect.rs`), about what services give up (`rules/degrade.rs`), about what the governor knows (`rules/governor.rs`),
 //! about journeys (`rules/journey.rs`), about maintenance (`rules/maintenance.rs`), about notifiers (`rules/notify.rs`),
 //! about tenants and rates (`rules/tenants.rs`).
 
+mod degrade;
 mod governor;
 mod journey;
 mod maintenance;
@@ -50,6 +51,7 @@ pub(crate) fn check(file: &Fields, diagnostics: &mut Vec<Diagnostic>) {
         check_health(name, service, diagnostics);
         check_deadline(name, service, diagnostics);
         protect::check(name, service, diagnostics);
+        degrade::check(name, service, diagnostics);
         let objectives = service
             .table("objective")
             .into_iter()

@@ -224,6 +224,7 @@ fn text_value(kind: &Kind, text: &str, folder: &Path) -> Result<Value, Problem> 
         Kind::HeaderName => header_name(text).map(Value::Text),
         Kind::HeaderValue => header_value(text),
         Kind::Method => method(text),
+        Kind::Feature => feature(kind, text),
         Kind::File(file) => file_path(*file, text, folder),
         _ => Err(Problem::wrong_type(kind, &DeValue::String(text.into()))),
     }
@@ -403,6 +404,20 @@ fn method(text: &str) -> Result<Value, Problem> {
             "a method such as \"GET\" was expected",
         ))
     }
+}
+
+/// A token of RFC 9651 that needs no care anywhere else either.
+fn feature(kind: &Kind, text: &str) -> Result<Value, Problem> {
+    let letter = text.starts_with(|first: char| first.is_ascii_alphabetic());
+    let inside = |it: char| it.is_ascii_alphanumeric() || matches!(it, '-' | '_');
+    if letter && text.len() <= 64 && text.chars().all(inside) {
+        return Ok(Value::Text(text.to_owned()));
+    }
+    let label = format!("{} was expected", kind.expected());
+    Err(
+        Problem::new("bad-feature", "is not a feature's name", label)
+            .help("a name has letters, digits, `-` and `_`, at most 64, and begins with a letter"),
+    )
 }
 
 fn file_path(kind: FileKind, text: &str, folder: &Path) -> Result<Value, Problem> {

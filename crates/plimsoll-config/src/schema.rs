@@ -105,6 +105,7 @@ fn kind(of: &'static Kind) -> Value {
         Kind::HeaderValue => json!({ "type": "string" }),
         Kind::HeaderCondition => json!({ "anyOf": [{ "type": "string" }, { "const": true }] }),
         Kind::Method => text(HEADER_NAME, "GET"),
+        Kind::Feature => text("^[A-Za-z][A-Za-z0-9_-]{0,63}$", "recommendations"),
         Kind::File(_) => json!({ "type": "string", "minLength": 1 }),
         Kind::Either { words, other } => {
             let mut choices: Vec<Value> = words

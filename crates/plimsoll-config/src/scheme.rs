@@ -170,6 +170,8 @@ pub(crate) enum Kind {
     HeaderCondition,
     /// `"GET"`
     Method,
+    /// `"recommendations"`
+    Feature,
     /// A file or folder, relative to the configuration file's folder.
     File(FileKind),
     /// One of a few words, or where there is one, the other kind.
@@ -266,6 +268,7 @@ impl Kind {
             Self::HeaderValue => "a header's value".into(),
             Self::HeaderCondition => "a header's value, or `true` for any value".into(),
             Self::Method => "a method such as \"GET\"".into(),
+            Self::Feature => "a feature's name such as \"recommendations\"".into(),
             Self::File(FileKind::StateFolder) => "the path of a folder".into(),
             Self::File(FileKind::Runbook) => "a URL, or the path of a Markdown file".into(),
             Self::File(_) => "the path of a file".into(),

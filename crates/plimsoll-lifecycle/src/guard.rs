@@ -19,7 +19,7 @@ use plimsoll_measure::{Cause, Origin, Outcome};
 use plimsoll_policy::retry::{Failure, Question, WhyNot, decide, unbudgeted};
 use plimsoll_policy::{
     AdmissionControl, AdmissionLocal, AdmissionMemory, AdmissionParameters, AdmissionShared,
-    Admitted, Arriving, BulkheadParameters, BulkheadShared, Finished, HedgeControl,
+    Admitted, Arriving, BrownoutShared, BulkheadParameters, BulkheadShared, Finished, HedgeControl,
     HedgeParameters, HedgeQuestion, HedgeShared, LimitChange, LimitReason, QueueEvent, Refusal,
     RefusalReason, RetryControl, RetryDecision, RetryParameters, RetryRules, RetryShared,
     ThrottleControl, ThrottleParameters, ThrottleShared, Ticket,
@@ -82,6 +82,8 @@ pub struct GuardShared {
     pub bulkhead: Arc<BulkheadShared>,
     /// What the governor has moved.
     pub steps: Steps,
+    /// Which optional features are dimmed.
+    pub brownout: BrownoutShared,
     /// What the policies did, and what they would have done.
     pub counters: GuardCounters,
 }
@@ -98,6 +100,7 @@ impl GuardShared {
             throttle: ThrottleShared::new(threads),
             bulkhead: Arc::new(BulkheadShared::new(parameters.bulkhead)),
             steps: Steps::default(),
+            brownout: BrownoutShared::new(),
             counters: GuardCounters::default(),
         }
     }

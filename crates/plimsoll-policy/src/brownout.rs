@@ -7,7 +7,8 @@
 //! down than up, as a queue that has built up must drain first; upwards the latency of now counts and not the estimate, which
 //! remembers an overload for longer than it lasts.
 //! Units: the level counts features: at 1.25 the first is dimmed for all, and the second for a quarter of users.
-//! Invariants: the level stays within zero and the number of features, and below the ceiling; without data there is no
+//! People may hold the level up: what is dimmed is then what they ask for, or the controller, whichever is more.
+//! Invariants: the controller's level stays within zero and the number of features, and below the ceiling; without data there is no
 //! decision; it is the level in force that is moved, so that no error adds up while it can't move (no windup).
 //! Elsewhere: how services learn of it (gateway); when it may be used at all (governor).
 
@@ -58,7 +59,10 @@ pub struct BrownoutReading {
 /// What all threads read.
 #[derive(Debug, Default)]
 pub struct BrownoutShared {
+    /// What the controller has set.
     level: AtomicU64,
+    /// What people have set: it is not dimmed less.
+    floor: AtomicU64,
 }
 
 impl BrownoutShared {
@@ -70,15 +74,34 @@ impl BrownoutShared {
     /// Whether a feature, by its place in the list, is dimmed for a user. `user` is a keyed hash of who asks, uniform over
     /// all of `u64`: the same for each of his requests, so that his pages do not flicker.
     pub fn dims(&self, feature: usize, user: u64) -> bool {
-        let level = self.level.load(Ordering::Relaxed);
+        let level = self.in_force();
         let before =
             u64::try_from(feature).map_or(u64::MAX, |feature| feature.saturating_mul(FEATURE));
         (user >> 32) < level.saturating_sub(before)
     }
 
+    /// So many features are dimmed for all, whatever the controller says; zero leaves it to that.
+    pub fn set_floor(&self, features: u8) {
+        self.floor
+            .store(u64::from(features) * FEATURE, Ordering::Relaxed);
+    }
+
+    /// Whether nothing is dimmed for anybody.
+    #[inline]
+    pub fn is_off(&self) -> bool {
+        self.in_force() == 0
+    }
+
     /// The level in force.
     pub fn level(&self) -> f64 {
-        self.level.load(Ordering::Relaxed) as f64 / FEATURE as f64
+        self.in_force() as f64 / FEATURE as f64
+    }
+
+    fn in_force(&self) -> u64 {
+        let (level, floor) = (&self.level, &self.floor);
+        level
+            .load(Ordering::Relaxed)
+            .max(floor.load(Ordering::Relaxed))
     }
 }
 

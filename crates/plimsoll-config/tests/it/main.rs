@@ -1,5 +1,6 @@
 //! The crate as its users see it: whole files in, a model or diagnostics out.
 
+mod degrade;
 mod files;
 mod golden;
 mod model;

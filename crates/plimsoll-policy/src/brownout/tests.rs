@@ -180,6 +180,7 @@ proptest! {
         user: u64, feature in 0_usize..6, one in 0..6 * FEATURE, other in 0..6 * FEATURE,
     ) {
         let [lower, higher] = [one.min(other), one.max(other)].map(|level| BrownoutShared {
+            floor: AtomicU64::new(0),
             level: AtomicU64::new(level),
         });
         prop_assert!(!lower.dims(feature, user) || higher.dims(feature, user));
@@ -212,4 +213,22 @@ proptest! {
             prop_assert!((0.0..=features as f64).contains(&shared.level()));
         }
     }
+}
+
+#[test]
+fn what_people_dim_is_the_least_that_is_dimmed_and_the_controller_goes_on_by_itself() {
+    let mut run = Run::new();
+    assert!(run.shared.is_off());
+    run.shared.set_floor(2);
+    assert!(!run.shared.is_off());
+    assert_eq!(run.shared.level(), 2.0);
+    assert!(run.shared.dims(1, u64::MAX), "for all");
+    assert!(!run.shared.dims(2, 0), "and no more");
+    assert_eq!(run.control.level(), 0.0);
+    for _ in 0..60 {
+        run.second(4_000.0);
+    }
+    assert!(run.shared.level() > 2.0, "the controller wants more");
+    run.shared.set_floor(0);
+    assert!((run.shared.level() - run.control.level()).abs() < 1e-6);
 }

@@ -69,12 +69,23 @@ static SERVICE_KEYS: &[Key] = &[
 
 static DEGRADE: Table = Table {
     doc: "What a service gives up before it fails.",
-    groups: &[&[Key::new(
-        "read_only",
-        Kind::Table(&READ_ONLY),
-        "What is answered to requests that would change something, while people have it read-only (`plimsoll degrade`).",
-    )
-    .default("{}")]],
+    groups: &[&[
+        Key::new(
+            "read_only",
+            Kind::Table(&READ_ONLY),
+            "What is answered to requests that would change something, while people have it read-only (`plimsoll degrade`).",
+        )
+        .default("{}"),
+        Key::new(
+            "brownout",
+            Kind::List {
+                of: &Kind::Feature,
+                bare: true,
+            },
+            "Optional features that may be dimmed, at most 32, the first to be dimmed first.",
+        )
+        .default("[]"),
+    ]],
     main: None,
 };
 
