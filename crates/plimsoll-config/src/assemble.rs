@@ -208,6 +208,7 @@ fn degrade(fields: &Fields) -> Option<Degrade> {
         read_only: ReadOnly {
             status: read_only.count("status")?,
             retry_after: read_only.duration("retry_after")?,
+            governor: read_only.boolean("governor")?,
         },
         brownout: texts(fields.list("brownout"))?,
     })

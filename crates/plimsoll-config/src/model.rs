@@ -253,6 +253,8 @@ pub struct ReadOnly {
     pub status: u16,
     /// When it may be worth asking again.
     pub retry_after: Duration,
+    /// Whether the governor may make it so.
+    pub governor: bool,
 }
 
 /// One address of a service: `http://host:port` or `https://host:port`.

@@ -129,7 +129,8 @@ pub(crate) async fn serve(
     response: &mut ResponseHead,
 ) -> Served {
     let plan = thread.plan();
-    let mut call = Call::arrive(ThreadEffects::new(thread, &plan), arrived);
+    let effects = ThreadEffects::new(thread, &plan).of(head);
+    let mut call = Call::arrive(effects, arrived);
     let mut request = HttpRequest::new(thread, &plan, connection, head);
     let began = thread.clock.now();
     let mut arrival = call.admit(began, &mut request);

@@ -60,6 +60,8 @@ pub struct GuardView {
     pub would_save: [u64; Class::ALL.len()],
     /// What the other policies did, or would have done.
     pub counters: Vec<(Counter, u64)>,
+    /// Requests that would change something and were not refused, by class.
+    pub writes: [u64; Class::ALL.len()],
 }
 
 impl Protection {
@@ -165,6 +167,7 @@ impl Protection {
                 would_refuse: Class::ALL.map(|class| admission.would_refuse(class)),
                 would_save: Class::ALL.map(|class| admission.would_save(class)),
                 counters: counters(&service.shared.guard.counters),
+                writes: service.shared.guard.counters.writes(),
             }
         };
         self.services

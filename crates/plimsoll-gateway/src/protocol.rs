@@ -363,6 +363,11 @@ pub(crate) fn upgrade(head: &RequestHead) -> Option<&[u8]> {
         .filter(|protocol| !protocol.eq_ignore_ascii_case(b"h2c"))
 }
 
+/// Whether a method changes nothing (RFC 9110 section 9.2.1).
+pub(crate) fn is_safe(method: &[u8]) -> bool {
+    matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE")
+}
+
 /// The path without its query.
 pub(crate) fn path_of(path_and_query: &[u8]) -> &[u8] {
     let end = memchr::memchr(b'?', path_and_query).unwrap_or(path_and_query.len());
@@ -474,10 +479,8 @@ impl Protocol for HttpRequest<'_> {
     }
 
     fn degrade(&mut self, service: ServiceId) -> Option<Cause> {
-        // RFC 9110 section 9.2.1.
-        let is_safe = matches!(self.head.method(), b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE");
         let service = self.plan().service(service)?;
-        if is_safe || !service.shared.guard.steps.is_read_only() {
+        if is_safe(self.head.method()) || !service.shared.guard.steps.is_read_only() {
             return None;
         }
         let answer = Answer::read_only(&service.read_only);

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use plimsoll_core::{EndpointId, Instant, ServiceId, never};
+use plimsoll_http1::RequestHead;
 use plimsoll_lifecycle::{Asked, AttemptEnd, Effects, Settlement, report_attempt_end};
-use plimsoll_measure::{Cause, Record};
+use plimsoll_measure::{Cause, REFUSALS, Record};
 use plimsoll_policy::retry::{Question, WhyNot};
 use plimsoll_policy::{
     Arriving, Balancer, Finished, HedgeQuestion, KnownTenants, RateTable, RetryDecision,
@@ -27,6 +28,7 @@ use crate::cache::{Flights, Store};
 use crate::exchange::Bytes;
 use crate::log::{AccessLog, AccessLogSender};
 use crate::plan::{Plan, ServicePlan};
+use crate::protocol::is_safe;
 
 /// A head with its usual fields fits.
 const BUFFER_BYTES: usize = 2 * 1024;
@@ -372,6 +374,8 @@ pub(crate) struct ThreadEffects {
     pub(crate) thread: Rc<Thread>,
     pub(crate) plan: Rc<ThreadPlan>,
     pub(crate) bytes: Bytes,
+    /// Whether the request would change something.
+    writes: bool,
     /// Attempts in flight, by endpoint, with its generation when they began: what comes of an attempt from before a
     /// change says nothing. Two at most, and never at the same endpoint.
     generations: [Cell<Option<(EndpointId, u32)>>; 2],
@@ -395,9 +399,16 @@ impl ThreadEffects {
             thread: Rc::clone(thread),
             plan: Rc::clone(plan),
             bytes: Bytes::default(),
+            writes: false,
             generations: [Cell::new(None), Cell::new(None)],
             failed: RefCell::default(),
         }
+    }
+
+    /// Of the request with this head.
+    pub(crate) fn of(mut self, head: &RequestHead) -> Self {
+        self.writes = !is_safe(head.method());
+        self
     }
 
     /// The generation that the attempt at this endpoint began in; it is over.
@@ -563,6 +574,9 @@ impl Effects for ThreadEffects {
             return;
         };
         service.series.record(thread, &record);
+        if self.writes && !REFUSALS.contains(&settlement.cause) {
+            service.shared.guard.counters.add_write(settlement.class);
+        }
         if let Some(guard) = settlement
             .service
             .and_then(|id| self.plan.guards.get(id.index()))

@@ -26,8 +26,7 @@ fn main() {
         objectives: ["availability", "latency"]
             .map(|it| (it.to_owned(), target))
             .into(),
-        classes: Vec::new(),
-        depends_on: Vec::new(),
+        ..ServiceParameters::default()
     };
     let services = names.iter().map(|name| (name.clone(), service()));
     let mut governor = Governor::new(Parameters {

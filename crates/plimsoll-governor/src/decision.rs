@@ -98,6 +98,11 @@ pub enum Because {
         /// The share of bad ones among those that were let in.
         bad_share: f64,
     },
+    /// The step before was not enough, and cost nobody an answer.
+    TooLittle {
+        /// The share of bad ones among those that were let in.
+        bad_share: f64,
+    },
     /// What it is made for has stopped.
     Ended,
     /// It has burnt on for long, maybe for another reason: whether the step still helps shows without it.
@@ -148,6 +153,7 @@ impl Because {
             Self::Burns { .. } => "burns",
             Self::NoEffect { .. } => "no-effect",
             Self::NobodyRefused { .. } => "nobody-refused",
+            Self::TooLittle { .. } => "too-little",
             Self::Ended => "ended",
             Self::Review { .. } => "review",
             Self::Forbidden => "forbidden",
@@ -192,6 +198,11 @@ impl std::fmt::Display for Decision {
                     Because::NobodyRefused { bad_share } => write!(
                         f,
                         ": the step before refused nobody, {:.1} % of what is let in fails",
+                        100.0 * bad_share
+                    )?,
+                    Because::TooLittle { bad_share } => write!(
+                        f,
+                        ": the step before was not enough, {:.1} % of what is let in fails",
                         100.0 * bad_share
                     )?,
                     Because::Ended => write!(f, ": the burn has stopped")?,

@@ -6,7 +6,7 @@ use plimsoll_core::{Class, Instant, Mode, Ratio, never};
 use plimsoll_measure::Condition;
 use serde::{Deserialize, Serialize};
 
-use crate::actuator::Actuator;
+use crate::actuator::{Actuator, Degradable};
 use crate::basis::{Basis, Decided};
 use crate::blame::{Suspect, root_of};
 use crate::condition::Burn;
@@ -36,11 +36,22 @@ pub struct ServiceParameters {
     /// Which classes each of them counts; none named, or nothing known of it: all.
     #[serde(default)]
     pub classes: Vec<Vec<Class>>,
+    /// Which of them ask for answers in time; nothing known of it: none.
+    #[serde(default)]
+    pub timed: Vec<bool>,
     /// Names of services that it can't do without.
     pub depends_on: Vec<String>,
+    /// What of it can be given up.
+    #[serde(default)]
+    pub degradable: Degradable,
 }
 
 impl ServiceParameters {
+    /// Whether an objective asks for answers in time.
+    pub(crate) fn is_timed(&self, objective: usize) -> bool {
+        self.timed.get(objective).copied().unwrap_or_default()
+    }
+
     /// Whether an objective counts requests of each class.
     pub(crate) fn counted(&self, objective: usize) -> [bool; Class::ALL.len()] {
         let named = self.classes.get(objective).map_or(&[][..], Vec::as_slice);
@@ -69,7 +80,7 @@ pub(crate) fn may(
     burn: Burn,
     condition: Condition,
 ) -> bool {
-    if service.mode == Mode::Off {
+    if service.mode == Mode::Off || !service.degradable.has(actuator) {
         return false;
     }
     if rules.is_empty() {
@@ -89,7 +100,9 @@ pub(crate) fn may(
 /// Whether an actuator may be moved for a service at all.
 pub(crate) fn may_ever(rules: &[Rule], actuator: Actuator, service: &ServiceParameters) -> bool {
     let named = |rule: &Rule| rule.may.contains(&actuator) && rule.applies_to(service);
-    service.mode != Mode::Off && (rules.is_empty() || rules.iter().any(named))
+    service.mode != Mode::Off
+        && service.degradable.has(actuator)
+        && (rules.is_empty() || rules.iter().any(named))
 }
 
 impl Rule {
@@ -310,8 +323,8 @@ mod tests {
                     tier: 1,
                     mode: Mode::Enforce,
                     objectives: vec![("availability".to_owned(), Ratio::try_from(0.99).unwrap())],
-                    classes: Vec::new(),
                     depends_on: depends_on.iter().map(|it| (*it).to_owned()).collect(),
+                    ..ServiceParameters::default()
                 };
                 ((*name).to_owned(), service)
             });
@@ -359,7 +372,10 @@ mod tests {
                     }],
                     demand: Demand {
                         requests: good + bad + refused,
+                        let_in: [0, good + bad, 0],
+                        writes: [0, 2, 0],
                         retries: bad,
+                        stale: 30 * u64::from(self.step(name, Actuator::Stale) == 0),
                         refused,
                         governed: match self.step(name, Actuator::Shed) {
                             0 => 0,
@@ -428,6 +444,44 @@ mod tests {
     }
 
     #[test]
+    fn what_a_service_can_give_up_is_moved_and_decided_again_from_what_is_kept_of_it() {
+        let mut world = World::new(&[("a", &[])]);
+        let mut parameters = world.governor.parameters.clone();
+        let service = parameters.services.get_mut("a").unwrap();
+        service.degradable = Degradable {
+            stale: true,
+            brownout: true,
+            read_only: true,
+        };
+        world.governor.set_parameters(parameters);
+        world.seconds(60, |_, _| (100, 0, 0));
+        // Each step takes a third of what fails.
+        world.seconds(200, |world, name| {
+            let steps: u8 = Actuator::ALL.iter().map(|it| world.step(name, *it)).sum();
+            let bad = (900.0 * 0.66_f64.powi(steps.into())) as u64;
+            (1_000 - bad, bad, 5)
+        });
+        let moved: Vec<Actuator> = Actuator::ALL
+            .into_iter()
+            .filter(|it| world.step("a", *it) > 0)
+            .collect();
+        for actuator in [Actuator::Retry, Actuator::Stale, Actuator::Brownout] {
+            assert!(moved.contains(&actuator), "{:?}", world.said);
+        }
+        // `seconds` has made each decision again from its basis.
+        let dimmed = |it: &Decision| it.to_string().contains("optional content");
+        assert!(world.said.iter().any(|(_, it)| dimmed(it)));
+        // Its owner changes his mind.
+        let mut parameters = world.governor.parameters.clone();
+        let service = parameters.services.get_mut("a").unwrap();
+        service.degradable = Degradable::default();
+        world.governor.set_parameters(parameters);
+        world.seconds(6, |_, _| (500, 500, 5));
+        let given_up = [Actuator::Stale, Actuator::Brownout, Actuator::ReadOnly];
+        assert_eq!(given_up.map(|it| world.step("a", it)), [0; 3]);
+    }
+
+    #[test]
     fn a_dependency_that_burns_is_where_it_is_decided() {
         let services: [(&str, &[&str]); 3] = [
             ("shop", &["orders"]),
@@ -476,7 +530,7 @@ mod tests {
         let mut world = World::new(&[("a", &[])]);
         world.seconds(60, |_, _| (100, 0, 0));
         let moved = |world: &World| Actuator::ALL.map(|it| world.step("a", it));
-        while moved(&world) == [0; 3] {
+        while moved(&world) == [0; Actuator::ALL.len()] {
             assert!(world.second < 200, "{:?}", world.said);
             world.seconds(1, |_, _| (50, 50, 5));
         }
@@ -486,7 +540,7 @@ mod tests {
         world.governor.set_parameters(parameters);
         let begun = world.said.len();
         world.seconds(1, |_, _| (100, 0, 0));
-        let mut said = [0; 3];
+        let mut said = [0; Actuator::ALL.len()];
         for (_, decision) in &world.said[begun..] {
             if let What::Move {
                 actuator, from, to, ..
@@ -496,7 +550,7 @@ mod tests {
                 said[actuator as usize] = from;
             }
         }
-        assert_eq!((said, moved(&world)), (before, [0; 3]));
+        assert_eq!((said, moved(&world)), (before, [0; Actuator::ALL.len()]));
         world.seconds(1, |_, _| (100, 0, 0));
         let moves = world.said[begun..].iter();
         let moves = moves.filter(|(_, it)| it.what.name() == "move").count();

@@ -1,4 +1,4 @@
-//! Which actuator of one service moves: the least harmful first, one step at a time, and back in reverse.
+//! Which actuator of one service moves: of all next steps the least harmful first, one at a time, and back in reverse.
 //!
 //! A step that refuses more than fails can't win, and is not taken. One that is taken is given its time to show what it
 //! does. If it did not help, or cost more than it saved, it is taken back and left
@@ -45,6 +45,8 @@ const BARRED_MAX: u64 = 4 * 3_600;
 /// How long a step that helped stays before it is looked at again, at first: what it helped against may have gone, and
 /// something else have come that it does not help against.
 const REVIEW: u64 = 120;
+/// But not while it still goes up: so long after the last step.
+const CLIMBS: u64 = 30;
 
 /// The actuators of one service.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -103,7 +105,7 @@ pub(crate) struct Situation {
     pub(crate) objectives: Vec<Lately>,
     /// The place of the one that burns worst by what the service does.
     pub(crate) worst: usize,
-    /// From which share on each actuator may be moved, in the order of harm.
+    /// From which share on each actuator may be moved, in the order of [`Actuator::ALL`].
     pub(crate) thresholds: [f64; Actuator::ALL.len()],
     pub(crate) demand: Demand,
     /// Another service is to be moved.
@@ -125,6 +127,8 @@ pub(crate) struct Lately {
     pub(crate) all_burns: bool,
     /// From which share on it still burns.
     pub(crate) threshold: f64,
+    /// Whether it asks for answers in time.
+    pub(crate) is_timed: bool,
     /// Whether it counts requests of each class.
     pub(crate) classes: [bool; Class::ALL.len()],
 }
@@ -141,8 +145,9 @@ impl Situation {
 
     /// The share that a step refuses of what an objective counts and was let in at the step before.
     fn cost(&self, actuator: Actuator, step: u8, objective: usize) -> f64 {
-        let before = actuator.refuses(step.saturating_sub(1));
-        let shares = before.into_iter().zip(actuator.refuses(step));
+        let before = actuator.refuses(step.saturating_sub(1), &self.demand);
+        let after = actuator.refuses(step, &self.demand);
+        let shares = before.into_iter().zip(after);
         let counted = self.at(objective).classes.into_iter();
         let (mut refused, mut all) = (0.0, 0);
         for (((before, after), let_in), is_counted) in shares.zip(self.demand.let_in).zip(counted) {
@@ -242,7 +247,7 @@ impl Ladder {
             may(actuator)
                 && moved.step < actuator.steps()
                 && second >= moved.barred_until
-                && actuator.applies(now.demand)
+                && actuator.applies(now.demand, worst.is_timed)
                 && now.cost(actuator, moved.step + 1, now.worst) < worst.bad_share
         };
         // What only still counts as severe, since it was a minute ago, is not met with what is for severe burns.
@@ -250,12 +255,13 @@ impl Ladder {
             let threshold = now.thresholds.get(*actuator as usize);
             threshold.is_some_and(|threshold| worst.bad_share >= threshold / 2.0)
         };
-        let mut able = Actuator::ALL.into_iter().filter(can).peekable();
-        if able.peek().is_none() {
+        let mut able: Vec<Actuator> = Actuator::ALL.into_iter().filter(can).collect();
+        if able.is_empty() {
             let said = std::mem::replace(&mut self.helpless, true);
             return (!said).then_some(Step::Helpless);
         }
-        let next = able.find(enough)?;
+        able.sort_by_key(|actuator| actuator.harm(self.step(*actuator) + 1));
+        let next = able.into_iter().find(enough)?;
         Some(self.step_up(next, now))
     }
 
@@ -302,23 +308,34 @@ impl Ladder {
             _ if place == trial.objective => lately.all_burn > *before,
             _ => lately.all_burns && FASTER * lately.all_burn > *before,
         };
-        let each = now.objectives.iter().zip(&trial.all_before).enumerate();
-        let helped = fewer && !each.into_iter().any(faster);
+        let each = || now.objectives.iter().zip(&trial.all_before).enumerate();
+        let helped = fewer && !each().any(faster);
         let moved = self.moved.entry(trial.actuator).or_default();
         if helped || moved.step == 0 {
             moved.failed = 0;
             return None;
         }
-        // It goes on to what refuses somebody: the share is of ten seconds, in all of which the step was in force.
-        let refuses = now.refused() >= trial.refused + REFUSED_MIN;
-        let goes_on = moved.step < trial.actuator.steps()
-            && now.cost(trial.actuator, moved.step + 1, trial.objective) < bad_share;
-        if trial.actuator == Actuator::Shed && !refuses && goes_on {
-            let (actuator, to) = (trial.actuator, moved.step + 1);
+        let next = (moved.step < trial.actuator.steps()).then_some(moved.step + 1);
+        let next = next.filter(|to| now.cost(trial.actuator, *to, trial.objective) < bad_share);
+        let worse = |(_, (lately, before)): (usize, (&Lately, &f64))| {
+            lately.all_burns && FASTER * lately.all_burn > *before
+        };
+        let because = match trial.actuator {
+            // It goes on to what refuses somebody: the share is of ten seconds, in all of which the step was in force.
+            Actuator::Shed if now.refused() < trial.refused + REFUSED_MIN => {
+                Some(Because::NobodyRefused { bad_share })
+            }
+            // A service that is asked for more than it carries is as slow with a little less to do: what costs nobody an answer
+            // goes on until it is enough.
+            Actuator::Brownout if !each().any(worse) => Some(Because::TooLittle { bad_share }),
+            _ => None,
+        };
+        if let Some((to, because)) = next.zip(because) {
+            let actuator = trial.actuator;
             moved.rose = now.second;
             let began = now.second;
             self.trial = Some(Trial { began, ..trial });
-            return Some(self.set(actuator, to, Because::NobodyRefused { bad_share }));
+            return Some(self.set(actuator, to, because));
         }
         let barred = BARRED.saturating_mul(1 << moved.failed.min(10));
         moved.barred_until = now.second + barred.min(BARRED_MAX);
@@ -343,6 +360,11 @@ impl Ladder {
     /// What burns on for long may burn for another reason than at first.
     fn review(&mut self, now: &Situation) -> Option<Step> {
         let second = now.second;
+        let rose = self.moved.values().filter(|moved| moved.step > 0);
+        let rose = rose.map(|moved| moved.rose).max()?;
+        if second - rose < CLIMBS {
+            return None;
+        }
         let is_due = |_, moved: &Moved| {
             let review = REVIEW.saturating_mul(1 << moved.missed.min(10));
             moved.calm_since.is_none() && second - moved.rose >= review.min(BARRED_MAX)
@@ -363,11 +385,11 @@ impl Ladder {
     }
 
     fn most_harmful(&self, passes: impl Fn(Actuator, &Moved) -> bool) -> Option<Actuator> {
-        let moved = self.moved.iter().rev();
+        let moved = self.moved.iter();
         moved
             .filter(|(actuator, moved)| moved.step > 0 && passes(**actuator, moved))
+            .max_by_key(|(actuator, moved)| actuator.harm(moved.step))
             .map(|(actuator, _)| *actuator)
-            .next()
     }
 
     fn set(&mut self, actuator: Actuator, to: u8, because: Because) -> Step {
@@ -387,6 +409,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::actuator::Degradable;
 
     /// A service whose share of failures follows from how far its actuators are moved.
     struct World {
@@ -402,7 +425,18 @@ mod tests {
         /// How many are of each class, and which the objective counts.
         classes: [u64; 3],
         counted: [bool; 3],
+        /// How many of them would change something.
+        writes: [u64; 3],
+        /// How many could have a stale answer.
+        stale: u64,
+        degradable: Degradable,
     }
+
+    const ALL_DEGRADABLE: Degradable = Degradable {
+        stale: true,
+        brownout: true,
+        read_only: true,
+    };
 
     impl World {
         fn new() -> Self {
@@ -416,6 +450,9 @@ mod tests {
                 governed: [0, 100, 200, 300, 400],
                 classes: [0; 3],
                 counted: [true; 3],
+                writes: [0; 3],
+                stale: 0,
+                degradable: Degradable::default(),
             }
         }
 
@@ -437,23 +474,30 @@ mod tests {
                         all_burn: bad_share + self.refused[shed],
                         all_burns: bad_share >= 0.03,
                         threshold: 0.03,
+                        is_timed: true,
                         classes: self.counted,
                     }],
                     worst: 0,
-                    thresholds: [0.03; 3],
+                    thresholds: [0.03; Actuator::ALL.len()],
                     demand: Demand {
                         requests: 1_000,
                         retries: 100,
                         governed: self.governed[shed],
                         let_in: self.let_in(shed),
+                        writes: self.writes,
+                        stale: match self.ladder.step(Actuator::Stale) {
+                            0 => self.stale,
+                            _ => 0,
+                        },
                         at_limit: true,
                         ..Demand::default()
                     },
                     deferred: false,
                     observes: self.observes,
                 };
-                let may = |_| situation.burn > Burn::No;
-                match self.ladder.on_second(&situation, |_| true, may) {
+                let can = self.degradable;
+                let may = |it| situation.burn > Burn::No && can.has(it);
+                match self.ladder.on_second(&situation, |it| can.has(it), may) {
                     Some(Step::Move { actuator, to, .. }) => {
                         self.moves.push((self.second, actuator, to));
                     }
@@ -466,7 +510,7 @@ mod tests {
         /// What such a step lets in.
         fn let_in(&self, shed: usize) -> [u64; 3] {
             let mut let_in = self.classes;
-            let refuses = Actuator::Shed.refuses(shed as u8);
+            let refuses = Actuator::Shed.refuses(shed as u8, &Demand::default());
             for (let_in, share) in let_in.iter_mut().zip(refuses) {
                 *let_in = (*let_in as f64 * (1.0 - share)) as u64;
             }
@@ -582,6 +626,7 @@ mod tests {
             all_burn,
             all_burns: all_burn >= 3.0,
             threshold: 0.03,
+            is_timed: false,
             classes: [true; 3],
         };
         let judged = |before: [Lately; 2], after: [Lately; 2], worst_after| {
@@ -590,7 +635,7 @@ mod tests {
                 burn: Burn::Severe,
                 objectives: before.into(),
                 worst: 0,
-                thresholds: [0.03; 3],
+                thresholds: [0.03; Actuator::ALL.len()],
                 demand: Demand {
                     requests: 1_000,
                     retries: 100,
@@ -686,6 +731,143 @@ mod tests {
     }
 
     #[test]
+    fn all_that_refuses_nobody_and_what_can_be_done_without_goes_before_class_standard() {
+        use Actuator::{Brownout, ReadOnly, Retry, Shed, Stale};
+        let mut world = World::new();
+        world.degradable = ALL_DEGRADABLE;
+        world.stale = 300;
+        world.classes = [200, 760, 40];
+        world.writes = [10, 10, 0];
+        // Each step takes a quarter of what is left; little is refused for it, until half of class standard would be more
+        // than fails.
+        let overloaded = |ladder: &Ladder| {
+            let steps: u8 = ladder.moved().map(|(_, step)| step).sum();
+            f64::from(0.74_f32.powi(steps.into()))
+        };
+        world.seconds(150, overloaded);
+        let up = [
+            (Retry, 1),
+            (Stale, 1),
+            (Brownout, 1),
+            (Brownout, 2),
+            (Brownout, 3),
+            (Brownout, 4),
+            (Shed, 1),
+            (Shed, 2),
+            (ReadOnly, 1),
+        ];
+        assert_eq!(world.steps(), up, "{:?}", world.moves);
+        // Back in reverse: no step goes while one that does more harm is there.
+        world.moves.clear();
+        world.seconds(600, |_| 0.0);
+        let back = world.steps();
+        let harm: Vec<u8> = back.iter().map(|(it, to)| it.harm(to + 1)).collect();
+        assert!(
+            harm.len() == 9 && harm.is_sorted_by(|a, b| a > b),
+            "{back:?}"
+        );
+        assert!(world.ladder.moved().next().is_none(), "{back:?}");
+    }
+
+    #[test]
+    fn an_overload_that_a_brownout_meets_refuses_nobody() {
+        use Actuator::{Brownout, Retry};
+        let mut world = World::new();
+        world.degradable.brownout = true;
+        // With less left out it is as slow as with nothing left out.
+        let slow = |ladder: &Ladder| if ladder.step(Brownout) < 3 { 0.3 } else { 0.01 };
+        world.seconds(120, slow);
+        let expected = [
+            (Retry, 1),
+            (Retry, 0),
+            (Brownout, 1),
+            (Brownout, 2),
+            (Brownout, 3),
+        ];
+        assert_eq!(world.steps()[..5], expected, "{:?}", world.moves);
+        let others = |world: &World| world.steps().iter().any(|(it, _)| *it > Brownout);
+        assert!(!others(&world), "{:?}", world.moves);
+        // It comes back, and is missed, ever more rarely.
+        world.seconds(86_400, slow);
+        let late = world.moves.iter().filter(|(at, ..)| *at > 43_200).count();
+        assert!(late <= 40 && !others(&world), "{late} {:?}", world.moves);
+    }
+
+    #[test]
+    fn a_brownout_that_does_not_help_is_over_in_a_minute() {
+        use Actuator::{Brownout, Retry, Shed};
+        let mut world = World::new();
+        world.degradable.brownout = true;
+        world.seconds(180, |_| 0.3);
+        let expected = [
+            (Retry, 1),
+            (Retry, 0),
+            (Brownout, 1),
+            (Brownout, 2),
+            (Brownout, 3),
+            (Brownout, 4),
+            (Brownout, 0),
+            (Shed, 1),
+            (Shed, 0),
+        ];
+        assert_eq!(world.steps(), expected, "{:?}", world.moves);
+        // And one that makes it worse, with its first step.
+        let mut world = World::new();
+        world.degradable.brownout = true;
+        world.seconds(
+            70,
+            |ladder| if ladder.step(Brownout) == 0 { 0.3 } else { 0.5 },
+        );
+        let expected = [
+            (Retry, 1),
+            (Retry, 0),
+            (Brownout, 1),
+            (Brownout, 0),
+            (Shed, 1),
+        ];
+        assert_eq!(world.steps()[..5], expected, "{:?}", world.moves);
+    }
+
+    #[test]
+    fn writes_are_refused_only_where_more_fails_than_that_costs() {
+        use Actuator::{ReadOnly, Shed};
+        let taken = |writes| {
+            let mut world = World::new();
+            world.degradable.read_only = true;
+            world.classes = [300, 700, 0];
+            world.writes = writes;
+            // Shedding what is sheddable does nothing: there is none.
+            world.governed = [0; 5];
+            world.seconds(400, |ladder| {
+                if ladder.step(ReadOnly) == 0 {
+                    0.2
+                } else {
+                    0.05
+                }
+            });
+            world.ladder.step(ReadOnly) == 1 || world.steps().contains(&(ReadOnly, 1))
+        };
+        assert!(taken([30, 100, 0]));
+        assert!(!taken([130, 100, 0]), "which costs as much as fails");
+        assert!(!taken([0, 0, 0]), "nothing to refuse");
+        assert!(Shed.harm(2) < ReadOnly.harm(1) && ReadOnly.harm(1) < Shed.harm(3));
+    }
+
+    #[test]
+    fn what_may_not_be_given_up_any_more_is_taken_back() {
+        use Actuator::Stale;
+        let mut world = World::new();
+        world.degradable = ALL_DEGRADABLE;
+        world.stale = 300;
+        let helps = |ladder: &Ladder| if ladder.step(Stale) == 0 { 0.3 } else { 0.0 };
+        world.seconds(45, helps);
+        assert_eq!(world.ladder.step(Stale), 1, "{:?}", world.moves);
+        world.degradable.stale = false;
+        world.seconds(1, helps);
+        assert_eq!(world.steps().last(), Some(&(Stale, 0)));
+    }
+
+    #[test]
     fn what_is_only_observed_is_one_step() {
         let mut world = World::new();
         world.observes = true;
@@ -699,8 +881,11 @@ mod tests {
         #[test]
         fn whatever_comes_there_are_few_moves_and_all_go_back(
             shares in prop::collection::vec((1_u64..200, 0.0_f64..0.5), 1..60),
+            stale: bool, brownout: bool, read_only: bool,
         ) {
             let mut world = World::new();
+            world.degradable = Degradable { stale, brownout, read_only };
+            (world.stale, world.classes, world.writes) = (300, [200, 500, 300], [10; 3]);
             for (seconds, share) in shares {
                 world.seconds(seconds, |_| share);
             }

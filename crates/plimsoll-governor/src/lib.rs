@@ -19,7 +19,7 @@ mod service;
 mod signals;
 mod suspects;
 
-pub use actuator::Actuator;
+pub use actuator::{Actuator, Degradable};
 pub use basis::{Basis, Decided};
 pub use condition::Burn;
 pub use decision::{Because, Decision, Evidence, Span, What};

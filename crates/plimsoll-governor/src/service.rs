@@ -216,6 +216,7 @@ impl ServiceState {
                     all_burn: counts.budget().burn_rate(*target).unwrap_or(0.0),
                     all_burns: share(counts.budget()) >= threshold,
                     threshold,
+                    is_timed: service.is_timed(place),
                     classes: service.counted(place),
                 }
             };
@@ -344,7 +345,11 @@ impl ServiceState {
                 *sum += count;
             }
             sum.retries += demand.retries;
+            for (sum, count) in sum.writes.iter_mut().zip(demand.writes) {
+                *sum += count;
+            }
             sum.hedges += demand.hedges;
+            sum.stale += demand.stale;
             sum.refused += demand.refused;
             sum.governed += demand.governed;
         }

@@ -42,10 +42,16 @@ pub struct Demand {
     /// Those that Plimsoll did not refuse, by class. Not in what was kept by versions that did not know it.
     #[serde(default)]
     pub let_in: [u64; Class::ALL.len()],
+    /// Those of them that would change something. Not in what was kept by versions that did not know it.
+    #[serde(default)]
+    pub writes: [u64; Class::ALL.len()],
     /// Attempts that were made again after one that failed.
     pub retries: u64,
     /// Attempts that were made beside one that took long.
     pub hedges: u64,
+    /// Requests that the service was asked for though there was a stale answer that might have been given.
+    #[serde(default)]
+    pub stale: u64,
     /// Requests that Plimsoll refused since not all fits, other than by the governor's shed level.
     pub refused: u64,
     /// Requests that the shed level refused.
@@ -66,6 +72,10 @@ pub struct Standing {
     pub hedges: u64,
     /// Requests that the governor's own shed level refused.
     pub governed: u64,
+    /// Requests that the service was asked for though there was a stale answer that might have been given.
+    pub stale: u64,
+    /// Requests that would change something and were not refused, by class.
+    pub writes: [u64; Class::ALL.len()],
     /// Requests that wait.
     pub waiting: u64,
     /// Requests that have a permit.
@@ -98,6 +108,13 @@ impl Meter {
             let_in,
             retries: now.retries.saturating_sub(before.retries),
             hedges: now.hedges.saturating_sub(before.hedges),
+            stale: now.stale.saturating_sub(before.stale),
+            writes: std::array::from_fn(|class| {
+                let of = |standing: &Standing| standing.writes.get(class).copied();
+                of(&now)
+                    .zip(of(&before))
+                    .map_or(0, |(now, before)| now.saturating_sub(before))
+            }),
             refused: refused.saturating_sub(governed),
             governed,
             waiting: now.waiting,

@@ -162,7 +162,7 @@ pub struct Compared {
 pub struct Moved {
     /// How often, over all runs.
     pub moves: u64,
-    /// Whether hedges, retries, and shedding were moved.
+    /// Whether each was moved, in the order of [`Actuator::ALL`].
     pub actuators: [bool; Actuator::ALL.len()],
     /// How it turned.
     pub turns: Turns,
@@ -187,33 +187,45 @@ pub enum Part {
     Nothing,
     /// Retries at most.
     Retries,
-    /// Shedding, too.
-    Shedding,
+    /// Stale answers or brownout, too.
+    Degrading,
+    /// Shedding or read-only, too.
+    Refusing,
     /// Whatever it was.
     All,
 }
 
 impl Part {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Nothing, Self::Retries, Self::Shedding, Self::All];
+    pub const ALL: [Self; 5] = [
+        Self::Nothing,
+        Self::Retries,
+        Self::Degrading,
+        Self::Refusing,
+        Self::All,
+    ];
 
     /// In words.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Nothing => "nothing was moved",
             Self::Retries => "retries were",
-            Self::Shedding => "shedding was",
+            Self::Degrading => "stale answers or brownout were",
+            Self::Refusing => "shedding or read-only was",
             Self::All => "all",
         }
     }
 
     /// Whether a case is of it.
     pub const fn has(self, compared: &Compared) -> bool {
-        let [hedge, retry, shed] = compared.moved.actuators;
+        let [hedge, retry, stale, brownout, shed, read_only] = compared.moved.actuators;
+        let refuses = shed || read_only;
+        let degrades = (stale || brownout) && !refuses;
         match self {
-            Self::Nothing => !hedge && !retry && !shed,
-            Self::Retries => (hedge || retry) && !shed,
-            Self::Shedding => shed,
+            Self::Nothing => !hedge && !retry && !degrades && !refuses,
+            Self::Retries => (hedge || retry) && !degrades && !refuses,
+            Self::Degrading => degrades,
+            Self::Refusing => refuses,
             Self::All => true,
         }
     }

@@ -9,18 +9,19 @@ mod outcomes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use plimsoll_config::Config;
+use plimsoll_config::{Config, Route, RouteAction, Service};
 use plimsoll_console::notify::Matter;
 use plimsoll_core::{Instant, Mode, Timestamp};
 use plimsoll_gateway::{GuardView, ServiceShared, mode_of, objective_specs};
 use plimsoll_governor::{
-    Actuator, Change, ChangeKind, Decided, Decision, Dose, Governor, Look, Memory, Meter,
-    ObjectiveSignals, Onsets, Parameters, Part, Scope, ServiceParameters, ServiceSignals,
+    Actuator, Change, ChangeKind, Decided, Decision, Degradable, Dose, Governor, Look, Memory,
+    Meter, ObjectiveSignals, Onsets, Parameters, Part, Scope, ServiceParameters, ServiceSignals,
     ServiceState, Signals, Standing, What,
 };
 use plimsoll_lifecycle::Counter;
 use plimsoll_measure::{
-    Condition, GovernedView, Latest, Measure, MovedView, OnsetView, PageDelayView, Urgency,
+    Condition, GovernedView, Latest, Measure, MovedView, ObjectiveSpec, OnsetView, PageDelayView,
+    Sli, Urgency,
 };
 use plimsoll_store::{Appended, Hash};
 use serde_json::{Value, json};
@@ -253,6 +254,8 @@ impl Governing {
             retries: count(Counter::Retry),
             hedges: count(Counter::Hedge),
             governed: count(Counter::Governed),
+            stale: count(Counter::WouldSpare),
+            writes: guard.map(|guard| guard.writes).unwrap_or_default(),
             waiting: guard.map_or(0, |guard| guard.queued.iter().copied().map(u64::from).sum()),
             in_flight: guard.map_or(0, |guard| u64::from(guard.in_flight)),
             limit: guard.and_then(|guard| guard.limit.map(u64::from)),
@@ -278,8 +281,9 @@ impl Governing {
         let held = self.held.get(name).copied().unwrap_or_default();
         steps.set_hedge(step(Actuator::Hedge).max(held.hedge));
         steps.set_retry(step(Actuator::Retry).max(held.retry));
+        steps.set_stale(step(Actuator::Stale));
         steps.set_shed(step(Actuator::Shed).max(held.shed));
-        steps.set_read_only(held.read_only);
+        steps.set_read_only(held.read_only || step(Actuator::ReadOnly) > 0);
     }
 
     /// How a service is seen. `now` is the time of the last tick.
@@ -409,14 +413,32 @@ pub(crate) fn parameters(config: &Config, held: &BTreeMap<String, Held>) -> Para
             tier: service.tier,
             mode: mode_of(config, service, mode.unwrap_or(config.governor.mode)),
             classes: specs.iter().map(|it| it.classes.clone()).collect(),
+            timed: specs.iter().map(|it| is_timed(it)).collect(),
             objectives: specs.into_iter().map(|it| (it.name, it.target)).collect(),
             depends_on: service.depends_on.clone(),
+            degradable: degradable(config, name, service),
         };
         (name.clone(), parameters)
     });
     Parameters {
         services: services.collect(),
         rules: config.governor.rules.clone(),
+    }
+}
+
+fn is_timed(spec: &ObjectiveSpec) -> bool {
+    matches!(spec.sli, Sli::Latency { .. })
+}
+
+/// What of a service can be given up, by its configuration.
+fn degradable(config: &Config, name: &str, service: &Service) -> Degradable {
+    let mine = |route: &&Route| matches!(&route.action, RouteAction::Service(it) if it == name);
+    let routes = config.routes.iter().filter(mine);
+    let mut caches = routes.filter_map(|route| route.cache.as_ref());
+    Degradable {
+        stale: caches.any(|cache| !cache.stale.is_zero()),
+        brownout: !service.degrade.brownout.is_empty(),
+        read_only: service.degrade.read_only.governor,
     }
 }
 

@@ -25,8 +25,8 @@ impl World {
             tier: 1,
             mode: Mode::Enforce,
             objectives: vec![("availability".to_owned(), target())],
-            classes: Vec::new(),
             depends_on: depends_on.iter().map(|it| (*it).to_owned()).collect(),
+            ..ServiceParameters::default()
         };
         let services = [
             ("shop", service(&["payments"])),

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use plimsoll_core::Class;
+
 macro_rules! counters {
     ($($(#[$doc:meta])* $variant:ident = $policy:literal, $what:literal, $acted:literal;)*) => {
         /// Something that is counted, once each time.
@@ -43,6 +45,8 @@ counters! {
     RetryGoverned = "retry", "governed", true;
     /// A call was refused at the governor's shed level.
     Governed = "governor", "shed", true;
+    /// The service was asked though there was a stale answer that might have been given.
+    WouldSpare = "stale", "given", false;
     /// A call would have been thrown.
     WouldThrottle = "throttle", "thrown", false;
     /// A permit went to others, since its call's client was waited for.
@@ -65,20 +69,35 @@ counters! {
 
 /// The counters of one service, over all threads.
 #[derive(Debug, Default)]
-pub struct GuardCounters([AtomicU64; Counter::ALL.len()]);
+pub struct GuardCounters {
+    counts: [AtomicU64; Counter::ALL.len()],
+    writes: [AtomicU64; Class::ALL.len()],
+}
 
 impl GuardCounters {
     /// Counts one.
     pub fn add(&self, counter: Counter) {
-        if let Some(count) = self.0.get(counter as usize) {
+        if let Some(count) = self.counts.get(counter as usize) {
             count.fetch_add(1, Relaxed);
         }
     }
 
     /// How many there were.
     pub fn get(&self, counter: Counter) -> u64 {
-        self.0
+        self.counts
             .get(counter as usize)
             .map_or(0, |count| count.load(Relaxed))
+    }
+
+    /// A request that would change something ended, and was not refused.
+    pub fn add_write(&self, class: Class) {
+        if let Some(count) = self.writes.get(class.index()) {
+            count.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// How many there were of these, by class.
+    pub fn writes(&self) -> [u64; Class::ALL.len()] {
+        self.writes.each_ref().map(|count| count.load(Relaxed))
     }
 }

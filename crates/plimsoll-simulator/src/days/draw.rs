@@ -130,6 +130,7 @@ fn governed(draw: &mut Draw, scenario: &mut Scenario, calls: bool) -> Governed {
                 .collect(),
             classes: specs.iter().map(|it| it.classes.clone()).collect(),
             depends_on,
+            ..ServiceParameters::default()
         };
         parameters.services.insert(service.name.clone(), of_service);
         services.push((service.name.clone(), specs));

@@ -192,6 +192,8 @@ impl Service {
             retries: counters.get(Counter::Retry),
             hedges: counters.get(Counter::Hedge),
             governed: counters.get(Counter::Governed),
+            stale: counters.get(Counter::WouldSpare),
+            writes: counters.writes(),
             waiting: u64::from(admission.queued()),
             in_flight: u64::from(admission.in_flight()),
             limit: admission.limit().map(u64::from),

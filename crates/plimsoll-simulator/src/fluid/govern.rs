@@ -120,6 +120,8 @@ impl Govern {
                     retries: it.retries as u64,
                     hedges: 0,
                     governed: it.governed as u64,
+                    stale: 0,
+                    writes: [0; Class::ALL.len()],
                     waiting: u64::from(full),
                     in_flight: u64::from(full),
                     limit: Some(1),

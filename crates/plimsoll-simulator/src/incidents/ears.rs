@@ -309,8 +309,8 @@ fn governed(incident: &Incident) -> Governed {
             tier: 1,
             mode: Mode::Enforce,
             objectives: vec![(OBJECTIVE.to_owned(), target())],
-            classes: Vec::new(),
             depends_on: depends_on(place),
+            ..ServiceParameters::default()
         };
         (service.name.clone(), parameters)
     });

@@ -45,8 +45,8 @@ pub(crate) fn governed(scenario: &Scenario, mode: Mode) -> Governed {
                 .iter()
                 .map(|it| (it.name.clone(), it.target))
                 .collect(),
-            classes: Vec::new(),
             depends_on: names.get(index + 1).into_iter().cloned().collect(),
+            ..ServiceParameters::default()
         };
         (name.clone(), service)
     });
@@ -224,7 +224,7 @@ fn keep(all: &[Compared], loss_max: f64) {
 fn bad_days_are_not_worse_with_a_governor() {
     let all = compared(1..=25, |seed| compare_day(seed, 4 * 3_600));
     keep(&all, LOSS_MAX);
-    let sheds = all.iter().filter(|it| Part::Shedding.has(it)).count();
+    let sheds = all.iter().filter(|it| Part::Refusing.has(it)).count();
     assert!(sheds >= 5, "{sheds} say something of shedding");
     // By request, chance adds to it.
     let all = compared(1..=4, |seed| Some(compare_hour(seed, 300, 1)));

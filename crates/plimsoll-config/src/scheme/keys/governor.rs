@@ -22,7 +22,7 @@ pub(super) static GOVERNOR: Table = Table {
                 names: NameKind::Identifier,
                 of: &Kind::Table(&RULE),
             },
-            "What may be moved and when, by name. None: `hedge` and `retry` from `burning` on, `shed` from `severe` on.",
+            "What may be moved and when, by name. None: `hedge`, `retry`, `stale` and `brownout` from `burning` on, `shed` and `read-only` from `severe` on.",
         )
         .default("{}"),
         Key::new(
@@ -148,8 +148,20 @@ const ACTUATORS: &[Word] = &[
         doc: "failed attempts are not made again",
     },
     Word {
+        word: "stale",
+        doc: "what is stored and stale is given without asking the service, where a route has `cache`",
+    },
+    Word {
+        word: "brownout",
+        doc: "optional content is left out, up to a quarter of it with each step, where the service has `degrade.brownout`",
+    },
+    Word {
         word: "shed",
         doc: "requests are refused by class: half of `sheddable`, all of it, half of `standard`, all of it",
+    },
+    Word {
+        word: "read-only",
+        doc: "what would change something is refused, where the service has `degrade.read_only.governor`",
     },
 ];
 

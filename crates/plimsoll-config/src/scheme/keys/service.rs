@@ -73,7 +73,7 @@ static DEGRADE: Table = Table {
         Key::new(
             "read_only",
             Kind::Table(&READ_ONLY),
-            "What is answered to requests that would change something, while people have it read-only (`plimsoll degrade`).",
+            "What is answered to requests that would change something, while it is read-only: by people (`plimsoll degrade`), or by the governor where it may.",
         )
         .default("{}"),
         Key::new(
@@ -102,6 +102,12 @@ static READ_ONLY: Table = Table {
             "When it may be worth asking again (`Retry-After`).",
         )
         .default(r#""30s""#),
+        Key::new(
+            "governor",
+            Kind::Bool,
+            "Whether the governor may make it read-only, too. It then refuses class `critical` as well: the service's owner decides on that.",
+        )
+        .default("false"),
     ]],
     main: None,
 };
