@@ -11,25 +11,9 @@ mod run;
 mod subject;
 mod trouble;
 
-// What all benches need is kept once, with the first.
-#[allow(dead_code, reason = "another bench uses the rest")]
-#[path = "../../http/src/clock.rs"]
-mod clock;
-#[path = "../../http/src/failure.rs"]
-mod failure;
-#[path = "../../http/src/machine.rs"]
-mod machine;
-#[allow(dead_code, reason = "another bench uses the rest")]
-#[path = "../../http/src/process.rs"]
-mod process;
-#[path = "../../http/src/response.rs"]
-mod response;
-#[path = "../../http/src/summary.rs"]
-mod summary;
-#[path = "../../http/src/upstream.rs"]
-mod upstream;
-
 use std::process::ExitCode;
+
+use plimsoll_bench_common::{clock, failure, machine, process, response, summary, upstream};
 
 use crate::failure::Failure;
 use crate::options::{HELP, Options};

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::failure::{Doing, Failure};
 use crate::load::request;
-use crate::options::Words;
 use crate::response::{Progress, Reader};
+use crate::words::Words;
 
 /// Opens them, prints `ready`, and holds them until standard input ends.
 pub(crate) fn idle(words: &mut Words) -> Result<(), Failure> {

@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
 
-use crate::cell::Measured;
 use crate::clock::now;
+use crate::command::PROXY_CORE;
 use crate::failure::{Doing, Failure};
-use crate::options::Words;
+use crate::measured::Measured;
 use crate::response::{Progress, Reader};
 use crate::summary::quantile;
 use crate::upstream::EVENTS_MAX;
+use crate::words::Words;
 use crate::{plan, process};
 
 /// Read at a time: the whole of a large response.
@@ -49,13 +50,13 @@ pub(crate) fn load(words: &mut Words) -> Result<(), Failure> {
     run.tally = Tally::default();
     let (cpu, core, start) = (
         process::cpu_time(&pids)?,
-        process::core_time(plan::PROXY_CORE),
+        process::core_time(PROXY_CORE),
         now(),
     );
     run.until(start + window)?;
     let elapsed = start.elapsed();
     let cpu = process::cpu_time(&pids)?.saturating_sub(cpu);
-    let core = process::core_time(plan::PROXY_CORE).saturating_sub(core);
+    let core = process::core_time(PROXY_CORE).saturating_sub(core);
     let memory = process::memory(&pids)?;
 
     let Tally {

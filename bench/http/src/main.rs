@@ -4,26 +4,24 @@
 //! the proxy that is measured. Method, reading and results: `bench/README.md`.
 
 mod cell;
-mod clock;
-mod failure;
-mod h2load;
 mod idle;
 mod load;
-mod machine;
 mod options;
 mod peer;
 mod plan;
-mod process;
 mod report;
-mod response;
 mod run;
-mod summary;
-mod upstream;
 
 use std::process::ExitCode;
 
+use plimsoll_bench_common::{
+    clock, command, failure, h2load, machine, measured, process, proxy, response, summary, table,
+    upstream, words,
+};
+
 use crate::failure::Failure;
-use crate::options::{HELP, Words};
+use crate::options::HELP;
+use crate::words::Words;
 
 fn main() -> ExitCode {
     match dispatch(std::env::args().skip(1).collect()) {

@@ -1,11 +1,11 @@
 //! The command line: words of the form `--name value` and `--flag`.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use crate::failure::Failure;
 use crate::peer::Peer;
+use crate::words::Words;
 
 /// What `--help` shows.
 pub(crate) const HELP: &str = "\
@@ -87,62 +87,6 @@ impl Options {
     }
 }
 
-/// The words of a command line, taken out one by one.
-pub(crate) struct Words(Vec<String>);
-
-impl Words {
-    pub(crate) fn new(words: Vec<String>) -> Self {
-        Self(words)
-    }
-
-    /// Takes the first word out if it is a command: not an option. `--help` is one.
-    pub(crate) fn command(&mut self) -> Option<String> {
-        if self.flag("--help") || self.flag("-h") {
-            return Some("help".to_owned());
-        }
-        let is_command = self.0.first().is_some_and(|word| !word.starts_with('-'));
-        is_command.then(|| self.0.remove(0))
-    }
-
-    /// Whether `name` is there.
-    pub(crate) fn flag(&mut self, name: &str) -> bool {
-        let before = self.0.len();
-        self.0.retain(|word| word != name);
-        self.0.len() != before
-    }
-
-    /// The value after the last `name`: who calls us may put defaults in front.
-    pub(crate) fn value<T: FromStr>(&mut self, name: &str) -> Result<Option<T>, Failure> {
-        let mut value = None;
-        while let Some(place) = self.0.iter().position(|word| word == name) {
-            self.0.remove(place);
-            if place >= self.0.len() {
-                return Err(Failure::usage(format!("{name} needs a value")));
-            }
-            let text = self.0.remove(place);
-            let parsed = text
-                .parse()
-                .map_err(|_| Failure::usage(format!("`{text}` is no value for {name}")))?;
-            value = Some(parsed);
-        }
-        Ok(value)
-    }
-
-    /// The value after `name`, which must be there.
-    pub(crate) fn needed<T: FromStr>(&mut self, name: &str) -> Result<T, Failure> {
-        self.value(name)?
-            .ok_or_else(|| Failure::usage(format!("{name} is needed")))
-    }
-
-    /// Refuses what nobody asked for.
-    pub(crate) fn end(&self) -> Result<(), Failure> {
-        match self.0.first() {
-            None => Ok(()),
-            Some(word) => Err(Failure::usage(format!("there is no option `{word}`"))),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,12 +103,6 @@ mod tests {
             read("--quick").is_ok_and(|options| options.output.is_none() && options.rounds == 1)
         );
         assert!(read("").is_ok_and(|options| options.output.is_some() && options.rounds == 5));
-    }
-
-    #[test]
-    fn the_last_of_two_values_counts() {
-        let options = read("--plimsoll a --plimsoll b").expect("it is valid");
-        assert_eq!(options.plimsoll, PathBuf::from("b"));
     }
 
     #[test]

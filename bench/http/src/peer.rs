@@ -4,17 +4,17 @@ mod haproxy;
 mod nginx;
 mod plimsoll;
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::str::FromStr;
-use std::time::Duration;
+
+use plimsoll_bench_common::plimsoll::log_lines_dropped;
 
 use self::plimsoll::Protect;
-use crate::cell::first_line;
-use crate::clock::{sleep, wait_for};
-use crate::failure::{Doing, Failure};
-use crate::{plan, process};
+use crate::command::{first_line, free_address, system, write};
+use crate::failure::Failure;
+use crate::proxy::{self, Proxy};
 
 /// A proxy in one set-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,11 +115,9 @@ pub(crate) struct Certificate {
 
 /// A proxy that serves. Dropping it stops it.
 pub(crate) struct Running {
-    child: Child,
+    proxy: Proxy,
     peer: Peer,
     ops: SocketAddr,
-    /// The whole process tree.
-    pub(crate) pids: Vec<u32>,
     pub(crate) cleartext: SocketAddr,
     pub(crate) tls: SocketAddr,
 }
@@ -133,11 +131,7 @@ impl Running {
         binary: &Path,
         folder: &Path,
     ) -> Result<Self, Failure> {
-        let folder = folder.join("proxy");
-        if folder.exists() {
-            std::fs::remove_dir_all(&folder).doing(|| format!("emptying {}", folder.display()))?;
-        }
-        std::fs::create_dir_all(&folder).doing(|| format!("creating {}", folder.display()))?;
+        let folder = proxy::folder_in(folder)?;
         let (cleartext, tls, ops) = (free_address()?, free_address()?, free_address()?);
         let setting = Setting {
             folder,
@@ -148,7 +142,7 @@ impl Running {
             plimsoll: binary,
             ops,
         };
-        let (program, arguments) = match peer {
+        let call = match peer {
             Peer::Nginx => nginx::prepare(&setting, false)?,
             Peer::NginxLog => nginx::prepare(&setting, true)?,
             Peer::Haproxy => haproxy::prepare(&setting)?,
@@ -157,50 +151,18 @@ impl Running {
             Peer::PlimsollOff => plimsoll::prepare(&setting, "1%", Protect::Off)?,
             Peer::PlimsollAll => plimsoll::prepare(&setting, "1%", Protect::All)?,
         };
-        let output_path = setting.folder.join("output");
-        let output = std::fs::File::create(&output_path)
-            .doing(|| format!("creating {}", output_path.display()))?;
-        let errors = output.try_clone().doing(|| "sharing a file".to_owned())?;
-        let mut child = pinned(plan::PROXY_CORE, &program)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(output)
-            .stderr(errors)
-            .spawn()
-            .doing(|| format!("starting {program}"))?;
-        let answers = wait_for(Duration::from_secs(10), || {
-            let ended = !matches!(child.try_wait(), Ok(None));
-            ended
-                || [cleartext, tls]
-                    .iter()
-                    .all(|address| TcpStream::connect(address).is_ok())
-        });
-        if !answers || !matches!(child.try_wait(), Ok(None)) {
-            let said = std::fs::read_to_string(&output_path).unwrap_or_default();
-            drop(Self {
-                peer,
-                ops,
-                child,
-                pids: Vec::new(),
-                cleartext,
-                tls,
-            });
-            return Err(Failure::unexpected(format!(
-                "{} does not serve: {said}",
-                peer.name()
-            )));
-        }
-        // Workers are forked after the listeners exist: give the tree time to be complete.
-        sleep(Duration::from_millis(200));
-        let pids = process::tree(child.id());
         Ok(Self {
+            proxy: Proxy::start(peer.name(), call, &[cleartext, tls], &setting.folder)?,
             peer,
             ops,
-            child,
-            pids,
             cleartext,
             tls,
         })
+    }
+
+    /// The whole process tree.
+    pub(crate) fn pids(&self) -> &[u32] {
+        &self.proxy.pids
     }
 
     /// How many lines its access log has dropped, where it may drop some.
@@ -208,68 +170,8 @@ impl Running {
         match self.peer {
             Peer::Nginx | Peer::NginxLog | Peer::Haproxy => Ok(None),
             Peer::Plimsoll | Peer::PlimsollLog | Peer::PlimsollOff | Peer::PlimsollAll => {
-                plimsoll::log_lines_dropped(self.ops)
-                    .map(Some)
-                    .ok_or_else(|| {
-                        Failure::unexpected(
-                            "Plimsoll's metrics do not say how many lines were dropped",
-                        )
-                    })
+                log_lines_dropped(self.ops).map(Some)
             }
         }
     }
-}
-
-impl Drop for Running {
-    /// TERM first, so that a master ends its workers; KILL if that takes too long.
-    fn drop(&mut self) {
-        use rustix::process::{Pid, Signal, kill_process};
-        let tree = process::tree(self.child.id());
-        let send = |pid: u32, signal| {
-            let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-            pid.is_some_and(|pid| kill_process(pid, signal).is_ok())
-        };
-        send(self.child.id(), Signal::TERM);
-        let child = &mut self.child;
-        let ended = wait_for(Duration::from_secs(2), || {
-            !matches!(child.try_wait(), Ok(None))
-        });
-        if !ended {
-            for pid in tree {
-                send(pid, Signal::KILL);
-            }
-            if let Err(error) = self.child.wait() {
-                eprintln!("bench: waiting for a proxy to end: {error}");
-            }
-        }
-    }
-}
-
-/// A command that runs `program` on `core` only.
-pub(crate) fn pinned(core: usize, program: &str) -> Command {
-    let mut command = system("taskset");
-    command.args(["--cpu-list", &core.to_string(), program]);
-    command
-}
-
-/// A command of the system, also where its folder is not in a user's path.
-fn system(program: &str) -> Command {
-    let mut command = Command::new(program);
-    let path = std::env::var("PATH").unwrap_or_default();
-    command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
-    command
-}
-
-/// An address of this machine at which nobody listens now.
-fn free_address() -> Result<SocketAddr, Failure> {
-    let listener =
-        TcpListener::bind("127.0.0.1:0").doing(|| "looking for a free port".to_owned())?;
-    listener
-        .local_addr()
-        .doing(|| "looking for a free port".to_owned())
-}
-
-/// Writes a configuration file.
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    std::fs::write(path, text).doing(|| format!("writing {}", path.display()))
 }

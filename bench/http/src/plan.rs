@@ -1,9 +1,4 @@
-//! What is measured: the rows, and which core does what.
-
-/// The proxy's core, alone.
-pub(crate) const PROXY_CORE: usize = 0;
-/// The core of load and upstream.
-pub(crate) const LOAD_CORE: usize = 1;
+//! What is measured: the rows.
 
 /// How the client speaks to the proxy. The proxy speaks HTTP/1.1 to the upstream in every row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

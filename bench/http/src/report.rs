@@ -1,15 +1,14 @@
 //! The report: Markdown tables of medians with their ranges.
 
-use std::fmt::Write;
-
-use crate::cell::Measured;
+use crate::command::{LOAD_CORE, PROXY_CORE};
+use crate::measured::Measured;
 use crate::options::Options;
 use crate::peer::Peer;
 use crate::plan::Row;
 use crate::run::{Cell, Idle};
 use crate::summary::Spread;
+use crate::table::{self, MIB, line, show};
 
-const MIB: f64 = (1 << 20) as f64;
 const KIB: f64 = 1024.0;
 
 /// Everything, ready to be put into a file.
@@ -40,21 +39,21 @@ fn head(options: &Options, machine: &str, cells: &[Cell]) -> String {
         .filter(|cell| cell.measured.is_disturbed())
         .count();
     let errors: u64 = cells.iter().map(|cell| cell.measured.errors).sum();
-    let quick = if options.quick {
-        "\n**A quick run: it shows that the bench works; do not quote it.**\n"
-    } else {
-        ""
-    };
+    let title = table::title(
+        "HTTP: nginx, HAProxy and Plimsoll side by side",
+        options.quick,
+        machine,
+    );
     format!(
-        "# HTTP: nginx, HAProxy and Plimsoll side by side\n{quick}\n{machine}\
+        "{title}\
          - Run: {} interleaved rounds, windows of {:.1} s after {:.1} s of warm-up; median (smallest-largest).\n\
          - The proxy alone on core {}, with one worker thread; load and upstream on core {}.\n\
          - Windows in which others used over 5 % of the proxy's core: {disturbed} of {}. Errors: {errors}.\n",
         options.rounds,
         options.window.as_secs_f64(),
         options.warm_up.as_secs_f64(),
-        crate::plan::PROXY_CORE,
-        crate::plan::LOAD_CORE,
+        PROXY_CORE,
+        LOAD_CORE,
         cells.len(),
     )
 }
@@ -113,17 +112,7 @@ fn ratio_table(options: &Options, rows: &[Row], cells: &[Cell]) -> String {
         let ratios = pairs.iter().map(|&(ours, theirs)| {
             let ours = spread(cells, row, ours, Measured::cpu_per_request);
             let theirs = spread(cells, row, theirs, Measured::cpu_per_request);
-            ours.zip(theirs).map_or_else(
-                || "-".to_owned(),
-                |(ours, theirs)| {
-                    let overlap = ours.min <= theirs.max && theirs.min <= ours.max;
-                    format!(
-                        "{:.2}{}",
-                        ours.median / theirs.median,
-                        if overlap { " overlap" } else { "" }
-                    )
-                },
-            )
+            table::ratio(ours, theirs)
         });
         let ratios: Vec<String> = std::iter::once(row.name()).chain(ratios).collect();
         line(&mut out, ratios.iter().map(String::as_str));
@@ -150,8 +139,7 @@ fn detail_table(options: &Options, rows: &[Row], cells: &[Cell]) -> String {
         "errors",
         "log lines dropped",
     ];
-    line(&mut out, columns.into_iter());
-    line(&mut out, std::iter::repeat_n("---", columns.len()));
+    table::head(&mut out, &columns);
     for row in rows {
         for &peer in &options.peers {
             let of = |figure: &dyn Fn(&Measured) -> f64, digits| {
@@ -199,8 +187,7 @@ fn memory_table(options: &Options, idle: &[Idle]) -> String {
         "PSS at start MiB",
         "KiB per idle connection",
     ];
-    line(&mut out, columns.into_iter());
-    line(&mut out, std::iter::repeat_n("---", columns.len()));
+    table::head(&mut out, &columns);
     for &peer in &options.peers {
         let of = |figure: &dyn Fn(&Idle) -> f64| {
             show(
@@ -234,16 +221,4 @@ fn spread(
     figure: impl Fn(&Measured) -> f64,
 ) -> Option<Spread> {
     Spread::of(select(cells, row, peer).map(figure))
-}
-
-fn show(spread: Option<Spread>, digits: usize) -> String {
-    spread.map_or_else(|| "-".to_owned(), |spread| spread.show(digits))
-}
-
-fn line<'a>(out: &mut String, fields: impl Iterator<Item = &'a str>) {
-    for field in fields {
-        // Writing into a string cannot fail.
-        let _ = write!(out, "| {field} ");
-    }
-    out.push_str("|\n");
 }

@@ -5,12 +5,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::cell::{Measured, first_line, measure, own_program};
+use crate::cell::measure;
 use crate::clock::{now, sleep};
+use crate::command::{LOAD_CORE, first_line, need_two_cores, own_program, pinned, write};
 use crate::failure::{Doing, Failure};
+use crate::measured::Measured;
 use crate::options::Options;
-use crate::peer::{Certificate, Peer, Running, pinned};
-use crate::plan::{self, Row};
+use crate::peer::{Certificate, Peer, Running};
+use crate::plan::Row;
 use crate::process::{self, Memory};
 use crate::{machine, report};
 
@@ -36,11 +38,7 @@ pub(crate) struct Idle {
 
 /// Runs everything and writes the report.
 pub(crate) fn run(mut options: Options) -> Result<(), Failure> {
-    if std::thread::available_parallelism().map_or(1, usize::from) < 2 {
-        return Err(Failure::unexpected(
-            "two cores are needed: one for the proxy, one for the load",
-        ));
-    }
+    need_two_cores()?;
     options.peers.retain(|peer| {
         let installed = !peer.version(&options.plimsoll).is_empty();
         if !installed {
@@ -57,9 +55,7 @@ pub(crate) fn run(mut options: Options) -> Result<(), Failure> {
     let text = result?;
     println!("\n{text}");
     if let Some(path) = &options.output {
-        let parent = path.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(parent).doing(|| format!("creating {}", parent.display()))?;
-        std::fs::write(path, text).doing(|| format!("writing {}", path.display()))?;
+        write(path, &text)?;
         println!("written to {}", path.display());
     }
     Ok(())
@@ -157,8 +153,8 @@ fn measure_all(options: &Options, folder: &Path) -> Result<String, Failure> {
 /// Memory at start, then with many kept connections that each asked once.
 fn measure_idle(peer: Peer, proxy: &Running, options: &Options) -> Result<Idle, Failure> {
     sleep(SETTLE);
-    let start = process::memory(&proxy.pids)?;
-    let mut clients = pinned(plan::LOAD_CORE, &own_program()?)
+    let start = process::memory(proxy.pids())?;
+    let mut clients = pinned(LOAD_CORE, &own_program()?)
         .args(["idle", "--address", &proxy.cleartext.to_string()])
         .args(["--connections", &options.idle_connections.to_string()])
         .stdin(Stdio::piped())
@@ -170,7 +166,7 @@ fn measure_idle(peer: Peer, proxy: &Running, options: &Options) -> Result<Idle, 
         .take()
         .map(BufReader::new)
         .and_then(|output| output.lines().next());
-    let full = process::memory(&proxy.pids);
+    let full = process::memory(proxy.pids());
     drop(clients.stdin.take());
     clients
         .wait()
@@ -197,7 +193,7 @@ struct Upstream {
 
 impl Upstream {
     fn start() -> Result<Self, Failure> {
-        let mut child = pinned(plan::LOAD_CORE, &own_program()?)
+        let mut child = pinned(LOAD_CORE, &own_program()?)
             .arg("upstream")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -5,6 +5,8 @@
 
 use std::net::Ipv4Addr;
 
+use crate::random::Random;
+
 /// Requests of one kind.
 #[derive(Clone, Debug)]
 pub(crate) struct Stream {
@@ -54,29 +56,6 @@ impl Stream {
     /// The highest rate.
     pub(crate) fn rate_max(&self) -> f64 {
         self.rates.iter().map(|(_, rate)| *rate).fold(0.0, f64::max)
-    }
-}
-
-/// Random numbers: `SplitMix64` (Steele, Lea, Flood 2014). Short, and the same everywhere.
-#[derive(Clone, Debug)]
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Above 0, at most 1.
-    fn unit(&mut self) -> f64 {
-        ((self.next() >> 11) + 1) as f64 / (1_u64 << 53) as f64
     }
 }
 

@@ -17,11 +17,13 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 
 use crate::answer::Progress;
-use crate::arrivals::{Arrivals, Key, Random, Stream};
+use crate::arrivals::{Arrivals, Key, Stream};
 use crate::clock::now;
+use crate::command::{LOAD_CORE, PROXY_CORE};
 use crate::failure::{Doing, Failure};
-use crate::plan::{CONNECTIONS_MAX, LOAD_CORE, PATIENCE, PROXY_CORE, micros};
+use crate::plan::{CONNECTIONS_MAX, PATIENCE, micros};
 use crate::process;
+use crate::random::Random;
 use crate::station::Mode;
 use crate::upstream::Upstream;
 use client::{Clients, Sent};

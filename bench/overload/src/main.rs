@@ -16,19 +16,9 @@ mod table;
 mod tally;
 mod upstream;
 
-// What all benches need is kept once, with the first.
-#[allow(dead_code, reason = "the other bench uses the rest")]
-#[path = "../../http/src/clock.rs"]
-mod clock;
-#[path = "../../http/src/failure.rs"]
-mod failure;
-#[path = "../../http/src/machine.rs"]
-mod machine;
-#[allow(dead_code, reason = "the other bench uses the rest")]
-#[path = "../../http/src/process.rs"]
-mod process;
-
 use std::process::ExitCode;
+
+use plimsoll_bench_common::{clock, command, failure, machine, process, proxy, random};
 
 use crate::failure::Failure;
 use crate::options::{HELP, Options};

@@ -1,11 +1,6 @@
-//! What every cell shares: the capacity, the objective, the client's patience, and which core does what.
+//! What every cell shares: the capacity, the objective and the client's patience.
 
 use std::time::Duration;
-
-/// The proxy's core, alone.
-pub(crate) const PROXY_CORE: usize = 0;
-/// The core of load and upstream.
-pub(crate) const LOAD_CORE: usize = 1;
 
 /// Requests that one endpoint works on at a time.
 pub(crate) const SLOTS: usize = 8;

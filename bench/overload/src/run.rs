@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 
 use crate::cell::{Cell, Letter, Scenario};
 use crate::clock::now;
+use crate::command::{LOAD_CORE, need_two_cores};
 use crate::failure::{Doing, Failure};
 use crate::load::{self, Seen};
 use crate::machine;
 use crate::options::Options;
 use crate::peer::{Row, Running};
-use crate::plan::LOAD_CORE;
 use crate::table::{self, Line, Quality, Run};
 use crate::tally::Span;
 use crate::upstream::Upstream;
@@ -22,11 +22,7 @@ const FOLDER: &str = "plimsoll-bench-overload-";
 
 /// Runs everything and writes the tables.
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
-    if std::thread::available_parallelism().map_or(1, usize::from) < 2 {
-        return Err(Failure::unexpected(
-            "two cores are needed: one for the proxy, one for the load",
-        ));
-    }
+    need_two_cores()?;
     let rows = options.rows.iter().copied().filter(|row| {
         let installed = !row.version(&options.plimsoll).is_empty();
         if !installed {
@@ -186,7 +182,7 @@ fn measure(
         &scenario.script,
         seed,
         proxy.address,
-        &proxy.pids,
+        proxy.pids(),
         &upstream,
     )?;
     drop(proxy);

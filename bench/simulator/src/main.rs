@@ -10,16 +10,9 @@ mod hold;
 mod options;
 mod run;
 
-// What all benches need is kept once, with the first.
-#[path = "../../http/src/failure.rs"]
-mod failure;
-#[path = "../../http/src/machine.rs"]
-mod machine;
-#[allow(dead_code, reason = "the other bench uses the rest")]
-#[path = "../../http/src/summary.rs"]
-mod summary;
-
 use std::process::ExitCode;
+
+use plimsoll_bench_common::{failure, machine, summary};
 
 use crate::failure::Failure;
 use crate::options::{HELP, Options};

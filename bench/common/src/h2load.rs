@@ -1,4 +1,4 @@
-//! TLS and HTTP/2 downstream: `h2load` is the load, its per-request log the record.
+//! `h2load` is the load, its per-request log the record.
 //!
 //! The log has the start of each request as microseconds since 1970, the status, and the microseconds it
 //! took. Requests are counted whose end lies between the two readings of the proxy's CPU time.
@@ -7,12 +7,10 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::cell::Measured;
 use crate::clock::{epoch_micros, now, sleep};
+use crate::command::{LOAD_CORE, PROXY_CORE, pinned};
 use crate::failure::{Doing, Failure};
-use crate::options::Options;
-use crate::peer::{Running, pinned};
-use crate::plan::{self, Row};
+use crate::measured::Measured;
 use crate::process;
 use crate::summary::quantile;
 
@@ -21,52 +19,67 @@ const HANDSHAKES: Duration = Duration::from_secs(1);
 /// After the window, so that the end of the load is not in it.
 const MARGIN: Duration = Duration::from_millis(500);
 
-/// Measures `proxy` once.
-pub(crate) fn measure(
-    row: &Row,
-    streams: usize,
-    proxy: &Running,
-    options: &Options,
-    folder: &Path,
-) -> Result<Measured, Failure> {
+/// What is asked for, and how.
+pub struct Load {
+    /// `https://` for HTTP/2.
+    pub url: String,
+    /// Requests at a time on each connection over HTTP/2; `None` = HTTP/1.1, one at a time.
+    pub streams: Option<usize>,
+    /// Kept all the time.
+    pub connections: usize,
+    /// Before the window.
+    pub warm_up: Duration,
+    /// In which is measured.
+    pub window: Duration,
+}
+
+/// Measures the processes of a proxy once.
+pub fn measure(load: &Load, pids: &[u32], folder: &Path) -> Result<Measured, Failure> {
     let log = folder.join("h2load.log");
     if log.exists() {
         std::fs::remove_file(&log).doing(|| format!("removing {}", log.display()))?;
     }
-    let total = options.warm_up + HANDSHAKES + options.window + MARGIN;
-    let load = pinned(plan::LOAD_CORE, "h2load")
-        .args(["--threads", "1", "--clients", &row.connections.to_string()])
-        .args(["--max-concurrent-streams", &streams.to_string()])
+    let total = load.warm_up + HANDSHAKES + load.window + MARGIN;
+    let mut command = pinned(LOAD_CORE, "h2load");
+    let protocol = match load.streams {
+        Some(streams) => {
+            command.args(["--max-concurrent-streams", &streams.to_string()]);
+            "h2"
+        }
+        None => {
+            command.arg("--h1");
+            "http/1.1"
+        }
+    };
+    let child = command
+        .args(["--threads", "1", "--clients", &load.connections.to_string()])
         .args(["--duration", &total.as_secs_f64().ceil().to_string()])
         .arg("--log-file")
         .arg(&log)
-        .arg(format!("https://{}{}", proxy.tls, row.path()))
+        .arg(&load.url)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .doing(|| "starting h2load".to_owned())?;
 
-    sleep(options.warm_up + HANDSHAKES);
-    let core = process::core_time(plan::PROXY_CORE);
-    let (cpu, start, start_micros) = (process::cpu_time(&proxy.pids)?, now(), epoch_micros());
-    sleep(options.window);
-    let (cpu_end, elapsed, end_micros) = (
-        process::cpu_time(&proxy.pids)?,
-        start.elapsed(),
-        epoch_micros(),
-    );
-    let core = process::core_time(plan::PROXY_CORE).saturating_sub(core);
-    let memory = process::memory(&proxy.pids)?;
+    sleep(load.warm_up + HANDSHAKES);
+    let core = process::core_time(PROXY_CORE);
+    let (cpu, start, start_micros) = (process::cpu_time(pids)?, now(), epoch_micros());
+    sleep(load.window);
+    let (cpu_end, elapsed, end_micros) =
+        (process::cpu_time(pids)?, start.elapsed(), epoch_micros());
+    let core = process::core_time(PROXY_CORE).saturating_sub(core);
+    let memory = process::memory(pids)?;
     let cpu = cpu_end.saturating_sub(cpu);
 
-    let output = load
+    let output = child
         .wait_with_output()
         .doing(|| "waiting for h2load".to_owned())?;
     let said = String::from_utf8_lossy(&output.stdout);
-    if !output.status.success() || !said.contains("Application protocol: h2") {
+    if !output.status.success() || !said.contains(&format!("Application protocol: {protocol}\n")) {
         return Err(Failure::unexpected(format!(
-            "h2load failed or did not speak HTTP/2 ({}): {said}{}",
+            "h2load failed or did not speak {protocol} ({}): {said}{}",
             output.status,
             String::from_utf8_lossy(&output.stderr)
         )));

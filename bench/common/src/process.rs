@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::failure::{Doing, Failure};
 
 /// `root` and all its descendants.
-pub(crate) fn tree(root: u32) -> Vec<u32> {
+pub fn tree(root: u32) -> Vec<u32> {
     let processes: Vec<(u32, u32)> = fs::read_dir("/proc")
         .into_iter()
         .flatten()
@@ -48,7 +48,7 @@ fn fields_after_name(stat: &str) -> Option<std::str::Split<'_, char>> {
 }
 
 /// CPU time that all threads of `pids` have used, in user and system mode.
-pub(crate) fn cpu_time(pids: &[u32]) -> Result<Duration, Failure> {
+pub fn cpu_time(pids: &[u32]) -> Result<Duration, Failure> {
     let mut ticks = 0;
     for pid in pids {
         let path = format!("/proc/{pid}/stat");
@@ -66,7 +66,7 @@ fn ticks_of(stat: &str) -> Option<u64> {
 }
 
 /// CPU time that everything on `core` has used, in user and system mode.
-pub(crate) fn core_time(core: usize) -> Duration {
+pub fn core_time(core: usize) -> Duration {
     let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
     from_ticks(core_ticks(&stat, core).unwrap_or(0))
 }
@@ -91,15 +91,15 @@ fn from_ticks(ticks: u64) -> Duration {
 
 /// Memory of a process tree, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Memory {
+pub struct Memory {
     /// Resident: pages shared within the tree count once for each process.
-    pub(crate) rss: u64,
+    pub rss: u64,
     /// Resident, with shared pages divided among those who share them. For a tree the better figure.
-    pub(crate) pss: u64,
+    pub pss: u64,
 }
 
 /// Memory of `pids` together.
-pub(crate) fn memory(pids: &[u32]) -> Result<Memory, Failure> {
+pub fn memory(pids: &[u32]) -> Result<Memory, Failure> {
     let mut sum = Memory::default();
     for pid in pids {
         let path = format!("/proc/{pid}/smaps_rollup");
@@ -120,7 +120,7 @@ fn bytes_of(rollup: &str, key: &str) -> u64 {
 }
 
 /// As many open files as the system lets us have; what we start inherits it.
-pub(crate) fn raise_fd_limit() {
+pub fn raise_fd_limit() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;

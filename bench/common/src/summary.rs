@@ -1,22 +1,25 @@
 //! Medians and ranges over few rounds, and quantiles over many latencies.
 
 /// The value below which the share `q` of `sorted` lies (nearest rank); zero where there is none.
-pub(crate) fn quantile(sorted: &[u32], q: f64) -> u32 {
+pub fn quantile(sorted: &[u32], q: f64) -> u32 {
     let rank = (q * sorted.len() as f64).ceil() as usize;
     sorted.get(rank.max(1) - 1).copied().unwrap_or(0)
 }
 
 /// Median, smallest and largest of a figure over rounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Spread {
-    pub(crate) median: f64,
-    pub(crate) min: f64,
-    pub(crate) max: f64,
+pub struct Spread {
+    /// Between the middle two, if their number is even.
+    pub median: f64,
+    /// The smallest.
+    pub min: f64,
+    /// The largest.
+    pub max: f64,
 }
 
 impl Spread {
     /// `None` where there is no round.
-    pub(crate) fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
+    pub fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
         let mut values: Vec<f64> = values.collect();
         values.sort_unstable_by(f64::total_cmp);
         let (min, max) = (*values.first()?, *values.last()?);
@@ -30,7 +33,7 @@ impl Spread {
     }
 
     /// `18.9 (17.3-24.3)`: the median, then the range.
-    pub(crate) fn show(&self, digits: usize) -> String {
+    pub fn show(&self, digits: usize) -> String {
         let Self { median, min, max } = self;
         format!("{median:.digits$} ({min:.digits$}-{max:.digits$})")
     }

@@ -4,7 +4,7 @@ use std::io;
 
 /// What was being done, and why it failed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// The call was wrong.
     #[error("{0}; see --help")]
     Usage(String),
@@ -22,16 +22,18 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    pub(crate) fn usage(text: impl Into<String>) -> Self {
+    /// The call was wrong, as `text` says.
+    pub fn usage(text: impl Into<String>) -> Self {
         Self::Usage(text.into())
     }
 
-    pub(crate) fn unexpected(text: impl Into<String>) -> Self {
+    /// What answered did not do it as it must, as `text` says.
+    pub fn unexpected(text: impl Into<String>) -> Self {
         Self::Unexpected(text.into())
     }
 
     /// The exit status that goes with it.
-    pub(crate) fn status(&self) -> u8 {
+    pub fn status(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,
             Self::Io { .. } | Self::Unexpected(_) => 1,
@@ -39,7 +41,7 @@ impl Failure {
     }
 
     /// The message with its reason.
-    pub(crate) fn chain(&self) -> String {
+    pub fn chain(&self) -> String {
         match self {
             Self::Io { doing, source } => format!("{doing}: {source}"),
             other => other.to_string(),
@@ -48,7 +50,8 @@ impl Failure {
 }
 
 /// Says what was being done when the system refused.
-pub(crate) trait Doing<T> {
+pub trait Doing<T> {
+    /// `what` goes before the reason.
     fn doing(self, what: impl FnOnce() -> String) -> Result<T, Failure>;
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 /// Lines of Markdown; `programs` are those that were measured or helped, with their versions.
-pub(crate) fn describe(programs: &str) -> String {
+pub fn describe(programs: &str) -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let value = |text: &str, key: &str, separator: char| {
         let line = text.lines().find(|line| line.starts_with(key));

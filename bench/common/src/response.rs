@@ -5,7 +5,7 @@
 
 /// Reads one response after the other.
 #[derive(Debug, Default)]
-pub(crate) struct Reader {
+pub struct Reader {
     /// The head so far; empty while a body is read.
     head: Vec<u8>,
     /// Bytes of the body still to come; `None` = in a head.
@@ -15,7 +15,7 @@ pub(crate) struct Reader {
 
 /// What a piece of input led to.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Progress {
+pub enum Progress {
     /// The response goes on.
     More,
     /// The response is complete, with this status.
@@ -26,7 +26,7 @@ pub(crate) enum Progress {
 
 impl Reader {
     /// Takes what arrived. Nothing may follow a response: we ask for one at a time.
-    pub(crate) fn on_bytes(&mut self, bytes: &[u8]) -> Progress {
+    pub fn on_bytes(&mut self, bytes: &[u8]) -> Progress {
         let body = match self.left {
             Some(left) => return self.on_body(left, bytes.len()),
             None => {
@@ -76,7 +76,7 @@ fn parse(head: &[u8]) -> Option<(u16, usize)> {
 }
 
 /// Where `needle` begins in `haystack`.
-pub(crate) fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+pub fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack
         .windows(needle.len())
         .position(|window| window == needle)

@@ -4,13 +4,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// Monotonic, for latencies and windows.
 #[expect(clippy::disallowed_methods, reason = "this shell's clock")]
-pub(crate) fn now() -> Instant {
+pub fn now() -> Instant {
     Instant::now()
 }
 
 /// Microseconds since 1970, as `h2load` logs them.
 #[expect(clippy::disallowed_methods, reason = "this shell's clock")]
-pub(crate) fn epoch_micros() -> u64 {
+pub fn epoch_micros() -> u64 {
     let since = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
@@ -19,12 +19,12 @@ pub(crate) fn epoch_micros() -> u64 {
 
 /// A measuring window lasts as long as it is asked to: there is no condition to wait for.
 #[expect(clippy::disallowed_methods, reason = "this shell's clock")]
-pub(crate) fn sleep(duration: Duration) {
+pub fn sleep(duration: Duration) {
     std::thread::sleep(duration);
 }
 
 /// Asks `condition` every 10 ms until it is true; false if `limit` passes first.
-pub(crate) fn wait_for(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
+pub fn wait_for(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
     let start = now();
     while !condition() {
         if start.elapsed() > limit {

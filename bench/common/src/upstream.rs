@@ -12,7 +12,7 @@ use crate::failure::{Doing, Failure};
 use crate::response::find;
 
 /// Events taken from the kernel at a time.
-pub(crate) const EVENTS_MAX: usize = 256;
+pub const EVENTS_MAX: usize = 256;
 /// The token of the listener; connections count from zero.
 const LISTENER: u64 = u64::MAX;
 /// A proxied request head is far smaller.
@@ -26,7 +26,7 @@ struct Connection {
 }
 
 /// Serves until it is killed; the first line of output is the address.
-pub(crate) fn upstream() -> Result<(), Failure> {
+pub fn upstream() -> Result<(), Failure> {
     let listener = TcpListener::bind("127.0.0.1:0").doing(|| "listening".to_owned())?;
     rustix::net::listen(&listener, 4_096).doing(|| "listening".to_owned())?;
     listener
