@@ -44,7 +44,7 @@ pub(crate) fn config(file: &Fields) -> Option<Config> {
             drain: gateway.duration("drain")?,
             threads: gateway.count("threads"),
             limits: limits(gateway.table("limits")?)?,
-            cache_memory_max: gateway.table("cache")?.size("memory_max")?,
+            cache: cache_store(gateway.table("cache")?)?,
             log: log(gateway.table("log")?)?,
         },
         ops_listen: file.table("ops")?.address("listen")?,
@@ -143,6 +143,13 @@ fn limits(fields: &Fields) -> Option<Limits> {
         connections_per_address_max: fields.count("connections_per_address_max"),
         streams_max: fields.count("streams_max")?,
         memory_max: fields.size("memory_max"),
+    })
+}
+
+fn cache_store(fields: &Fields) -> Option<CacheStore> {
+    Some(CacheStore {
+        memory_max: fields.size("memory_max")?,
+        disk_max: fields.size("disk_max"),
     })
 }
 

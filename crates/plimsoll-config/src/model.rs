@@ -78,10 +78,19 @@ pub struct Gateway {
     pub threads: Option<usize>,
     /// Bounds on what a peer controls.
     pub limits: Limits,
-    /// The bytes of all stored answers.
-    pub cache_memory_max: u64,
+    /// Where stored answers are.
+    pub cache: CacheStore,
     /// The access log.
     pub log: AccessLog,
+}
+
+/// Where the answers of routes with `cache` are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheStore {
+    /// The bytes of all in memory.
+    pub memory_max: u64,
+    /// The bytes of all on disk; `None` = none are.
+    pub disk_max: Option<u64>,
 }
 
 /// One listening address.

@@ -5,6 +5,7 @@
 //! Invariant: a request of a route without `cache` neither allocates nor locks anything here.
 
 mod answer;
+mod disk;
 mod fields;
 mod fill;
 mod flights;
@@ -20,6 +21,7 @@ use plimsoll_policy::cache::key::CacheKey;
 use plimsoll_policy::cache::{CacheParameters, CacheRequest, Fetch, Lookup, MethodClass, look_up};
 
 pub(crate) use answer::{Answer, Updated};
+pub(crate) use disk::{Disk, Found as OnDisk};
 pub(crate) use fields::View;
 pub(crate) use fill::{Fill, store as store_answer};
 pub(crate) use flights::{Fetched, Flights, Lead, Turn, Waiting};
@@ -48,6 +50,8 @@ pub(crate) struct Caching {
     pub(crate) lead: Option<Lead>,
     /// Another one fetches what it wants.
     pub(crate) waiting: Option<Waiting>,
+    /// Memory has nothing for it, and the disk has.
+    pub(crate) on_disk: Option<OnDisk>,
 }
 
 impl Caching {
@@ -67,17 +71,10 @@ impl Caching {
         let key = key(cache, head, tls, trusted, &target);
         let epoch = store.epoch(&key);
         let found = store.find(&key, &view);
-        let lookup = match look_up(&request, found.as_policy(), &cache.parameters, now) {
-            // Who waits for the answer gets the new one. What is fetched for that is a `GET`; this may be a `HEAD`.
-            Lookup::StaleWhileRevalidate(fetch) => {
-                let is_get = request.method == MethodClass::Get;
-                Lookup::Fetch(Fetch {
-                    fill: fetch.fill && is_get,
-                    validate: fetch.validate && is_get,
-                    ..fetch
-                })
-            }
-            other => other,
+        let lookup = looked_up(&request, &found, &cache.parameters, now);
+        let on_disk = match lookup {
+            Lookup::Fetch(fetch) if fetch.is_miss() => store.on_disk(&key, &view),
+            _ => None,
         };
         Self {
             target: match target {
@@ -97,7 +94,24 @@ impl Caching {
             epoch,
             lead: None,
             waiting: None,
+            on_disk,
         }
+    }
+
+    /// This was on disk: decides again.
+    pub(crate) fn restore(&mut self, answer: Answer, store: &Store, fields: &Fields, now: Instant) {
+        // Whatever was purged or changed while it was read.
+        if store.epoch(&self.key) != self.epoch
+            || !answer.stored.is_for(&self.request, &self.parameters)
+        {
+            return;
+        }
+        let answer = Arc::new(answer);
+        let own = Arc::clone(&answer);
+        store.keep(&self.key, &View(fields), self.epoch, own);
+        let found = Found::Answer(Arc::clone(&answer));
+        self.lookup = looked_up(&self.request, &found, &self.parameters, now);
+        self.found = Some(answer);
     }
 
     /// Whether another one fetches what it wants: then it waits. Else it may be the one that fetches.
@@ -147,6 +161,27 @@ impl Caching {
     pub(crate) fn stale(&self, now: Instant) -> Option<&Arc<Answer>> {
         let until = self.fetch()?.stale_until?;
         self.found.as_ref().filter(|_| now < until)
+    }
+}
+
+/// The decision on a request.
+fn looked_up(
+    request: &CacheRequest,
+    found: &Found,
+    parameters: &CacheParameters,
+    now: Instant,
+) -> Lookup {
+    match look_up(request, found.as_policy(), parameters, now) {
+        // Who waits for the answer gets the new one. What is fetched for that is a `GET`; this may be a `HEAD`.
+        Lookup::StaleWhileRevalidate(fetch) => {
+            let is_get = request.method == MethodClass::Get;
+            Lookup::Fetch(Fetch {
+                fill: fetch.fill && is_get,
+                validate: fetch.validate && is_get,
+                ..fetch
+            })
+        }
+        other => other,
     }
 }
 

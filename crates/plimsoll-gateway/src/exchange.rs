@@ -24,7 +24,7 @@ use plimsoll_policy::retry::Failure;
 use plimsoll_policy::{KeyHash, Refusal, Ticket};
 use plimsoll_upstream::{ConnectError, Endpoint, Http1Connection};
 
-use self::cached::Instead;
+use self::cached::{FromDisk, Instead};
 use self::collapsed::Collapsed;
 use crate::access;
 use crate::admission::Ended;
@@ -153,6 +153,13 @@ pub(crate) async fn serve(
         call,
     };
     exchange.begin_deadline(began);
+    let on_disk = (exchange.caching.as_deref_mut()).and_then(|caching| caching.on_disk.take());
+    if let Some(on_disk) = on_disk {
+        match Box::pin(exchange.take_from_disk(on_disk, timer)).await {
+            FromDisk::Fresh => (),
+            FromDisk::Ask => arrival = exchange.call.go_alone(thread.clock.now()),
+        }
+    }
     let waiting = (exchange.caching.as_deref_mut()).and_then(|caching| caching.waiting.take());
     if let Some(waiting) = waiting {
         let wait = exchange.wait_for_fetch(down, waiting, timer);
@@ -810,8 +817,15 @@ mod tests {
             plimsoll_policy::Salt::new(1, 2),
         ));
         let log = AccessLogWriter::start(&LogTarget::Off).unwrap();
-        let mut gateway =
-            Gateway::start(Arc::clone(&plan), 1, Clock::new(), &log.sender(), 1).unwrap();
+        let mut gateway = Gateway::start(
+            Arc::clone(&plan),
+            1,
+            Clock::new(),
+            &log.sender(),
+            1,
+            std::path::Path::new(""),
+        )
+        .unwrap();
         let bound = bind("127.0.0.1:0".parse().unwrap(), 1).unwrap();
         let address = bound.address;
         gateway.apply(plan, vec![bound]).unwrap();

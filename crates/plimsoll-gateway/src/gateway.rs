@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,6 +19,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
 use crate::admission::{dispatch_when_woken, watch_lag};
+use crate::cache::Disk;
 use crate::listener::BoundListener;
 use crate::log::AccessLogSender;
 use crate::plan::Plan;
@@ -106,15 +108,27 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts `threads` threads that serve `plan`; they listen once [`Gateway::apply`] gives them sockets.
+    /// Starts `threads` threads that serve `plan`; they listen once [`Gateway::apply`] gives them sockets. Answers that are
+    /// stored on disk, if the plan asks for that, are in `cache_folder`.
     pub fn start(
         plan: Arc<Plan>,
         threads: usize,
         clock: Clock,
         log: &AccessLogSender,
         seed: u64,
+        cache_folder: &Path,
     ) -> Result<Self, GatewayError> {
-        let shared = Arc::new(Shared::new(plan, threads));
+        let bytes_max = plan.config.gateway.cache.disk_max;
+        let disk = bytes_max.and_then(|bytes_max| {
+            let disk = Disk::open(cache_folder, bytes_max, clock.timestamp());
+            let folder = cache_folder.display();
+            // Requests are served all the same.
+            disk.inspect_err(
+                |error| tracing::warn!(%error, %folder, "answers can't be stored on disk"),
+            )
+            .ok()
+        });
+        let shared = Arc::new(Shared::new(plan, threads, disk));
         let mut handles = Vec::with_capacity(threads);
         for index in 0..threads {
             let (sender, receiver) = unbounded_channel();

@@ -520,6 +520,7 @@ impl Protocol for HttpRequest<'_> {
                 self.answer = Some(Answer::local(504, Vec::new()));
                 Some(Cause::Local)
             }
+            Lookup::Fetch(_) if caching.on_disk.is_some() => Some(Cause::Cached),
             Lookup::Fetch(fetch) if fetch.fill && caching.joins(self.thread, &self.head.fields) => {
                 Some(Cause::Cached)
             }

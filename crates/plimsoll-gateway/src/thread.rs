@@ -24,7 +24,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use tokio::sync::Notify;
 
 use crate::admission::ThreadGuard;
-use crate::cache::{Flights, Store};
+use crate::cache::{Disk, Flights, Store};
 use crate::exchange::Bytes;
 use crate::log::{AccessLog, AccessLogSender};
 use crate::plan::{Plan, ServicePlan};
@@ -61,9 +61,9 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(plan: Arc<Plan>, threads: usize) -> Self {
+    pub(crate) fn new(plan: Arc<Plan>, threads: usize, disk: Option<Disk>) -> Self {
         Self {
-            cache: Store::new(plan.config.gateway.cache_memory_max),
+            cache: Store::new(plan.config.gateway.cache.memory_max, disk),
             flights: Flights::new(),
             protection: SelfShared::new(),
             lags: (0..threads).map(|_| AtomicU64::new(0)).collect(),

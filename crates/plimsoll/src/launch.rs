@@ -162,6 +162,7 @@ fn start(run: &Run, source: Source, loaded: configuration::Loaded) -> Result<Exi
         clock,
         &access_log.sender(),
         random_seed(),
+        &state.path().join("cache"),
     )?;
     gateway.apply(Arc::clone(&plan), bound)?;
     let parts = Parts {

@@ -324,8 +324,9 @@ static LIMITS: Table = Table {
 };
 
 static GATEWAY_CACHE: Table = Table {
-    doc: "Where the answers of routes with `cache` are stored: in memory, for all routes together.",
-    groups: &[&[Key::new(
+    doc: "Where the answers of routes with `cache` are stored: in memory, and on disk if it is asked for, for all routes together.",
+    groups: &[&[
+        Key::new(
         "memory_max",
         Kind::Size {
             min: 1024 * KIB,
@@ -333,7 +334,20 @@ static GATEWAY_CACHE: Table = Table {
         },
         "The bytes of all stored answers; those that are asked for least make room. Answers on their way into the store may take as much again. A change takes effect when Plimsoll is started again.",
     )
-    .default(r#""64MiB""#)]],
+        .default(r#""64MiB""#),
+        Key::new(
+            "disk_max",
+            Kind::Either {
+                words: NONE,
+                other: Some(&Kind::Size {
+                    min: 1024 * KIB,
+                    max: 64 * 1024 * 1024 * 1024 * KIB,
+                }),
+            },
+            "The bytes of answers that are kept in the state folder too: found there when memory has them no longer, and after a restart. A change takes effect when Plimsoll is started again.",
+        )
+        .default(r#""none""#),
+    ]],
     main: Some("memory_max"),
 };
 

@@ -14,8 +14,8 @@ use moka::sync::Cache;
 use plimsoll_policy::cache::key::CacheKey;
 use plimsoll_policy::cache::{self, HeadFields, Vary};
 
-use super::Answer;
 use super::flights::{FlightKey, flight_key};
+use super::{Answer, Disk, OnDisk};
 
 /// Keys share counters of what became invalid: a fill whose neighbour became invalid is not stored, which is rare with
 /// as many, and does no harm.
@@ -34,6 +34,8 @@ pub(crate) struct Store {
     numbers: AtomicU64,
     filling: AtomicU64,
     bytes_max: u64,
+    /// What outlives memory and process, if anything does.
+    disk: Option<Disk>,
 }
 
 #[derive(Clone, Debug)]
@@ -74,8 +76,8 @@ impl Found {
 }
 
 impl Store {
-    /// Empty. All answers together take at most so many bytes.
-    pub(crate) fn new(bytes_max: u64) -> Self {
+    /// Empty, but for what is on disk. All answers in memory together take at most so many bytes.
+    pub(crate) fn new(bytes_max: u64, disk: Option<Disk>) -> Self {
         Self {
             entries: Cache::<Box<[u8]>, Entry>::builder()
                 .max_capacity(bytes_max)
@@ -86,7 +88,13 @@ impl Store {
             numbers: AtomicU64::new(0),
             filling: AtomicU64::new(0),
             bytes_max,
+            disk,
         }
+    }
+
+    /// What the disk has for a request.
+    pub(crate) fn on_disk(&self, key: &CacheKey, request: &impl HeadFields) -> Option<OnDisk> {
+        self.disk.as_ref()?.find(key, request)
     }
 
     /// What is stored for a request.
@@ -131,8 +139,27 @@ impl Store {
         epoch: Epoch,
         answer: Arc<Answer>,
     ) {
+        if self.keep(key, request, epoch, Arc::clone(&answer))
+            && let Some(disk) = &self.disk
+        {
+            disk.put(key, request, &answer);
+            // It may have become invalid between the look and this.
+            if self.epoch(key) != epoch {
+                disk.remove(key);
+            }
+        }
+    }
+
+    /// The same, in memory alone: says whether it is there.
+    pub(crate) fn keep(
+        &self,
+        key: &CacheKey,
+        request: &impl HeadFields,
+        epoch: Epoch,
+        answer: Arc<Answer>,
+    ) -> bool {
         if self.epoch(key) != epoch {
-            return;
+            return false;
         }
         let own: Box<[u8]> = key.as_bytes().into();
         if let Vary::Fields(names) = answer.stored.vary()
@@ -159,15 +186,20 @@ impl Store {
             }
         }
         // It may have become invalid between the look and the insertion.
-        if self.epoch(key) != epoch {
+        let is_valid = self.epoch(key) == epoch;
+        if !is_valid {
             self.entries.invalidate(key.as_bytes());
         }
+        is_valid
     }
 
     /// Takes out what is stored under a key, in every variant. What is being fetched for it is not stored.
     pub(crate) fn invalidate(&self, key: &CacheKey) {
         self.epoch_of(key).fetch_add(1, Ordering::AcqRel);
         self.entries.invalidate(key.as_bytes());
+        if let Some(disk) = &self.disk {
+            disk.remove(key);
+        }
     }
 
     fn epoch_of(&self, key: &CacheKey) -> &AtomicU64 {
@@ -280,7 +312,7 @@ mod tests {
 
     #[test]
     fn each_variant_is_found_by_its_own_requests_and_all_become_invalid_at_once() {
-        let store = Store::new(1 << 20);
+        let store = Store::new(1 << 20, None);
         insert(&store, &GERMAN, answer(&[FRESH, VARY], "hallo"));
         check(&store, &FRENCH, None);
         insert(&store, &FRENCH, answer(&[FRESH, VARY], "salut"));
@@ -296,7 +328,7 @@ mod tests {
 
     #[test]
     fn what_was_fetched_before_its_key_became_invalid_is_not_stored_after_that() {
-        let store = Store::new(1 << 20);
+        let store = Store::new(1 << 20, None);
         let before = store.epoch(&key("/"));
         store.invalidate(&key("/"));
         let none = fields(&[]);
@@ -312,7 +344,7 @@ mod tests {
             Ok(body) => body,
             Err(_) => "",
         };
-        let store = Store::new(100_000);
+        let store = Store::new(100_000, None);
         for number in 0..1_000 {
             let key = key(&format!("/{number}"));
             let none = fields(&[]);
@@ -330,7 +362,7 @@ mod tests {
 
     #[test]
     fn what_is_being_fetched_is_bounded_too() {
-        let store = Store::new(100);
+        let store = Store::new(100, None);
         assert!(store.reserve(60) && !store.reserve(60));
         store.release(60);
         assert!(store.reserve(100));

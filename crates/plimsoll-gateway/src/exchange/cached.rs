@@ -1,9 +1,11 @@
 //! An exchange whose route stores answers: giving what is stored, asking whether it is still good, storing what comes.
 
 use std::borrow::Cow;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use plimsoll_config::Rewrite;
@@ -19,7 +21,7 @@ use plimsoll_policy::cache::{
 
 use super::{Exchange, Served, answered, is_event_stream};
 use crate::answer::{self, Added, Keep};
-use crate::cache::{self, Caching, Fill, Lead, NAME, Updated, View};
+use crate::cache::{self, Caching, Fill, Lead, NAME, OnDisk, Updated, View};
 use crate::heads;
 use crate::peer::Peer;
 use crate::refusal::Answer;
@@ -49,7 +51,48 @@ pub(super) enum Instead {
     AskAgain,
 }
 
+/// What came of an answer that is on disk.
+pub(super) enum FromDisk {
+    /// It is given, or what another one fetches is.
+    Fresh,
+    /// It is stale, or no good: the service is asked.
+    Ask,
+}
+
+/// How long a disk is waited for: one that is well takes a hundredth of it.
+const DISK_WAIT: Duration = Duration::from_millis(200);
+
 impl Exchange<'_> {
+    /// Reads what is stored on disk for a request, and decides on it again.
+    pub(super) async fn take_from_disk(&mut self, on_disk: OnDisk, timer: &mut Timer) -> FromDisk {
+        let clock = self.thread.clock;
+        let (now, date) = (clock.now(), clock.timestamp());
+        let Some(parameters) = self.caching.as_deref().map(|caching| caching.parameters) else {
+            never!(true);
+            return FromDisk::Ask;
+        };
+        let mut reading = tokio::task::spawn_blocking(move || on_disk.read(&parameters, now, date));
+        let end = (now + DISK_WAIT).min(self.deadline);
+        let answer = poll_fn(|cx| match Pin::new(&mut reading).poll(cx) {
+            Poll::Ready(read) => Poll::Ready(read.ok().flatten()),
+            Poll::Pending => timer.poll_at(cx, end).map(|()| None),
+        })
+        .await;
+        let (thread, fields) = (self.thread, &self.head.fields);
+        let Some(caching) = self.caching.as_deref_mut() else {
+            return FromDisk::Ask;
+        };
+        if let Some(answer) = answer {
+            caching.restore(answer, &thread.shared.cache, fields, clock.now());
+        }
+        let lookup = caching.lookup;
+        match lookup {
+            Lookup::Fresh | Lookup::Stale => FromDisk::Fresh,
+            Lookup::Fetch(fetch) if fetch.fill && caching.joins(thread, fields) => FromDisk::Fresh,
+            _ => FromDisk::Ask,
+        }
+    }
+
     /// Path and query as the service sees them.
     pub(super) fn target(&self, rewrite: Option<&Rewrite>) -> Cow<'_, [u8]> {
         let own = self

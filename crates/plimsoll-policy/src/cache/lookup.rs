@@ -48,6 +48,13 @@ pub struct Fetch {
     pub stale_until: Option<Instant>,
 }
 
+impl Fetch {
+    /// Whether it goes there because nothing is stored for it.
+    pub const fn is_miss(&self) -> bool {
+        matches!(self.why, ForwardReason::UriMiss | ForwardReason::VaryMiss)
+    }
+}
+
 /// Why a request goes to the origin (RFC 9211 section 2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ForwardReason {

@@ -216,6 +216,11 @@ impl Stored {
         self.lifetime
     }
 
+    /// When it came, or was last found to be still good.
+    pub const fn received(&self) -> Received {
+        self.received
+    }
+
     /// Which requests it is for.
     pub const fn vary(&self) -> &Vary {
         &self.vary

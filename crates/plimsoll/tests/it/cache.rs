@@ -570,3 +570,36 @@ fn a_client_that_wants_what_is_stored_or_nothing_gets_that() {
     check(&plimsoll, "", "1");
     check(&plimsoll, only, "1");
 }
+
+/// Stored on disk, and started again.
+#[test]
+fn what_is_stored_on_disk_outlives_a_restart_and_what_was_changed_does_not() {
+    let service = numbered(FRESH);
+    let home = Home::new();
+    let gateway = "[gateway.cache]\ndisk_max = \"16MiB\"\n";
+    home.write(&config(&[service.address], gateway, "cache = { stale = \"1h\" }\n"));
+    let plimsoll = home.run(&[]);
+    check(&plimsoll, "", "1");
+    let (_, other) = get(plimsoll.address(), "/other");
+    assert!(other.ends_with("\r\n\r\n2"), "{other}");
+    let (_, changed) = ask(plimsoll.address(), "POST", "/other", "Content-Length: 0\r\n");
+    assert!(changed.ends_with("\r\n\r\n3"), "{changed}");
+    let folder = home.path("state/cache");
+    wait_until("one file is left", || {
+        std::fs::read_dir(&folder).is_ok_and(|files| files.count() == 1)
+    });
+    // However it ends.
+    plimsoll.signal(rustix::process::Signal::KILL);
+    drop(plimsoll);
+    let plimsoll = home.run(&[]);
+    let mut hit = String::new();
+    wait_until("what is on disk was read", || {
+        hit = get(plimsoll.address(), "/").1;
+        hit.contains("Cache-Status: plimsoll;hit")
+    });
+    let asked = service.heads().len();
+    check(&plimsoll, "", hit.rsplit('\n').next().unwrap());
+    assert_eq!(service.heads().len(), asked);
+    let (_, other) = get(plimsoll.address(), "/other");
+    assert!(other.contains("fwd=uri-miss"), "{other}");
+}
