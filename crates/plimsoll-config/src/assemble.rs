@@ -218,6 +218,7 @@ fn degrade(fields: &Fields) -> Option<Degrade> {
             governor: read_only.boolean("governor")?,
         },
         brownout: texts(fields.list("brownout"))?,
+        stale: fields.duration("stale")?,
     })
 }
 
@@ -401,7 +402,7 @@ fn cache(fields: &Fields) -> Option<Cache> {
     let query = fields.table("query")?;
     Some(Cache {
         bytes_max: fields.size("bytes_max")?,
-        stale: fields.duration("stale")?,
+        stale: fields.duration("stale"),
         negative: fields.duration("negative")?,
         heuristic_max: fields.duration("heuristic_max")?,
         query: match (query.has("only"), query.has("without")) {

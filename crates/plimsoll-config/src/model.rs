@@ -246,6 +246,8 @@ pub struct Service {
 pub struct Degrade {
     /// What is answered while it is read-only.
     pub read_only: ReadOnly,
+    /// How long past its freshness a stored answer is given, on routes that don't say.
+    pub stale: Duration,
     /// Features that may be dimmed, the first to be dimmed first. At most [`Degrade::FEATURES_MAX`], each once.
     pub brownout: Vec<String>,
 }
@@ -438,8 +440,8 @@ pub struct Route {
 pub struct Cache {
     /// The longest body that is stored.
     pub bytes_max: u64,
-    /// How long past its freshness an answer stands in for one that failed.
-    pub stale: Duration,
+    /// How long past its freshness an answer stands in for one that failed; `None` = as long as the service says.
+    pub stale: Option<Duration>,
     /// How long an answer that something isn't there is fresh, where it doesn't say.
     pub negative: Duration,
     /// The longest that an answer is fresh that doesn't say how long.

@@ -415,18 +415,27 @@ fn route_plan(
         bounds,
         rewrite: (route.rewrite != Rewrite::default()).then(|| Box::new(route.rewrite.clone())),
         rates: rates(config, route, configured),
-        cache: (route.cache.as_ref()).map(|cache| Box::new(cache_plan(route, name, cache))),
+        cache: (route.cache.as_ref()).map(|cache| {
+            let stale = configured.map(|service| service.degrade.stale);
+            let stale = cache.stale.or(stale).unwrap_or_default();
+            Box::new(cache_plan(route, name, cache, stale))
+        }),
     }
 }
 
-fn cache_plan(route: &Route, service: &str, cache: &plimsoll_config::Cache) -> CachePlan {
+fn cache_plan(
+    route: &Route,
+    service: &str,
+    cache: &plimsoll_config::Cache,
+    stale: Duration,
+) -> CachePlan {
     use plimsoll_config::CacheQuery;
     let names = |names: &[String]| names.iter().map(|name| name.as_bytes().into()).collect();
     CachePlan {
         parameters: CacheParameters {
             heuristic_max: cache.heuristic_max,
             negative: cache.negative,
-            stale: cache.stale,
+            stale,
             body_bytes_max: cache.bytes_max,
             set_cookie: match cache.strips_set_cookie {
                 true => SetCookie::StoreWithout,

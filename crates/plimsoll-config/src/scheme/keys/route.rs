@@ -146,9 +146,8 @@ static CACHE: Table = Table {
         Key::new(
             "stale",
             Kind::DURATION,
-            "How long past its freshness an answer is given where the service fails, or can't take the request; unless the answer forbids that, as `must-revalidate` does.",
-        )
-        .default(r#""0s""#),
+            "How long past its freshness an answer is given where the service fails, can't take the request or is spared; unless the answer forbids that, as `must-revalidate` does. Absent: `degrade.stale` of the service.",
+        ),
         Key::new(
             "negative",
             Kind::DURATION,

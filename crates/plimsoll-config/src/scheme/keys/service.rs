@@ -85,6 +85,12 @@ static DEGRADE: Table = Table {
             "Optional features that may be dimmed, at most 32, the first to be dimmed first.",
         )
         .default("[]"),
+        Key::new(
+            "stale",
+            Kind::DURATION,
+            "`stale` of its routes with `cache` that don't set their own: how long past its freshness an answer is given where the service fails, can't take the request or is spared.",
+        )
+        .default(r#""0s""#),
     ]],
     main: None,
 };
