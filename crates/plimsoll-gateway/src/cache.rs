@@ -18,7 +18,9 @@ use plimsoll_core::Instant;
 use plimsoll_http1::{Fields, Framing, Name, RequestHead};
 use plimsoll_policy::cache::invalidation::{Target, invalidated};
 use plimsoll_policy::cache::key::CacheKey;
-use plimsoll_policy::cache::{CacheParameters, CacheRequest, Fetch, Lookup, MethodClass, look_up};
+use plimsoll_policy::cache::{
+    CacheParameters, CacheRequest, Fetch, ForwardReason, Lookup, look_up,
+};
 
 pub(crate) use answer::{Answer, Updated};
 pub(crate) use disk::{Disk, Found as OnDisk};
@@ -71,7 +73,7 @@ impl Caching {
         let key = key(cache, head, tls, trusted, &target);
         let epoch = store.epoch(&key);
         let found = store.find(&key, &view);
-        let lookup = looked_up(&request, &found, &cache.parameters, now);
+        let lookup = look_up(&request, found.as_policy(), &cache.parameters, now);
         let on_disk = match lookup {
             Lookup::Fetch(fetch) if fetch.is_miss() => store.on_disk(&key, &view),
             _ => None,
@@ -110,7 +112,7 @@ impl Caching {
         let own = Arc::clone(&answer);
         store.keep(&self.key, &View(fields), self.epoch, own);
         let found = Found::Answer(Arc::clone(&answer));
-        self.lookup = looked_up(&self.request, &found, &self.parameters, now);
+        self.lookup = look_up(&self.request, found.as_policy(), &self.parameters, now);
         self.found = Some(answer);
     }
 
@@ -145,8 +147,10 @@ impl Caching {
     /// What goes to the service, if anything does.
     pub(crate) fn fetch(&self) -> Option<&Fetch> {
         match &self.lookup {
-            Lookup::Fetch(fetch) | Lookup::StaleWhileRevalidate(fetch) => Some(fetch),
-            Lookup::Fresh | Lookup::Stale | Lookup::NotCached => None,
+            Lookup::Fetch(fetch) => Some(fetch),
+            Lookup::StaleWhileRevalidate(_) | Lookup::Fresh | Lookup::Stale | Lookup::NotCached => {
+                None
+            }
         }
     }
 
@@ -157,31 +161,48 @@ impl Caching {
             .filter(|_| self.fetch().is_some_and(|fetch| fetch.validate))
     }
 
+    /// Whether what is stored and stale is given at once, since its service is spared.
+    pub(crate) fn spares(&self, now: Instant) -> bool {
+        let (Some(fetch), Some(answer)) = (self.fetch(), &self.found) else {
+            return false;
+        };
+        let until = answer.stored.spared_until(&self.parameters);
+        fetch.why == ForwardReason::Stale && until.is_some_and(|until| now < until)
+    }
+
+    /// The same for a `GET` that nobody waits for, which renews what is stored; `None` if that is going on already.
+    pub(crate) fn renewal(&self, thread: &Thread, head: &RequestHead) -> Option<Self> {
+        let (view, store) = (View(&head.fields), &thread.shared.cache);
+        let request = CacheRequest::read(head.method(), &view, false);
+        let flight = store.flight(&self.key, &view, request.has_credentials(&self.parameters));
+        let epoch = store.epoch(&self.key);
+        let lead = flights::lead_unasked(thread, &self.key, &flight)?;
+        let found = self.found.clone()?;
+        let validate = found.stored.conditions().next().is_some();
+        Some(Self {
+            key: self.key.clone(),
+            request,
+            parameters: self.parameters,
+            lookup: Lookup::Fetch(Fetch {
+                why: ForwardReason::Stale,
+                fill: true,
+                validate,
+                // Nobody is there to be given it.
+                stale_until: None,
+            }),
+            found: Some(found),
+            target: self.target.clone(),
+            epoch,
+            lead: Some(lead),
+            waiting: None,
+            on_disk: None,
+        })
+    }
+
     /// The stored answer that may stand in for one that failed.
     pub(crate) fn stale(&self, now: Instant) -> Option<&Arc<Answer>> {
         let until = self.fetch()?.stale_until?;
         self.found.as_ref().filter(|_| now < until)
-    }
-}
-
-/// The decision on a request.
-fn looked_up(
-    request: &CacheRequest,
-    found: &Found,
-    parameters: &CacheParameters,
-    now: Instant,
-) -> Lookup {
-    match look_up(request, found.as_policy(), parameters, now) {
-        // Who waits for the answer gets the new one. What is fetched for that is a `GET`; this may be a `HEAD`.
-        Lookup::StaleWhileRevalidate(fetch) => {
-            let is_get = request.method == MethodClass::Get;
-            Lookup::Fetch(Fetch {
-                fill: fetch.fill && is_get,
-                validate: fetch.validate && is_get,
-                ..fetch
-            })
-        }
-        other => other,
     }
 }
 

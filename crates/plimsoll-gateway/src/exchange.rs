@@ -8,6 +8,7 @@ mod cached;
 mod collapsed;
 mod race;
 mod relay;
+mod renewal;
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -156,7 +157,7 @@ pub(crate) async fn serve(
     let on_disk = (exchange.caching.as_deref_mut()).and_then(|caching| caching.on_disk.take());
     if let Some(on_disk) = on_disk {
         match Box::pin(exchange.take_from_disk(on_disk, timer)).await {
-            FromDisk::Fresh => (),
+            FromDisk::Stored => (),
             FromDisk::Ask => arrival = exchange.call.go_alone(thread.clock.now()),
         }
     }
@@ -182,7 +183,9 @@ pub(crate) async fn serve(
                 Waited::Gone => return exchange.gone(),
             }
         }
-        Arrival::Answer(Cause::Cached) => return exchange.answer_fresh(down, timer).await,
+        Arrival::Answer(Cause::Cached | Cause::Stale) => {
+            return exchange.answer_stored(down, timer).await;
+        }
         Arrival::Answer(cause) => {
             let refusal = exchange.refusal();
             let answer = answer.unwrap_or_else(|| match refusal {
@@ -198,8 +201,6 @@ pub(crate) async fn serve(
     };
     #[cfg(test)]
     tests::panic_if_asked(head);
-    let hedges = service.guard.hedge_mode == Mode::Enforce && exchange.is_hedgeable();
-    exchange.facts.retries = service.keep_bytes_max > 0 || hedges;
     exchange.attempt(down, service, response, timer).await
 }
 
@@ -219,6 +220,9 @@ impl Exchange<'_> {
         timer: &mut Timer,
     ) -> Served {
         let plan = Rc::clone(&self.plan);
+        let hedgeable = self.is_hedgeable();
+        let hedges = service.guard.hedge_mode == Mode::Enforce && hedgeable;
+        self.facts.retries = service.keep_bytes_max > 0 || hedges;
         let key = self.hash_key(service);
         let mut upload = match self.head.framing() {
             Framing::None => Transfer::done(),
@@ -230,7 +234,6 @@ impl Exchange<'_> {
         if self.is_idempotent() {
             upload.keep(service.keep_bytes_max);
         }
-        let hedgeable = self.is_hedgeable();
         if hedgeable {
             self.call.watch_first();
         }
@@ -701,6 +704,9 @@ impl Drop for Exchange<'_> {
             // The future was dropped: the call knows what that means.
             self.call.abandon();
         }
+        if self.call.effects().renews {
+            return;
+        }
         if let Some(key) = self.unlisted_key
             && self.call.settlement().cause == Cause::Answered
             && !matches!(self.status, 401 | 403)
@@ -748,6 +754,7 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::{SocketAddr, TcpListener, TcpStream};
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
     use plimsoll_config::LogTarget;
@@ -755,7 +762,7 @@ mod tests {
     use plimsoll_measure::{Cause, Registry};
     use plimsoll_upstream::{Clock, ClusterConfig, Clusters, EndpointConfig};
 
-    use crate::{AccessLogWriter, Gateway, Plan, bind};
+    use crate::{AccessLogWriter, Gateway, Plan, ServiceShared, bind};
 
     /// Stands for the bug that nobody has found yet.
     pub(super) fn panic_if_asked(head: &RequestHead) {
@@ -778,62 +785,88 @@ mod tests {
         answer
     }
 
+    /// A gateway before a service that answers each request with this.
+    struct Running {
+        gateway: Gateway,
+        address: SocketAddr,
+        registry: Registry,
+        shared: BTreeMap<String, Arc<ServiceShared>>,
+        /// How often the service was asked.
+        asked: Arc<AtomicUsize>,
+    }
+
+    impl Running {
+        fn start(answer: &'static str, route: &str) -> Self {
+            let service = TcpListener::bind("127.0.0.1:0").unwrap();
+            let port = service.local_addr().unwrap().port();
+            let asked = Arc::new(AtomicUsize::new(0));
+            let counted = Arc::clone(&asked);
+            std::thread::spawn(move || {
+                for stream in service.incoming() {
+                    let (mut stream, counted) = (stream.unwrap(), Arc::clone(&counted));
+                    std::thread::spawn(move || {
+                        let mut head = [0; 1024];
+                        while stream.read(&mut head).is_ok_and(|count| count > 0) {
+                            counted.fetch_add(1, Ordering::SeqCst);
+                            stream.write_all(answer.as_bytes()).unwrap();
+                        }
+                    });
+                }
+            });
+            let text = format!(
+                "[gateway]\nlisten = [\"127.0.0.1:0\"]\nthreads = 1\n[service.app]\nendpoints = [\"http://127.0.0.1:{port}\"]\n\
+                 [[route]]\nservice = \"app\"\n{route}"
+            );
+            let (config, _) = plimsoll_config::parse(&text, "test.toml").unwrap();
+            let clusters = Clusters::new()
+                .update(vec![ClusterConfig {
+                    name: "app".to_owned(),
+                    endpoints: vec![EndpointConfig::new("127.0.0.1", port)],
+                    balance: plimsoll_upstream::Balance::default(),
+                    parameters: plimsoll_policy::EndpointParameters::default(),
+                    health: None,
+                }])
+                .unwrap();
+            let registry = Registry::new(1, 100);
+            let mut shared = BTreeMap::new();
+            let plan = Arc::new(Plan::new(
+                Arc::new(config),
+                &clusters,
+                &registry,
+                &mut shared,
+                plimsoll_policy::Salt::new(1, 2),
+            ));
+            let log = AccessLogWriter::start(&LogTarget::Off).unwrap();
+            let mut gateway = Gateway::start(
+                Arc::clone(&plan),
+                1,
+                Clock::new(),
+                &log.sender(),
+                1,
+                std::path::Path::new(""),
+            )
+            .unwrap();
+            let bound = bind("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+            let address = bound.address;
+            gateway.apply(plan, vec![bound]).unwrap();
+            Self {
+                gateway,
+                address,
+                registry,
+                shared,
+                asked,
+            }
+        }
+    }
+
     #[test]
     fn a_panic_costs_one_request() {
-        let service = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = service.local_addr().unwrap().port();
-        std::thread::spawn(move || {
-            for stream in service.incoming() {
-                let mut stream = stream.unwrap();
-                let mut head = [0; 1024];
-                while stream.read(&mut head).is_ok_and(|count| count > 0) {
-                    stream
-                        .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-                        .unwrap();
-                }
-            }
-        });
-        let text = format!(
-            "[gateway]\nlisten = [\"127.0.0.1:0\"]\nthreads = 1\n[service.app]\nendpoints = [\"http://127.0.0.1:{port}\"]\n\
-             [[route]]\nservice = \"app\"\n"
-        );
-        let (config, _) = plimsoll_config::parse(&text, "test.toml").unwrap();
-        let clusters = Clusters::new()
-            .update(vec![ClusterConfig {
-                name: "app".to_owned(),
-                endpoints: vec![EndpointConfig::new("127.0.0.1", port)],
-                balance: plimsoll_upstream::Balance::default(),
-                parameters: plimsoll_policy::EndpointParameters::default(),
-                health: None,
-            }])
-            .unwrap();
-        let registry = Registry::new(1, 100);
-        let mut shared = BTreeMap::new();
-        let plan = Arc::new(Plan::new(
-            Arc::new(config),
-            &clusters,
-            &registry,
-            &mut shared,
-            plimsoll_policy::Salt::new(1, 2),
-        ));
-        let log = AccessLogWriter::start(&LogTarget::Off).unwrap();
-        let mut gateway = Gateway::start(
-            Arc::clone(&plan),
-            1,
-            Clock::new(),
-            &log.sender(),
-            1,
-            std::path::Path::new(""),
-        )
-        .unwrap();
-        let bound = bind("127.0.0.1:0".parse().unwrap(), 1).unwrap();
-        let address = bound.address;
-        gateway.apply(plan, vec![bound]).unwrap();
-
+        let mut running = Running::start("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "");
+        let address = running.address;
         assert!(ask(address, "").ends_with("ok"));
         assert_eq!(ask(address, "X-Panic: 1\r\n"), "", "its connection is gone");
         assert!(ask(address, "").ends_with("ok"), "and nothing else");
-        let readings = registry.read();
+        let readings = running.registry.read();
         let causes = readings
             .iter()
             .find(|it| it.key == plimsoll_measure::SeriesKey::Service("app".to_owned()))
@@ -842,7 +875,43 @@ mod tests {
             .causes();
         assert_eq!(causes.count(Cause::Panic), 1);
         assert_eq!(causes.total(), 3);
-        assert_eq!(shared["app"].in_flight(), 0);
-        gateway.drain(Duration::from_secs(5), false);
+        assert_eq!(running.shared["app"].in_flight(), 0);
+        running.gateway.drain(Duration::from_secs(5), false);
+    }
+
+    #[test]
+    fn a_service_that_is_spared_is_not_asked_for_what_is_stored_unless_that_is_forbidden() {
+        let given = |fields: &str, route: &str| {
+            let answer = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\nok");
+            let mut running = Running::start(answer.leak(), route);
+            assert!(ask(running.address, "").ends_with("ok"));
+            running.shared["app"].guard.steps.set_stale(1);
+            let answers: Vec<_> = (0..3).map(|_| ask(running.address, "")).collect();
+            assert!(answers.iter().all(|answer| answer.ends_with("ok")));
+            let spared = |answer: &&String| {
+                answer.contains("\r\nPlimsoll-Decision: stale; reason=spared; id=\"")
+            };
+            let counts = (
+                answers.iter().filter(spared).count(),
+                running.asked.load(Ordering::SeqCst),
+            );
+            running.gateway.drain(Duration::from_secs(5), false);
+            counts
+        };
+        let stale = "cache = { stale = \"1h\" }\n";
+        // What has just come is not renewed at once.
+        assert_eq!(given("Cache-Control: max-age=0\r\n", stale), (3, 1));
+        let tag = "ETag: \"a\"\r\n";
+        for forbids in [
+            "must-revalidate, max-age=0",
+            "no-cache",
+            "s-maxage=0",
+            "max-age=0, stale-if-error=0",
+        ] {
+            let fields = format!("Cache-Control: {forbids}\r\n{tag}");
+            assert_eq!(given(&fields, stale), (0, 4), "{forbids}");
+        }
+        let for_errors = "Cache-Control: max-age=0, stale-if-error=60\r\n";
+        assert_eq!(given(for_errors, "cache = {}\n"), (0, 4));
     }
 }

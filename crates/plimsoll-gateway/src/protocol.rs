@@ -504,18 +504,24 @@ impl Protocol for HttpRequest<'_> {
 
     fn cache(&mut self, route: RouteId) -> Option<Cause> {
         let plan = Rc::clone(self.plan);
-        let cache = plan.plan.route(route)?.cache.as_deref()?;
+        let route = plan.plan.route(route)?;
+        let cache = route.cache.as_deref()?;
+        let service = route.service.and_then(|id| plan.plan.service(id));
+        let now = self.thread.clock.now();
         let mut caching = Caching::new(
             &self.thread.shared.cache,
             cache,
             self.head,
             self.connection.tls,
             self.trusted,
-            self.thread.clock.now(),
+            now,
         );
+        let spared = service.is_some_and(|service| service.shared.guard.steps.spares());
         let lookup = caching.lookup;
         let cause = match lookup {
-            Lookup::Fresh | Lookup::Stale => Some(Cause::Cached),
+            Lookup::Fresh => Some(Cause::Cached),
+            Lookup::Stale | Lookup::StaleWhileRevalidate(_) => Some(Cause::Stale),
+            Lookup::Fetch(_) if spared && caching.spares(now) => Some(Cause::Stale),
             Lookup::NotCached => {
                 self.answer = Some(Answer::local(504, Vec::new()));
                 Some(Cause::Local)
@@ -524,7 +530,7 @@ impl Protocol for HttpRequest<'_> {
             Lookup::Fetch(fetch) if fetch.fill && caching.joins(self.thread, &self.head.fields) => {
                 Some(Cause::Cached)
             }
-            Lookup::Fetch(_) | Lookup::StaleWhileRevalidate(_) => None,
+            Lookup::Fetch(_) => None,
         };
         self.caching = Some(Box::new(caching));
         cause

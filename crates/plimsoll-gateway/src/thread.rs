@@ -376,6 +376,8 @@ pub(crate) struct ThreadEffects {
     pub(crate) bytes: Bytes,
     /// Whether the request would change something.
     writes: bool,
+    /// Nobody asks: what is stored is renewed. It is no request, and in no record.
+    pub(crate) renews: bool,
     /// Attempts in flight, by endpoint, with its generation when they began: what comes of an attempt from before a
     /// change says nothing. Two at most, and never at the same endpoint.
     generations: [Cell<Option<(EndpointId, u32)>>; 2],
@@ -400,6 +402,7 @@ impl ThreadEffects {
             plan: Rc::clone(plan),
             bytes: Bytes::default(),
             writes: false,
+            renews: false,
             generations: [Cell::new(None), Cell::new(None)],
             failed: RefCell::default(),
         }
@@ -556,6 +559,16 @@ impl Effects for ThreadEffects {
     }
 
     fn settle(&self, settlement: &Settlement) {
+        let guard = settlement
+            .service
+            .and_then(|id| self.plan.guards.get(id.index()));
+        // What another one's fetch came to was counted there.
+        if let Some(guard) = guard.filter(|_| settlement.attempts > 0) {
+            guard.on_settled(settlement.class, settlement.cause);
+        }
+        if self.renews {
+            return;
+        }
         let (plan, thread) = (&self.plan.plan, self.thread.index);
         let route = settlement.route.and_then(|route| plan.route(route));
         let record = Record {
@@ -576,14 +589,6 @@ impl Effects for ThreadEffects {
         service.series.record(thread, &record);
         if self.writes && !REFUSALS.contains(&settlement.cause) {
             service.shared.guard.counters.add_write(settlement.class);
-        }
-        if let Some(guard) = settlement
-            .service
-            .and_then(|id| self.plan.guards.get(id.index()))
-            // What another one's fetch came to was counted there.
-            .filter(|_| settlement.attempts > 0)
-        {
-            guard.on_settled(settlement.class, settlement.cause);
         }
         let endpoint = settlement
             .endpoint

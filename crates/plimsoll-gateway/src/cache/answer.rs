@@ -1,6 +1,8 @@
 //! A stored answer, and what of it a client gets: the whole, a part, or that it has it already.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use plimsoll_core::Instant;
@@ -16,6 +18,9 @@ use crate::heads;
 const ANSWER_BYTES: usize = 512;
 /// What a field takes beside name and value.
 const FIELD_BYTES: usize = 24;
+/// How often what is given stale is begun to be renewed. A service that is spared since it ails has little to do by one
+/// request in so long for each thing that is asked for; and most windows of `stale-while-revalidate` are far longer.
+const RENEWED_EVERY: Duration = Duration::from_secs(3);
 
 /// A stored answer.
 #[derive(Debug)]
@@ -26,6 +31,8 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
     /// It came over HTTP/2, which `Via` says.
     pub(crate) http2: bool,
+    /// When it was last begun to be renewed with nobody waiting, in nanoseconds; 0: not yet.
+    renewed_at: AtomicU64,
 }
 
 /// What came of asking whether a stored answer is still good, by a 304.
@@ -53,7 +60,19 @@ impl Answer {
             head,
             body,
             http2,
+            renewed_at: AtomicU64::new(0),
         }
+    }
+
+    /// Whether it is to be renewed now, as one that was given though stale: not each time that it is given. `spared`: its
+    /// service is not to be asked more often than that, however soon what it answers is stale.
+    pub(crate) fn begins_renewal(&self, now: Instant, spared: bool) -> bool {
+        let last = self.renewed_at.load(Ordering::Relaxed);
+        let is_soon = |at| now.since(at) < RENEWED_EVERY;
+        let soon = (last > 0 && is_soon(Instant::from_nanos(last)))
+            || (spared && is_soon(self.stored.received_at()));
+        let (orders, now) = (Ordering::Relaxed, now.as_nanos());
+        !soon && (self.renewed_at.compare_exchange(last, now, orders, orders)).is_ok()
     }
 
     /// Reads a 304 that answers its conditions.
@@ -86,6 +105,7 @@ impl Answer {
                     head,
                     body: self.body.clone(),
                     http2: self.http2,
+                    renewed_at: AtomicU64::new(0),
                 }))
             }
             Freshened::Drop(_) => Updated::Once,

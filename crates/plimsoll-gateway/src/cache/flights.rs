@@ -186,6 +186,19 @@ pub(crate) fn join(thread: &Thread, key: &CacheKey, flight: &FlightKey) -> Turn 
     turn
 }
 
+/// What is stored and stale is to be renewed, with nobody who waits for it: `None` if that is going on already.
+pub(crate) fn lead_unasked(thread: &Thread, key: &CacheKey, flight: &FlightKey) -> Option<Lead> {
+    let (shared, now) = (&thread.shared, thread.clock.now());
+    let place = shared.flights.place(key);
+    let mut shard = shared.flights.lock(place)?;
+    let expired = shard.coalescer.on_timeout(now);
+    let told = shard.told(expired, Cause::Timeout);
+    let fetch = shard.coalescer.on_background(now, flight);
+    drop(shard);
+    tell(told);
+    fetch.map(|fetch| Lead::new(thread, place, fetch))
+}
+
 type Telling = Vec<(oneshot::Sender<Told>, Told)>;
 
 /// Outside of the lock: it wakes other threads.

@@ -54,7 +54,7 @@ pub(super) enum Instead {
 /// What came of an answer that is on disk.
 pub(super) enum FromDisk {
     /// It is given, or what another one fetches is.
-    Fresh,
+    Stored,
     /// It is stale, or no good: the service is asked.
     Ask,
 }
@@ -87,8 +87,8 @@ impl Exchange<'_> {
         }
         let lookup = caching.lookup;
         match lookup {
-            Lookup::Fresh | Lookup::Stale => FromDisk::Fresh,
-            Lookup::Fetch(fetch) if fetch.fill && caching.joins(thread, fields) => FromDisk::Fresh,
+            Lookup::Fresh | Lookup::Stale | Lookup::StaleWhileRevalidate(_) => FromDisk::Stored,
+            Lookup::Fetch(fetch) if fetch.fill && caching.joins(thread, fields) => FromDisk::Stored,
             _ => FromDisk::Ask,
         }
     }
@@ -117,21 +117,38 @@ impl Exchange<'_> {
         caching.map_or(0, |caching| caching.parameters.body_bytes_max)
     }
 
-    /// Answers with what is stored and fresh.
-    pub(super) async fn answer_fresh(&mut self, down: &mut Peer, timer: &mut Timer) -> Served {
-        let found = self.caching.as_deref().and_then(|it| it.found.clone());
-        let Some(answer) = found else {
+    /// Answers with what is stored: fresh, or stale where that is given without asking the service.
+    pub(super) async fn answer_stored(&mut self, down: &mut Peer, timer: &mut Timer) -> Served {
+        let Some((caching, answer)) =
+            (self.caching.as_deref()).and_then(|it| Some((it, it.found.clone()?)))
+        else {
             never!(true);
             return self
                 .answer(down, Answer::of_cause(Cause::NoEndpoint), timer)
                 .await;
         };
-        let ttl = answer.stored.seconds_left(self.thread.clock.now());
+        let now = self.thread.clock.now();
+        let stale = match caching.lookup {
+            Lookup::StaleWhileRevalidate(_) => Some("revalidating"),
+            Lookup::Stale => Some("only-if-cached"),
+            Lookup::Fetch(_) => Some("spared"),
+            Lookup::Fresh | Lookup::NotCached => None,
+        };
+        let spared = matches!(caching.lookup, Lookup::Fetch(_));
+        if (spared || matches!(caching.lookup, Lookup::StaleWhileRevalidate(_)))
+            && answer.begins_renewal(now, spared)
+        {
+            self.renew(caching, &answer);
+        }
+        let status = CacheStatus::Hit {
+            ttl: answer.stored.seconds_left(now),
+            detail: stale,
+        };
         let given = Given {
-            cache_status: written(&CacheStatus::Hit { ttl, detail: None }),
+            cache_status: written(&status),
             answer,
-            stale: None,
-            cause: Cause::Cached,
+            stale: stale.map(|reason| (reason, Cause::Stale)),
+            cause: stale.map_or(Cause::Cached, |_| Cause::Stale),
         };
         self.give(down, given, timer).await
     }

@@ -256,6 +256,13 @@ impl Exchange<'_> {
         }
         self.invalidate(response);
         let (mut fill, cache_status) = self.begin_fill(response, sent_at, head_at);
+        if fill.is_none() && matches!(down, Peer::Nobody) {
+            // Neither a client nor the store is there for the rest.
+            let end = answered(&self.call, sent_at, response);
+            self.call.end_attempt(end);
+            self.settle(head_at, judge(response, &Transfer::default(), false));
+            return Served::Cut;
+        }
         let from_http2 = up.is_http2();
         let rewrite = self.rewrite();
         let added = Added {
@@ -302,6 +309,9 @@ impl Exchange<'_> {
                     timer,
                 );
                 self.poll_fill(&mut fill, response, from_http2, &mut download);
+                if fill.is_none() && !download.source_ended && matches!(down, Peer::Nobody) {
+                    return Poll::Ready(Ended::ClientGone);
+                }
                 let gone = matches!(polled, Poll::Ready(Ended::ClientGone));
                 if !gone || self.left.get() || !self.outlives(down, fill.is_some()) {
                     return polled;

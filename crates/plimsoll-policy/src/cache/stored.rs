@@ -286,6 +286,20 @@ impl Stored {
         Some(self.fresh_until() + left)
     }
 
+    /// Until when it may answer though nothing has failed, so that its origin is spared: as configured, where the origin
+    /// does not forbid it. What the origin allows for failures alone (`stale-if-error`) does not count here.
+    pub fn spared_until(&self, parameters: &CacheParameters) -> Option<Instant> {
+        let until = self.stale_until(parameters)?;
+        let late = self.initial_age.saturating_sub(self.lifetime.time);
+        let configured = self.fresh_until() + parameters.stale.saturating_sub(late);
+        Some(until.min(configured))
+    }
+
+    /// When it came.
+    pub const fn received_at(&self) -> Instant {
+        self.received.at
+    }
+
     /// How long past its freshness it may answer while a new one is fetched.
     pub(super) fn while_revalidating_until(&self, parameters: &CacheParameters) -> Instant {
         let late = self.initial_age.saturating_sub(self.lifetime.time);

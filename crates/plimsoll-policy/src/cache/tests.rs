@@ -492,6 +492,35 @@ mod using {
     }
 
     #[test]
+    fn an_origin_is_spared_as_configured_and_never_by_what_it_allows_for_failures() {
+        let check = |cache_control, stale, expected: Option<u64>| {
+            let parameters = CacheParameters {
+                stale: Duration::from_secs(stale),
+                ..CacheParameters::default()
+            };
+            let stored = judge(
+                &[],
+                200,
+                &[("Cache-Control", cache_control), TAG],
+                &parameters,
+            );
+            let until = stored.unwrap().spared_until(&parameters);
+            assert_eq!(
+                until,
+                expected.map(|seconds| at(1_000 + seconds)),
+                "{cache_control}"
+            );
+        };
+        check("max-age=60", 30, Some(90));
+        check("max-age=60, stale-if-error=600", 30, Some(90));
+        check("max-age=60, stale-if-error=600", 0, Some(60));
+        check("max-age=60, stale-if-error=0", 30, Some(60));
+        check("max-age=60, must-revalidate", 30, Some(60));
+        check("s-maxage=60", 30, Some(60));
+        check("max-age=60, no-cache", 30, None);
+    }
+
+    #[test]
     fn configured_stale_allows_unless_the_origin_forbids_4_2_4() {
         let parameters = CacheParameters {
             stale: Duration::from_secs(600),

@@ -535,6 +535,67 @@ fn those_who_wait_for_what_fails_get_what_is_stale_or_a_refusal_and_few_ask_agai
 const REVALIDATED: &str = "Cache-Control: max-age=0, stale-while-revalidate=600\r\nETag: \"a\"\r\n";
 
 #[test]
+fn what_is_stale_is_given_at_once_and_renewed_with_nobody_waiting() {
+    let service = numbered(REVALIDATED);
+    let (_home, plimsoll) = before(&service, "");
+    check(&plimsoll, "", "1");
+    let stale = check(&plimsoll, "X-Mine: 1\r\n", "1");
+    assert_has(&stale, "Cache-Status: plimsoll;hit;ttl=");
+    assert_has(
+        &stale,
+        "Plimsoll-Decision: stale; reason=revalidating; id=\"",
+    );
+    wait_until("it is asked", || service.heads().len() == 2);
+    let renewal = &service.heads()[1];
+    assert!(renewal.starts_with("GET / HTTP/1.1\r\n"), "{renewal}");
+    assert!(renewal.contains("If-None-Match: \"a\"\r\n"), "{renewal}");
+    assert!(!renewal.contains("X-Mine"), "{renewal}");
+    wait_until("the new one is stored", || {
+        let (_, answer) = ask(plimsoll.address(), "HEAD", "/", "");
+        let (_, only) = ask(
+            plimsoll.address(),
+            "GET",
+            "/",
+            "Cache-Control: only-if-cached\r\n",
+        );
+        assert!(answer.contains(";hit;"), "{answer}");
+        !only.ends_with("\r\n\r\n1")
+    });
+    let heads = service.heads();
+    assert!(heads.iter().all(|head| head.starts_with("GET ")));
+    assert_eq!(caused(&plimsoll, "answered"), 1, "a renewal is no request");
+}
+
+#[test]
+fn a_renewal_that_fails_leaves_what_is_stored() {
+    let (service, fails) = failing(REVALIDATED, UNAVAILABLE);
+    let (_home, plimsoll) = before(&service, "");
+    check(&plimsoll, "", "good");
+    fails.store(true, Ordering::SeqCst);
+    check(&plimsoll, "", "good");
+    wait_until("it is asked", || service.heads().len() == 2);
+    check(&plimsoll, "", "good");
+    // Not each time that it is given.
+    check(&plimsoll, "", "good");
+    assert!(service.heads().len() <= 3);
+    assert_eq!(caused(&plimsoll, "upstream-5xx"), 0);
+}
+
+#[test]
+fn routes_take_over_for_how_long_their_service_may_be_stale() {
+    let (service, fails) = failing("Cache-Control: max-age=0\r\n", UNAVAILABLE);
+    let degrade = "[service.app.degrade]\nstale = \"1h\"\n";
+    for (cache, status) in [("", 200), ("stale = \"0s\"", 503)] {
+        fails.store(false, Ordering::SeqCst);
+        let more = format!("cache = {{ {cache} }}\n{degrade}");
+        let (_home, plimsoll) = before_with(&service, "", &more);
+        check(&plimsoll, "", "good");
+        fails.store(true, Ordering::SeqCst);
+        assert_eq!(get(plimsoll.address(), "/").0, status, "{cache}");
+    }
+}
+
+#[test]
 fn who_wants_what_is_stored_or_nothing_never_has_the_service_asked() {
     for fields in [REVALIDATED, "Cache-Control: max-age=0\r\nETag: \"a\"\r\n"] {
         let service = numbered(fields);
@@ -577,12 +638,21 @@ fn what_is_stored_on_disk_outlives_a_restart_and_what_was_changed_does_not() {
     let service = numbered(FRESH);
     let home = Home::new();
     let gateway = "[gateway.cache]\ndisk_max = \"16MiB\"\n";
-    home.write(&config(&[service.address], gateway, "cache = { stale = \"1h\" }\n"));
+    home.write(&config(
+        &[service.address],
+        gateway,
+        "cache = { stale = \"1h\" }\n",
+    ));
     let plimsoll = home.run(&[]);
     check(&plimsoll, "", "1");
     let (_, other) = get(plimsoll.address(), "/other");
     assert!(other.ends_with("\r\n\r\n2"), "{other}");
-    let (_, changed) = ask(plimsoll.address(), "POST", "/other", "Content-Length: 0\r\n");
+    let (_, changed) = ask(
+        plimsoll.address(),
+        "POST",
+        "/other",
+        "Content-Length: 0\r\n",
+    );
     assert!(changed.ends_with("\r\n\r\n3"), "{changed}");
     let folder = home.path("state/cache");
     wait_until("one file is left", || {
