@@ -137,7 +137,11 @@ fn degrade(given: &mut Given) -> Result<Asked, String> {
     let service = given.word("say which service, or `list`")?;
     let verb = match given.words.pop_front() {
         None if service == "list" => return Ok(Asked::Page("/configuration".to_owned())),
-        None => return Err("say what to do: shed LEVEL, no-retries, no-hedges or end".to_owned()),
+        None => {
+            return Err(
+                "say what to do: shed LEVEL, no-retries, no-hedges or end".to_owned(),
+            );
+        }
         Some(verb) => verb,
     };
     if verb == "end" {
@@ -146,10 +150,7 @@ fn degrade(given: &mut Given) -> Result<Asked, String> {
         return Ok(Asked::End { service, verb });
     }
     let verb = degrading(&verb)?;
-    let level = given.words.pop_front().map(|level| {
-        let number = level.parse::<u64>().map(Value::from);
-        number.unwrap_or_else(|_| Value::from(level))
-    });
+    let level = given.words.pop_front().map(SettingWanted::level_of);
     setting(service, verb, level, None, given)
 }
 

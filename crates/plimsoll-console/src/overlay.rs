@@ -118,6 +118,12 @@ pub struct Setting {
 }
 
 impl SettingWanted {
+    /// The level of shedding, as it is typed; what is no number is refused with the rest.
+    pub fn level_of(typed: String) -> Value {
+        let number = typed.parse::<u64>().map(Value::from);
+        number.unwrap_or_else(|_| Value::from(typed))
+    }
+
     /// Refuses what can't be.
     pub(crate) fn check(self, verb: Verb) -> Result<Setting, Problem> {
         let level = match (verb, &self.level) {

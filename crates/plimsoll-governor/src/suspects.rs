@@ -153,11 +153,11 @@ impl Candidate {
                 other.kind == SuspectKind::Route
             }
             (About::Parts(mine), About::Parts(theirs)) => {
-                self.is_act() && !other.is_act() && mine == theirs
+                self.kind.is_act() && !other.kind.is_act() && mine == theirs
             }
             (About::DemandOfTenant, About::Demand) => true,
             (About::DemandOfTenant, About::Parts(kind)) => {
-                *kind == PartKind::Tenant && !other.is_act()
+                *kind == PartKind::Tenant && !other.kind.is_act()
             }
             (_, About::All) => other.kind == SuspectKind::Service,
             _ => false,
@@ -167,14 +167,6 @@ impl Candidate {
     /// Whether no evidence speaks against it.
     fn agrees(&self) -> bool {
         self.evidence.iter().all(|it| it.supports)
-    }
-
-    /// Whether something was done, in place of something that stands otherwise.
-    fn is_act(&self) -> bool {
-        matches!(
-            self.kind,
-            SuspectKind::Change | SuspectKind::EndpointSet | SuspectKind::Decision
-        )
     }
 }
 

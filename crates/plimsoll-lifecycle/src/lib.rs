@@ -8,6 +8,7 @@
 mod attempt_end;
 mod call;
 mod guard;
+mod held;
 mod stage;
 
 pub use attempt_end::report_attempt_end;
@@ -19,4 +20,5 @@ pub use guard::{
     Counter, Guard, GuardControl, GuardCounters, GuardParameters, GuardShared, SHED_STEPS, Steps,
     refusal_cause,
 };
+pub use held::held_for;
 pub use stage::Stage;

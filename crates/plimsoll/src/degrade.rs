@@ -84,10 +84,7 @@ pub(crate) fn degrade(asked: &Degrade) -> Exit {
         ))),
         Some("end") => end(&target, service, value),
         Some(verb) => {
-            let level = value.map(|level| {
-                let number = level.parse::<u64>().map(Value::from);
-                number.unwrap_or_else(|_| Value::from(level))
-            });
+            let level = value.map(|level| SettingWanted::level_of(level.to_owned()));
             set(&target, service, verb, level, None, &asked.reason)
         }
     };

@@ -23,11 +23,11 @@ use plimsoll_gateway::{
     objective_specs,
 };
 use plimsoll_governor::{Change, Look, PartKind, Place, Scope};
+use plimsoll_lifecycle::held_for;
 use plimsoll_measure::{
-    ConfigView, EventView, Held, Incident, Inputs, Measure, NotifierView, Registry, Snapshot,
-    Standing, Turns, TurnsWatch,
+    ConfigView, EventView, Incident, Inputs, Measure, NotifierView, Registry, Snapshot, Standing,
+    Turns, TurnsWatch,
 };
-use plimsoll_policy::DownCause;
 use plimsoll_upstream::{Clock, Clusters, Health, HealthEvent, Resolver};
 use serde_json::json;
 use tokio::net::UnixListener;
@@ -617,11 +617,7 @@ impl Process {
             let endpoints = &service.cluster.endpoints;
             watch.retain(|name| endpoints.iter().any(|it| it.name == name));
             for endpoint in endpoints {
-                let held = match endpoint.shared.verdict().cause() {
-                    None => Held::In,
-                    Some(DownCause::Checks | DownCause::Connect) => Held::Gone,
-                    Some(DownCause::Breaker | DownCause::Ejection) => Held::Judged,
-                };
+                let held = held_for(endpoint.shared.verdict().cause());
                 let ended = self.measure.ended_at(&service.name, &endpoint.name);
                 if let Some((causes, latency)) = ended {
                     watch.on_second(&endpoint.name, held, causes, latency);

@@ -9,7 +9,6 @@ use axum::{Extension, Router};
 use maud::html;
 use plimsoll_measure::Snapshot;
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::{App, incident, may_change, read};
 use crate::access::Caller;
@@ -58,12 +57,8 @@ struct Ended {
 
 impl Typed {
     fn wanted(&self) -> SettingWanted {
-        let level = self.level.clone().map(|level| {
-            let number = level.parse::<u64>().map(Value::from);
-            number.unwrap_or_else(|_| Value::from(level))
-        });
         SettingWanted {
-            level,
+            level: self.level.clone().map(SettingWanted::level_of),
             mode: self.mode.clone(),
             lasts: self.lasts.clone(),
             why: self.why.clone(),

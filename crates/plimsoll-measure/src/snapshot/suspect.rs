@@ -66,6 +66,11 @@ impl SuspectKind {
             Self::Decision => "decision",
         }
     }
+
+    /// Whether something was done, at some time, in place of something that stands otherwise.
+    pub const fn is_act(self) -> bool {
+        matches!(self, Self::Change | Self::EndpointSet | Self::Decision)
+    }
 }
 
 /// How likely a suspect is the cause.

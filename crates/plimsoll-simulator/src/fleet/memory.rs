@@ -6,11 +6,11 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use plimsoll_lifecycle::Settlement;
+use plimsoll_lifecycle::{Settlement, held_for};
 use plimsoll_measure::{
     CauseCounts, Courses, Held, Histogram, Record, Series, SparseHistogram, Standing, TurnsWatch,
 };
-use plimsoll_policy::{DownCause, Verdict};
+use plimsoll_policy::Verdict;
 
 use super::timeline::Level;
 
@@ -93,11 +93,7 @@ impl Memory {
         for (service, endpoint, verdict) in verdicts {
             let place = held.get_mut(service).and_then(|it| it.get_mut(endpoint));
             if let Some(place) = place {
-                *place = match verdict.cause() {
-                    None => Held::In,
-                    Some(DownCause::Checks | DownCause::Connect) => Held::Gone,
-                    Some(DownCause::Breaker | DownCause::Ejection) => Held::Judged,
-                };
+                *place = held_for(verdict.cause());
             }
         }
         for ((service, held), level) in self.services.iter_mut().zip(held).zip(levels) {

@@ -1,6 +1,6 @@
 //! What is known of an onset, in words.
 
-use plimsoll_measure::{ChangeView, OnsetView, SuspectKind, SuspectView};
+use plimsoll_measure::{ChangeView, OnsetView, SuspectView};
 
 use super::contributions::most;
 
@@ -23,12 +23,7 @@ pub(crate) fn sentence(onset: &OnsetView) -> String {
 
 /// A suspect in a line: `very likely, 3 s before: configuration ...`.
 pub(crate) fn suspected(suspect: &SuspectView, onset: &OnsetView) -> String {
-    let acts = [
-        SuspectKind::Change,
-        SuspectKind::EndpointSet,
-        SuspectKind::Decision,
-    ];
-    let at = suspect.at.filter(|_| acts.contains(&suspect.kind));
+    let at = suspect.at.filter(|_| suspect.kind.is_act());
     let when = at.map_or_else(String::new, |at| {
         let seconds = onset.at.as_seconds() as i64 - at.as_seconds() as i64;
         format!(", {}", distance(seconds))
