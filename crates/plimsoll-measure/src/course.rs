@@ -96,6 +96,8 @@ pub struct Standing {
     pub queued: u32,
     /// Endpoints that are passed over.
     pub turns: Turns,
+    /// Whether protections act, in place of only observing or being off.
+    pub acts: bool,
 }
 
 /// One step of a service's course.
@@ -113,7 +115,7 @@ pub struct Step {
     pub bad: u64,
     /// Those that were not good, in the order of [`CauseGroup::ALL`].
     pub causes: [u64; CauseGroup::ALL.len()],
-    /// The limit at its end; in flight and waiting, the most of all its seconds; endpoints, their mean.
+    /// The limit at its end; in flight and waiting, the most of all its seconds; endpoints, their mean; acting, in all of them.
     pub standing: Standing,
     /// Half of the latencies are shorter.
     pub p50: Option<Duration>,
@@ -320,6 +322,7 @@ impl Steps {
             in_flight: open.standing.in_flight.max(standing.in_flight),
             queued: open.standing.queued.max(standing.queued),
             turns: open.standing.turns.with(open.seconds, &standing.turns),
+            acts: standing.acts && (open.seconds == 0 || open.standing.acts),
         };
         open.seconds += 1;
     }
@@ -406,6 +409,7 @@ mod tests {
                     fails: 0.5,
                     longer: 2.0,
                 },
+                acts: at != 1_007,
             };
             courses.on_second("shop", at, SECOND, &causes, &latency, standing);
         }
@@ -418,6 +422,8 @@ mod tests {
         let steps = courses.steps("shop", StepLength::Short);
         let starts: Vec<u64> = steps.iter().map(|it| it.start).collect();
         assert_eq!(starts, [1_000, 1_005, 1_010, 1_015]);
+        let acts: Vec<bool> = steps.iter().map(|it| it.standing.acts).collect();
+        assert_eq!(acts, [true, false, true, true], "in all of its seconds");
         let [first, second, ..] = steps.as_slice() else {
             panic!("{steps:?}");
         };

@@ -39,8 +39,6 @@ pub struct Asked {
     pub until: u64,
     /// What takes longer is bad: the objective for latency.
     pub late: Duration,
-    /// Whether the service's protections act.
-    pub acts: bool,
 }
 
 /// What it would have been.
@@ -66,6 +64,11 @@ pub enum Unknown {
     /// Nothing acted.
     #[error("its protections do not act: what was counted is what came without them")]
     DoesNotAct,
+    /// It did for a part of the time.
+    #[error(
+        "its protections acted for a part of this time only: ask for a time in which they all did, or none"
+    )]
+    ActsInPart,
     /// Of the service, or of this time.
     #[error("nothing is remembered of this time: the last hour is, since the process started")]
     NotRemembered,
@@ -95,11 +98,16 @@ pub enum Unknown {
 /// # Errors
 /// It can't be told, and why.
 pub fn without(courses: &Courses, service: &str, asked: &Asked) -> Result<Without, Unknown> {
-    if !asked.acts {
-        return Err(Unknown::DoesNotAct);
-    }
     let parts = parts(courses, service);
     let asked_parts = within(&parts, asked)?;
+    // As it was then: what is in force now may be another configuration.
+    let mut then = asked_parts.iter().zip(&parts).filter(|it| *it.0 > 0.0);
+    let acted = then.clone().any(|(_, part)| part.step.standing.acts);
+    match (acted, then.all(|(_, part)| part.step.standing.acts)) {
+        (false, _) => return Err(Unknown::DoesNotAct),
+        (true, false) => return Err(Unknown::ActsInPart),
+        (true, true) => (),
+    }
     let sum = |of: &dyn Fn(&Part) -> f64| -> f64 {
         let each = asked_parts.iter().zip(&parts);
         each.map(|(share, part)| share * of(part)).sum()
@@ -196,11 +204,21 @@ mod tests {
         from: 10_060,
         until: 10_180,
         late: LATE,
-        acts: true,
     };
 
     /// Seconds in each of which so many are answered and so many refused.
     fn run(courses: &mut Courses, seconds: std::ops::Range<u64>, answered: u32, refused: u32) {
+        run_as(courses, seconds, answered, refused, |_| true);
+    }
+
+    /// The same; `acts` says of each whether protections did.
+    fn run_as(
+        courses: &mut Courses,
+        seconds: std::ops::Range<u64>,
+        answered: u32,
+        refused: u32,
+        acts: fn(u64) -> bool,
+    ) {
         let series = Series::new(1, Vec::new());
         let causes = [(Cause::Answered, 20, answered), (Cause::Shed, 0, refused)];
         for (cause, millis, times) in causes {
@@ -224,8 +242,13 @@ mod tests {
                 endpoints: 2,
                 ..Turns::default()
             },
+            acts: true,
         };
         for at in seconds {
+            let standing = Standing {
+                acts: acts(at),
+                ..standing
+            };
             let second = Duration::from_secs(1);
             courses.on_second("shop", at, second, &totals.causes(), &latency, standing);
         }
@@ -247,11 +270,6 @@ mod tests {
     fn what_can_not_be_told_is_a_reason_and_no_figure() {
         let courses = overload(100, 100);
         assert!(told(&courses, &ASKED).is_ok());
-        let off = Asked {
-            acts: false,
-            ..ASKED
-        };
-        assert_eq!(told(&courses, &off), Err(Unknown::DoesNotAct));
         let before = Asked {
             from: 9_000,
             ..ASKED
@@ -269,6 +287,23 @@ mod tests {
         );
         assert_eq!(told(&overload(2, 2), &ASKED), Err(Unknown::TooFew));
         assert_eq!(told(&overload(100, 0), &ASKED), Err(Unknown::NothingActed));
+    }
+
+    #[test]
+    fn whether_protections_acted_is_told_of_the_time_that_is_asked_for() {
+        let overload = |acts: fn(u64) -> bool| {
+            let mut courses = Courses::default();
+            run_as(&mut courses, 10_000..10_100, 100, 0, acts);
+            run_as(&mut courses, 10_100..10_160, 100, 100, acts);
+            run_as(&mut courses, 10_160..10_200, 100, 0, acts);
+            told(&courses, &ASKED)
+        };
+        // It was turned off, or on, before and after: that is another matter.
+        assert!(overload(|at| (10_060..10_180).contains(&at)).is_ok());
+        assert_eq!(overload(|_| false), Err(Unknown::DoesNotAct));
+        let after = overload(|at| at >= 10_180);
+        assert_eq!(after, Err(Unknown::DoesNotAct));
+        assert_eq!(overload(|at| at < 10_120), Err(Unknown::ActsInPart));
     }
 
     #[test]

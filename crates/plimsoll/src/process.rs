@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use plimsoll_console::notify::{Notifiers, Report};
-use plimsoll_core::{Instant, Timestamp};
+use plimsoll_core::{Instant, Mode, Timestamp};
 use plimsoll_gateway::{
     AccessLogWriter, Gateway, GuardView, PROTECTION_TICK, Plan, Protection, ServiceShared,
     objective_specs,
@@ -434,7 +434,7 @@ impl Process {
             .keys()
             .map(String::as_str)
             .collect();
-        let observing = self.loaded.config.gateway.mode == plimsoll_core::Mode::Observe;
+        let observing = self.loaded.config.gateway.mode == Mode::Observe;
         tracing::info!(
             services = services.join(","),
             threads = self.threads,
@@ -591,6 +591,11 @@ impl Process {
     fn follow_courses(&mut self, guards: &BTreeMap<String, GuardView>) {
         self.follow_endpoints();
         let second = self.measure.second();
+        let services = self.plan.services.iter();
+        let acting: BTreeSet<&str> = services
+            .filter(|it| it.guard.admission.mode == Mode::Enforce)
+            .map(|it| it.name.as_str())
+            .collect();
         let mut courses = lock(&self.view.courses);
         courses.retain(|name| self.loaded.config.services.contains_key(name));
         for (name, causes, latency) in self.measure.ended() {
@@ -603,6 +608,7 @@ impl Process {
                     .turns
                     .get(name)
                     .map_or(Turns::default(), TurnsWatch::turns),
+                acts: acting.contains(name),
             };
             courses.on_second(name, second.at, second.observed, causes, latency, standing);
         }

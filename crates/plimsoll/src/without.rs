@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use plimsoll_console::{Answer, Estimate, Problem, Turns, WithoutPlimsoll, WithoutQuery};
-use plimsoll_core::{Mode, Timestamp};
+use plimsoll_core::Timestamp;
 use plimsoll_measure::{Courses, ServiceView};
 use plimsoll_simulator::without::{Asked, without};
 use tokio::sync::OnceCell;
@@ -124,16 +124,10 @@ fn question(
     }
     let below = service.objectives.iter().filter_map(|it| it.below_seconds);
     let late = below.reduce(f64::min);
-    let acts = service.mode == Mode::Enforce
-        && service
-            .protection
-            .as_ref()
-            .is_some_and(|it| it.mode == Mode::Enforce);
     let asked = late.map(|late| Asked {
         from,
         until,
         late: Duration::try_from_secs_f64(late).unwrap_or_default(),
-        acts,
     });
     let service = service.name.clone();
     let times = (

@@ -108,6 +108,8 @@ impl Memory {
                 in_flight: level.in_flight as u32,
                 queued: level.waiting as u32,
                 turns: service.turns.turns(),
+                // Whoever is asked what it remembers is a fleet with its policies.
+                acts: true,
             };
             let second = Duration::from_secs(1);
             self.courses.on_second(

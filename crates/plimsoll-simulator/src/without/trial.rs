@@ -227,7 +227,6 @@ impl Trial {
             from: begins - u64::from(draw.0.below(20)),
             until: begins + u64::from(trouble) + 10 + u64::from(draw.0.below(after - 20)),
             late: millis(objective),
-            acts: true,
         };
         Self {
             kind,
