@@ -126,7 +126,7 @@ fn check_file(path: &Path, kind: FileKind) -> Result<(), Finding> {
         }
         FileKind::Runbook => match read_runbook(path) {
             Ok(_) => Ok(()),
-            Err(RunbookError::Read(_)) => read_file(path).map(|_| ()),
+            Err(RunbookError::Read(error)) => Err(unreadable(path, &error)),
             Err(error) => Err((
                 "bad-runbook",
                 format!("{shown} can't be shown"),
@@ -171,16 +171,17 @@ fn check_file(path: &Path, kind: FileKind) -> Result<(), Finding> {
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, Finding> {
-    fs::read(path).map_err(|error| {
-        let code = if error.kind() == std::io::ErrorKind::NotFound {
-            "file-missing"
-        } else {
-            "file-unreadable"
-        };
-        (
-            code,
-            format!("{} cannot be read", path.display()),
-            error.to_string(),
-        )
-    })
+    fs::read(path).map_err(|error| unreadable(path, &error))
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Finding {
+    let code = match error.kind() {
+        std::io::ErrorKind::NotFound => "file-missing",
+        _ => "file-unreadable",
+    };
+    (
+        code,
+        format!("{} cannot be read", path.display()),
+        error.to_string(),
+    )
 }
