@@ -88,14 +88,21 @@ impl Onsets {
     }
 
     /// What the last minute brought to the parts of a service, as an objective judges it; to be called once for each minute.
-    pub fn on_minute(&mut self, service: &str, objective: &str, second: u64, parts: Vec<Part>) {
+    /// `parts` is asked only where that is of use.
+    pub fn on_minute(
+        &mut self,
+        service: &str,
+        objective: &str,
+        second: u64,
+        parts: impl FnOnce() -> Vec<Part>,
+    ) {
         let key = (service.to_owned(), objective.to_owned());
         // Nobody is called for what had no traffic.
         if self.watches.contains_key(&key) {
             self.minutes
                 .entry(key)
                 .or_default()
-                .on_minute(second, parts);
+                .on_minute(second, parts());
         }
     }
 

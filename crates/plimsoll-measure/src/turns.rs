@@ -135,6 +135,11 @@ impl TurnsWatch {
         let turn = rate / f64::max(count, 1.0);
         let (mut out, mut fails, mut longer) = (0.0, 0.0, 0.0);
         for seen in all() {
+            let share = seen.rate / turn.max(1e-9);
+            // Most get their turns: nothing of them is to be compared with all the others.
+            if seen.held == Held::In && (turn < RATE_MIN || share >= SHARE_MAX) {
+                continue;
+            }
             // What fails does so soon: nothing is slow beside it.
             let others = all().filter(|it| it.held == Held::In && it.failed < it.requests / 2.0);
             let others = others.filter(|it| !std::ptr::eq(*it, seen));
@@ -156,11 +161,9 @@ impl TurnsWatch {
             let passed = match seen.held {
                 Held::Judged | Held::Gone => 1.0,
                 Held::In => {
-                    let share = seen.rate / turn.max(1e-9);
                     let is_slow = excess >= (SLOW_MIN - 1.0) * usual && excess > 0.0;
                     let is_worse = failing >= FAILS_MIN || is_slow;
-                    let is_passed = turn >= RATE_MIN && share < SHARE_MAX && is_worse;
-                    if is_passed { 1.0 - share } else { 0.0 }
+                    if is_worse { 1.0 - share } else { 0.0 }
                 }
             };
             out += passed;

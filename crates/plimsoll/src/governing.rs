@@ -152,7 +152,7 @@ impl Governing {
         let second = self.second();
         for (service, parameters) in &self.governor.parameters().services {
             for (objective, _) in &parameters.objectives {
-                let parts = parts(service, objective);
+                let parts = || parts(service, objective);
                 self.onsets.on_minute(service, objective, second, parts);
             }
         }

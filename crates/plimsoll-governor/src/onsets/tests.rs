@@ -81,7 +81,7 @@ impl World {
             let before = parts.iter().map(|(name, before, _)| part(name, *before));
             let at = now().as_seconds() - 660 + 60 * minute;
             self.onsets
-                .on_minute("shop", "availability", at, before.collect());
+                .on_minute("shop", "availability", at, || before.collect());
         }
         let late = parts.iter().map(|(name, _, late)| part(name, *late));
         self.look.parts.extend(late);

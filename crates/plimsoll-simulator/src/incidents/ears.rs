@@ -163,7 +163,7 @@ impl<'a> Ears<'a> {
         let (all, parts) = self.last_minute();
         if now.is_multiple_of(MINUTE) {
             self.onsets
-                .on_minute(SERVICE, OBJECTIVE, now, parts.clone());
+                .on_minute(SERVICE, OBJECTIVE, now, || parts.clone());
         }
         let look = |service: &str, _: &str| match service == SERVICE {
             true => Look {
