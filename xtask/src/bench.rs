@@ -3,17 +3,18 @@
 use serde_json::Value;
 
 use crate::run::{Failure, cargo, output, step};
-use crate::tools;
+use crate::tools::{self, Tool};
 
 const HELP: &str = "\
 Side by side with the peers, and the console and the simulator by themselves.
 
 Usage: cargo xtask bench http [OPTIONS]
        cargo xtask bench overload [OPTIONS]
+       cargo xtask bench cache [OPTIONS]
        cargo xtask bench console [OPTIONS]
        cargo xtask bench simulator [OPTIONS]
 
-All options go to the harness in bench/http, bench/overload, bench/console or bench/simulator:
+All options go to the harness in the folder of that name in bench:
 ";
 
 /// Who is measured.
@@ -32,28 +33,40 @@ struct Bench {
     name: &'static str,
     package: &'static str,
     who: Who,
+    /// Installed where they are missing.
+    tools: &'static [Tool],
 }
 
-const BENCHES: [Bench; 4] = [
+const BENCHES: [Bench; 5] = [
     Bench {
         name: "http",
         package: "plimsoll-bench-http",
         who: Who::Some("--peers"),
+        tools: tools::FOR_BENCH_HTTP,
     },
     Bench {
         name: "overload",
         package: "plimsoll-bench-overload",
         who: Who::Some("--rows"),
+        tools: &[],
+    },
+    Bench {
+        name: "cache",
+        package: "plimsoll-bench-cache",
+        who: Who::Some("--peers"),
+        tools: tools::FOR_BENCH_CACHE,
     },
     Bench {
         name: "console",
         package: "plimsoll-bench-console",
         who: Who::Plimsoll,
+        tools: &[],
     },
     Bench {
         name: "simulator",
         package: "plimsoll-bench-simulator",
         who: Who::Harness,
+        tools: &[],
     },
 ];
 
@@ -61,7 +74,7 @@ const BENCHES: [Bench; 4] = [
 pub(crate) fn bench(arguments: &[String]) -> Result<(), Failure> {
     match arguments.split_first() {
         None => Err(Failure::Usage(
-            "which bench? `cargo xtask bench http`, `overload`, `console` or `simulator`"
+            "which bench? `cargo xtask bench http`, `overload`, `cache`, `console` or `simulator`"
                 .to_owned(),
         )),
         Some((name, _)) if name == "--help" || name == "-h" => BENCHES
@@ -70,7 +83,7 @@ pub(crate) fn bench(arguments: &[String]) -> Result<(), Failure> {
         Some((name, options)) => match BENCHES.into_iter().find(|bench| bench.name == name) {
             Some(bench) => run(bench, options),
             None => Err(Failure::Usage(format!(
-                "there is no bench `{name}`; there are `http`, `overload`, `console` and `simulator`"
+                "there is no bench `{name}`; there are `http`, `overload`, `cache`, `console` and `simulator`"
             ))),
         },
     }
@@ -82,8 +95,8 @@ fn run(bench: Bench, options: &[String]) -> Result<(), Failure> {
         .any(|option| option == "--help" || option == "-h");
     if help {
         print!("{HELP}");
-    } else if bench.name == "http" {
-        tools::ensure(tools::FOR_BENCH_HTTP)?;
+    } else {
+        tools::ensure(bench.tools)?;
     }
     step(
         "build the harness",

@@ -40,6 +40,8 @@ Commands:
   bench http [OPTIONS] nginx, HAProxy and Plimsoll side by side; `cargo xtask bench http --help`
   bench overload [OPTIONS]
                        The same three when not all fits; `cargo xtask bench overload --help`
+  bench cache [OPTIONS]
+                       nginx, Varnish and Plimsoll: what stored answers cost, what a bounded store is good for
   bench console [OPTIONS]
                        What the console costs, and what the data plane notices of it
   bench simulator [OPTIONS]

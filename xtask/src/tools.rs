@@ -76,6 +76,26 @@ pub(crate) const FOR_BENCH_HTTP: &[Tool] = &[
     },
 ];
 
+/// What `bench cache` compares with and measures with.
+pub(crate) const FOR_BENCH_CACHE: &[Tool] = &[
+    Tool {
+        program: "nginx",
+        package: "nginx",
+    },
+    Tool {
+        program: "varnishd",
+        package: "varnish",
+    },
+    Tool {
+        program: "h2load",
+        package: "nghttp2-client",
+    },
+    Tool {
+        program: "taskset",
+        package: "util-linux",
+    },
+];
+
 /// Installs those of `tools` that are missing: as root on Debian. Elsewhere says what to install.
 pub(crate) fn ensure(tools: &[Tool]) -> Result<(), Failure> {
     let missing: Vec<&Tool> = tools

@@ -62,6 +62,11 @@ impl Proxy {
             "{name} does not serve: {said}"
         )))
     }
+
+    /// Looks again which processes belong to it.
+    pub fn look_again(&mut self) {
+        self.pids = process::tree(self.child.id());
+    }
 }
 
 impl Drop for Proxy {
