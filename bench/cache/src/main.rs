@@ -27,13 +27,7 @@ use crate::options::{HELP, Options};
 use crate::words::Words;
 
 fn main() -> ExitCode {
-    match dispatch(std::env::args().skip(1).collect()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("bench: {}", failure.chain());
-            ExitCode::from(failure.status())
-        }
-    }
+    failure::end(dispatch(std::env::args().skip(1).collect()))
 }
 
 fn dispatch(arguments: Vec<String>) -> Result<(), Failure> {

@@ -88,10 +88,7 @@ impl Options {
         let or = |whole, part| if quick { part } else { whole };
         let seconds = words.value("--seconds")?;
         let requests = words.value("--requests")?;
-        let chosen =
-            |list: Option<String>| list.map(|list| list.split(',').map(str::to_owned).collect());
-        let parts: Option<Vec<String>> = chosen(words.value("--parts")?);
-        let peers: Option<Vec<String>> = chosen(words.value("--peers")?);
+        let (parts, peers) = (words.list("--parts")?, words.list("--peers")?);
         let is_whole =
             !quick && parts.is_none() && peers.is_none() && seconds.is_none() && requests.is_none();
         let seconds: f64 = seconds.unwrap_or(if quick { 1.0 } else { 3.0 });
@@ -105,8 +102,8 @@ impl Options {
         let output = words.value("--output")?;
         let options = Self {
             quick,
-            parts: some_of(parts, &Part::ALL)?,
-            peers: some_of(peers, &Peer::ALL)?,
+            parts: parts.unwrap_or_else(|| Part::ALL.to_vec()),
+            peers: peers.unwrap_or_else(|| Peer::ALL.to_vec()),
             rounds,
             window: Duration::from_secs_f64(seconds),
             warm_up: Duration::from_secs_f64((seconds / 3.0).clamp(0.3, 1.0)),
@@ -119,17 +116,6 @@ impl Options {
         };
         words.end()?;
         Ok(options)
-    }
-}
-
-/// Those that are named, or all.
-fn some_of<T: FromStr<Err = Failure> + Copy>(
-    names: Option<Vec<String>>,
-    all: &[T],
-) -> Result<Vec<T>, Failure> {
-    match names {
-        None => Ok(all.to_vec()),
-        Some(names) => names.iter().map(|name| name.parse()).collect(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Why a bench stopped.
 
 use std::io;
+use std::process::ExitCode;
 
 /// What was being done, and why it failed.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +46,17 @@ impl Failure {
         match self {
             Self::Io { doing, source } => format!("{doing}: {source}"),
             other => other.to_string(),
+        }
+    }
+}
+
+/// How a bench ends: with its failure said, if there is one.
+pub fn end(result: Result<(), Failure>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("bench: {}", failure.chain());
+            ExitCode::from(failure.status())
         }
     }
 }

@@ -46,6 +46,16 @@ impl Words {
         Ok(value)
     }
 
+    /// The same, with commas.
+    pub fn list<T: FromStr<Err = Failure>>(
+        &mut self,
+        name: &str,
+    ) -> Result<Option<Vec<T>>, Failure> {
+        let text = self.value::<String>(name)?;
+        text.map(|text| text.split(',').map(str::parse).collect())
+            .transpose()
+    }
+
     /// The value after `name`, which must be there.
     pub fn needed<T: FromStr>(&mut self, name: &str) -> Result<T, Failure> {
         self.value(name)?

@@ -19,13 +19,7 @@ use crate::failure::Failure;
 use crate::options::{HELP, Options};
 
 fn main() -> ExitCode {
-    match dispatch(std::env::args().skip(1).collect()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("bench: {}", failure.chain());
-            ExitCode::from(failure.status())
-        }
-    }
+    failure::end(dispatch(std::env::args().skip(1).collect()))
 }
 
 fn dispatch(words: Vec<String>) -> Result<(), Failure> {

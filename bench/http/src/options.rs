@@ -59,17 +59,14 @@ impl Options {
                 "--seconds is 0.2 to 600, --rounds at least 1",
             ));
         }
-        let peers = match words.value::<String>("--peers")? {
-            None => Peer::USUAL.to_vec(),
-            Some(list) => list.split(',').map(str::parse).collect::<Result<_, _>>()?,
-        };
+        let peers = words.list("--peers")?;
         let output = words.value("--output")?;
         let options = Self {
             quick,
             rounds,
             window: Duration::from_secs_f64(seconds),
             warm_up: Duration::from_secs_f64((seconds / 3.0).clamp(0.3, 1.0)),
-            peers,
+            peers: peers.unwrap_or_else(|| Peer::USUAL.to_vec()),
             rows: words.value("--rows")?,
             memory: !words.flag("--no-memory"),
             idle_connections: if quick { 200 } else { 2_000 },

@@ -18,19 +18,13 @@ mod upstream;
 
 use std::process::ExitCode;
 
-use plimsoll_bench_common::{clock, command, failure, machine, process, proxy, random};
+use plimsoll_bench_common::{clock, command, failure, machine, process, proxy, random, words};
 
 use crate::failure::Failure;
 use crate::options::{HELP, Options};
 
 fn main() -> ExitCode {
-    match dispatch(std::env::args().skip(1).collect()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("bench: {}", failure.chain());
-            ExitCode::from(failure.status())
-        }
-    }
+    failure::end(dispatch(std::env::args().skip(1).collect()))
 }
 
 fn dispatch(words: Vec<String>) -> Result<(), Failure> {

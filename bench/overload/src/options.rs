@@ -1,12 +1,12 @@
 //! The command line: words of the form `--name value` and `--flag`.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use crate::cell::Letter;
 use crate::failure::Failure;
 use crate::peer::Row;
+use crate::words::Words;
 
 /// What `--help` shows.
 pub(crate) const HELP: &str = "\
@@ -60,7 +60,7 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn read(words: Vec<String>) -> Result<Self, Failure> {
-        let mut words = Words(words);
+        let mut words = Words::new(words);
         let quick = words.flag("--quick");
         let cells = words.list("--cells")?;
         let rows = words.list("--rows")?;
@@ -93,45 +93,8 @@ impl Options {
                 "--seconds is 0.5 to 600, --rounds and --repeats at least 1",
             ));
         }
-        match words.0.first() {
-            None => Ok(options),
-            Some(word) => Err(Failure::usage(format!("there is no option `{word}`"))),
-        }
-    }
-}
-
-/// The words of a command line, taken out one by one.
-struct Words(Vec<String>);
-
-impl Words {
-    fn flag(&mut self, name: &str) -> bool {
-        let before = self.0.len();
-        self.0.retain(|word| word != name);
-        self.0.len() != before
-    }
-
-    /// The value after the last `name`: who calls us may put defaults in front.
-    fn value<T: FromStr>(&mut self, name: &str) -> Result<Option<T>, Failure> {
-        let mut value = None;
-        while let Some(place) = self.0.iter().position(|word| word == name) {
-            self.0.remove(place);
-            if place >= self.0.len() {
-                return Err(Failure::usage(format!("{name} needs a value")));
-            }
-            let text = self.0.remove(place);
-            let parsed = text
-                .parse()
-                .map_err(|_| Failure::usage(format!("`{text}` is no value for {name}")))?;
-            value = Some(parsed);
-        }
-        Ok(value)
-    }
-
-    /// The same, with commas.
-    fn list<T: FromStr<Err = Failure>>(&mut self, name: &str) -> Result<Option<Vec<T>>, Failure> {
-        let text = self.value::<String>(name)?;
-        text.map(|text| text.split(',').map(str::parse).collect())
-            .transpose()
+        words.end()?;
+        Ok(options)
     }
 }
 
@@ -157,12 +120,6 @@ mod tests {
                 "{part}"
             );
         }
-    }
-
-    #[test]
-    fn the_last_of_two_values_counts() {
-        let options = read("--plimsoll a --plimsoll b").expect("it is valid");
-        assert_eq!(options.plimsoll, PathBuf::from("b"));
     }
 
     #[test]
