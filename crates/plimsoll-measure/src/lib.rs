@@ -57,13 +57,13 @@ pub use snapshot::{
     ActionView, ClassView, DOES_NOT_FIT, ProtectionView, REFUSALS, RefusedView, refusing_policy,
 };
 pub use snapshot::{
+    BrownoutView, ChangeView, GovernedView, JournalView, MovedView, NotifierFailure, NotifierView,
+    OnsetView, PageDelayView, SplitView, StoreFailure,
+};
+pub use snapshot::{
     BurnView, CalendarView, ConfigView, EndpointState, EndpointView, ErrorView, EventView,
     JourneyView, LatencyView, MaintenanceView, Mark, ObjectiveView, RouteView, SCHEMA, ServiceView,
     Snapshot, StepView, TrafficView,
-};
-pub use snapshot::{
-    ChangeView, GovernedView, JournalView, MovedView, NotifierFailure, NotifierView, OnsetView,
-    PageDelayView, SplitView, StoreFailure,
 };
 pub use snapshot::{EvidenceKind, EvidenceView, SidesView, Strength, SuspectKind, SuspectView};
 pub use turns::{Held, Turns, TurnsWatch};

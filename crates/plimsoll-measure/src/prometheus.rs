@@ -367,6 +367,16 @@ fn governed(out: &mut Exposition, snapshot: &Snapshot) {
         }
     }
     out.family(
+        "plimsoll_brownout_level",
+        Kind::Gauge,
+        "How many optional features are dimmed: at 1.25 the first for all, the second for a quarter of users; absent where there are none.",
+    );
+    for (service, governed) in services() {
+        if let Some(brownout) = &governed.brownout {
+            out.sample("", &[("service", service)], brownout.level);
+        }
+    }
+    out.family(
         "plimsoll_overlay_entries",
         Kind::Gauge,
         "What people have set for a while, by service.",

@@ -25,7 +25,9 @@ use crate::objective::Forecast;
 use crate::outcome::{Cause, Origin, Outcome};
 use crate::period::Calendar;
 
-pub use governed::{ChangeView, GovernedView, MovedView, OnsetView, PageDelayView, SplitView};
+pub use governed::{
+    BrownoutView, ChangeView, GovernedView, MovedView, OnsetView, PageDelayView, SplitView,
+};
 pub use journal::{JournalView, StoreFailure};
 pub use journey::{JourneyView, StepView};
 pub use mark::Mark;

@@ -162,9 +162,19 @@ impl BrownoutControl {
             self.step(reading.latency.as_secs_f64());
         }
         self.served = self.served.clamp(1.0 - self.ceiling.get(), 1.0);
+        self.publish(shared);
+        decides
+    }
+
+    /// In place of a tick, where latency is not what is failing: as much is dimmed as may be.
+    pub fn dim_to_ceiling(&mut self, shared: &BrownoutShared) {
+        self.served = 1.0 - self.ceiling.get();
+        self.publish(shared);
+    }
+
+    fn publish(&self, shared: &BrownoutShared) {
         let level = (self.level() * FEATURE as f64) as u64;
         shared.level.store(level, Ordering::Relaxed);
-        decides
     }
 
     fn step(&mut self, latency: f64) {

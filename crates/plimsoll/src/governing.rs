@@ -2,6 +2,7 @@
 
 mod changed;
 mod contributions;
+mod dimming;
 mod looking;
 mod onset;
 mod outcomes;
@@ -30,6 +31,7 @@ use crate::notifying::OpenCall;
 use crate::overlay::Held;
 pub(crate) use changed::configuration as configuration_changed;
 pub(crate) use contributions::Contributions;
+use dimming::Dimming;
 pub(crate) use looking::{look, parts};
 pub(crate) use onset::{how_long_before, sentence, suspected};
 pub(crate) use outcomes::Outcome;
@@ -48,13 +50,17 @@ pub(crate) struct Governing {
     held: BTreeMap<String, Held>,
     onsets: Onsets,
     outcomes: Outcomes,
+    dimming: Dimming,
     meters: BTreeMap<String, Meter>,
     ticked: Instant,
 }
 
 impl Governing {
     pub(crate) fn new(config: &Config) -> Self {
+        let mut dimming = Dimming::default();
+        dimming.apply(config);
         Self {
+            dimming,
             governor: Governor::new(parameters(config, &BTreeMap::new())),
             held: BTreeMap::new(),
             onsets: Onsets::default(),
@@ -67,6 +73,7 @@ impl Governing {
     /// Another configuration is in force.
     pub(crate) fn apply(&mut self, config: &Config) {
         self.governor.set_parameters(parameters(config, &self.held));
+        self.dimming.apply(config);
         let services = &config.services;
         self.meters.retain(|name, _| services.contains_key(name));
         let there = |service: &str, objective: &str| {
@@ -196,17 +203,41 @@ impl Governing {
         };
         let decided = self.governor.on_tick(now, &signals);
         self.watch_onsets(&signals, &decided);
+        for decision in decided.iter().flat_map(|it| &it.decisions) {
+            self.dimming.on_decision(decision);
+        }
         for (name, shared) in shared {
             self.publish(name, shared);
         }
+        let dimmed = self.dim(measure, shared);
         let services = &self.governor.parameters().services;
         let place = |service: &str, objective: &str| {
             let mut objectives = services.get(service)?.objectives.iter();
             objectives.position(|(name, _)| name == objective)
         };
         let second = self.second();
-        let outcomes = self.outcomes.on_second(second, &signals, place);
+        let mut outcomes = self.outcomes.on_second(second, &signals, place);
+        outcomes.extend(dimmed);
         (decided, outcomes)
+    }
+
+    /// How much optional content is left out, below the governor's step.
+    fn dim(
+        &mut self,
+        measure: &Measure,
+        shared: &BTreeMap<String, Arc<ServiceShared>>,
+    ) -> Vec<Outcome> {
+        let mut over = Vec::new();
+        for (name, causes, latency) in measure.ended() {
+            let Some(shared) = shared.get(name) else {
+                continue;
+            };
+            let step = self.governor.enforced(name, Actuator::Brownout);
+            let ceiling = Actuator::dimmed_max(step);
+            let (dimming, brownout) = (&mut self.dimming, &shared.guard.brownout);
+            over.extend(dimming.on_second(name, ceiling, (causes, latency), brownout));
+        }
+        over
     }
 
     fn watch_onsets(&mut self, signals: &Signals, decided: &[Decided]) {
@@ -316,6 +347,7 @@ impl Governing {
                 .map(|((objective, _), _)| objective.clone())
                 .collect(),
             moved: Actuator::ALL.into_iter().filter_map(moved).collect(),
+            brownout: self.dimming.view(name),
             onsets: self.onsets.of(name),
             page_delays: delays.collect(),
         })

@@ -157,7 +157,8 @@ pub(crate) fn set_by_people(snapshot: &Snapshot, service: &ServiceView) -> Vec<S
 fn governed(service: &ServiceView, now: Timestamp) -> Option<String> {
     let governed = service.governed.as_ref()?;
     let is_well = governed.condition <= Condition::Healthy;
-    if is_well && governed.moved.is_empty() && governed.paged.is_empty() {
+    let dimmed = governed.brownout.as_ref().filter(|it| it.level > 0.0);
+    if is_well && governed.moved.is_empty() && governed.paged.is_empty() && dimmed.is_none() {
         return None;
     }
     let mut line = governed.condition.name().to_owned();
@@ -178,6 +179,9 @@ fn governed(service: &ServiceView, now: Timestamp) -> Option<String> {
     };
     for moved in &governed.moved {
         line.push_str(&format!("  {does}: {}", clean(&moved.says)));
+    }
+    if let Some(dimmed) = dimmed {
+        line.push_str(&format!("  {}", clean(&dimmed.says)));
     }
     Some(line)
 }

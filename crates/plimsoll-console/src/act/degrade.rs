@@ -259,7 +259,8 @@ fn now(snapshot: &Snapshot, service: &str, verb: Verb) -> String {
         Verb::Shed => "shed",
         Verb::NoRetries => "retry",
         Verb::NoHedges => "hedge",
-        Verb::ReadOnly | Verb::GovernorMode => "",
+        Verb::ReadOnly => "read-only",
+        Verb::GovernorMode => "",
     };
     let moved = governed.and_then(|it| it.moved.iter().find(|it| it.actuator == actuator));
     let mut said = match (mine.next(), verb, governed) {

@@ -284,6 +284,7 @@ fn lead(snapshot: &Snapshot, service: &ServiceView) -> Markup {
             @if governed.is_some_and(|it| !it.moved.is_empty()) { " What acts: " (acting) "." }
             @else if governed.is_some() { " Nothing is moved." }
         }
+        @if let Some(dimmed) = governed.and_then(|it| it.brownout.as_ref()).filter(|it| it.level > 0.0) { " " (dimmed.says) "." }
         @if governed.is_some_and(|it| !it.paged.is_empty()) { " Somebody is called for." }
     }
 }

@@ -839,6 +839,7 @@ pub(super) fn service(name: &str, condition: Condition) -> ServiceView {
             because_of: Some(name.to_owned()),
             paged: Vec::new(),
             moved: Vec::new(),
+            brownout: None,
             onsets: Vec::new(),
             page_delays: Vec::new(),
         }),

@@ -22,6 +22,9 @@ pub struct GovernedView {
     pub paged: Vec<String>,
     /// What is moved, or would be; the least harmful first.
     pub moved: Vec<MovedView>,
+    /// How much of its optional content is left out; `null` where it has none.
+    #[serde(default)]
+    pub brownout: Option<BrownoutView>,
     /// When that began for which somebody was called, and what may be behind it.
     #[serde(default)]
     pub onsets: Vec<OnsetView>,
@@ -37,6 +40,17 @@ pub struct MovedView {
     /// How far, in steps.
     pub step: u8,
     /// What that is, in words.
+    pub says: String,
+}
+
+/// How much of a service's optional content is left out, by the governor or by people.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BrownoutView {
+    /// In features: at 1.25 the first is dimmed for all, and the second for a quarter of users.
+    pub level: f64,
+    /// How many there are.
+    pub features: u64,
+    /// The same, in words.
     pub says: String,
 }
 

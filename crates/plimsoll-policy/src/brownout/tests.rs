@@ -164,6 +164,17 @@ fn a_ceiling_holds_at_once_and_of_zero_ends_it() {
 }
 
 #[test]
+fn where_latency_is_not_what_fails_as_much_is_dimmed_as_may_be() {
+    let mut run = Run::new();
+    run.control.set_ceiling(Ratio::of(3, 4).unwrap());
+    run.control.dim_to_ceiling(&run.shared);
+    assert_eq!(run.shared.level(), 3.0);
+    // From there it goes on by latency, where that is what fails next.
+    run.seconds(30, 300.0);
+    assert_eq!(run.shared.level(), 0.0);
+}
+
+#[test]
 fn features_are_dimmed_in_their_order() {
     let mut run = Run::new();
     run.seconds(40, 700.0);

@@ -40,6 +40,7 @@ pub(crate) fn made_up() -> Snapshot {
             step: 1,
             says: "no retries".to_owned(),
         }],
+        brownout: None,
         onsets: Vec::new(),
         page_delays: Vec::new(),
     });
