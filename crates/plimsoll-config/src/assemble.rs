@@ -15,7 +15,9 @@ use plimsoll_measure::{Begins, Calendar, Maintenance, Period};
 
 use crate::model::*;
 use crate::node::{Fields, Node, Value};
+use crate::page::Template;
 use crate::pattern::{HostPattern, PathPattern};
+use crate::scheme::FileKind;
 
 pub(crate) use governor::dependency;
 pub(crate) use protect::{hedge_mode, is_tried_again};
@@ -395,7 +397,39 @@ pub(crate) fn route(node: &Node, place: usize) -> Option<Route> {
             Some(fields) => Some(cache(fields)?),
             None => None,
         },
+        fallback: match fields.table("fallback") {
+            Some(fields) => Some(fallback(fields)?),
+            None => None,
+        },
     })
+}
+
+fn fallback(fields: &Fields) -> Option<Fallback> {
+    let mut pages = fields
+        .iter()
+        .filter_map(|(_, field)| match &field.node.value {
+            Value::File(path, FileKind::Page(kind)) => Some((field.key_span.start, path, *kind)),
+            _ => None,
+        })
+        .collect::<Vec<_>>();
+    // As they are written.
+    pages.sort_by_key(|(start, ..)| *start);
+    let pages: Vec<FallbackPage> = pages
+        .into_iter()
+        .map(|(_, path, kind)| FallbackPage {
+            path: path.clone(),
+            template: Template::empty(kind),
+        })
+        .collect();
+    match (fields.text("service"), pages.is_empty()) {
+        (Some(service), true) => Some(Fallback::Service(service.to_owned())),
+        (None, false) => Some(Fallback::Page {
+            pages,
+            status: fields.count("status"),
+        }),
+        // It has been reported.
+        _ => None,
+    }
 }
 
 fn cache(fields: &Fields) -> Option<Cache> {

@@ -12,6 +12,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::diagnostic::Diagnostic;
 use crate::node::{Fields, Node, Value};
+use crate::page::{PageError, read_page};
 use crate::parse::read;
 use crate::scheme::FileKind;
 
@@ -130,6 +131,15 @@ fn check_file(path: &Path, kind: FileKind) -> Result<(), Finding> {
             Err(error) => Err((
                 "bad-runbook",
                 format!("{shown} can't be shown"),
+                error.to_string(),
+            )),
+        },
+        FileKind::Page(kind) => match read_page(path, kind) {
+            Ok(_) => Ok(()),
+            Err(PageError::Read(_)) => read_file(path).map(|_| ()),
+            Err(error) => Err((
+                "bad-page",
+                format!("{shown} can't be given to clients"),
                 error.to_string(),
             )),
         },

@@ -16,6 +16,7 @@ mod init;
 mod model;
 mod nearest;
 mod node;
+mod page;
 mod parse;
 mod pattern;
 mod read;
@@ -36,6 +37,7 @@ pub use files::{RUNBOOK_BYTES_MAX, RunbookError, check_files, read_runbook};
 pub use init::{InitError, init};
 pub use model::*;
 pub use nearest::nearest;
+pub use page::{PAGE_BYTES_MAX, PageError, PageKind, Placeholder, Template, read_page};
 pub use parse::parse;
 pub use pattern::{
     HostPattern, HostPatternError, PathPattern, PathPatternError, Segment, normal_form,

@@ -15,6 +15,7 @@ use std::time::Duration;
 use plimsoll_core::{Class, Mode, Ratio};
 use plimsoll_measure::{Maintenance, Period};
 
+use crate::page::{PageError, Template, read_page};
 use crate::pattern::{HostPattern, PathPattern};
 
 pub use notify::*;
@@ -433,6 +434,49 @@ pub struct Route {
     pub rewrite: Rewrite,
     /// How its answers are stored; `None` = not at all.
     pub cache: Option<Cache>,
+    /// What is answered where its service can't; `None` = problem details.
+    pub fallback: Option<Fallback>,
+}
+
+/// `fallback = { ... }`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fallback {
+    /// A page.
+    Page {
+        /// What there is to choose from by `Accept`, the first where nothing else decides. At least one, one of a kind.
+        pages: Vec<FallbackPage>,
+        /// `None` = 503.
+        status: Option<u16>,
+    },
+    /// The answer of this service.
+    Service(String),
+}
+
+/// A page of a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FallbackPage {
+    /// Its file.
+    pub path: PathBuf,
+    /// What is in it; empty until [`Config::read_pages`].
+    pub template: Template,
+}
+
+impl Config {
+    /// Reads the pages of all routes.
+    ///
+    /// # Errors
+    /// One of them can't be given; [`check_files`](crate::check_files) says so with its line.
+    pub fn read_pages(&mut self) -> Result<(), (PathBuf, PageError)> {
+        for route in &mut self.routes {
+            if let Some(Fallback::Page { pages, .. }) = &mut route.fallback {
+                for page in pages {
+                    page.template = read_page(&page.path, page.template.kind())
+                        .map_err(|error| (page.path.clone(), error))?;
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// `cache = { ... }`

@@ -274,6 +274,6 @@ mod tests {
         ] {
             assert!(text.contains(&format!("| `{key}` |")), "{key}");
         }
-        assert!(text.contains("`route.fallback`"));
+        assert!(text.contains("`route.defer`"));
     }
 }

@@ -70,6 +70,7 @@ pub(crate) fn check(file: &Fields, diagnostics: &mut Vec<Diagnostic>) {
     maintenance::check(file, services, diagnostics);
     notify::check(file, services, diagnostics);
     routes::check(file, services, diagnostics);
+    degrade::check_routes(file, services, diagnostics);
     tenants::check(file, diagnostics);
 }
 

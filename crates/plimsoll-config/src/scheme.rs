@@ -8,6 +8,8 @@ pub(crate) mod keys;
 
 use std::time::Duration;
 
+use crate::page::PageKind;
+
 /// A table and the keys it may have.
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -227,6 +229,8 @@ pub(crate) enum FileKind {
     Secret,
     /// Markdown; or the URL of a page, which is no file.
     Runbook,
+    /// A page for clients.
+    Page(PageKind),
 }
 
 /// What the name of a map's entry may be.

@@ -138,9 +138,7 @@ fn degrade(given: &mut Given) -> Result<Asked, String> {
     let verb = match given.words.pop_front() {
         None if service == "list" => return Ok(Asked::Page("/configuration".to_owned())),
         None => {
-            return Err(
-                "say what to do: shed LEVEL, no-retries, no-hedges or end".to_owned(),
-            );
+            return Err("say what to do: shed LEVEL, no-retries, no-hedges or end".to_owned());
         }
         Some(verb) => verb,
     };

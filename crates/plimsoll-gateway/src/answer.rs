@@ -29,6 +29,8 @@ pub(crate) struct Added<'a> {
     pub(crate) cache_status: Option<&'a str>,
     /// Why this answer was given.
     pub(crate) decision: Option<&'a str>,
+    /// Nobody may store it: another service's answer stands in for the one that was asked for.
+    pub(crate) no_store: bool,
 }
 
 impl Added<'_> {
@@ -40,6 +42,22 @@ impl Added<'_> {
         if let Some(decision) = self.decision {
             emit(b"Plimsoll-Decision", decision.as_bytes());
         }
+        if self.no_store {
+            emit(b"Cache-Control", b"no-store");
+        }
+    }
+
+    /// Whether a field of the service's is passed on.
+    fn passes(&self, name: &[u8]) -> bool {
+        // `CDN-Cache-Control` and others of its kind too (RFC 9213).
+        let targeted = || {
+            let at = name.len().checked_sub(b"cache-control".len());
+            at.and_then(|at| name.get(at..))
+                .is_some_and(|end| end.eq_ignore_ascii_case(b"cache-control"))
+        };
+        let others: [&[u8]; 2] = [b"expires", b"surrogate-control"];
+        !self.no_store
+            || !(targeted() || others.iter().any(|other| name.eq_ignore_ascii_case(other)))
     }
 }
 
@@ -86,7 +104,9 @@ pub(crate) fn send_head(
             let out = peer.out.head();
             write_status_line(out, response.status(), response.reason());
             heads::response_fields(response, rewrite, from_http2, |name, value| {
-                write_field(out, name, value);
+                if added.passes(name) {
+                    write_field(out, name, value);
+                }
             });
             added.emit(|name, value| write_field(out, name, value));
             if let Some(length) = announced {
@@ -105,7 +125,9 @@ pub(crate) fn send_head(
             let fields = head.headers_mut();
             fields.reserve(response.fields.len() + 2);
             heads::response_fields(response, rewrite, from_http2, |name, value| {
-                append(fields, name, value)
+                if added.passes(name) {
+                    append(fields, name, value);
+                }
             });
             added.emit(|name, value| append(fields, name, value));
             if let Some(length) = announced {
@@ -193,7 +215,7 @@ pub(crate) fn send_own(
                 plimsoll_http1::reason_phrase(answer.status).as_bytes(),
             );
             if !body.is_empty() {
-                write_field(out, b"Content-Type", b"application/problem+json");
+                write_field(out, b"Content-Type", answer.content_type().as_bytes());
             }
             for (name, value) in &answer.fields {
                 write_field(out, name.as_bytes(), value.as_bytes());
@@ -211,7 +233,7 @@ pub(crate) fn send_own(
             write_head_end(out);
             peer.sending = Sending::Done;
             if request.method() != b"HEAD" && !body.is_empty() {
-                peer.out.push(Bytes::from(body));
+                peer.out.push(body);
             }
             Ok(keep)
         }
@@ -241,13 +263,13 @@ pub(crate) fn send_own(
                     b"grpc-message",
                     answer.detail.replace('%', "%25").as_bytes(),
                 );
-                Vec::new()
+                Bytes::new()
             } else {
                 *head.status_mut() = http::StatusCode::from_u16(answer.status)
                     .map_err(|_| PeerError::Malformed("status".to_owned()))?;
                 let fields = head.headers_mut();
                 if !body.is_empty() {
-                    append(fields, b"content-type", b"application/problem+json");
+                    append(fields, b"content-type", answer.content_type().as_bytes());
                 }
                 fields.insert(http::header::CONTENT_LENGTH, body.len().into());
                 body
@@ -260,7 +282,7 @@ pub(crate) fn send_own(
                 .send_response(head, ends)
                 .map_err(|error| PeerError::from_h2(&error))?;
             if !ends {
-                send.send_data(Bytes::from(body), true)
+                send.send_data(body, true)
                     .map_err(|error| PeerError::from_h2(&error))?;
             }
             Ok(Keep::Alive)

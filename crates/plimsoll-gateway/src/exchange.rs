@@ -6,6 +6,7 @@
 mod attempt;
 mod cached;
 mod collapsed;
+mod fallback;
 mod race;
 mod relay;
 mod renewal;
@@ -27,6 +28,7 @@ use plimsoll_upstream::{ConnectError, Endpoint, Http1Connection};
 
 use self::cached::{FromDisk, Instead};
 use self::collapsed::Collapsed;
+use self::fallback::First;
 use crate::access;
 use crate::admission::Ended;
 use crate::answer::{self, Keep};
@@ -79,13 +81,11 @@ pub(crate) struct Exchange<'a> {
     caching: Option<Box<Caching>>,
     /// Its client went, and it goes on for others.
     left: Cell<bool>,
+    /// While another service stands in: the call that it does so for.
+    first: Option<Box<First>>,
 }
 
 /// What came of one attempt.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "part of one future; most become the large one, and a box would be one more for each request"
-)]
 enum Tried {
     /// An answer's head.
     Head {
@@ -151,6 +151,7 @@ pub(crate) async fn serve(
         rate_fields: request.rate_fields.take(),
         caching: request.caching.take(),
         left: Cell::new(false),
+        first: None,
         call,
     };
     exchange.begin_deadline(began);
@@ -166,44 +167,18 @@ pub(crate) async fn serve(
         let wait = exchange.wait_for_fetch(down, waiting, timer);
         match Box::pin(wait).await {
             Collapsed::Give(given) => return Box::pin(exchange.give(down, *given, timer)).await,
-            Collapsed::Answer(answer) => return exchange.answer(down, answer, timer).await,
+            Collapsed::Answer(answer) => {
+                return exchange.answer(down, answer, response, timer).await;
+            }
             Collapsed::Alone => arrival = exchange.call.go_alone(thread.clock.now()),
             Collapsed::Gone => return exchange.gone(),
         }
     }
-    let service = match arrival {
-        Arrival::Proceed(service) => service,
-        Arrival::Wait(service, ticket) => {
-            match exchange.wait_for_permit(down, service, ticket, timer).await {
-                Waited::Permit => service,
-                Waited::Refused(refusal) => {
-                    let answer = Answer::of_refusal(&refusal);
-                    return exchange.answer(down, answer, timer).await;
-                }
-                Waited::Gone => return exchange.gone(),
-            }
-        }
-        Arrival::Answer(Cause::Cached | Cause::Stale) => {
-            return exchange.answer_stored(down, timer).await;
-        }
-        Arrival::Answer(cause) => {
-            let refusal = exchange.refusal();
-            let answer = answer.unwrap_or_else(|| match refusal {
-                Some(refusal) => Answer::of_refusal(&refusal),
-                None => Answer::of_cause(cause),
-            });
-            return exchange.answer(down, answer, timer).await;
-        }
-    };
-    let Some(service) = plan.plan.service(service) else {
-        let answer = Answer::of_cause(Cause::NoEndpoint);
-        return exchange.answer(down, answer, timer).await;
-    };
-    #[cfg(test)]
-    tests::panic_if_asked(head);
-    exchange.attempt(down, service, response, timer).await
+    match exchange.ask(arrival, answer, down, response, timer).await {
+        Ok(served) => served,
+        Err(answer) => exchange.answer(down, answer, response, timer).await,
+    }
 }
-
 /// Counts a request that is too malformed to be answered.
 pub(crate) fn count_malformed(thread: &Rc<Thread>, arrived: Instant) {
     let effects = ThreadEffects::new(thread, &thread.plan());
@@ -211,6 +186,47 @@ pub(crate) fn count_malformed(thread: &Rc<Thread>, arrived: Instant) {
 }
 
 impl Exchange<'_> {
+    /// Goes on from where the call has come to: `Err` with what is to be answered in place of a service.
+    async fn ask(
+        &mut self,
+        arrival: Arrival,
+        answer: Option<Answer>,
+        down: &mut Peer,
+        response: &mut ResponseHead,
+        timer: &mut Timer,
+    ) -> Result<Served, Answer> {
+        let service = match arrival {
+            Arrival::Proceed(service) => service,
+            Arrival::Wait(service, ticket) => {
+                match self.wait_for_permit(down, service, ticket, timer).await {
+                    Waited::Permit => service,
+                    Waited::Refused(refusal) => {
+                        return Err(Answer::of_refusal(&refusal));
+                    }
+                    Waited::Gone => return Ok(self.gone()),
+                }
+            }
+            Arrival::Answer(Cause::Cached | Cause::Stale) => {
+                return self.answer_stored(down, timer).await;
+            }
+            Arrival::Answer(cause) => {
+                let refusal = self.refusal();
+                let answer = answer.unwrap_or_else(|| match refusal {
+                    Some(refusal) => Answer::of_refusal(&refusal),
+                    None => Answer::of_cause(cause),
+                });
+                return Err(answer);
+            }
+        };
+        let plan = Rc::clone(&self.plan);
+        let Some(service) = plan.plan.service(service) else {
+            return Err(Answer::of_cause(Cause::NoEndpoint));
+        };
+        #[cfg(test)]
+        tests::panic_if_asked(self.head);
+        self.attempt(down, service, response, timer).await
+    }
+
     /// Tries endpoints until one has answered, or nothing is left to try.
     async fn attempt(
         &mut self,
@@ -218,7 +234,7 @@ impl Exchange<'_> {
         service: &ServicePlan,
         response: &mut ResponseHead,
         timer: &mut Timer,
-    ) -> Served {
+    ) -> Result<Served, Answer> {
         let plan = Rc::clone(&self.plan);
         let hedgeable = self.is_hedgeable();
         let hedges = service.guard.hedge_mode == Mode::Enforce && hedgeable;
@@ -246,13 +262,10 @@ impl Exchange<'_> {
             };
             let endpoint = match attempt {
                 Attempt::Try(id) => service.cluster.endpoints.get(id.index()),
-                Attempt::GiveUp(cause) => {
-                    return self.answer(down, Answer::of_cause(cause), timer).await;
-                }
+                Attempt::GiveUp(cause) => return Err(Answer::of_cause(cause)),
             };
             let Some(endpoint) = endpoint else {
-                let answer = Answer::of_cause(Cause::NoEndpoint);
-                return self.answer(down, answer, timer).await;
+                return Err(Answer::of_cause(Cause::NoEndpoint));
             };
             // Beside a retry there is no hedge: one attempt more was made already.
             let tried = if hedgeable && self.call.settlement().attempts == 1 {
@@ -272,6 +285,9 @@ impl Exchange<'_> {
                     let Some(Verdict::Retry { after }) = verdict else {
                         match self.instead_of(response, sent_at) {
                             Instead::No => {
+                                if let Some(answer) = self.in_place_of(response, sent_at) {
+                                    return Err(answer);
+                                }
                                 return self
                                     .relay(down, up, upload, response, endpoint, sent_at, timer)
                                     .await;
@@ -283,7 +299,7 @@ impl Exchange<'_> {
                                 {
                                     self.give_back(endpoint, up);
                                 }
-                                return Box::pin(self.give(down, *given, timer)).await;
+                                return Ok(Box::pin(self.give(down, *given, timer)).await);
                             }
                             Instead::AskAgain => {
                                 again = true;
@@ -302,17 +318,16 @@ impl Exchange<'_> {
                     (verdict, None)
                 }
                 Tried::Answer(answer) => (Verdict::GiveUp(answer.cause), Some(answer)),
-                Tried::Gone => return self.gone(),
+                Tried::Gone => return Ok(self.gone()),
             };
             match verdict {
                 Verdict::GiveUp(cause) => {
-                    let answer = answer.unwrap_or_else(|| Answer::of_cause(cause));
-                    return self.answer(down, answer, timer).await;
+                    return Err(answer.unwrap_or_else(|| Answer::of_cause(cause)));
                 }
                 Verdict::Retry { after } => {
                     upload.rewind();
                     if !after.is_zero() && !self.pause(after, down, &upload, timer).await {
-                        return self.gone();
+                        return Ok(self.gone());
                     }
                 }
             }
@@ -578,7 +593,7 @@ impl Exchange<'_> {
     /// Settles the call. A client that left has seen nothing of its end, which yet says something of the service.
     fn settle(&mut self, ended: Instant, cause: Cause) {
         if self.left.get() {
-            self.call.on_stale_answer(ended, cause);
+            self.call.on_stand_in(ended, cause);
             self.call.settle(ended, Cause::ClientGone);
         } else {
             self.call.settle(ended, cause);
@@ -601,12 +616,33 @@ impl Exchange<'_> {
         }
     }
 
-    /// Answers without a service: with what is stored and stale, if that may stand in.
-    async fn answer(&mut self, down: &mut Peer, answer: Answer, timer: &mut Timer) -> Served {
+    /// Answers without the service: with what is stored and stale, or with a fallback, if one of these may stand in.
+    async fn answer(
+        &mut self,
+        down: &mut Peer,
+        answer: Answer,
+        response: &mut ResponseHead,
+        timer: &mut Timer,
+    ) -> Served {
         self.fail_fetch(answer.cause);
         if let Some(given) = self.stale_for(&answer) {
             return Box::pin(self.give(down, given, timer)).await;
         }
+        // Boxed, so that requests whose service answers do not carry the room for another one's.
+        match Box::pin(self.ask_another(down, answer, response, timer)).await {
+            Ok(served) => served,
+            Err(answer) => match self.page_for(&answer) {
+                Some(page) => {
+                    self.call.on_stand_in(self.thread.clock.now(), answer.cause);
+                    self.say(down, page, timer).await
+                }
+                None => self.say(down, answer, timer).await,
+            },
+        }
+    }
+
+    /// Gives an answer of Plimsoll's own, and settles.
+    async fn say(&mut self, down: &mut Peer, answer: Answer, timer: &mut Timer) -> Served {
         // What is left of the request's body would be read as the next request: it is skipped, if that is little.
         let skipped = match self.head.framing() {
             Framing::None => true,
@@ -630,6 +666,8 @@ impl Exchange<'_> {
         );
         let now = self.thread.clock.now();
         let cause = match answer.cause {
+            // Whoever asked has something that is of use.
+            _ if answer.page.is_some() && answer.status < 500 => Cause::Fallback,
             // Its own patience was at an end, as if it had gone: callers don't spend budgets.
             Cause::Timeout | Cause::Deadline | Cause::QueueTimeout if self.facts.impatient => {
                 Cause::ClientGone
@@ -700,6 +738,7 @@ impl Exchange<'_> {
 
 impl Drop for Exchange<'_> {
     fn drop(&mut self) {
+        self.end_stand_in();
         if !self.call.is_settled() {
             // The future was dropped: the call knows what that means.
             self.call.abandon();

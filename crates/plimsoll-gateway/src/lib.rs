@@ -11,6 +11,7 @@ mod answer;
 mod cache;
 mod cookies;
 mod exchange;
+mod fallback;
 mod forwarded;
 mod gateway;
 mod heads;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_config::{
-    Config, DeadlineOverride, HashKey, RateBy, ReadOnly, Redirect, Rewrite, Route, RouteAction,
-    Service,
+    Config, DeadlineOverride, Fallback, HashKey, RateBy, ReadOnly, Redirect, Rewrite, Route,
+    RouteAction, Service,
 };
 use plimsoll_core::never;
 use plimsoll_core::{Class, Mode, RouteId, ServiceId};
@@ -21,6 +21,7 @@ use plimsoll_policy::{
 };
 use plimsoll_upstream::{Cluster, Clusters};
 
+use crate::fallback::{FallbackPlan, PagesPlan};
 use crate::router::Router;
 
 /// What all threads share about a service. One for each service name, for as long as the process lives.
@@ -64,6 +65,8 @@ pub struct ServicePlan {
     pub enforces: bool,
     /// What is answered while it is read-only.
     pub read_only: ReadOnly,
+    /// Bounds of a call that no route has others for.
+    pub bounds: Bounds,
     /// What a consistent hash is taken of.
     pub hash_key: Option<HashKey>,
     /// Its routes that store answers.
@@ -97,6 +100,8 @@ pub struct RoutePlan {
     pub rates: Vec<RatePlan>,
     /// How its answers are stored; `None` = not at all.
     pub cache: Option<Box<CachePlan>>,
+    /// What is answered where its service can't; `None` = problem details.
+    pub(crate) fallback: Option<Box<FallbackPlan>>,
 }
 
 /// How a route's answers are stored.
@@ -205,6 +210,7 @@ impl Plan {
                 guard,
                 enforces: enforces(&config, service),
                 read_only: service.degrade.read_only,
+                bounds: call_bounds(service, &DeadlineOverride::default()),
                 hash_key: match &service.balance {
                     plimsoll_config::Balance::ConsistentHash(key) => Some(key.clone()),
                     _ => None,
@@ -390,7 +396,6 @@ fn route_plan(
         RouteAction::Service(name) => (name.as_str(), None),
         RouteAction::Redirect(redirect) => ("", Some(redirect.clone())),
     };
-    let service = services.iter().position(|service| service.name == name);
     let configured = config.services.get(name);
     let bounds = match configured {
         Some(service) => call_bounds(service, &route.deadline),
@@ -404,9 +409,7 @@ fn route_plan(
     RoutePlan {
         name: route.name.clone(),
         series: registry.route(name, &route.name),
-        service: service
-            .and_then(|place| u32::try_from(place).ok())
-            .map(ServiceId),
+        service: service_id(services, name),
         redirect,
         class: route.class,
         tenant_header: route.tenant_header.clone(),
@@ -420,7 +423,21 @@ fn route_plan(
             let stale = cache.stale.or(stale).unwrap_or_default();
             Box::new(cache_plan(route, name, cache, stale))
         }),
+        fallback: (route.fallback.as_ref())
+            .and_then(|fallback| Some(Box::new(fallback_plan(fallback, services)?))),
     }
+}
+
+fn fallback_plan(fallback: &Fallback, services: &[ServicePlan]) -> Option<FallbackPlan> {
+    Some(match fallback {
+        Fallback::Page { pages, status } => FallbackPlan::Pages(PagesPlan::new(pages, *status)),
+        Fallback::Service(name) => FallbackPlan::Service(service_id(services, name)?),
+    })
+}
+
+fn service_id(services: &[ServicePlan], name: &str) -> Option<ServiceId> {
+    let place = services.iter().position(|service| service.name == name)?;
+    u32::try_from(place).ok().map(ServiceId)
 }
 
 fn cache_plan(

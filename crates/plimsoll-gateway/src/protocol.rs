@@ -349,10 +349,7 @@ impl HttpRequest<'_> {
             Some(path) => path.clone(),
             None => String::from_utf8_lossy(self.head.path_and_query()).into_owned(),
         };
-        Answer::local(
-            redirect.status,
-            vec![("location", format!("{scheme}://{host}{path}"))],
-        )
+        Answer::local(redirect.status).with("location", format!("{scheme}://{host}{path}"))
     }
 }
 
@@ -375,13 +372,8 @@ pub(crate) fn path_of(path_and_query: &[u8]) -> &[u8] {
 }
 
 fn options_answer() -> Answer {
-    Answer::local(
-        200,
-        vec![(
-            "allow",
-            "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS".to_owned(),
-        )],
-    )
+    let methods = "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS";
+    Answer::local(200).with("allow", methods.to_owned())
 }
 
 impl Protocol for HttpRequest<'_> {
@@ -523,7 +515,7 @@ impl Protocol for HttpRequest<'_> {
             Lookup::Stale | Lookup::StaleWhileRevalidate(_) => Some(Cause::Stale),
             Lookup::Fetch(_) if spared && caching.spares(now) => Some(Cause::Stale),
             Lookup::NotCached => {
-                self.answer = Some(Answer::local(504, Vec::new()));
+                self.answer = Some(Answer::local(504));
                 Some(Cause::Local)
             }
             Lookup::Fetch(_) if caching.on_disk.is_some() => Some(Cause::Cached),

@@ -2,6 +2,7 @@
 //!
 //! Sources: RFC 9457 (problem details), RFC 9651 (the syntax of `Plimsoll-Decision`).
 
+use bytes::Bytes;
 use plimsoll_config::ReadOnly;
 use plimsoll_measure::Cause;
 use plimsoll_policy::{Refusal, RefusalReason};
@@ -18,7 +19,16 @@ pub(crate) struct Answer {
     /// When it may be worth asking again, in seconds.
     pub(crate) retry_after: Option<u64>,
     /// Further fields, with names in lower case.
-    pub(crate) fields: Vec<(&'static str, String)>,
+    pub(crate) fields: Vec<(Cow, String)>,
+    /// What is sent in place of problem details.
+    pub(crate) page: Option<Box<Page>>,
+}
+
+/// A page of a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Page {
+    pub(crate) content_type: &'static str,
+    pub(crate) body: Bytes,
 }
 
 type Cow = std::borrow::Cow<'static, str>;
@@ -37,23 +47,17 @@ impl Answer {
             reason,
             retry_after: None,
             fields: Vec::new(),
+            page: None,
         }
     }
 
     /// An answer that is no refusal.
-    pub(crate) fn local(status: u16, fields: Vec<(&'static str, String)>) -> Self {
-        Self {
-            status,
-            cause: Cause::Local,
-            detail: Cow::Borrowed(""),
-            reason: "local",
-            retry_after: None,
-            fields,
-        }
+    pub(crate) fn local(status: u16) -> Self {
+        Self::refuse(status, Cause::Local, "local", "")
     }
 
     pub(crate) fn with(mut self, name: &'static str, value: String) -> Self {
-        self.fields.push((name, value));
+        self.fields.push((name.into(), value));
         self
     }
 
@@ -105,6 +109,14 @@ impl Answer {
         answer
     }
 
+    /// What stands for an answer of the service's own that says that it failed, where something else is given.
+    pub(crate) fn of_status(status: u16, retry_after: Option<u64>) -> Self {
+        let cause = Cause::UpstreamStatus;
+        let mut answer = Self::refuse(status, cause, cause.name(), "The service failed.");
+        answer.retry_after = retry_after;
+        answer
+    }
+
     /// What a request is answered that would change something of a service that is read-only.
     pub(crate) fn read_only(set: &ReadOnly) -> Self {
         let detail = "The service can be read only for now: nothing was changed.";
@@ -133,6 +145,7 @@ impl Answer {
     /// The value of `Plimsoll-Decision` in its public form.
     pub(crate) fn decision(&self, request_id: &str) -> String {
         let word = match self.cause {
+            _ if self.page.is_some() => "fallback",
             Cause::Local => "answered",
             Cause::Shed | Cause::QueueTimeout | Cause::Throttled | Cause::Overloaded => "shed",
             Cause::Deadline | Cause::Bulkhead | Cause::RateLimited | Cause::ReadOnly => "refused",
@@ -145,10 +158,18 @@ impl Answer {
         format!("{word}; reason={}{retry}; id=\"{request_id}\"", self.reason)
     }
 
-    /// The problem details, or nothing where nothing is wrong.
-    pub(crate) fn body(&self, request_id: &str) -> Vec<u8> {
+    /// The value of `Content-Type` where there is a body.
+    pub(crate) fn content_type(&self) -> &'static str {
+        (self.page.as_ref()).map_or("application/problem+json", |page| page.content_type)
+    }
+
+    /// Its page or the problem details, or nothing where nothing is wrong.
+    pub(crate) fn body(&self, request_id: &str) -> Bytes {
+        if let Some(page) = &self.page {
+            return page.body.clone();
+        }
         if self.cause == Cause::Local {
-            return Vec::new();
+            return Bytes::new();
         }
         let title = plimsoll_http1::reason_phrase(self.status);
         let problem = serde_json::json!({
@@ -161,6 +182,6 @@ impl Answer {
         });
         let mut body = problem.to_string().into_bytes();
         body.push(b'\n');
-        body
+        body.into()
     }
 }

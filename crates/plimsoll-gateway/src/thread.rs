@@ -378,6 +378,8 @@ pub(crate) struct ThreadEffects {
     writes: bool,
     /// Nobody asks: what is stored is renewed. It is no request, and in no record.
     pub(crate) renews: bool,
+    /// The call goes to another service in place of one that is counted by its route.
+    pub(crate) stands_in: bool,
     /// Attempts in flight, by endpoint, with its generation when they began: what comes of an attempt from before a
     /// change says nothing. Two at most, and never at the same endpoint.
     generations: [Cell<Option<(EndpointId, u32)>>; 2],
@@ -403,6 +405,7 @@ impl ThreadEffects {
             bytes: Bytes::default(),
             writes: false,
             renews: false,
+            stands_in: false,
             generations: [Cell::new(None), Cell::new(None)],
             failed: RefCell::default(),
         }
@@ -412,6 +415,14 @@ impl ThreadEffects {
     pub(crate) fn of(mut self, head: &RequestHead) -> Self {
         self.writes = !is_safe(head.method());
         self
+    }
+
+    /// Of a call that goes to another service in place of this one's.
+    pub(crate) fn stand_in(&self) -> Self {
+        Self {
+            stands_in: true,
+            ..Self::new(&self.thread, &self.plan)
+        }
     }
 
     /// The generation that the attempt at this endpoint began in; it is over.
@@ -564,7 +575,7 @@ impl Effects for ThreadEffects {
             .and_then(|id| self.plan.guards.get(id.index()));
         // What another one's fetch came to was counted there.
         if let Some(guard) = guard.filter(|_| settlement.attempts > 0) {
-            guard.on_settled(settlement.class, settlement.cause);
+            guard.on_settled(settlement.class, settlement.cause_at_the_service());
         }
         if self.renews {
             return;
@@ -577,9 +588,13 @@ impl Effects for ThreadEffects {
             latency: settlement.latency(),
             bytes_in: self.bytes.up.get(),
             bytes_out: self.bytes.down.get(),
-            objectives: route.map_or(Record::ALL, |route| route.objectives),
+            // Which objectives count a route is known of its own service only.
+            objectives: route
+                .filter(|_| !self.stands_in)
+                .map_or(Record::ALL, |route| route.objectives),
         };
         match route {
+            _ if self.stands_in => (),
             Some(route) => route.series.record(thread, &record),
             None => plan.unrouted.record(thread, &record),
         }

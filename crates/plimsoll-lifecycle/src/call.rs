@@ -176,6 +176,8 @@ pub struct Settlement {
     pub head_at: Option<Instant>,
     /// Why it ended as it did.
     pub cause: Cause,
+    /// What would have been the cause if nothing had stood in for the service.
+    pub instead_of: Option<Cause>,
     /// Its class.
     pub class: Class,
     /// Its route, if one matched.
@@ -194,6 +196,11 @@ impl Settlement {
     /// What the objective sees.
     pub fn latency(&self) -> Duration {
         self.ended - self.arrived
+    }
+
+    /// What it says about the service, whatever its client got.
+    pub fn cause_at_the_service(&self) -> Cause {
+        self.instead_of.unwrap_or(self.cause)
     }
 }
 
@@ -308,6 +315,7 @@ impl<E: Effects> Call<E> {
                 ended: now,
                 head_at: None,
                 cause: Cause::ClientGone,
+                instead_of: None,
                 class: Class::default(),
                 route: None,
                 service: None,
@@ -617,11 +625,33 @@ impl<E: Effects> Call<E> {
         self.effects.return_permit(service, &finished);
     }
 
-    /// What the client gets, if it still is there, is not what its service came to: a stale answer stands in, or it has
-    /// left. The permit goes back with what that says of the service.
-    pub fn on_stale_answer(&mut self, now: Instant, instead_of: Cause) {
+    /// What the client gets, if it still is there, is not what its service came to: a stale answer or a fallback stands in,
+    /// or it has left. The attempt is over, and the permit goes back with what that says of the service.
+    pub fn on_stand_in(&mut self, now: Instant, instead_of: Cause) {
+        self.enter(Stage::Fallback);
+        self.settlement.instead_of = Some(instead_of);
+        self.end_attempt(AttemptEnd::Cancelled);
         let (through, end) = self.completion(now, instead_of);
         self.return_permit(through, end);
+    }
+
+    /// The call that goes to another service in this one's place, with its caller and its class.
+    pub fn stand_in(
+        &self,
+        effects: E,
+        now: Instant,
+        service: ServiceId,
+        group: u8,
+        bounds: Bounds,
+    ) -> (Self, Arrival) {
+        let mut call = Self::arrive(effects, now);
+        call.settlement.route = self.settlement.route;
+        call.settlement.service = Some(service);
+        call.settlement.class = self.settlement.class;
+        (call.tenant, call.weight, call.group) = (self.tenant, self.weight, group);
+        call.bounds = bounds;
+        let arrival = call.ask(now, service);
+        (call, arrival)
     }
 
     fn finished(&self, started: Instant, ended: Instant, end: Completion) -> Finished {
@@ -1053,11 +1083,44 @@ mod tests {
     fn a_stale_answer_does_not_hide_from_the_limiter_that_the_service_failed() {
         let world = Shared::default();
         let mut call = admitted(&world, 1);
-        call.on_stale_answer(Instant::from_nanos(5), Cause::Timeout);
+        call.on_stand_in(Instant::from_nanos(5), Cause::Timeout);
         call.settle(Instant::from_nanos(5), Cause::Stale);
         drop(call);
         assert_eq!(world.borrow().completions, [Completion::TimedOut]);
-        assert_eq!(world.borrow().settlements[0].cause, Cause::Stale);
+        let settlement = world.borrow().settlements[0];
+        assert_eq!(settlement.cause, Cause::Stale);
+        assert_eq!(settlement.cause_at_the_service(), Cause::Timeout);
+    }
+
+    #[test]
+    fn a_call_that_another_service_stands_in_for_holds_no_permit_and_each_is_settled_once() {
+        let world = Shared::default();
+        let mut call = admitted(&world, 1);
+        let tried = call.next_attempt(Instant::ORIGIN, |_| Some(EndpointId(3)));
+        assert_eq!(tried, Attempt::Try(EndpointId(3)));
+        let now = Instant::from_nanos(5);
+        call.on_failed(now, Cause::Reset);
+        call.on_stand_in(now, Cause::Reset);
+        assert_eq!(world.borrow().permits, 0);
+        let bounds = call.bounds();
+        let (mut other, arrival) = call.stand_in(world.clone(), now, ServiceId(7), 1, bounds);
+        assert_eq!(arrival, Arrival::Proceed(ServiceId(7)));
+        assert_eq!(world.borrow().permits, 1);
+        assert_eq!(other.tenant(), call.tenant());
+        other.settle(now, Cause::Answered);
+        call.settle(now, Cause::Fallback);
+        drop((other, call));
+        let world = world.borrow();
+        assert_eq!((world.permits, world.in_flight), (0, 0));
+        assert_eq!(world.completions, [Completion::Failed, Completion::Success]);
+        let causes = |it: &Settlement| (it.cause, it.cause_at_the_service());
+        assert_eq!(
+            world.settlements.iter().map(causes).collect::<Vec<_>>(),
+            [
+                (Cause::Answered, Cause::Answered),
+                (Cause::Fallback, Cause::Reset)
+            ]
+        );
     }
 
     #[test]

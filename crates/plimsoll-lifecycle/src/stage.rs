@@ -30,7 +30,7 @@ pub enum Stage {
     Attempt,
     /// Again, or beside.
     Retry,
-    /// What is answered instead. Not filled yet.
+    /// What is answered instead: what is stored and stale, a page, or another service's answer.
     Fallback,
     /// One outcome, one cause, every permit back.
     Settle,

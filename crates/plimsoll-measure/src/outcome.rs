@@ -92,6 +92,8 @@ causes! {
     Cached = "cached", Good, Plimsoll;
     /// Answered from the store, with what is stale: its service failed, or was spared.
     Stale = "stale", Good, Plimsoll;
+    /// Answered by a fallback of its route, with a status below 500: its service failed, or was spared.
+    Fallback = "fallback", Good, Plimsoll;
     /// The service answered with 5xx.
     UpstreamStatus = "upstream-5xx", Bad, Service;
     /// The service answered with a gRPC status that counts as its failure.

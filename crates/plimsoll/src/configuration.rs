@@ -8,7 +8,7 @@ use plimsoll_config::{Config, Diagnostic, Notifier, NotifierKind, Secret, Severi
 
 use crate::cli::{Run, print};
 use crate::descriptors;
-use crate::exit::{Exit, say};
+use crate::exit::{Exit, say, with_causes};
 use crate::wiring;
 
 /// Where a configuration comes from.
@@ -107,6 +107,10 @@ pub(crate) fn load(source: &Source, run: &Run) -> Result<Loaded, LoadError> {
     }
     descriptors::bound(&mut loaded.config.gateway.limits);
     read_keys(&mut loaded.config)?;
+    (loaded.config.read_pages()).map_err(|(path, error)| {
+        let why = with_causes(&error);
+        LoadError::Absent(format!("the page {}: {why}", path.display()))
+    })?;
     Ok(loaded)
 }
 

@@ -1,8 +1,14 @@
-//! Rules about what services give up before they fail.
+//! Rules about what services give up before they fail, and what their routes answer then.
 
+use super::contradiction;
+use crate::assemble;
 use crate::diagnostic::Diagnostic;
 use crate::model::Degrade;
-use crate::node::Fields;
+use crate::nearest::nearest;
+use crate::node::{Field, Fields, Value};
+
+/// The methods that another service may be asked with.
+const READS: [&str; 2] = ["GET", "HEAD"];
 
 pub(super) fn check(name: &str, service: &Fields, diagnostics: &mut Vec<Diagnostic>) {
     let Some(degrade) = service.table("degrade") else {
@@ -31,5 +37,139 @@ pub(super) fn check(name: &str, service: &Fields, diagnostics: &mut Vec<Diagnost
                     .help("leave it out: a feature is dimmed at its first place"),
             );
         }
+    }
+}
+
+/// What routes answer where their services can't.
+pub(super) fn check_routes(file: &Fields, services: &Fields, diagnostics: &mut Vec<Diagnostic>) {
+    for (place, node) in file.list("route").iter().enumerate() {
+        let Some(route) = node.as_table() else {
+            continue;
+        };
+        let name = assemble::route_name(route, place);
+        let fallback = route.field("fallback");
+        if let Some((field, fallback)) = fallback.and_then(|it| Some((it, it.node.as_table()?))) {
+            check_fallback(&name, route, field, fallback, services, diagnostics);
+        }
+    }
+}
+
+fn check_fallback(
+    name: &str,
+    route: &Fields,
+    field: &Field,
+    fallback: &Fields,
+    services: &Fields,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    if let Some(redirect) = route.field("redirect") {
+        let message = format!("route `{name}` has a `redirect` and a `fallback`");
+        diagnostics.push(
+            contradiction(&field.key_span, &redirect.key_span, message)
+                .label("a redirect can't fail")
+                .help("leave one of them out"),
+        );
+    }
+    let page = ["json", "html", "status"]
+        .into_iter()
+        .find_map(|key| fallback.field(key));
+    match (fallback.field("service"), page) {
+        (Some(service), Some(page)) => {
+            let message = format!("the fallback of route `{name}` is a page and a service");
+            diagnostics.push(
+                contradiction(&page.key_span, &service.key_span, message)
+                    .label("of a page of Plimsoll's own")
+                    .help("leave one of them out"),
+            );
+        }
+        (None, _) if !fallback.has("json") && !fallback.has("html") => diagnostics.push(
+            Diagnostic::error(
+                "missing-key",
+                field.node.span.clone(),
+                format!("the fallback of route `{name}` is nothing"),
+            )
+            .label("`json`, `html` or `service` was expected here"),
+        ),
+        _ => {}
+    }
+    check_status(name, fallback, diagnostics);
+    check_service(name, route, fallback, services, diagnostics);
+    check_methods(name, route, fallback, diagnostics);
+}
+
+fn check_status(name: &str, fallback: &Fields, diagnostics: &mut Vec<Diagnostic>) {
+    let Some(status) = fallback.count::<u16>("status") else {
+        return;
+    };
+    let why = match status {
+        204 | 205 => "has no body",
+        300..=399 => "sends the client elsewhere, or says that it has the page",
+        206..=208 | 226 => "is for a client that asked in a way of its own",
+        _ => return,
+    };
+    if let Some(node) = fallback.node("status") {
+        let message = format!("the fallback of route `{name}` can't have the status {status}");
+        diagnostics.push(
+            Diagnostic::error("bad-status", node.span.clone(), message)
+                .label(format!("an answer with it {why}"))
+                .help("write 200, or leave it out: that is 503"),
+        );
+    }
+}
+
+fn check_service(
+    name: &str,
+    route: &Fields,
+    fallback: &Fields,
+    services: &Fields,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    let (Some(node), Some(service)) = (fallback.node("service"), fallback.text("service")) else {
+        return;
+    };
+    if services.field(service).is_none() {
+        let message =
+            format!("route `{name}` falls back to service `{service}`, which does not exist");
+        let diagnostic = Diagnostic::error("unknown-service", node.span.clone(), message)
+            .label("no service has this name");
+        let names = services.iter().map(|(name, _)| name);
+        diagnostics.push(match nearest(service, names) {
+            Some(nearest) => diagnostic.help(format!("did you mean \"{nearest}\"?")),
+            None => diagnostic,
+        });
+    } else if let Some(own) = route.node("service")
+        && own.as_text() == Some(service)
+    {
+        let message = format!("route `{name}` falls back to its own service");
+        diagnostics.push(
+            contradiction(&node.span, &own.span, message)
+                .label("it is the one that failed")
+                .help("write another service, or a page"),
+        );
+    }
+}
+
+/// A fallback that no method of its route may get.
+fn check_methods(name: &str, route: &Fields, fallback: &Fields, diagnostics: &mut Vec<Diagnostic>) {
+    let methods = route.list("methods");
+    let reads = |node: &crate::node::Node| match &node.value {
+        Value::Text(method) => READS.contains(&method.as_str()),
+        _ => true,
+    };
+    let good = fallback.has("service")
+        || (fallback.count::<u16>("status")).is_some_and(|status| status < 500);
+    if let Some(first) = methods.first()
+        && good
+        && !methods.iter().any(reads)
+    {
+        diagnostics.push(
+            Diagnostic::warning(
+                "no-effect",
+                first.span.clone(),
+                format!("the fallback of route `{name}` is never given"),
+            )
+            .label("its requests may change something")
+            .help("a page of 500 or more, which does not say that all went well, may be given to these too"),
+        );
     }
 }

@@ -382,6 +382,8 @@ fn check_unused(routes: &[Node], services: &Fields, diagnostics: &mut Vec<Diagno
             Some(None) if route.as_table().is_some_and(|route| route.has("redirect")) => {}
             _ => return,
         }
+        let fallback = route.as_table().and_then(|route| route.table("fallback"));
+        used.extend(fallback.and_then(|fallback| fallback.text("service")));
     }
     for (name, field) in services.iter().filter(|(name, _)| !used.contains(name)) {
         diagnostics.push(

@@ -1,6 +1,6 @@
 //! What services give up before they fail: what the file says becomes, and what people see of their mistakes.
 
-use plimsoll_config::parse;
+use plimsoll_config::{Fallback, PageKind, parse};
 
 use crate::golden::shown;
 
@@ -25,4 +25,62 @@ fn features() {
         app("[\"reviews\", \"maps\", \"reviews\"]"),
         app(&format!("[{}]", names.join(", "))),
     ]));
+}
+
+const LITE: &str = "[[route]]\nservice = \"lite\"\npath = \"/lite\"\n";
+
+/// Two services, a route to the second, and one to the first with these lines.
+fn route(lines: &str) -> String {
+    format!(
+        "[service.shop]\nendpoints = \"http://10.0.0.1:9001\"\n[service.lite]\nendpoints = \"http://10.0.0.1:9002\"\n{LITE}[[route]]\nservice = \"shop\"\n{lines}\n"
+    )
+}
+
+#[test]
+fn a_fallback_is_pages_in_the_order_they_are_written_in_or_a_service() {
+    let fallback = |lines: &str| {
+        let (config, warnings) = parse(&route(lines).replace(LITE, ""), "/etc/p.toml").unwrap();
+        (config.routes[0].fallback.clone(), warnings.len())
+    };
+    let (pages, _) = fallback("fallback = { json = \"a.json\", html = \"a.html\", status = 200 }");
+    let Some(Fallback::Page { pages, status }) = pages else {
+        panic!("{pages:?}");
+    };
+    assert_eq!(status, Some(200));
+    let kinds = |pages: &[plimsoll_config::FallbackPage]| {
+        let kinds = pages.iter().map(|page| page.template.kind());
+        kinds.collect::<Vec<_>>()
+    };
+    assert_eq!(kinds(&pages), [PageKind::Json, PageKind::Html]);
+    assert_eq!(pages[0].path.to_str(), Some("/etc/a.json"));
+    let (pages, _) = fallback("fallback = { html = \"a.html\", json = \"a.json\" }");
+    let Some(Fallback::Page { pages, status }) = pages else {
+        panic!("{pages:?}");
+    };
+    assert_eq!(status, None);
+    assert_eq!(kinds(&pages), [PageKind::Html, PageKind::Json]);
+    let (service, warnings) = fallback("fallback = { service = \"lite\" }");
+    assert_eq!(service, Some(Fallback::Service("lite".to_owned())));
+    assert_eq!(warnings, 0, "a service that only stands in is used");
+}
+
+#[test]
+fn fallbacks() {
+    insta::assert_snapshot!(shown(
+        &[
+            "fallback = {}",
+            "fallback = { status = 200 }",
+            "fallback = { html = \"a.html\", service = \"lite\" }",
+            "fallback = { service = \"light\" }",
+            "fallback = { service = \"shop\" }",
+            "fallback = { html = \"a.html\", status = 304 }",
+            "fallback = { html = \"a.html\", status = 20 }",
+            "methods = [\"POST\"]\nfallback = { service = \"lite\" }",
+            "methods = [\"POST\"]\nfallback = { html = \"a.html\" }",
+            "fallback = { page = \"a.html\" }",
+        ]
+        .map(route)
+    ));
+    let redirect = "[[route]]\nredirect = \"https\"\nfallback = { html = \"a.html\" }\n";
+    insta::assert_snapshot!("fallback_of_a_redirect", shown(&[redirect]));
 }

@@ -84,3 +84,32 @@ fn a_runbook_that_is_missing_or_too_large_is_a_warning_and_a_url_is_no_file() {
     let large = found("shop.md", Some(&"x".repeat((64 << 10) + 1)));
     assert!(large.contains("at most 64 KiB"), "{large}");
 }
+
+#[test]
+fn a_page_that_can_not_be_given_is_an_error() {
+    let found = |page: &str, content: Option<&[u8]>| {
+        let folder = tempfile::tempdir().unwrap();
+        if let Some(content) = content {
+            fs::write(folder.path().join(page), content).unwrap();
+        }
+        let kind = page.rsplit('.').next().unwrap();
+        let source = format!("[[route]]\nfallback = {{ {kind} = \"{page}\" }}\n");
+        let file = folder.path().join("plimsoll.toml");
+        let diagnostics = check_files(&source, file.to_str().unwrap());
+        render(&diagnostics, &source, "plimsoll.toml", false)
+            .replace(folder.path().to_str().unwrap(), "FOLDER")
+    };
+    assert_eq!(found("a.html", Some(b"<p>sorry {{request_id}}")), "");
+    assert_eq!(found("a.json", Some(b"[]")), "");
+    let large = vec![b'a'; 256 * 1024];
+    assert_eq!(found("a.html", Some(&large)), "");
+    let larger = vec![b'a'; 256 * 1024 + 1];
+    let wrong = [
+        found("a.html", None),
+        found("a.html", Some(&larger)),
+        found("a.html", Some(b"\xff")),
+        found("a.html", Some(b"{{reson}}")),
+        found("a.json", Some(b"<p>sorry")),
+    ];
+    insta::assert_snapshot!(wrong.join("\n"));
+}

@@ -22,6 +22,7 @@ use plimsoll_policy::cache::{
 use super::{Exchange, Served, answered, is_event_stream};
 use crate::answer::{self, Added, Keep};
 use crate::cache::{self, Caching, Fill, Lead, NAME, OnDisk, Updated, View};
+use crate::fallback::stands_in_for;
 use crate::heads;
 use crate::peer::Peer;
 use crate::refusal::Answer;
@@ -118,14 +119,16 @@ impl Exchange<'_> {
     }
 
     /// Answers with what is stored: fresh, or stale where that is given without asking the service.
-    pub(super) async fn answer_stored(&mut self, down: &mut Peer, timer: &mut Timer) -> Served {
+    pub(super) async fn answer_stored(
+        &mut self,
+        down: &mut Peer,
+        timer: &mut Timer,
+    ) -> Result<Served, Answer> {
         let Some((caching, answer)) =
             (self.caching.as_deref()).and_then(|it| Some((it, it.found.clone()?)))
         else {
             never!(true);
-            return self
-                .answer(down, Answer::of_cause(Cause::NoEndpoint), timer)
-                .await;
+            return Err(Answer::of_cause(Cause::NoEndpoint));
         };
         let now = self.thread.clock.now();
         let stale = match caching.lookup {
@@ -150,29 +153,15 @@ impl Exchange<'_> {
             stale: stale.map(|reason| (reason, Cause::Stale)),
             cause: stale.map_or(Cause::Cached, |_| Cause::Stale),
         };
-        self.give(down, given, timer).await
+        Ok(self.give(down, given, timer).await)
     }
 
     /// What is stored and stale, if it may stand in for this answer of Plimsoll's own.
     pub(super) fn stale_for(&self, answer: &Answer) -> Option<Given> {
-        // Where the service failed, or was not asked because it can't take the request. What its client did wrong, or
-        // asked too much, has nothing to do with the service.
-        let stands_in = matches!(
-            answer.cause,
-            Cause::UpstreamStatus
-                | Cause::Timeout
-                | Cause::Connect
-                | Cause::Reset
-                | Cause::BadResponse
-                | Cause::NoEndpoint
-                | Cause::Shed
-                | Cause::QueueTimeout
-                | Cause::Deadline
-                | Cause::Throttled
-                | Cause::Bulkhead
-                | Cause::Overloaded
-        );
-        let caching = self.caching.as_deref().filter(|_| stands_in)?;
+        let caching = self
+            .caching
+            .as_deref()
+            .filter(|_| stands_in_for(answer.cause))?;
         self.stale(caching, answer.reason, answer.cause)
     }
 
@@ -329,6 +318,7 @@ impl Exchange<'_> {
             rates: self.rate_fields.as_deref(),
             cache_status: Some(&given.cache_status),
             decision: decision.as_deref(),
+            no_store: false,
         };
         let sent = answer::send_head(
             down,
@@ -340,7 +330,7 @@ impl Exchange<'_> {
             self.keep(),
         );
         if let Some((_, instead_of)) = given.stale {
-            self.call.on_stale_answer(now, instead_of);
+            self.call.on_stand_in(now, instead_of);
         }
         self.settle(now, given.cause);
         match sent {

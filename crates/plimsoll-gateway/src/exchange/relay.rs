@@ -229,7 +229,7 @@ impl Exchange<'_> {
         endpoint: &Arc<Endpoint>,
         sent_at: Instant,
         timer: &mut Timer,
-    ) -> Served {
+    ) -> Result<Served, Answer> {
         let head_at = self.thread.clock.now();
         self.call.on_head(head_at);
         self.status = response.status();
@@ -251,8 +251,7 @@ impl Exchange<'_> {
         if stream && place.is_none() {
             drop(up);
             self.call.end_attempt(AttemptEnd::Cancelled);
-            let answer = Answer::of_cause(Cause::Bulkhead);
-            return self.answer(down, answer, timer).await;
+            return Err(Answer::of_cause(Cause::Bulkhead));
         }
         self.invalidate(response);
         let (mut fill, cache_status) = self.begin_fill(response, sent_at, head_at);
@@ -261,20 +260,28 @@ impl Exchange<'_> {
             let end = answered(&self.call, sent_at, response);
             self.call.end_attempt(end);
             self.settle(head_at, judge(response, &Transfer::default(), false));
-            return Served::Cut;
+            return Ok(Served::Cut);
         }
         let from_http2 = up.is_http2();
+        let decision = self.first.as_ref().map(|_| {
+            let id = String::from_utf8_lossy(&self.facts.request_id);
+            format!(
+                "fallback; reason={}; id=\"{id}\"",
+                self.reason.unwrap_or_default()
+            )
+        });
         let rewrite = self.rewrite();
         let added = Added {
             rates: self.rate_fields.as_deref(),
             cache_status: cache_status.as_deref(),
-            decision: None,
+            decision: decision.as_deref(),
+            no_store: self.first.is_some(),
         };
         let sent = answer::send_head(down, self.head, response, rewrite, added, from_http2, keep);
         let keep = match sent {
             Ok(keep) => keep,
             Err(_) if self.outlives(down, fill.is_some()) => Keep::Close,
-            Err(_) => return self.gone(),
+            Err(_) => return Ok(self.gone()),
         };
         if stream {
             self.call.on_stream(head_at);
@@ -339,7 +346,7 @@ impl Exchange<'_> {
         let end = answered(&self.call, sent_at, response);
         self.call.end_attempt(end);
         self.settle(ended_at, cause);
-        match ended {
+        Ok(match ended {
             Ended::Complete => {
                 if upload.flushed
                     && !streaming.upload_broken
@@ -368,7 +375,7 @@ impl Exchange<'_> {
                 }
                 Served::Cut
             }
-        }
+        })
     }
 
     #[expect(
@@ -454,7 +461,7 @@ impl Exchange<'_> {
         response: &ResponseHead,
         sent_at: Instant,
         timer: &mut Timer,
-    ) -> Served {
+    ) -> Result<Served, Answer> {
         let now = self.thread.clock.now();
         let asked = upgrade(self.head);
         let agreed = response.fields.get(Name::Upgrade);
@@ -463,14 +470,12 @@ impl Exchange<'_> {
         else {
             // It changes to what nobody asked for: what follows can't be read.
             self.call.on_failed(now, Cause::BadResponse);
-            let answer = Answer::of_cause(Cause::BadResponse);
-            return self.answer(down, answer, timer).await;
+            return Err(Answer::of_cause(Cause::BadResponse));
         };
         let Some(_place) = self.place() else {
             self.call.end_attempt(AttemptEnd::Cancelled);
             drop(up);
-            let answer = Answer::of_cause(Cause::Bulkhead);
-            return self.answer(down, answer, timer).await;
+            return Err(Answer::of_cause(Cause::Bulkhead));
         };
         let out = client.out.head();
         plimsoll_http1::write_status_line(out, 101, response.reason());
@@ -511,7 +516,7 @@ impl Exchange<'_> {
         let end = answered(&self.call, sent_at, response);
         self.call.end_attempt(end);
         self.call.settle(now, Cause::Answered);
-        Served::Cut
+        Ok(Served::Cut)
     }
 }
 

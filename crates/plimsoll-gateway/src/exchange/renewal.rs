@@ -150,6 +150,7 @@ async fn run(
         rate_fields: None,
         caching: Some(Box::new(caching)),
         left: Cell::new(false),
+        first: None,
         call,
     };
     exchange.begin_deadline(now);
@@ -172,7 +173,10 @@ async fn run(
             let mut response = ResponseHead::new();
             let attempt = exchange.attempt(&mut nobody, service, &mut response, &mut timer);
             // What came of it is in the store, or nowhere.
-            let _served = attempt.await;
+            if let Err(answer) = attempt.await {
+                exchange.fail_fetch(answer.cause);
+                exchange.settle(thread.clock.now(), answer.cause);
+            }
         }
         (cause, _) => {
             let cause = cause.unwrap_or(Cause::NoEndpoint);

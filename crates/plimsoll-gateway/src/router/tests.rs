@@ -37,6 +37,7 @@ fn route(text: &str) -> Route {
         rewrite: Rewrite::default(),
         rate: Vec::new(),
         cache: None,
+        fallback: None,
     }
 }
 

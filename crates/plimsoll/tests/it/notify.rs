@@ -267,7 +267,7 @@ fn an_alertmanager_shows_a_page_within_two_seconds_and_its_end() {
 }
 
 /// Where `cargo xtask test` has put the Python packages that tests use.
-fn python() -> PathBuf {
+pub(crate) fn python() -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     target.join("python/bin/python3")
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::tenant::RATE;
 use super::{DAY, KIB, MILLISECOND};
-use crate::scheme::{Key, Kind, NameKind, Table, Word};
+use crate::page::PageKind;
+use crate::scheme::{FileKind, Key, Kind, NameKind, Table, Word};
 
 pub(super) static ROUTE: Table = Table {
     doc: "A match on requests, and what is done with them. Of the routes that match, the most specific wins; their order in the file does not matter.",
@@ -93,7 +94,11 @@ pub(super) static ROUTE: Table = Table {
             Kind::Table(&CACHE),
             "Answers are stored and given to others who ask the same, as RFC 9111 allows a shared cache. `{}`: with the defaults. Absent: none is.",
         ),
-        Key::later("fallback"),
+        Key::new(
+            "fallback",
+            Kind::Table(&FALLBACK),
+            "What is answered where the service fails, or can't take the request, and nothing stored may stand in (`cache.stale`). Absent: problem details of what went wrong.",
+        ),
         Key::later("defer"),
         Key::later("contract"),
     ]],
@@ -213,6 +218,33 @@ static CACHE_QUERY: Table = Table {
             "Whether their order is made the same, by name.",
         )
         .default("false"),
+    ]],
+    main: None,
+};
+
+static FALLBACK: Table = Table {
+    doc: "What is answered where the service fails, or can't take the request: a page in a file, as JSON or HTML by what the client accepts, or the answer of another service.",
+    groups: &[&[
+        Key::new(
+            "json",
+            Kind::File(FileKind::Page(PageKind::Json)),
+            "A JSON file of at most 256 KiB, read with the configuration. In it `{{request_id}}`, `{{service}}`, `{{reason}}` and `{{retry_after}}` stand for values.",
+        ),
+        Key::new(
+            "html",
+            Kind::File(FileKind::Page(PageKind::Html)),
+            "An HTML file, likewise. Where a client accepts both, or neither, it gets the one that is written first here.",
+        ),
+        Key::new(
+            "status",
+            Kind::Count { min: 200, max: 599 },
+            "The status of the page. Below 500, only `GET` and `HEAD` get it, and the request counts as good. Absent: 503, with `Retry-After`.",
+        ),
+        Key::new(
+            "service",
+            Kind::Text,
+            "Another service, which is sent what this one was or would have been: once, only `GET` and `HEAD` without a body, within the time that is left, or a second. Not with a page.",
+        ),
     ]],
     main: None,
 };
