@@ -468,7 +468,7 @@ fn degradable(config: &Config, name: &str, service: &Service) -> Degradable {
     let routes = config.routes.iter().filter(mine);
     let mut caches = routes.filter_map(|route| route.cache.as_ref());
     Degradable {
-        stale: caches.any(|cache| !cache.stale.is_zero()),
+        stale: caches.any(|cache| !cache.stale.unwrap_or(service.degrade.stale).is_zero()),
         brownout: !service.degrade.brownout.is_empty(),
         read_only: service.degrade.read_only.governor,
     }

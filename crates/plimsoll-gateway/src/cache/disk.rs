@@ -193,6 +193,7 @@ impl Disk {
     }
 
     /// Takes out what is there under keys that are not to be kept.
+    #[cfg_attr(not(test), expect(dead_code, reason = "purges and metrics use it"))]
     pub(crate) fn retain(&self, keeps: impl Fn(&[u8]) -> bool) {
         let mut index = self.shared.lock();
         let keys = index.slots.keys().filter(|key| !keeps(key));
@@ -203,6 +204,7 @@ impl Disk {
     }
 
     /// Returns once all that was asked for before is done. Blocks.
+    #[cfg_attr(not(test), expect(dead_code, reason = "purges and metrics use it"))]
     pub(crate) fn settle(&self) {
         let (done, wait) = sync_channel(1);
         if self.shared.ask(Order::Settle(done)) {
@@ -212,11 +214,13 @@ impl Disk {
     }
 
     /// Bytes of files and of what is known of them.
+    #[cfg_attr(not(test), expect(dead_code, reason = "purges and metrics use it"))]
     pub(crate) fn bytes(&self) -> u64 {
         self.shared.lock().bytes
     }
 
     /// What was done since the start.
+    #[cfg_attr(not(test), expect(dead_code, reason = "purges and metrics use it"))]
     pub(crate) fn counts(&self) -> &Counts {
         &self.shared.counts
     }
