@@ -37,8 +37,10 @@ pub(crate) struct Estimates {
 #[derive(Clone, Debug, PartialEq)]
 struct Question {
     service: String,
+    from: u64,
+    until: u64,
     /// `None`: it has no objective for latency.
-    asked: Option<Asked>,
+    late: Option<Duration>,
 }
 
 impl Estimates {
@@ -61,7 +63,7 @@ impl Estimates {
         now: Timestamp,
         courses: impl FnOnce() -> Courses + Send + 'static,
     ) -> Answer<WithoutPlimsoll> {
-        let (question, from, until) = match question(service, query, now) {
+        let question = match question(service, query, now) {
             Ok(question) => question,
             Err(problem) => return Box::pin(async { Err(problem) }),
         };
@@ -69,18 +71,17 @@ impl Estimates {
         let turns = self.turns.clone();
         Box::pin(async move {
             let compute = || async move {
-                let Question { service, asked } = question;
-                let name = service.clone();
-                let computed = turns.run(move || estimate(&courses(), &name, asked)).await;
+                let asked = question.clone();
+                let computed = turns.run(move || estimate(&courses(), &asked)).await;
                 let (estimate, unknown) = match computed {
                     Ok(Ok(estimate)) => (Some(estimate), None),
                     Ok(Err(why)) => (None, Some(why)),
                     Err(_) => return Err(Problem::unavailable("the estimate failed: see the log")),
                 };
                 Ok(WithoutPlimsoll {
-                    service,
-                    from,
-                    until,
+                    service: question.service,
+                    from: Timestamp::from_seconds(question.from),
+                    until: Timestamp::from_seconds(question.until),
                     estimate,
                     unknown,
                 })
@@ -108,7 +109,7 @@ fn question(
     service: &ServiceView,
     query: &WithoutQuery,
     now: Timestamp,
-) -> Result<(Question, Timestamp, Timestamp), Problem> {
+) -> Result<Question, Problem> {
     let time = |key: &str, text: &str| {
         let since = text.parse::<Since>();
         let since = since.map_err(|why| Problem::invalid(format!("`{key}`: {why}")))?;
@@ -124,23 +125,22 @@ fn question(
     }
     let below = service.objectives.iter().filter_map(|it| it.below_seconds);
     let late = below.reduce(f64::min);
-    let asked = late.map(|late| Asked {
+    Ok(Question {
+        service: service.name.clone(),
         from,
         until,
-        late: Duration::try_from_secs_f64(late).unwrap_or_default(),
-    });
-    let service = service.name.clone();
-    let times = (
-        Timestamp::from_seconds(from),
-        Timestamp::from_seconds(until),
-    );
-    Ok((Question { service, asked }, times.0, times.1))
+        late: late.map(|late| Duration::try_from_secs_f64(late).unwrap_or_default()),
+    })
 }
 
-fn estimate(courses: &Courses, service: &str, asked: Option<Asked>) -> Result<Estimate, String> {
-    let asked =
-        asked.ok_or("the service has no objective for latency: what is late is not known")?;
-    let said = without(courses, service, &asked).map_err(|why| why.to_string())?;
+fn estimate(courses: &Courses, question: &Question) -> Result<Estimate, String> {
+    let late = question.late;
+    let asked = Asked {
+        from: question.from,
+        until: question.until,
+        late: late.ok_or("the service has no objective for latency: what is late is not known")?,
+    };
+    let said = without(courses, &question.service, &asked).map_err(|why| why.to_string())?;
     Ok(Estimate {
         requests: said.requests,
         bad: said.bad,
