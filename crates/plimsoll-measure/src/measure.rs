@@ -581,6 +581,7 @@ mod tests {
         assert_eq!(traffic.requests_total, 1_200);
         assert_eq!(traffic.requests_per_second, Some(10.0));
         assert_eq!(traffic.bad_share, Some(0.1));
+        assert_eq!(traffic.bad_of(), Some((56, 560)));
         let timeouts = traffic.errors.first().unwrap();
         // The minute is counted in steps of 5 s, of which the last has just begun.
         assert_eq!(

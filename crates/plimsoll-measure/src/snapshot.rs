@@ -149,6 +149,16 @@ pub struct TrafficView {
     pub latency: LatencyView,
 }
 
+impl TrafficView {
+    /// Over the last minute: how many were bad, and of how many; `None` where none was.
+    pub fn bad_of(&self) -> Option<(u64, u64)> {
+        let share = self.bad_share.filter(|share| *share > 0.0)?;
+        let bad = self.errors.iter().filter(|it| it.outcome == Outcome::Bad);
+        let bad: u64 = bad.map(|it| it.count).sum();
+        (bad > 0).then(|| (bad, (bad as f64 / share).round() as u64))
+    }
+}
+
 /// Requests that were not good, with one cause, over the last minute.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ErrorView {

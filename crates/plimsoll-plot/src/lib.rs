@@ -26,7 +26,7 @@ pub use chart::{Chart, Layer, Promise, Series};
 pub use heat_map::HeatMap;
 pub use interval::{Interval, Reading, intervals};
 pub use lanes::{Lane, lanes};
-pub use load_line::LoadLine;
+pub use load_line::{LoadLine, SpentMark};
 pub use marks::{Mark, MarkKind, Marks};
 pub use scale::Scale;
 pub use svg::Escaped;

@@ -8,21 +8,37 @@ use crate::svg::{At, Escaped, put};
 /// Where the line is, in pixels from the top: what is above is over it.
 const LINE: f64 = 18.0;
 
+/// Where the text of a mark is at least, in pixels from the top.
+const MARK_TOP: f64 = 9.0;
+
 /// What of a budget is spent.
 #[derive(Clone, Debug)]
 pub struct LoadLine<'a> {
-    /// The time axis.
+    /// The time axis. What of it is beyond `spent` is still to come.
     pub axis: &'a TimeAxis,
     /// Height in pixels, without times.
     pub height: u32,
     /// What there is to see, in a sentence.
     pub finding: String,
-    /// By the axis's points, what was spent by its end; 1 is all of it. `None`: not known.
+    /// By the axis's points up to now, what was spent by its end; 1 is all of it. `None`: not known.
     pub spent: Vec<Option<f64>>,
+    /// When all of it will be spent at the rate of now, in seconds of the axis; `None`: that is not to be expected.
+    pub gone: Option<f64>,
+    /// What happened meanwhile, the oldest first.
+    pub marks: Vec<SpentMark>,
     /// The class that says how bad it is: `healthy`, `burning`, `severe`, `exhausted`.
     pub condition: &'static str,
     /// What is left at the end, in figures.
     pub left: String,
+}
+
+/// Something that happened to a budget.
+#[derive(Clone, Debug)]
+pub struct SpentMark {
+    /// When, in seconds of the axis.
+    pub at: f64,
+    /// What, in a word.
+    pub text: String,
 }
 
 impl LoadLine<'_> {
@@ -52,6 +68,7 @@ impl LoadLine<'_> {
         if last.is_some() {
             self.before(&mut out, height);
             self.water(&mut out);
+            self.mark(&mut out);
         } else {
             put(
                 &mut out,
@@ -77,7 +94,8 @@ impl LoadLine<'_> {
             put(
                 &mut out,
                 format_args!(
-                    "<svg x=\"100%\" y=\"{}\" overflow=\"visible\"><path class=\"wedge\" d=\"M1 0l7 -4v8Z\"/></svg>",
+                    "<svg x=\"{}%\" y=\"{}\" overflow=\"visible\"><path class=\"wedge\" d=\"M1 0l7 -4v8Z\"/></svg>",
+                    At(100.0 * self.now()),
                     At(y)
                 ),
             );
@@ -99,7 +117,7 @@ impl LoadLine<'_> {
     fn before(&self, out: &mut String, height: f64) {
         let unknown = self.spent.iter().take_while(|it| it.is_none()).count();
         if unknown > 0 {
-            let share = 100.0 * unknown as f64 / self.spent.len() as f64;
+            let share = 100.0 * unknown as f64 / self.axis.points.max(1) as f64;
             put(
                 out,
                 format_args!(
@@ -135,7 +153,86 @@ impl LoadLine<'_> {
                 put(out, format_args!("<path class=\"{class}\" d=\"{path}\"/>"));
             }
         }
+        if let Some(path) = self.forecast() {
+            put(
+                out,
+                format_args!("<path class=\"ns forecast\" d=\"{path}\"/>"),
+            );
+        }
         out.push_str("</svg>");
+    }
+
+    /// Where now is, from 0 to 1.
+    fn now(&self) -> f64 {
+        self.spent.len() as f64 / self.axis.points.max(1) as f64
+    }
+
+    /// From what is spent now to all of it, as far as the axis goes.
+    fn forecast(&self) -> Option<String> {
+        let last = self.spent.iter().rposition(Option::is_some)?;
+        let spent = self.spent.get(last).copied().flatten()?;
+        let now = self.axis.begin + self.axis.step * self.spent.len() as f64;
+        let (gone, end) = (self.gone?, self.axis.end());
+        if spent >= 1.0 || gone <= now || end <= now {
+            return None;
+        }
+        let until = gone.min(end);
+        let by_then = spent + (1.0 - spent) * (until - now) / (gone - now);
+        Some(format!(
+            "M{} {}L{} {}",
+            At(WIDTH * self.axis.middle(last)),
+            At(self.y(spent)),
+            At(WIDTH * self.axis.place(until)),
+            At(self.y(by_then))
+        ))
+    }
+
+    /// Where the water is highest near a place of the axis, in pixels from the top.
+    fn top(&self, place: f64, near: f64) -> f64 {
+        let last = self.spent.len().saturating_sub(1);
+        let point = |place: f64| ((place * self.axis.points as f64) as usize).min(last);
+        let points = point((place - near).max(0.0))..=point(place + near);
+        let spent = points.filter_map(|it| self.spent.get(it).copied().flatten());
+        self.y(spent.fold(0.0, f64::max))
+    }
+
+    /// A stroke over the water and a word. Where there is no room for a word there is a stroke.
+    fn mark(&self, out: &mut String) {
+        const APART: f64 = 0.12;
+        let mut free = 0.0;
+        let marks = self.marks.iter();
+        for mark in marks.filter(|it| it.at >= self.axis.begin && it.at <= self.axis.end()) {
+            let place = self.axis.place(mark.at);
+            let y = self.top(place, 0.0);
+            // Above the water beside it, too: a word is as wide as that.
+            let word = (self.top(place, APART / 2.0) - 14.0).max(MARK_TOP) - y;
+            put(
+                out,
+                format_args!(
+                    "<svg x=\"{}%\" y=\"{}\" overflow=\"visible\"><path class=\"stroke\" d=\"M0 -3V{}\"/>",
+                    At(100.0 * place),
+                    At(y),
+                    At((word + 3.0).min(-6.0))
+                ),
+            );
+            if place >= free {
+                let (x, anchor) = match place {
+                    place if place < APART => (-2, "start"),
+                    place if place > 1.0 - APART => (2, "end"),
+                    _ => (0, "middle"),
+                };
+                put(
+                    out,
+                    format_args!(
+                        "<text class=\"i2\" x=\"{x}\" y=\"{}\" text-anchor=\"{anchor}\">{}</text>",
+                        At(word),
+                        Escaped(&mark.text)
+                    ),
+                );
+                free = place + APART;
+            }
+            out.push_str("</svg>");
+        }
     }
 }
 
@@ -144,10 +241,20 @@ mod tests {
     use super::*;
 
     fn load_line(spent: Vec<Option<f64>>) -> String {
+        let points = spent.len();
+        drawn(spent, points, None, &[])
+    }
+
+    fn drawn(
+        spent: Vec<Option<f64>>,
+        points: usize,
+        gone: Option<f64>,
+        marks: &[(f64, &str)],
+    ) -> String {
         let axis = TimeAxis {
             begin: 0.0,
             step: 1.0,
-            points: spent.len(),
+            points,
             cuts: Vec::new(),
             onsets: Vec::new(),
             faults: Vec::new(),
@@ -158,6 +265,14 @@ mod tests {
             height: 98,
             finding: "half of it is left".into(),
             spent,
+            gone,
+            marks: marks
+                .iter()
+                .map(|(at, text)| SpentMark {
+                    at: *at,
+                    text: (*text).to_owned(),
+                })
+                .collect(),
             condition: "burning",
             left: "50 % left".into(),
         };
@@ -192,6 +307,45 @@ mod tests {
             "{svg}"
         );
         assert!(!load_line(vec![Some(0.2)]).contains("class=\"gap\""));
+    }
+
+    #[test]
+    fn what_is_to_be_expected_is_dashed_to_the_line_or_to_the_end_of_the_plot() {
+        let half = || vec![Some(0.5); 4];
+        // Four seconds are known, four are to come: it is gone after two of them.
+        let svg = drawn(half(), 8, Some(6.0), &[]);
+        assert!(
+            svg.contains("class=\"ns forecast\" d=\"M437.5 58L750 18\""),
+            "{svg}"
+        );
+        // Where that is later, only the beginning of it is in the plot: here half of the way.
+        let svg = drawn(half(), 8, Some(12.0), &[]);
+        assert!(svg.contains("d=\"M437.5 58L1000 38\""), "{svg}");
+        for (spent, gone) in [
+            (half(), None),
+            (half(), Some(1.0)),
+            (vec![Some(1.2); 4], Some(6.0)),
+            (vec![None; 4], Some(6.0)),
+        ] {
+            assert!(!drawn(spent, 8, gone, &[]).contains("forecast"));
+        }
+        // Now is in the midst of the plot, and what is to come is not unknown.
+        let svg = drawn(vec![None, Some(0.5)], 4, None, &[]);
+        assert!(svg.contains("x=\"50%\" y=\"58\""), "{svg}");
+        assert!(
+            svg.contains("class=\"gap\" x=\"0\" y=\"18\" width=\"25%\""),
+            "{svg}"
+        );
+    }
+
+    #[test]
+    fn marks_stand_on_the_water_and_words_not_on_each_other() {
+        let marks = [(-1.0, "before"), (1.0, "#1<"), (1.2, "#2"), (6.0, "#3")];
+        let svg = drawn(vec![Some(0.5); 8], 8, None, &marks);
+        assert_eq!(svg.matches("class=\"stroke\"").count(), 3, "{svg}");
+        assert!(svg.contains(">#1&lt;</text>") && svg.contains(">#3</text>"));
+        assert!(!svg.contains("#2") && !svg.contains("before"), "{svg}");
+        assert!(svg.contains("x=\"12.5%\" y=\"58\""), "{svg}");
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use maud::{Markup, html};
 use plimsoll_core::Timestamp;
-use plimsoll_measure::{Condition, Mark, ObjectiveView, OverlayView, ServiceView, figure};
+use plimsoll_measure::{
+    Condition, Mark, ObjectiveView, OverlayView, ServiceView, TrafficView, figure,
+};
 
 use crate::access::{Caller, Role};
 use crate::act::end_path;
@@ -157,6 +159,17 @@ pub(super) fn lasts(objective: &ObjectiveView, now: Timestamp) -> String {
         "lasts" => "lasts the period".to_owned(),
         "over" => "all of it is spent".to_owned(),
         gone => gone.to_owned(),
+    }
+}
+
+/// The share that was bad over the last minute; of few requests, with how many those were: one more would make it another.
+pub(super) fn bad_share(traffic: &TrafficView) -> Markup {
+    const FEW: u64 = 500;
+    html! {
+        (unknown(figure::percent(traffic.bad_share, " ")))
+        @if let Some((bad, of)) = traffic.bad_of().filter(|(_, of)| *of < FEW) {
+            br; span.qq.s { (figure::count(bad)) " of " (figure::count(of)) }
+        }
     }
 }
 

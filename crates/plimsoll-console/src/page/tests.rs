@@ -622,6 +622,89 @@ fn a_long_incident_shows_its_beginning_and_says_what_is_left_out() {
 }
 
 #[test]
+fn a_budget_has_what_is_to_be_expected_and_what_people_were_called_for() {
+    let mut snapshot = fleet(1);
+    let (now, name) = (snapshot.now, snapshot.services[0].name.clone());
+    let seen = |snapshot: &Snapshot| {
+        let mut known = Incidents::default();
+        let call = |what: &str, objective: &str, left: f64| json!({ "decision": { "what": what, "urgency": "page", "evidence": { "objective": objective, "budget_left": left } } });
+        let ago = |days: u64| Timestamp::from_seconds(now.as_seconds() - 86_400 * days);
+        for (sequence, at, body) in [
+            (1, ago(40), call("page", &name, 0.9)),
+            (2, ago(39), call("resolved", &name, 0.8)),
+            (10, ago(7), call("page", &name, 0.75)),
+            (11, ago(6), call("resolved", &name, 0.5)),
+            (20, ago(5), call("page", "another", 0.75)),
+        ] {
+            known.on_record(IncidentRecord {
+                sequence,
+                at,
+                kind: "decision",
+                subject: &format!("service/{name}"),
+                body: body.to_string().as_bytes(),
+            });
+        }
+        let sight = Sight {
+            incidents: Ok(Arc::new(known)),
+            water: Arc::new(Water(
+                [((name.clone(), name.clone()), vec![Some(0.2); 112])].into(),
+            )),
+            ..sight(snapshot.clone())
+        };
+        let address = Address::parse(&format!("/services/{name}")).unwrap();
+        draw(&address, &sight).sections.remove(3).markup.0
+    };
+    let page = seen(&snapshot);
+    assert!(!page.contains("forecast"), "{page}");
+    assert!(page.contains("lasts the period"), "{page}");
+    assert!(page.contains(">#10</text>"), "{page}");
+    assert!(
+        page.contains("href=\"/incidents/10\">#10</a> 18 Nov (25.0 %)"),
+        "{page}"
+    );
+    assert!(!page.contains("#20") && !page.contains("#1<"), "{page}");
+    let at = Timestamp::from_seconds(now.as_seconds() + 7_200);
+    snapshot.services[0].objectives[0].forecast = Forecast::GoneAt { at };
+    let page = seen(&snapshot);
+    assert!(page.contains("class=\"ns forecast\" d=\"M"), "{page}");
+}
+
+#[test]
+fn shares_of_few_requests_say_of_how_many_and_endpoints_what_they_get() {
+    let mut snapshot = fleet(1);
+    let name = snapshot.services[0].name.clone();
+    let traffic = |rate: f64, bad: u64, of: u64| TrafficView {
+        requests_per_second: Some(rate),
+        bad_share: Some(bad as f64 / of as f64),
+        errors: vec![plimsoll_measure::ErrorView {
+            cause: plimsoll_measure::Cause::Timeout,
+            outcome: plimsoll_measure::Outcome::Bad,
+            origin: plimsoll_measure::Origin::Service,
+            count: bad,
+            share: bad as f64 / of as f64,
+        }],
+        ..TrafficView::default()
+    };
+    let endpoint = |name: &str, traffic: TrafficView| EndpointView {
+        name: name.to_owned(),
+        state: EndpointState::Up,
+        since: None,
+        in_flight: None,
+        traffic,
+    };
+    snapshot.services[0].endpoints = vec![
+        endpoint("few", traffic(6.0, 3, 365)),
+        endpoint("many", traffic(18.0, 7, 1_080)),
+        endpoint("unseen", TrafficView::default()),
+    ];
+    let page = shown(&format!("/services/{name}"), snapshot);
+    for text in ["3 of 365", "25.0 %", "75.0 %", "none came"] {
+        assert!(page.contains(text), "{text}: {page}");
+    }
+    assert!(!page.contains("7 of"), "{page}");
+}
+
+#[test]
 fn what_could_not_be_read_of_a_page_is_said() {
     let lacks = |records: Vec<serde_json::Value>| {
         Arc::new(Told {

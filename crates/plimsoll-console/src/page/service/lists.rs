@@ -6,7 +6,7 @@ use plimsoll_measure::{ActionView, EndpointView, ServiceView, Snapshot, figure};
 
 use super::signals::{changes, decisions};
 use super::{Range, remembered};
-use crate::page::parts::{time, unknown, what_and_why};
+use crate::page::parts::{bad_share, time, unknown, what_and_why};
 use crate::page::record::Record;
 use crate::problem::Problem;
 
@@ -157,11 +157,18 @@ fn endpoints(now: Timestamp, service: &ServiceView) -> Markup {
         .count();
     let mut all: Vec<&EndpointView> = service.endpoints.iter().collect();
     all.sort_by_key(|it| it.state.serves());
+    let rates = all.iter().map(|it| it.traffic.requests_per_second);
+    let rate: f64 = rates.flatten().sum();
+    // What gets nothing while others get something has none of it; where nothing comes at all, there are no shares.
+    let share = |it: &EndpointView| {
+        let mine = it.traffic.requests_per_second?;
+        (rate > 0.0).then(|| mine / rate)
+    };
     html! {
         section.panel {
             div.head { h2 { "Endpoints" } span.end.s.q { (serving) " of " (service.endpoints.len()) " serve" } }
             div.scroll tabindex="0" role="region" aria-label="Endpoints" { table.tight {
-                thead { tr { th scope="col" { "Address" } th scope="col" { "State" } th.r.opt scope="col" { "In flight" } th.r.opt scope="col" { "Traffic, 10 s" } th.r scope="col" { "Bad, 1 min" } th.r scope="col" { "P99, 1 min" } } }
+                thead { tr { th scope="col" { "Address" } th scope="col" { "State" } th.r.opt scope="col" { "In flight" } th.r.opt scope="col" { "Traffic, 10 s" } th.r.opt scope="col" { "Share" } th.r scope="col" { "Bad, 1 min" } th.r scope="col" { "P99, 1 min" } } }
                 tbody { @for endpoint in all.iter().take(PARTS_MAX) { tr {
                     th.code scope="row" { (endpoint.name) }
                     td {
@@ -170,7 +177,8 @@ fn endpoints(now: Timestamp, service: &ServiceView) -> Markup {
                     }
                     td.r.opt { (endpoint.in_flight.map_or_else(|| "unknown".to_owned(), figure::count)) }
                     td.r.opt.n { (figure::rate(endpoint.traffic.requests_per_second)) "/s" }
-                    td.r.n { (unknown(figure::percent(endpoint.traffic.bad_share, " "))) }
+                    td.r.opt.n { @match share(endpoint) { Some(share) => (figure::percent(Some(share), " ")), None => span.qq { "none came" } } }
+                    td.r.n { (bad_share(&endpoint.traffic)) }
                     td.r.n { (unknown(figure::latency(endpoint.traffic.latency.p99_seconds, " "))) }
                 } } }
             } }
@@ -199,7 +207,7 @@ fn routes(service: &ServiceView) -> Markup {
                     @let is_over = latency.zip(over).is_some_and(|(latency, over)| latency > over);
                     th.code scope="row" { (route.name) }
                     td.r.n { (figure::rate(route.traffic.requests_per_second)) "/s" }
-                    td.r.n { (unknown(figure::percent(route.traffic.bad_share, " "))) }
+                    td.r.n { (bad_share(&route.traffic)) }
                     td.r.n.b[is_over] { (unknown(figure::latency(latency, " "))) }
                 } } }
             } } }

@@ -2,14 +2,18 @@
 
 use maud::{Markup, PreEscaped, html};
 use plimsoll_core::Timestamp;
-use plimsoll_measure::{Condition, ObjectiveView, ServiceView, figure};
-use plimsoll_plot::{LoadLine, TimeAxis};
+use plimsoll_measure::{Condition, Forecast, Incident, ObjectiveView, ServiceView, figure};
+use plimsoll_plot::{LoadLine, SpentMark, TimeAxis};
 
-use crate::page::Sight;
 use crate::page::parts::{condition, day, lasts, period, target, unknown};
+use crate::page::{Sight, incident_path};
 
 /// Objectives that have a plot; the others have their rows.
 const PLOTS_MAX: usize = 4;
+/// Of the plot of a budget, the part that is still to come: what is to be expected is drawn there.
+const TO_COME: f64 = 1.0 / 15.0;
+/// Incidents that are marked in the plot of a budget and named below it, the latest.
+const INCIDENTS_MAX: usize = 8;
 /// What a rate over two windows says, as the console colours it: over 1 in the long one and the short one.
 const OVER: f64 = 1.0;
 
@@ -74,11 +78,51 @@ fn card(sight: &Sight, service: &ServiceView, objective: &ObjectiveView) -> Mark
                 }
                 div.chart { (PreEscaped(water(sight, service, objective, tone))) }
             }
+            @let incidents = incidents(sight, service, objective);
+            @if !incidents.is_empty() {
+                p.pad.s.q {
+                    "People were called: "
+                    @for (place, it) in incidents.iter().enumerate() {
+                        @if place > 0 { ", " }
+                        a href=(incident_path(it.id)) { "#" (it.id) } " " (day(it.called))
+                        @if let Some(spent) = spent_by(it) { " (" (figure::percent(Some(spent), " ")) ")" }
+                    }
+                }
+            }
         }
     }
 }
 
-/// The budget over the period, its newest point as of now.
+/// Incidents within the period that people were first called for because of this objective, the oldest first.
+fn incidents<'a>(
+    sight: &'a Sight,
+    service: &ServiceView,
+    objective: &ObjectiveView,
+) -> Vec<&'a Incident> {
+    let Ok(known) = &sight.incidents else {
+        return Vec::new();
+    };
+    let now = sight.snapshot.now;
+    let is_one = |it: &&Incident| {
+        let first = it.calls.first();
+        it.service == service.name
+            && first.is_some_and(|call| call.objective == objective.name && !call.is_absence())
+            && now.since(it.called).as_secs_f64() <= objective.period_seconds
+    };
+    let mut all: Vec<&Incident> = known.open().chain(known.past()).filter(is_one).collect();
+    all.sort_by_key(|it| std::cmp::Reverse(it.called));
+    all.truncate(INCIDENTS_MAX);
+    all.reverse();
+    all
+}
+
+/// What an incident that has ended spent of the budget since its first call.
+fn spent_by(incident: &Incident) -> Option<f64> {
+    let (before, after) = incident.budget_left;
+    Some((before? - after?).max(0.0))
+}
+
+/// The budget over the period, its newest point as of now, and what is to be expected.
 fn water(
     sight: &Sight,
     service: &ServiceView,
@@ -94,10 +138,12 @@ fn water(
     }
     let now = sight.snapshot.now.as_seconds() as f64;
     let step = objective.period_seconds / spent.len().max(1) as f64;
+    let known = spent.len() as f64;
+    let to_come = (known * TO_COME / (1.0 - TO_COME)).round().max(1.0) as usize;
     let axis = TimeAxis {
         begin: now - objective.period_seconds,
         step,
-        points: spent.len(),
+        points: spent.len() + to_come,
         cuts: Vec::new(),
         onsets: Vec::new(),
         faults: Vec::new(),
@@ -108,16 +154,27 @@ fn water(
         },
     };
     let left = figure::budget_left(objective.budget_left, " ");
+    let marks = incidents(sight, service, objective).into_iter();
+    let marks = marks.map(|it| SpentMark {
+        at: it.called.as_seconds() as f64,
+        text: format!("#{}", it.id),
+    });
     LoadLine {
         axis: &axis,
         height: 150,
         finding: format!(
-            "{} budget over {}: {} left",
+            "{} budget over {}: {} left, {}",
             objective.name,
             objective.period(),
-            unknown(left.clone())
+            unknown(left.clone()),
+            lasts(objective, sight.snapshot.now)
         ),
         spent,
+        gone: match objective.forecast {
+            Forecast::GoneAt { at } => Some(at.as_seconds() as f64),
+            Forecast::Unknown | Forecast::Gone | Forecast::Lasts => None,
+        },
+        marks: marks.collect(),
         condition: tone,
         left: format!("{left} left"),
     }

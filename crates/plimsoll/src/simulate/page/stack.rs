@@ -448,6 +448,8 @@ fn budget(page: &Page<'_>, service: usize, axis: &TimeAxis, courses: &[Course]) 
                             height: 78,
                             finding: format!("Budget of {promise}, {}: {left} left", course.arm.name()),
                             spent,
+                            gone: None,
+                            marks: Vec::new(),
                             condition: condition(last),
                             left: left.clone(),
                         }.svg()))
