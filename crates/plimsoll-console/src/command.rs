@@ -138,7 +138,9 @@ fn degrade(given: &mut Given) -> Result<Asked, String> {
     let verb = match given.words.pop_front() {
         None if service == "list" => return Ok(Asked::Page("/configuration".to_owned())),
         None => {
-            return Err("say what to do: shed LEVEL, no-retries, no-hedges or end".to_owned());
+            return Err(
+                "say what to do: shed LEVEL, no-retries, no-hedges, read-only or end".to_owned(),
+            );
         }
         Some(verb) => verb,
     };
@@ -172,7 +174,7 @@ fn degrading(verb: &str) -> Result<Verb, String> {
     let known = verb.parse().ok().filter(|it| *it != Verb::GovernorMode);
     known.ok_or_else(|| {
         format!(
-            "a service can't be degraded by `{}`: shed LEVEL, no-retries, no-hedges or end",
+            "a service can't be degraded by `{}`: shed LEVEL, no-retries, no-hedges, read-only or end",
             shown(verb)
         )
     })
