@@ -3,6 +3,7 @@
 use bytes::{Buf, BytesMut};
 
 use crate::connection::ConnectionOptions;
+use crate::encode::reason_phrase;
 use crate::fields::Fields;
 use crate::framing::{self, Framing, FramingError};
 use crate::head::{self, Found, HeadError, HeadLimits, Search, Version};
@@ -117,14 +118,17 @@ impl ResponseHead {
         self.search = Search::default();
     }
 
-    /// Begins a head that did not come as HTTP/1: push its fields next. HTTP/1.1, without a reason, without
-    /// a body ([`ResponseHead::set_framing`]) and without `Connection`.
+    /// Begins a head that did not come as HTTP/1: push its fields next. HTTP/1.1, with the usual reason phrase,
+    /// without a body ([`ResponseHead::set_framing`]) and without `Connection`.
     pub fn set_from_parts(&mut self, status: u16) -> Result<(), ResponseError> {
         self.clear();
         if !(100..=599).contains(&status) {
             return Err(ResponseError::Status);
         }
         self.status = status;
+        // RFC 9112 section 4 has clients ignore it, but some see no status where it is empty, h2load among them.
+        self.reason
+            .extend_from_slice(reason_phrase(status).as_bytes());
         self.keep_alive = true;
         Ok(())
     }
@@ -255,6 +259,15 @@ mod tests {
         assert_eq!((head.status(), head.reason()), (404, &b"Not Here"[..]));
         assert_eq!(head.version(), Version::Http11);
         assert_eq!(head.fields.len(), 2);
+    }
+
+    #[test]
+    fn a_head_from_elsewhere_has_the_usual_reason() {
+        let mut head = parsed("HTTP/1.1 404 Not Here\r\nContent-Length: 0\r\n\r\n");
+        for (status, reason) in [(200, "OK"), (206, "Partial Content"), (599, "")] {
+            head.set_from_parts(status).unwrap();
+            assert_eq!((head.status(), head.reason()), (status, reason.as_bytes()));
+        }
     }
 
     #[test]

@@ -105,6 +105,10 @@ fn parts_and_conditions_are_answered_from_the_store() {
     check(&plimsoll, "", "0123456789");
     let (status, part) = ask(plimsoll.address(), "GET", "/", "Range: bytes=2-4\r\n");
     assert_eq!(status, 206, "{part}");
+    assert!(
+        part.starts_with("HTTP/1.1 206 Partial Content\r\n"),
+        "{part}"
+    );
     assert_has(&part, "Content-Range: bytes 2-4/10\r\n");
     assert!(part.ends_with("\r\n\r\n234"), "{part}");
     let (status, beyond) = ask(plimsoll.address(), "GET", "/", "Range: bytes=10-\r\n");
