@@ -445,7 +445,7 @@ pub(crate) fn parameters(config: &Config, held: &BTreeMap<String, Held>) -> Para
             tier: service.tier,
             mode: mode_of(config, service, mode.unwrap_or(config.governor.mode)),
             classes: specs.iter().map(|it| it.classes.clone()).collect(),
-            timed: specs.iter().map(|it| is_timed(it)).collect(),
+            timed: specs.iter().map(is_timed).collect(),
             objectives: specs.into_iter().map(|it| (it.name, it.target)).collect(),
             depends_on: service.depends_on.clone(),
             degradable: degradable(config, name, service),
