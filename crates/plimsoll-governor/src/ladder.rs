@@ -302,10 +302,19 @@ impl Ladder {
             return None;
         }
         let bad_share = lately.bad_share;
-        let fewer = bad_share <= HELPED * trial.before || bad_share < lately.threshold / 2.0;
+        let mut fewer = bad_share <= HELPED * trial.before || bad_share < lately.threshold / 2.0;
+        let refuses_nobody = matches!(trial.actuator, Actuator::Stale | Actuator::Brownout);
+        if refuses_nobody {
+            // What it takes away from the service is room for others: fewer of them are refused by limiter and queue, while those
+            // that are let in are as late as before.
+            let before = trial.all_before.get(trial.objective).copied();
+            fewer |= before.is_some_and(|before| lately.all_burn <= HELPED * before);
+        }
         // What is refused in place of what would have failed is no gain, and what would not have failed is a loss.
         let faster = |(place, (lately, before)): (usize, (&Lately, &f64))| match place {
-            _ if place == trial.objective => lately.all_burn > *before,
+            // What Plimsoll refuses varies from second to second, and this does not add to it.
+            _ if place == trial.objective && refuses_nobody && fewer => false,
+            _ if place == trial.objective && !refuses_nobody => lately.all_burn > *before,
             _ => lately.all_burns && FASTER * lately.all_burn > *before,
         };
         let each = || now.objectives.iter().zip(&trial.all_before).enumerate();
@@ -317,9 +326,6 @@ impl Ladder {
         }
         let next = (moved.step < trial.actuator.steps()).then_some(moved.step + 1);
         let next = next.filter(|to| now.cost(trial.actuator, *to, trial.objective) < bad_share);
-        let worse = |(_, (lately, before)): (usize, (&Lately, &f64))| {
-            lately.all_burns && FASTER * lately.all_burn > *before
-        };
         let because = match trial.actuator {
             // It goes on to what refuses somebody: the share is of ten seconds, in all of which the step was in force.
             Actuator::Shed if now.refused() < trial.refused + REFUSED_MIN => {
@@ -327,7 +333,7 @@ impl Ladder {
             }
             // A service that is asked for more than it carries is as slow with a little less to do: what costs nobody an answer
             // goes on until it is enough.
-            Actuator::Brownout if !each().any(worse) => Some(Because::TooLittle { bad_share }),
+            Actuator::Brownout if !each().any(faster) => Some(Because::TooLittle { bad_share }),
             _ => None,
         };
         if let Some((to, because)) = next.zip(because) {
@@ -373,6 +379,12 @@ impl Ladder {
         let because = Because::Review {
             bad_share: now.worst().bad_share,
         };
+        if let Some(moved) = self.moved.get_mut(&due)
+            && due == Actuator::Brownout
+        {
+            // It costs nobody an answer to look at one step at a time; what is refused is not to stay for that long.
+            moved.rose = second;
+        }
         Some(self.give_back(due, second, because))
     }
 
@@ -427,8 +439,9 @@ mod tests {
         counted: [bool; 3],
         /// How many of them would change something.
         writes: [u64; 3],
-        /// How many could have a stale answer.
+        /// How many could have a stale answer, and which share is refused of all while they do not.
         stale: u64,
+        relieved: f64,
         degradable: Degradable,
     }
 
@@ -452,6 +465,7 @@ mod tests {
                 counted: [true; 3],
                 writes: [0; 3],
                 stale: 0,
+                relieved: 0.0,
                 degradable: Degradable::default(),
             }
         }
@@ -461,6 +475,10 @@ mod tests {
                 self.second += 1;
                 let bad_share = bad_share(&self.ladder);
                 let shed = usize::from(self.ladder.step(Actuator::Shed));
+                let relieved = match self.ladder.step(Actuator::Stale) {
+                    0 => self.relieved,
+                    _ => 0.0,
+                };
                 let situation = Situation {
                     second: self.second,
                     burn: if bad_share >= 0.03 {
@@ -471,7 +489,7 @@ mod tests {
                     objectives: vec![Lately {
                         bad_share,
                         requests: 1_000,
-                        all_burn: bad_share + self.refused[shed],
+                        all_burn: bad_share + self.refused[shed] + relieved,
                         all_burns: bad_share >= 0.03,
                         threshold: 0.03,
                         is_timed: true,
@@ -794,6 +812,23 @@ mod tests {
     }
 
     #[test]
+    fn a_brownout_is_looked_at_one_step_at_a_time() {
+        use Actuator::Brownout;
+        let mut world = World::new();
+        world.degradable.brownout = true;
+        let eased = |ladder: &Ladder| if ladder.step(Brownout) < 4 { 0.3 } else { 0.05 };
+        world.seconds(100, eased);
+        assert_eq!(world.ladder.step(Brownout), 4, "{:?}", world.moves);
+        world.moves.clear();
+        world.seconds(900, eased);
+        let mut of_it = world.steps();
+        of_it.retain(|(actuator, _)| *actuator == Brownout);
+        assert!(of_it.len() >= 4, "{:?}", world.moves);
+        let turns = [(Brownout, 3), (Brownout, 4)];
+        assert!(of_it.iter().all(|it| turns.contains(it)), "{of_it:?}");
+    }
+
+    #[test]
     fn a_brownout_that_does_not_help_is_over_in_a_minute() {
         use Actuator::{Brownout, Retry, Shed};
         let mut world = World::new();
@@ -826,6 +861,22 @@ mod tests {
             (Shed, 1),
         ];
         assert_eq!(world.steps()[..5], expected, "{:?}", world.moves);
+    }
+
+    #[test]
+    fn what_refuses_nobody_stays_where_fewer_are_refused_for_it() {
+        use Actuator::{Retry, Stale};
+        let stays = |relieved| {
+            let mut world = World::new();
+            world.degradable.stale = true;
+            (world.stale, world.relieved) = (300, relieved);
+            // What is let in is as late as before.
+            world.seconds(45, |_| 0.1);
+            assert_eq!(world.steps()[..3], [(Retry, 1), (Retry, 0), (Stale, 1)]);
+            world.ladder.step(Stale) == 1
+        };
+        assert!(stays(0.05));
+        assert!(!stays(0.01), "a tenth less is nothing");
     }
 
     #[test]

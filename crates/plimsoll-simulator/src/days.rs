@@ -317,9 +317,9 @@ pub fn noise(all: &[Compared]) -> f64 {
 }
 
 /// How often is moved in each six hours where a service is asked for twice what it can carry, for ever, and a tenth of what
-/// it works on is late.
-pub fn at_capacity(lasts: u32) -> Vec<usize> {
-    draw::full(lasts).map_or(Vec::new(), |case| {
+/// it works on is late: with nothing that can be given up, or with some of everything.
+pub fn at_capacity(lasts: u32, gives_up: bool) -> Vec<usize> {
+    draw::full(lasts, gives_up).map_or(Vec::new(), |case| {
         let noted = case.as_flows(true).map(|it| it.decisions.noted);
         let noted = noted.unwrap_or_default();
         let quarters = (0..lasts.div_ceil(QUARTER)).map(|quarter| {

@@ -11,6 +11,7 @@
 //! takes no time unless a fault is in it.
 
 pub(crate) mod clients;
+mod dimmer;
 mod event;
 mod gateway;
 mod known;

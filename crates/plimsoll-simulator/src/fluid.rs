@@ -12,6 +12,7 @@
 mod budget;
 mod demand;
 mod endpoints;
+mod give;
 mod govern;
 mod latency;
 mod law;

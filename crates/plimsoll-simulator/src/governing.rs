@@ -3,6 +3,7 @@
 //! The counterpart of the process's `governing.rs`: the same governor with the same signals. What they are counted from is
 //! the run's; a shell has a registry for it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use plimsoll_core::{Class, Instant, Ratio};
@@ -11,8 +12,8 @@ use plimsoll_governor::{
     What,
 };
 use plimsoll_measure::{
-    Cause, Counts, DOES_NOT_FIT, ObjectiveSpec, Origin, Outcome, REFUSALS, Tally, Window,
-    objective_levels,
+    Cause, Counts, DOES_NOT_FIT, Histogram, ObjectiveSpec, Origin, Outcome, REFUSALS, Tally,
+    Window, objective_levels,
 };
 
 /// So many decisions of a run are kept; all are counted.
@@ -26,6 +27,28 @@ pub struct Governed {
     /// Of each service of the scenario, in the same order: its name, and its objectives in the order of the parameters'.
     /// A scenario has no routes, so each is of all of them.
     pub services: Vec<(String, Vec<ObjectiveSpec>)>,
+    /// What can be given up of services, by name; of others, nothing. What of it may be is for the parameters to say.
+    pub gives_up: BTreeMap<String, GivesUp>,
+}
+
+/// What can be given up of a service in a run. Shares.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct GivesUp {
+    /// Of the requests that change nothing, for which there is a stale answer.
+    pub stale: f64,
+    /// Of the service's work, that is for optional content.
+    pub optional: f64,
+    /// Of all requests, that would change something.
+    pub writes: f64,
+}
+
+impl Governed {
+    /// What can be given up of the service at a position.
+    pub(crate) fn gives_up(&self, service: usize) -> GivesUp {
+        let name = self.services.get(service).map(|(name, _)| name);
+        let of = name.and_then(|name| self.gives_up.get(name));
+        of.copied().unwrap_or_default()
+    }
 }
 
 /// What was decided in a run, by one governor or by those of all gateways.
@@ -74,13 +97,22 @@ pub(crate) struct Counting {
     requests: u64,
     let_in: [u64; Class::ALL.len()],
     refused: u64,
+    /// How long what Plimsoll did not refuse took, where somebody wants to know.
+    latencies: Option<Histogram>,
 }
 
 impl Counting {
     /// Of each service, with nothing in them.
     pub(crate) fn all(governed: &Governed) -> Vec<Self> {
-        let services = governed.services.iter();
-        services.map(|(_, specs)| Self::new(specs)).collect()
+        let services = governed.services.iter().enumerate();
+        let counting = |(index, (_, specs)): (usize, &(String, Vec<ObjectiveSpec>))| {
+            let dims = governed.gives_up(index).optional > 0.0;
+            Self {
+                latencies: dims.then(Histogram::default),
+                ..Self::new(specs)
+            }
+        };
+        services.map(counting).collect()
     }
 
     fn new(specs: &[ObjectiveSpec]) -> Self {
@@ -90,7 +122,16 @@ impl Counting {
             requests: 0,
             let_in: [0; Class::ALL.len()],
             refused: 0,
+            latencies: None,
         }
+    }
+
+    /// How long what ended in this second took.
+    pub(crate) fn take_latencies(&mut self) -> Histogram {
+        self.latencies
+            .as_mut()
+            .map(std::mem::take)
+            .unwrap_or_default()
     }
 
     /// A request ended.
@@ -100,6 +141,10 @@ impl Counting {
             *let_in += u64::from(!REFUSALS.contains(&cause));
         }
         self.refused += u64::from(DOES_NOT_FIT.contains(&cause));
+        let latencies = self.latencies.as_mut();
+        if let Some(latencies) = latencies.filter(|_| !REFUSALS.contains(&cause)) {
+            latencies.record(latency);
+        }
         for (spec, counts) in self.specs.iter().zip(&mut self.counts) {
             if !spec.classes.is_empty() && !spec.classes.contains(&class) {
                 continue;

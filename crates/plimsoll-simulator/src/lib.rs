@@ -34,7 +34,7 @@ pub mod without;
 pub use agenda::Nanos;
 pub use calendar::Calendar;
 pub use gateway::Policy;
-pub use governing::{Decisions, Governed, Noted};
+pub use governing::{Decisions, GivesUp, Governed, Noted};
 pub use random::Spread;
 pub use record::{Latencies, Record, Second};
 pub use scenario::{Flood, Load, Phase, Scenario};

@@ -45,6 +45,8 @@ pub(crate) struct Station {
     cached: f64,
     /// How many requests it has begun with since it was started.
     begun: f64,
+    /// The part of its work that there is to do, while what is optional is left out.
+    lean: f64,
     heap: Heap,
 }
 
@@ -66,11 +68,17 @@ impl Station {
             shared_done: NEVER,
             cached: f64::INFINITY,
             begun: f64::INFINITY,
+            lean: 1.0,
             heap: Heap::default(),
         }
     }
 
     /// Its cache is empty.
+    /// From now on, so much of the work is to be done of each request that begins.
+    pub(crate) fn lean(&mut self, part: f64) {
+        self.lean = part;
+    }
+
     pub(crate) fn cool(&mut self) {
         self.cached = 0.0;
     }
@@ -303,13 +311,13 @@ impl Station {
         }
     }
 
-    /// How many times as long the next request takes since it was started. Counts it.
+    /// How many times as long the next request takes, since it was started or what is optional is left out. Counts it.
     fn slowness(&mut self) -> f64 {
         let Some(warming) = self.service.warming else {
-            return 1.0;
+            return self.lean;
         };
         self.begun += 1.0;
-        warming.slowness(self.begun - 1.0)
+        warming.slowness(self.begun - 1.0) * self.lean
     }
 
     /// Until when nothing is worked on.

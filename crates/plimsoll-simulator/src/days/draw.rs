@@ -2,15 +2,16 @@
 //!
 //! What the search for bad days draws in a minute is stretched: the trouble lasts hours, faults seconds to hours.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use plimsoll_config::scenario::{Call, Run, Scenario, ScenarioService, parse_for};
 use plimsoll_core::{Class, Mode, Ratio};
-use plimsoll_governor::{Parameters, ServiceParameters};
+use plimsoll_governor::{Degradable, Parameters, ServiceParameters};
 use plimsoll_measure::{ObjectiveSpec, Period, Sli};
 
 use super::Case;
-use crate::governing::Governed;
+use crate::governing::{GivesUp, Governed};
 use crate::random::Stream;
 use crate::search::{Draw, Range, Ranges, Setting, generate, millis, percent, seconds};
 
@@ -63,7 +64,8 @@ impl Case {
             fault.at = Duration::from_secs(begins as u64);
             fault.lasts = Duration::from_secs(lasted as u64);
         }
-        let governed = governed(&mut draw, &mut scenario, by_request);
+        let mut governed = governed(&mut draw, &mut scenario, by_request);
+        give_up(&mut Draw(Stream::new(seed, "giving up")), &mut governed);
         Self {
             seed,
             scenario,
@@ -74,7 +76,7 @@ impl Case {
 }
 
 /// A service that is asked for twice what it can carry. What waits for its turn is late one time in ten.
-pub(super) fn full(lasts: u32) -> Option<Case> {
+pub(super) fn full(lasts: u32, gives_up: bool) -> Option<Case> {
     let text = format!(
         r#"
         [service.shop]
@@ -92,9 +94,25 @@ pub(super) fn full(lasts: u32) -> Option<Case> {
     );
     let mut scenario = parse_for(&text, Run::Fluid).ok()?;
     let mut draw = Draw(Stream::new(1, "days"));
+    let mut governed = governed(&mut draw, &mut scenario, false);
+    if gives_up {
+        for (name, service) in &mut governed.parameters.services {
+            service.degradable = Degradable {
+                stale: true,
+                brownout: true,
+                read_only: true,
+            };
+            let some = GivesUp {
+                stale: 0.2,
+                optional: 0.3,
+                writes: 0.1,
+            };
+            governed.gives_up.insert(name.clone(), some);
+        }
+    }
     Some(Case {
         seed: 1,
-        governed: governed(&mut draw, &mut scenario, false),
+        governed,
         setting: Setting { retries: false },
         scenario,
     })
@@ -129,8 +147,12 @@ fn governed(draw: &mut Draw, scenario: &mut Scenario, calls: bool) -> Governed {
                 .map(|it| (it.name.clone(), it.target))
                 .collect(),
             classes: specs.iter().map(|it| it.classes.clone()).collect(),
+            timed: specs
+                .iter()
+                .map(|it| matches!(it.sli, Sli::Latency { .. }))
+                .collect(),
             depends_on,
-            ..ServiceParameters::default()
+            degradable: Degradable::default(),
         };
         parameters.services.insert(service.name.clone(), of_service);
         services.push((service.name.clone(), specs));
@@ -138,6 +160,29 @@ fn governed(draw: &mut Draw, scenario: &mut Scenario, calls: bool) -> Governed {
     Governed {
         parameters,
         services,
+        gives_up: BTreeMap::new(),
+    }
+}
+
+/// What can be given up of each service: half of them have stored answers, half of them optional content, and a third of
+/// their owners let them be made read-only.
+fn give_up(draw: &mut Draw, governed: &mut Governed) {
+    for (name, service) in &mut governed.parameters.services {
+        let mut share = |chance, range| {
+            let (is, share) = (draw.0.chance(chance), draw.even(range));
+            if is { share } else { 0.0 }
+        };
+        let gives_up = GivesUp {
+            stale: share(0.5, Range(0.05, 0.6)),
+            optional: share(0.5, Range(0.1, 0.6)),
+            writes: share(1.0, Range(0.02, 0.3)),
+        };
+        service.degradable = Degradable {
+            stale: gives_up.stale > 0.0,
+            brownout: gives_up.optional > 0.0,
+            read_only: draw.0.chance(0.33),
+        };
+        governed.gives_up.insert(name.clone(), gives_up);
     }
 }
 

@@ -13,6 +13,7 @@ use plimsoll_lifecycle::{Bounds, Counter, GuardControl, GuardParameters, GuardSh
 use plimsoll_policy::{Balancer, EndpointParameters, Method, Verdict};
 
 use crate::agenda::{NEVER, Nanos};
+use crate::fleet::dimmer::{Dimmer, FEATURES};
 use crate::fleet::timeline::Level;
 use crate::fleet::views::{Views, Watch};
 use crate::governing::{Counting, Decisions, Governed, Governing};
@@ -59,6 +60,8 @@ struct Service {
     watch: Watch,
     /// Until when a permit may be free while a request waits, as seen after each event.
     idle_until: Nanos,
+    /// What moves how much optional content is left out, where it has any.
+    dimmer: Option<Dimmer>,
 }
 
 impl Gateway {
@@ -76,6 +79,7 @@ impl Gateway {
                 shared,
                 watch: Watch::new(protection.endpoint, seeds),
                 idle_until: NEVER,
+                dimmer: None,
             }
         };
         Self {
@@ -87,6 +91,14 @@ impl Gateway {
     /// From now on it has a governor. Gives where its threads count what it is told by.
     pub(super) fn govern(&mut self, governed: &Governed) -> Counts {
         let counts = Rc::new(RefCell::new(Counting::all(governed)));
+        for (index, service) in self.services.iter_mut().enumerate() {
+            if governed.gives_up(index).optional > 0.0 {
+                let specs = governed.services.get(index);
+                service.dimmer = Some(Dimmer::new(
+                    specs.map_or(&[], |(_, specs)| specs.as_slice()),
+                ));
+            }
+        }
         self.governor = Some((Governing::new(governed), Rc::clone(&counts)));
         counts
     }
@@ -100,12 +112,28 @@ impl Gateway {
         let standing = |index: usize| services.get(index).map(Service::standing);
         let standing = |index| standing(index).unwrap_or_default();
         governor.tick(now, gateway, &mut counts.borrow_mut(), standing, decisions);
-        for (index, service) in services.iter().enumerate() {
+        let mut counts = counts.borrow_mut();
+        for (index, service) in self.services.iter_mut().enumerate() {
+            let counting = counts.get_mut(index);
+            if let Some((dimmer, counting)) = service.dimmer.as_mut().zip(counting) {
+                let ceiling = Actuator::dimmed_max(governor.step(index, Actuator::Brownout));
+                let latencies = counting.take_latencies();
+                dimmer.on_second(now, ceiling, &latencies, &service.shared.brownout);
+            }
             let steps = &service.shared.steps;
             steps.set_hedge(governor.step(index, Actuator::Hedge));
             steps.set_retry(governor.step(index, Actuator::Retry));
+            steps.set_stale(governor.step(index, Actuator::Stale));
             steps.set_shed(governor.step(index, Actuator::Shed));
+            steps.set_read_only(governor.step(index, Actuator::ReadOnly) > 0);
         }
+    }
+
+    /// The part of the optional content of a service that is left out.
+    pub(super) fn dimmed(&self, service: usize) -> f64 {
+        let service = self.services.get(service);
+        let dims = service.filter(|it| it.dimmer.is_some());
+        dims.map_or(0.0, |it| it.shared.brownout.level() / FEATURES as f64)
     }
 
     /// What its threads share of each service.

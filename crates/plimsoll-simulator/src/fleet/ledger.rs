@@ -64,7 +64,7 @@ impl Cell {
             *counted += 1;
         }
         self.attempts += u64::from(settlement.attempts);
-        if cause.origin() == Origin::Plimsoll {
+        if cause.origin() == Origin::Plimsoll && cause.outcome() != Outcome::Good {
             count(&mut self.refused, settlement.class);
         }
         if cause.outcome() == Outcome::Good {

@@ -35,7 +35,7 @@ use crate::fleet::senders::{Need, Sender, needs, senders};
 use crate::fleet::site::{Site, healthy};
 use crate::fleet::slab::Slab;
 use crate::fleet::thread::{Settled, Thread, ThreadEffects, ThreadService};
-use crate::governing::Governed;
+use crate::governing::{GivesUp, Governed};
 use crate::random::Stream;
 use calls::Progress;
 
@@ -77,6 +77,8 @@ pub struct Simulation {
     call_routing: Stream,
     /// Which requests need a call.
     needs: Stream,
+    /// Which requests would change something, and for which there is a stale answer.
+    giving: Stream,
     /// Emptied by each use; kept for its room.
     heard: Vec<QueueEvent>,
     events: u64,
@@ -94,6 +96,7 @@ struct Service {
     protection: Protection,
     /// What its endpoints call, in this order.
     calls: Vec<Need>,
+    gives_up: GivesUp,
 }
 
 /// A request under way.
@@ -167,6 +170,7 @@ impl Simulation {
                 first,
                 protection: protection.clone(),
                 calls,
+                gives_up: GivesUp::default(),
             };
             first += endpoints;
             service
@@ -196,6 +200,7 @@ impl Simulation {
             routing: Stream::new(seed, "routing"),
             call_routing: Stream::new(seed, "routing of calls"),
             needs: Stream::new(seed, "calls"),
+            giving: Stream::new(seed, "what can be given up"),
             heard: Vec::new(),
             events: 0,
             events_before: 0,
@@ -229,6 +234,9 @@ impl Simulation {
             self.services.len(),
             "each service has its objectives"
         );
+        for index in 0..self.services.len() {
+            self.services[index].gives_up = governed.gives_up(index);
+        }
         self.ledger.borrow_mut().decisions_mut();
         let threads = self.threads.len() / self.gateways.len();
         for index in 0..self.gateways.len() {

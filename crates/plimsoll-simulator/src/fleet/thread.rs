@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use plimsoll_core::{EndpointId, Instant, RouteId, ServiceId, never};
 use plimsoll_lifecycle::{
-    Asked, AttemptEnd, Effects, Guard, GuardParameters, GuardShared, Identity, Protocol, Routed,
-    Settlement, report_attempt_end,
+    Asked, AttemptEnd, Counter, Effects, Guard, GuardParameters, GuardShared, Identity, Protocol,
+    Routed, Settlement, report_attempt_end,
 };
-use plimsoll_measure::Cause;
+use plimsoll_measure::{Cause, REFUSALS};
 use plimsoll_policy::retry::{Question, WhyNot};
 use plimsoll_policy::{
     Arriving, Balancer, EndpointShared, Finished, HedgeQuestion, QueueEvent, RetryDecision, Ticket,
@@ -125,6 +125,12 @@ impl Thread {
         Instant::from_nanos(self.clock.get())
     }
 
+    /// What all threads share of what stands before a service.
+    pub(super) fn shared(&self, id: ServiceId) -> Option<Arc<GuardShared>> {
+        let guard = self.service(id)?.guard.borrow();
+        Some(Arc::clone(guard.shared()))
+    }
+
     fn service(&self, id: ServiceId) -> Option<&ThreadService> {
         self.services.get(id.index())
     }
@@ -220,16 +226,19 @@ pub(super) struct ThreadEffects {
     pub(super) thread: Rc<Thread>,
     /// Where the call is counted.
     cell: u32,
+    /// Whether the request would change something.
+    writes: bool,
     /// Of the attempt in flight: what comes of one from before a change says nothing. Without hedges there is one
     /// at most.
     generation: Cell<u32>,
 }
 
 impl ThreadEffects {
-    pub(super) fn new(thread: &Rc<Thread>, cell: u32) -> Self {
+    pub(super) fn new(thread: &Rc<Thread>, cell: u32, writes: bool) -> Self {
         Self {
             thread: Rc::clone(thread),
             cell,
+            writes,
             generation: Cell::new(0),
         }
     }
@@ -345,6 +354,9 @@ impl Effects for ThreadEffects {
         if let Some(service) = service {
             let guard = service.guard.borrow();
             guard.on_settled(settlement.class, settlement.cause);
+            if self.writes && !REFUSALS.contains(&settlement.cause) {
+                guard.shared().counters.add_write(settlement.class);
+            }
             self.thread.count_for_governor(settlement);
             if let Some(settled) = self.thread.settled.get() {
                 settled.borrow_mut().push(*settlement);
@@ -365,11 +377,16 @@ pub(super) struct Asking {
     pub(super) route: RouteId,
     pub(super) service: ServiceId,
     pub(super) identity: Identity,
+    /// Whether it would change something, and whether there is a stale answer for it.
+    pub(super) writes: bool,
+    pub(super) stale: bool,
+    pub(super) guard: Option<Arc<GuardShared>>,
 }
 
 impl Protocol for Asking {
     fn degrade(&mut self, _: ServiceId) -> Option<Cause> {
-        None
+        let guard = self.guard.as_ref()?;
+        (self.writes && guard.steps.is_read_only()).then_some(Cause::ReadOnly)
     }
 
     fn trust(&mut self) -> bool {
@@ -392,6 +409,11 @@ impl Protocol for Asking {
     }
 
     fn cache(&mut self, _: RouteId) -> Option<Cause> {
+        let guard = self.guard.as_ref().filter(|_| self.stale)?;
+        if guard.steps.spares() {
+            return Some(Cause::Stale);
+        }
+        guard.counters.add(Counter::WouldSpare);
         None
     }
 }

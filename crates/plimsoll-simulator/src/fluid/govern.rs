@@ -8,6 +8,7 @@ use plimsoll_governor::{Actuator, Standing};
 use plimsoll_measure::{Counts, ObjectiveSpec, Sli, upper_nanos};
 
 use super::demand::{Sent, of_class};
+use super::give::Steps;
 use super::station::{Outcome, Station};
 use crate::agenda::{Nanos, SECOND};
 use crate::governing::{Counting, Decisions, Governed, Governing};
@@ -27,9 +28,11 @@ struct Expected {
     requests: f64,
     let_in: [f64; Class::ALL.len()],
     refused: f64,
-    /// These two only grow.
+    /// These only grow.
     governed: f64,
     retries: f64,
+    asked: f64,
+    writes: [f64; Class::ALL.len()],
     /// Of each objective: good, bad by the service, bad by refusal.
     objectives: Vec<(ObjectiveSpec, [f64; 3])>,
 }
@@ -43,6 +46,8 @@ impl Govern {
             refused: 0.0,
             governed: 0.0,
             retries: 0.0,
+            asked: 0.0,
+            writes: [0.0; Class::ALL.len()],
             objectives: counting
                 .specs()
                 .iter()
@@ -74,7 +79,12 @@ impl Govern {
             if let Some(let_in) = expected.let_in.get_mut(class.index()) {
                 *let_in += requests * (1.0 - outcome.refused);
             }
-            expected.refused += requests * outcome.refused;
+            if let Some(writes) = expected.writes.get_mut(class.index()) {
+                *writes += requests * outcome.writes;
+            }
+            // What is read-only says nothing of what fits.
+            expected.refused += requests * (outcome.refused - outcome.read_only);
+            expected.asked += requests * outcome.asked;
             expected.governed += requests * outcome.governed;
             expected.retries += requests * outcome.again;
             for (spec, [good, bad, refused]) in &mut expected.objectives {
@@ -120,8 +130,8 @@ impl Govern {
                     retries: it.retries as u64,
                     hedges: 0,
                     governed: it.governed as u64,
-                    stale: 0,
-                    writes: [0; Class::ALL.len()],
+                    stale: it.asked as u64,
+                    writes: it.writes.map(|writes| writes as u64),
                     waiting: u64::from(full),
                     in_flight: u64::from(full),
                     limit: Some(1),
@@ -132,7 +142,13 @@ impl Govern {
             .tick(now, 0, &mut self.counted, standing, decisions);
         for (index, station) in stations.iter_mut().enumerate() {
             let step = |actuator| self.governing.step(index, actuator);
-            station.govern(step(Actuator::Retry), step(Actuator::Shed));
+            station.govern(Steps {
+                no_retries: step(Actuator::Retry) > 0,
+                spares: step(Actuator::Stale) > 0,
+                dimmed: Actuator::dimmed_max(step(Actuator::Brownout)).get(),
+                shed: step(Actuator::Shed),
+                read_only: step(Actuator::ReadOnly) > 0,
+            });
         }
     }
 
@@ -169,6 +185,11 @@ impl Outcome {
     pub(super) fn shed(&mut self, let_in: f64) {
         self.governed = 1.0 - let_in;
         self.refused = self.governed + let_in * self.refused;
+        self.scale(let_in);
+    }
+
+    /// The same of so much less, but for what is refused.
+    pub(super) fn scale(&mut self, part: f64) {
         for share in [
             &mut self.errors,
             &mut self.connect,
@@ -177,10 +198,10 @@ impl Outcome {
             &mut self.answered,
             &mut self.again,
         ] {
-            *share *= let_in;
+            *share *= part;
         }
         for (_, share) in &mut self.profiles {
-            *share *= let_in;
+            *share *= part;
         }
     }
 }

@@ -133,6 +133,9 @@ impl Fluid {
             self.stations.len(),
             "each service has its objectives"
         );
+        for (index, station) in self.stations.iter_mut().enumerate() {
+            station.gives_up = governed.gives_up(index);
+        }
         self.govern = Some(Govern::new(governed));
     }
 

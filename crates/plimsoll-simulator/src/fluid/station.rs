@@ -12,9 +12,11 @@ use plimsoll_core::Class;
 
 use super::demand::{Demand, Sent, of_class};
 use super::endpoints::{Able, Group, least, used};
+use super::give::{Given, Steps};
 use super::latency::{Profile, Question, ServiceTime, Wait};
 use super::law::{fair_level, knee, slowed, steady, under_level};
 use super::retries::Retries;
+use crate::governing::GivesUp;
 use crate::service::{Cache, Warming};
 
 /// While a queue stands, a request waits for its permit between these shares of the objective. Measured in per-request runs:
@@ -39,8 +41,9 @@ pub(super) struct Station {
     attempts: f64,
     /// How attempts that failed are made again.
     retries: Option<Retries>,
-    /// How far the governor has moved retries and shedding.
-    steps: (u8, u8),
+    /// What can be given up of it, and how far the governor has moved what it may.
+    pub(super) gives_up: GivesUp,
+    steps: Steps,
     /// A queue stood in the last step.
     full: bool,
     cancels: bool,
@@ -58,8 +61,14 @@ pub(super) struct Outcome {
     /// Shares of what was sent: refused by Plimsoll, answered with an error, not connected, given up by the client, answered in time,
     /// answered at all.
     pub(super) refused: f64,
-    /// That part of it which the governor's shed level refuses.
+    /// Those parts of it which the governor's shed level refuses, and which are since the service is read-only.
     pub(super) governed: f64,
+    pub(super) read_only: f64,
+    /// That part of what is answered which the service is not asked for, since something stale is given.
+    pub(super) spared: f64,
+    /// What is not refused and would change something, and what the service is asked for though there is something stale.
+    pub(super) writes: f64,
+    pub(super) asked: f64,
     pub(super) errors: f64,
     pub(super) connect: f64,
     pub(super) gone: f64,
@@ -115,7 +124,8 @@ impl Station {
             // Each at another endpoint.
             attempts: (attempts as usize).min(service.endpoints) as f64,
             retries,
-            steps: (0, 0),
+            gives_up: GivesUp::default(),
+            steps: Steps::default(),
             full: false,
             cancels: service.cancels,
             cache: service.cache.map(|cache| Cache {
@@ -161,9 +171,9 @@ impl Station {
         self.full
     }
 
-    /// The governor moves these, to these steps.
-    pub(super) fn govern(&mut self, retry: u8, shed: u8) {
-        self.steps = (retry, shed);
+    /// The governor moves what it may.
+    pub(super) fn govern(&mut self, steps: Steps) {
+        self.steps = steps;
     }
 
     /// A step of so many seconds: gives by workload and class what becomes of what was sent.
@@ -173,11 +183,15 @@ impl Station {
         step: f64,
         sent: &[(&Demand, &[Sent])],
     ) -> Vec<[Outcome; Class::ALL.len()]> {
-        let (_, shed) = self.steps;
-        if shed == 0 {
-            return self.let_in(now, step, sent);
+        let given = Given::of(self.gives_up, self.steps);
+        if self.steps.shed == 0 && given.passes() >= 1.0 {
+            let mut outcomes = self.let_in(now, step, sent);
+            let each = outcomes.iter_mut().flatten();
+            each.for_each(|outcome| outcome.give(&given));
+            return outcomes;
         }
-        let shares = let_in(shed);
+        let shed = let_in(self.steps.shed);
+        let shares = shed.map(|share| share * given.passes());
         let scaled = sent.iter().map(|(demand, sent)| {
             let scaled = sent.iter().map(|it| it.scaled(&shares));
             (*demand, scaled.collect())
@@ -188,8 +202,9 @@ impl Station {
             .map(|(demand, sent)| (*demand, sent.as_slice()));
         let pairs: Vec<(&Demand, &[Sent])> = pairs.collect();
         let mut outcomes = self.let_in(now, step, &pairs);
-        for (outcome, share) in outcomes.iter_mut().flat_map(|it| it.iter_mut().zip(shares)) {
+        for (outcome, share) in outcomes.iter_mut().flat_map(|it| it.iter_mut().zip(shed)) {
             outcome.shed(share);
+            outcome.give(&given);
         }
         outcomes
     }
@@ -259,7 +274,7 @@ impl Station {
             .iter()
             .flat_map(|(_, sent)| (0..Class::ALL.len()).map(|class| of_class(sent, class)))
             .sum();
-        let retries = self.retries.filter(|_| self.steps.0 == 0);
+        let retries = self.retries.filter(|_| !self.steps.no_retries);
         let (errors, again) = match retries {
             Some(retries) if errors > 0.0 => retries.of_errors(errors, first.min(can), step),
             _ => (errors, 0.0),
@@ -324,12 +339,12 @@ impl Station {
                     errors: share * errors,
                     connect: 0.0,
                     again: share * again,
-                    governed: 0.0,
                     gone: works * (1.0 - profile.answered),
                     in_time: works * profile.in_time,
                     answered: works * profile.answered,
                     latency: profile.mean,
                     profiles: vec![(Rc::clone(&profile), works)],
+                    ..Outcome::default()
                 }
             })
         };
@@ -448,7 +463,9 @@ impl Station {
             .cache
             .map_or(0.0, |cache| cache.misses(group.cached) * cache.miss);
         let cold = self.warming.map_or(1.0, |it| it.slowness(group.begun));
-        let mean = self.time * slow * cold + missed;
+        // What is left out is work that is not done.
+        let lean = 1.0 - self.gives_up.optional * self.steps.dimmed;
+        let mean = self.time * slow * cold * lean + missed;
         let (workers, capacity) = match self.work {
             Work::Workers { workers, .. } => {
                 let workers = group.size * libm::ceil(f64::from(workers) * left);

@@ -45,10 +45,13 @@ impl Sums {
             add(&mut self.requests, class, requests);
             add(&mut self.refused, class, requests * outcome.refused);
             add(&mut self.good, class, requests * outcome.in_time);
-            self.attempts += requests * (1.0 - outcome.refused + outcome.again);
+            let asked = 1.0 - outcome.refused - outcome.spared;
+            self.attempts += requests * (asked + outcome.again);
             let by_cause = [
-                (Cause::Answered, outcome.answered),
-                (Cause::Shed, outcome.refused),
+                (Cause::Answered, outcome.answered - outcome.spared),
+                (Cause::Stale, outcome.spared),
+                (Cause::Shed, outcome.refused - outcome.read_only),
+                (Cause::ReadOnly, outcome.read_only),
                 (Cause::UpstreamStatus, outcome.errors),
                 (Cause::Connect, outcome.connect),
                 (Cause::ClientGone, outcome.gone),

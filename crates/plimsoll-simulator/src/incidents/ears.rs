@@ -323,5 +323,6 @@ fn governed(incident: &Incident) -> Governed {
             .iter()
             .map(|it| (it.name.clone(), specs(it.objective)))
             .collect(),
+        gives_up: BTreeMap::new(),
     }
 }

@@ -5,19 +5,20 @@
 //! Method: small scenarios, by request and as flows, with a governor that acts, one that only observes, and none. Random days
 //! with one and without.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use plimsoll_config::scenario::{Run, Scenario, parse_for, write};
 use plimsoll_core::{Mode, Ratio};
-use plimsoll_governor::{Actuator, Parameters, ServiceParameters};
+use plimsoll_governor::{Actuator, Degradable, Parameters, ServiceParameters};
 use plimsoll_lifecycle::GuardParameters;
 use plimsoll_measure::{ObjectiveSpec, Sli};
 use plimsoll_policy::retry::RetryOn;
 use plimsoll_simulator::days::{Compared, LOSS_MAX, Part, at_capacity, compare_day, compare_hour};
 use plimsoll_simulator::fleet::{Ledger, Protection, Simulation};
 use plimsoll_simulator::fluid::Fluid;
-use plimsoll_simulator::{Governed, Noted};
+use plimsoll_simulator::{GivesUp, Governed, Noted};
 
 use crate::fleet::protected;
 
@@ -56,6 +57,7 @@ pub(crate) fn governed(scenario: &Scenario, mode: Mode) -> Governed {
             rules: Vec::new(),
         },
         services,
+        gives_up: BTreeMap::new(),
     }
 }
 
@@ -165,7 +167,7 @@ fn what_it_moves_has_its_effect_in_both_runs() {
         // Not by much: what the budget of retries is not spent on meanwhile is spent later.
         assert!(with < without - 0.002, "{with}, {without}: {moves:?}");
         // All is back in the end.
-        let mut steps = std::collections::BTreeMap::new();
+        let mut steps = BTreeMap::new();
         for noted in &moves {
             let (actuator, _, to) = noted.moved.unwrap();
             steps.insert((noted.gateway, actuator), to);
@@ -185,6 +187,176 @@ fn both_runs_decide_alike() {
     let [by_request, as_flows] =
         [by_request, as_flows].map(|run| first(&run(&scenario, Some(Mode::Enforce))));
     assert_eq!(by_request, as_flows);
+}
+
+/// A service that is asked for a third more than it carries, for ten minutes. One answer in ten takes five times as long as
+/// the mean: in time where it waits for nothing, and late where it does.
+fn overloaded() -> Scenario {
+    let text = r#"
+        gateways = 2
+        [service.shop]
+        endpoints = 2
+        workers = 8
+        time = "25ms"
+        spread = "bimodal"
+        objective = "155ms"
+        [workload.people]
+        rate = "350/s"
+        patience = "1s"
+        classes = { critical = "20%", sheddable = "10%" }
+        [[phase]]
+        name = "before"
+        lasts = "60s"
+        rate = { people = "350/s" }
+        [[phase]]
+        name = "begins"
+        lasts = "150s"
+        rate = { people = "850/s" }
+        [[phase]]
+        name = "goes on"
+        lasts = "450s"
+        rate = { people = "850/s" }
+        [[phase]]
+        name = "after"
+        lasts = "400s"
+        rate = { people = "350/s" }"#;
+    parse_for(text, Run::ByRequest).unwrap()
+}
+
+/// With a target of 99.5 %, and what can be given up.
+fn giving(scenario: &Scenario, gives_up: GivesUp, read_only: bool) -> Governed {
+    let mut governed = governed(scenario, Mode::Enforce);
+    let target = Ratio::of(995, 1_000).unwrap();
+    for (name, specs) in &mut governed.services {
+        specs.iter_mut().for_each(|it| it.target = target);
+        let service = governed.parameters.services.get_mut(name).unwrap();
+        service.objectives.iter_mut().for_each(|it| it.1 = target);
+        service.timed = vec![true];
+        service.degradable = Degradable {
+            stale: gives_up.stale > 0.0,
+            brownout: gives_up.optional > 0.0,
+            read_only,
+        };
+        governed.gives_up.insert(name.clone(), gives_up);
+    }
+    governed
+}
+
+fn run_by_request(scenario: &Scenario, governed: &Governed) -> Ledger {
+    let mut simulation = Simulation::new(scenario, &protections(scenario), 1);
+    simulation.govern(governed);
+    while simulation.advance(Duration::from_secs(10)) {}
+    simulation.finish()
+}
+
+fn run_as_flows(scenario: &Scenario, governed: &Governed) -> Ledger {
+    let objectives = [(Ratio::of(995, 1_000).unwrap(), MONTH)];
+    let mut fluid = Fluid::new(scenario, &protections(scenario), &objectives).unwrap();
+    fluid.govern(governed);
+    while fluid.advance().is_some() {}
+    fluid.ledger()
+}
+
+type RunIt = fn(&Scenario, &Governed) -> Ledger;
+const BOTH: [RunIt; 2] = [run_by_request, run_as_flows];
+
+fn actuators(ledger: &Ledger) -> BTreeSet<Actuator> {
+    let moves = moves(ledger);
+    moves.iter().map(|it| it.moved.unwrap().0).collect()
+}
+
+/// The share of a phase's requests that are good.
+fn good(ledger: &Ledger, phase: usize) -> f64 {
+    let cell = ledger.cell(phase, 0).unwrap();
+    cell.good.iter().sum::<u64>() as f64 / cell.requests.iter().sum::<u64>() as f64
+}
+
+#[track_caller]
+fn all_is_back(ledger: &Ledger) {
+    let mut steps = BTreeMap::new();
+    for noted in moves(ledger) {
+        let (actuator, _, to) = noted.moved.unwrap();
+        steps.insert((noted.gateway, actuator), to);
+    }
+    let moves = moves(ledger);
+    assert!(steps.values().all(|step| *step == 0), "{moves:#?}");
+}
+
+#[test]
+fn an_overload_that_can_be_met_without_refusing_anybody_is() {
+    let scenario = overloaded();
+    let stale = GivesUp {
+        stale: 0.4,
+        writes: 0.1,
+        ..GivesUp::default()
+    };
+    let optional = GivesUp {
+        optional: 0.5,
+        writes: 0.1,
+        ..GivesUp::default()
+    };
+    for run in BOTH {
+        let nothing = run(&scenario, &giving(&scenario, GivesUp::default(), true));
+        assert!(actuators(&nothing).contains(&Actuator::Shed));
+        for (gives_up, meets) in [(stale, Actuator::Stale), (optional, Actuator::Brownout)] {
+            let ledger = run(&scenario, &giving(&scenario, gives_up, true));
+            let moved = actuators(&ledger);
+            assert_eq!(moved, BTreeSet::from([meets]), "{:#?}", moves(&ledger));
+            let [with, without] = [&ledger, &nothing].map(|it| good(it, 2));
+            assert!(with > without + 0.1, "{with}, {without}");
+            all_is_back(&ledger);
+        }
+    }
+}
+
+/// By request the level is moved by the latency objective, below the governor's step: it leaves out what must be, and comes
+/// back by itself.
+#[test]
+fn a_brownout_keeps_answers_in_time_and_leaves_out_no_more_than_it_must() {
+    let scenario = overloaded();
+    let gives_up = GivesUp {
+        optional: 0.5,
+        ..GivesUp::default()
+    };
+    let ledger = run_by_request(&scenario, &giving(&scenario, gives_up, false));
+    let [before, on, after] = [0, 2, 3].map(|phase| good(&ledger, phase));
+    println!("{before} {on} {after}");
+    assert!(before > 0.999 && on > 0.9, "{before}, {on}");
+    assert!(after > 0.99, "{after}");
+}
+
+#[test]
+fn what_is_given_up_goes_by_harm_and_comes_back() {
+    let text = write(&overloaded()).replace("850/s", "1150/s");
+    let scenario = parse_for(&text, Run::ByRequest).unwrap();
+    // Each helps, and none is enough by itself.
+    let gives_up = GivesUp {
+        stale: 0.25,
+        optional: 0.25,
+        writes: 0.05,
+    };
+    let nothing = run_as_flows(&scenario, &giving(&scenario, GivesUp::default(), true));
+    for run in BOTH {
+        let ledger = run(&scenario, &giving(&scenario, gives_up, true));
+        let mut first = BTreeMap::<u32, Vec<Actuator>>::new();
+        for noted in moves(&ledger) {
+            println!("{:?} {} {}", noted.at, noted.gateway, noted.text);
+            let (actuator, _, to) = noted.moved.unwrap();
+            assert!(actuator.harm(to) < Actuator::Shed.harm(3), "{noted:?}");
+            let first = first.entry(noted.gateway).or_default();
+            if !first.contains(&actuator) {
+                first.push(actuator);
+            }
+        }
+        for first in first.values() {
+            assert!(first.is_sorted(), "{first:?}");
+            assert_eq!(first[..2], [Actuator::Stale, Actuator::Brownout]);
+        }
+        let [with, without] = [&ledger, &nothing].map(|it| good(it, 2));
+        println!("{with} {without}");
+        assert!(with > without + 0.1, "{with}, {without}");
+        all_is_back(&ledger);
+    }
 }
 
 /// All seeds, on all cores.
@@ -241,10 +413,17 @@ fn days_that_were_worse_once_are_not_any_more() {
 
 #[test]
 fn at_capacity_for_ever_the_shed_level_converges() {
-    let moves = at_capacity(86_400);
+    let moves = at_capacity(86_400, false);
     let [first, .., last] = moves[..] else {
         panic!("{moves:?}");
     };
     assert!((4..=40).contains(&first), "{moves:?}");
     assert!(last <= 6 && last < first, "{moves:?}");
+    // With more that can be moved there are more moves, and they become as rare.
+    let moves = at_capacity(86_400, true);
+    println!("{moves:?}");
+    let [first, .., last] = moves[..] else {
+        panic!("{moves:?}");
+    };
+    assert!(first > 4 && last < first / 2, "{moves:?}");
 }

@@ -7,6 +7,7 @@ use plimsoll_config::Config;
 use plimsoll_config::scenario::Scenario;
 use plimsoll_core::Mode;
 use plimsoll_gateway::objective_specs;
+use plimsoll_governor::Degradable;
 use plimsoll_simulator::fleet::Ledger;
 use plimsoll_simulator::{Decisions, Governed, Noted};
 use serde_json::{Value, json};
@@ -35,12 +36,15 @@ pub(super) fn governed(scenario: &Scenario, config: &Config) -> Option<Governed>
         let kept = of(name).map(|(_, specs)| specs.as_slice());
         let kept = kept.unwrap_or_default().iter();
         service.objectives = kept.map(|it| (it.name.clone(), it.target)).collect();
+        // A scenario does not say what there is to be given up.
+        service.degradable = Degradable::default();
     }
     let all = &parameters.services;
     let acts = all.values().any(|it| it.mode != Mode::Off);
     acts.then_some(Governed {
         parameters,
         services,
+        gives_up: BTreeMap::new(),
     })
 }
 

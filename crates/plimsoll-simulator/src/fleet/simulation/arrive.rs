@@ -14,6 +14,7 @@ use crate::fleet::event::{Event, RequestId};
 use crate::fleet::population::Member;
 use crate::fleet::senders::Sender;
 use crate::fleet::thread::{Asking, ThreadEffects};
+use crate::governing::GivesUp;
 
 impl Simulation {
     pub(super) fn begin_phase(&mut self, now: Nanos, phase: usize) {
@@ -139,6 +140,7 @@ impl Simulation {
         } = self.senders[sender];
         let bounds = self.services[service].protection.bounds;
         let service_id = ServiceId(service as u32);
+        let (writes, stale) = self.can_give(service);
         let mut asking = Asking {
             route: RouteId(u32::from(user.sender)),
             service: service_id,
@@ -149,8 +151,11 @@ impl Simulation {
                 group,
                 bounds,
             },
+            writes,
+            stale,
+            guard: thread.shared(service_id).filter(|_| writes || stale),
         };
-        let effects = ThreadEffects::new(&thread, user.cell);
+        let effects = ThreadEffects::new(&thread, user.cell, writes);
         let mut call = Call::arrive(effects, thread.now());
         let arrival = call.admit(thread.now(), &mut asking);
         let head = bounds.total.map_or(bounds.head, |it| it.min(bounds.head));
@@ -179,6 +184,14 @@ impl Simulation {
         }
         self.listen_to(now, &thread, service_id);
         id
+    }
+
+    /// Whether a request would change something, and whether there is a stale answer for one that would not.
+    fn can_give(&mut self, service: usize) -> (bool, bool) {
+        let GivesUp { stale, writes, .. } = self.services[service].gives_up;
+        let is_write = writes > 0.0 && self.giving.chance(writes);
+        let is_stale = stale > 0.0 && self.giving.chance(stale);
+        (is_write, is_stale && !is_write)
     }
 
     /// The first of those that lose patience, or whose deadline passes, and in which queue it is.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use plimsoll_core::{Instant, ServiceId};
 use plimsoll_lifecycle::{Again, Attempt, AttemptEnd, Verdict, refusal_cause};
-use plimsoll_measure::Cause;
+use plimsoll_measure::{Cause, Outcome};
 use plimsoll_policy::QueueEvent;
 use plimsoll_policy::retry::Failure;
 
@@ -226,7 +226,7 @@ impl Simulation {
         let (user, attempt) = (request.user, request.attempt);
         self.requests.clear(place);
         self.give_up(now, attempt);
-        let good = cause == Cause::Answered;
+        let good = cause.outcome() == Outcome::Good;
         if let Some(attempt) = user.caller {
             self.agenda.note(now, Event::Called { attempt, good });
         } else if !good

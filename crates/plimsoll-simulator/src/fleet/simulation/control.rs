@@ -8,7 +8,7 @@ use plimsoll_core::Instant;
 use plimsoll_measure::Cause;
 use plimsoll_policy::retry::Failure;
 
-use super::{HEALTH_TICK, Simulation, TICK, Try, TryState};
+use super::{HEALTH_TICK, Service, Simulation, TICK, Try, TryState};
 use crate::agenda::{Nanos, SECOND};
 use crate::fleet::clients::nanos;
 use crate::fleet::event::Event;
@@ -43,7 +43,33 @@ impl Simulation {
         let mut ledger = self.ledger.borrow_mut();
         let decisions = ledger.decisions_mut();
         self.gateways[gateway as usize].decide(Instant::from_nanos(now), gateway, decisions);
+        drop(ledger);
+        for service in 0..self.services.len() {
+            let Service {
+                first, gives_up, ..
+            } = self.services[service];
+            if gives_up.optional == 0.0 {
+                continue;
+            }
+            // Each gateway has its own level. Requests come evenly over them, and each takes the mean less.
+            let dimmed = self.gateways.iter().map(|it| it.dimmed(service));
+            let dimmed = dimmed.sum::<f64>() / self.gateways.len() as f64;
+            for site in first..first + self.endpoints_of(service) {
+                self.sites[site]
+                    .station
+                    .lean(1.0 - gives_up.optional * dimmed);
+            }
+        }
         self.agenda.note(now + SECOND, Event::Govern { gateway });
+    }
+
+    fn endpoints_of(&self, service: usize) -> usize {
+        let services = self.services.len();
+        let end = match service + 1 < services {
+            true => self.services[service + 1].first,
+            false => self.sites.len(),
+        };
+        end - self.services[service].first
     }
 
     /// A step of the timeline is over: keeps where all guards are.
