@@ -812,11 +812,15 @@ mod tests {
     }
 
     fn ask(address: SocketAddr, field: &str) -> String {
+        ask_by("GET", address, field)
+    }
+
+    fn ask_by(method: &str, address: SocketAddr, field: &str) -> String {
         let mut stream = TcpStream::connect(address).unwrap();
         stream
             .set_read_timeout(Some(Duration::from_secs(30)))
             .unwrap();
-        let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{field}Connection: close\r\n\r\n");
+        let head = format!("{method} / HTTP/1.1\r\nHost: a\r\n{field}Connection: close\r\n\r\n");
         stream.write_all(head.as_bytes()).unwrap();
         let mut answer = String::new();
         // A connection that is cut has said all that it will.
@@ -952,5 +956,29 @@ mod tests {
         }
         let for_errors = "Cache-Control: max-age=0, stale-if-error=60\r\n";
         assert_eq!(given(for_errors, "cache = {}\n"), (0, 4));
+    }
+
+    #[test]
+    fn what_the_governor_could_have_given_up_is_counted() {
+        let answer = "HTTP/1.1 200 OK\r\nCache-Control: max-age=0\r\nContent-Length: 2\r\n\r\nok";
+        let mut running = Running::start(answer, "cache = { stale = \"1h\" }\n");
+        let guard = &running.shared["app"].guard;
+        let counted = || guard.counters.get(plimsoll_lifecycle::Counter::WouldSpare);
+        for expected in [0, 1, 2] {
+            assert!(ask(running.address, "").ends_with("ok"));
+            assert_eq!(counted(), expected, "at first there is nothing stored");
+        }
+        guard.steps.set_stale(1);
+        assert!(ask(running.address, "").ends_with("ok"));
+        assert_eq!(counted(), 2, "it is given");
+        // What would change something counts where it is not refused.
+        let post = "Content-Length: 0\r\n";
+        assert_eq!(guard.counters.writes(), [0; 3]);
+        assert!(ask_by("POST", running.address, post).ends_with("ok"));
+        assert_eq!(guard.counters.writes(), [0, 1, 0]);
+        guard.steps.set_read_only(true);
+        assert!(ask_by("POST", running.address, post).contains(" 503 "));
+        assert_eq!(guard.counters.writes(), [0, 1, 0]);
+        running.gateway.drain(Duration::from_secs(5), false);
     }
 }

@@ -508,12 +508,15 @@ impl Protocol for HttpRequest<'_> {
             self.trusted,
             now,
         );
-        let spared = service.is_some_and(|service| service.shared.guard.steps.spares());
+        let guard = service.map(|service| &service.shared.guard);
+        // Also where the service is not spared: the governor has to know whether that would be of use.
+        let could = caching.spares(now);
+        let spared = could && guard.is_some_and(|guard| guard.steps.spares());
         let lookup = caching.lookup;
         let cause = match lookup {
             Lookup::Fresh => Some(Cause::Cached),
             Lookup::Stale | Lookup::StaleWhileRevalidate(_) => Some(Cause::Stale),
-            Lookup::Fetch(_) if spared && caching.spares(now) => Some(Cause::Stale),
+            Lookup::Fetch(_) if spared => Some(Cause::Stale),
             Lookup::NotCached => {
                 self.answer = Some(Answer::local(504));
                 Some(Cause::Local)
@@ -524,6 +527,9 @@ impl Protocol for HttpRequest<'_> {
             }
             Lookup::Fetch(_) => None,
         };
+        if let Some(guard) = guard.filter(|_| could && cause.is_none()) {
+            guard.counters.add(Counter::WouldSpare);
+        }
         self.caching = Some(Box::new(caching));
         cause
     }

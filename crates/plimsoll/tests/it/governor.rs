@@ -1,5 +1,5 @@
 //! Goal: what burns a budget is said within seconds, with its evidence; retries end where the governor may end them,
-//! and go on where it only observes.
+//! and go on where it only observes. What is optional is left out where answers are late.
 //!
 //! Method: a service that fails a known share of its requests, and clients that don't stop asking.
 
@@ -105,6 +105,56 @@ fn retries_end_where_a_burn_is_to_be_stopped() {
         .find(|it| it["data"]["decision"]["to"] == "severe");
     let contributions = &worse.expect("it was severe")["data"]["contributions"];
     assert_eq!(contributions["causes"][0]["cause"], "upstream-5xx");
+    load.stop();
+}
+
+/// Each answer takes five times as long as it may.
+fn slow() -> Script {
+    Script::start(|_, link: &mut Link| {
+        while link.head().is_some() {
+            #[expect(clippy::disallowed_methods, reason = "a service takes its time")]
+            std::thread::sleep(Duration::from_millis(100));
+            link.send(OK);
+        }
+    })
+}
+
+#[test]
+fn what_is_optional_is_left_out_where_answers_are_late() {
+    let services = [slow(), slow()];
+    let home = Home::new();
+    let more = "[service.app.degrade]\nbrownout = [\"recommendations\", \"reviews\"]\n\
+                [service.app.objective.latency]\ntarget = \"99%\"\nbelow = \"20ms\"\n\
+                [governor]\nmode = \"enforce\"\n";
+    let addresses = services.each_ref().map(|it| it.address);
+    home.write(&config(&addresses, "", more));
+    let plimsoll = home.run(&[]);
+    let level = || {
+        let text = get(plimsoll.ops(), "/metrics").1;
+        metric(&text, "plimsoll_brownout_level", &["service=\"app\""])
+    };
+    assert_eq!(level(), 0.0);
+    let load = Offer::to(plimsoll.address(), 8).start();
+    // A quarter of two features is the first step, and that much is left out, since it is late by far.
+    wait_until("half of the first feature is left out", || level() >= 0.5);
+    let status = home.ask(&["status"]);
+    let status = String::from_utf8(status.stdout).unwrap();
+    assert!(status.contains("of the optional content"), "{status}");
+    assert!(status.contains("of 2: recommendations for"), "{status}");
+    // People take it back, and what came of it is one record.
+    let why = ["--for", "1h", "--why", "a test"];
+    let off = home.ask(&[["governor", "mode", "app", "off"].as_slice(), &why].concat());
+    assert!(off.status.success(), "{off:?}");
+    wait_until("nothing is left out", || level() == 0.0);
+    let over = || {
+        let mut outcomes = journaled(&home, "outcome");
+        outcomes.retain(|it| !it["data"]["brownout"].is_null());
+        outcomes
+    };
+    wait_until("what came of it is journaled", || !over().is_empty());
+    let [over] = over().try_into().expect("one record");
+    let course = &over["data"]["brownout"];
+    assert!(course["level_max"].as_f64() >= Some(0.5), "{over}");
     load.stop();
 }
 
