@@ -88,7 +88,7 @@ pub(crate) fn set(service: &str, verb: Verb, wanted: &SettingWanted) -> String {
     };
     let service = quoted(service);
     let what = match verb {
-        Verb::Shed => format!("degrade {service} shed {level}"),
+        Verb::Shed | Verb::Brownout => format!("degrade {service} {verb} {level}"),
         Verb::NoRetries | Verb::NoHedges | Verb::ReadOnly => format!("degrade {service} {verb}"),
         Verb::GovernorMode => {
             let mode = quoted_or(wanted.mode.as_deref(), "MODE");
@@ -137,11 +137,10 @@ fn degrade(given: &mut Given) -> Result<Asked, String> {
     let service = given.word("say which service, or `list`")?;
     let verb = match given.words.pop_front() {
         None if service == "list" => return Ok(Asked::Page("/configuration".to_owned())),
-        None => {
-            return Err(
-                "say what to do: shed LEVEL, no-retries, no-hedges, read-only or end".to_owned(),
-            );
-        }
+        None => return Err(
+            "say what to do: shed LEVEL, no-retries, no-hedges, read-only, brownout LEVEL or end"
+                .to_owned(),
+        ),
         Some(verb) => verb,
     };
     if verb == "end" {
@@ -174,7 +173,7 @@ fn degrading(verb: &str) -> Result<Verb, String> {
     let known = verb.parse().ok().filter(|it| *it != Verb::GovernorMode);
     known.ok_or_else(|| {
         format!(
-            "a service can't be degraded by `{}`: shed LEVEL, no-retries, no-hedges, read-only or end",
+            "a service can't be degraded by `{}`: shed LEVEL, no-retries, no-hedges, read-only, brownout LEVEL or end",
             shown(verb)
         )
     })

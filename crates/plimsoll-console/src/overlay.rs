@@ -17,8 +17,8 @@ use crate::wire::shown;
 
 /// How long anything is in force at most: what is wanted for longer belongs in the configuration.
 pub const LENGTH_MAX: Duration = Duration::from_secs(7 * 86_400);
-/// The last level of shedding.
-pub const LEVEL_MAX: u8 = 4;
+/// The last level of anything: a service has no more features.
+pub const LEVEL_MAX: u8 = 32;
 /// How many characters a reason has at most.
 pub(crate) const WHY_MAX: usize = 500;
 
@@ -33,17 +33,20 @@ pub enum Verb {
     NoHedges,
     /// What would change something is refused.
     ReadOnly,
+    /// Optional features are dimmed for all.
+    Brownout,
     /// Whether the governor acts on this service.
     GovernorMode,
 }
 
 impl Verb {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Shed,
         Self::NoRetries,
         Self::NoHedges,
         Self::ReadOnly,
+        Self::Brownout,
         Self::GovernorMode,
     ];
 
@@ -54,7 +57,18 @@ impl Verb {
             Self::NoRetries => "no-retries",
             Self::NoHedges => "no-hedges",
             Self::ReadOnly => "read-only",
+            Self::Brownout => "brownout",
             Self::GovernorMode => "governor-mode",
+        }
+    }
+
+    /// The last of its levels, which count from 1; `None`: it has none.
+    pub const fn level_max(self) -> Option<u8> {
+        match self {
+            Self::Shed => Some(4),
+            // How many features the service has, the running process knows.
+            Self::Brownout => Some(LEVEL_MAX),
+            Self::NoRetries | Self::NoHedges | Self::ReadOnly | Self::GovernorMode => None,
         }
     }
 }
@@ -72,7 +86,7 @@ impl FromStr for Verb {
         let verb = Self::ALL.into_iter().find(|verb| verb.name() == text);
         verb.ok_or_else(|| {
             let text = shown(text);
-            format!("`{text}` can't be set; expected shed, no-retries, no-hedges, read-only or governor-mode")
+            format!("`{text}` can't be set; expected shed, no-retries, no-hedges, read-only, brownout or governor-mode")
         })
     }
 }
@@ -88,7 +102,7 @@ pub struct Overlay {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SettingWanted {
-    /// Of shedding: 1 to 4.
+    /// Of shedding: 1 to 4. Of brownout: how many features, 1 to 32.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub level: Option<Value>,
     /// Of the governor: `enforce`, `observe` or `off`.
@@ -107,7 +121,7 @@ pub struct SettingWanted {
 pub struct Setting {
     /// What.
     pub verb: Verb,
-    /// Of shedding: 1 to [`LEVEL_MAX`].
+    /// 1 to [`Verb::level_max`], where there is one.
     pub level: Option<u8>,
     /// Of the governor.
     pub mode: Option<Mode>,
@@ -126,10 +140,10 @@ impl SettingWanted {
 
     /// Refuses what can't be.
     pub(crate) fn check(self, verb: Verb) -> Result<Setting, Problem> {
-        let level = match (verb, &self.level) {
-            (Verb::Shed, level) => Some(level_of(level.as_ref())?),
-            (_, None) => None,
-            (_, Some(_)) => return Err(Problem::invalid(format!("{verb} has no level"))),
+        let level = match (verb.level_max(), &self.level) {
+            (Some(max), level) => Some(level_of(verb, max, level.as_ref())?),
+            (None, None) => None,
+            (None, Some(_)) => return Err(Problem::invalid(format!("{verb} has no level"))),
         };
         let mode = match (verb, self.mode.as_deref()) {
             (Verb::GovernorMode, mode) => Some(mode_of(mode)?),
@@ -146,19 +160,21 @@ impl SettingWanted {
     }
 }
 
-fn level_of(level: Option<&Value>) -> Result<u8, Problem> {
-    let expected = format!("expected 1 to {LEVEL_MAX}");
+fn level_of(verb: Verb, max: u8, level: Option<&Value>) -> Result<u8, Problem> {
+    let expected = format!("expected 1 to {max}");
     let Some(level) = level else {
-        return Err(Problem::invalid(format!("shed needs a level: {expected}")));
+        return Err(Problem::invalid(format!(
+            "{verb} needs a level: {expected}"
+        )));
     };
     let number = level.as_u64().and_then(|level| u8::try_from(level).ok());
-    let number = number.filter(|level| (1..=LEVEL_MAX).contains(level));
+    let number = number.filter(|level| (1..=max).contains(level));
     number.ok_or_else(|| {
         let sent = match level {
             Value::String(text) => shown(text),
             other => shown(&other.to_string()),
         };
-        Problem::invalid(format!("`{sent}` is no level of shed; {expected}"))
+        Problem::invalid(format!("`{sent}` is no level of {verb}; {expected}"))
     })
 }
 

@@ -20,19 +20,21 @@ Examples:
   plimsoll degrade checkout shed 2 --for 10m --why \"the sale is more than it carries\"
   plimsoll degrade checkout no-retries --for 1h --why \"retries keep the database down\"
   plimsoll degrade checkout read-only --for 10m --why \"the database is moved\"
+  plimsoll degrade checkout brownout 1 --for 30m --why \"recommendations are slow\"
   plimsoll degrade list
   plimsoll degrade checkout end shed
   plimsoll degrade checkout end
 
 Levels of shed: 1 half of class sheddable is refused, 2 all of it, 3 half of standard as well, 4 all but critical.
+Levels of brownout: how many of the service's optional features are left out, from the first of the list on.
 What the governor decides may go further, never less far.")]
 pub(crate) struct Degrade {
     /// Which service; or `list`: what is set.
     #[arg(value_name = "SERVICE|list")]
     service: String,
-    /// What to do: shed, no-retries, no-hedges, read-only; or end.
+    /// What to do: shed, no-retries, no-hedges, read-only, brownout; or end.
     verb: Option<String>,
-    /// The level of shed; or what to end, all without it.
+    /// The level of shed or brownout; or what to end, all without it.
     value: Option<String>,
     #[command(flatten)]
     reason: Reason,
@@ -79,7 +81,7 @@ pub(crate) fn degrade(asked: &Degrade) -> Exit {
     let done = match asked.verb.as_deref() {
         None if service == "list" => list(&target, asked.json),
         None => Err(ClientError::Refused(format!(
-            "say what to do with {}: shed LEVEL, no-retries, no-hedges, read-only or end",
+            "say what to do with {}: shed LEVEL, no-retries, no-hedges, read-only, brownout LEVEL or end",
             clean(service)
         ))),
         Some("end") => end(&target, service, value),

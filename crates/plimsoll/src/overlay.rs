@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 
-use plimsoll_console::{LENGTH_MAX, LEVEL_MAX, Setting, Verb};
+use plimsoll_console::{LENGTH_MAX, Setting, Verb};
 use plimsoll_core::{Instant, Mode, Timestamp};
 use plimsoll_governor::Actuator;
 use plimsoll_measure::OverlayView;
@@ -54,6 +54,7 @@ pub(crate) struct Held {
     pub(crate) retry: u8,
     pub(crate) shed: u8,
     pub(crate) read_only: bool,
+    pub(crate) brownout: u8,
     /// In place of the governor's own, where it is set.
     pub(crate) mode: Option<Mode>,
 }
@@ -169,6 +170,7 @@ impl Overlay {
                 Verb::NoRetries => held.retry = 1,
                 Verb::NoHedges => held.hedge = 1,
                 Verb::ReadOnly => held.read_only = true,
+                Verb::Brownout => held.brownout = entry.view.level.unwrap_or_default(),
                 Verb::GovernorMode => held.mode = entry.view.mode,
             }
         }
@@ -241,8 +243,11 @@ impl Overlay {
 /// What an entry that was read says; `None` if it can't be.
 fn checked(view: &OverlayView) -> Option<String> {
     let verb: Verb = view.verb.parse().ok()?;
-    let level = |level: u8| verb == Verb::Shed && (1..=LEVEL_MAX).contains(&level);
-    let fits = view.level.map_or(verb != Verb::Shed, level)
+    let level_fits = match (verb.level_max(), view.level) {
+        (Some(max), Some(level)) => (1..=max).contains(&level),
+        (max, level) => max.is_none() && level.is_none(),
+    };
+    let fits = level_fits
         && view.mode.is_some() == (verb == Verb::GovernorMode)
         && view.until.since(view.since) <= LENGTH_MAX;
     fits.then(|| says(verb, view.level, view.mode))
@@ -254,6 +259,10 @@ fn says(verb: Verb, level: Option<u8>, mode: Option<Mode>) -> String {
         Verb::NoRetries => Actuator::Retry.says(1).to_owned(),
         Verb::NoHedges => Actuator::Hedge.says(1).to_owned(),
         Verb::ReadOnly => "it is read-only".to_owned(),
+        Verb::Brownout => match level.unwrap_or_default() {
+            1 => "its first optional feature is left out".to_owned(),
+            level => format!("its first {level} optional features are left out"),
+        },
         Verb::GovernorMode => {
             let mode = mode.unwrap_or_default().name();
             format!("the governor's mode is {mode}")
@@ -327,6 +336,25 @@ mod tests {
         let mut over = again(at(600));
         let over = over.take_over_ones(mono(1), at(600));
         assert_eq!(over[0].journal, Some(7));
+    }
+
+    #[test]
+    fn features_are_held_by_number_and_what_has_no_level_is_not_in_force() {
+        let brownout = OverlayView {
+            verb: "brownout".to_owned(),
+            ..shed(7, 600)
+        };
+        let none = OverlayView {
+            level: None,
+            ..brownout.clone()
+        };
+        let overlay = Overlay::of([brownout], mono(1), at(0));
+        let held = overlay.held(mono(2), at(1));
+        assert_eq!(held["app"].brownout, 7);
+        let views = overlay.views(mono(2), at(1));
+        assert_eq!(views[0].says, "its first 7 optional features are left out");
+        assert_eq!(Overlay::of([none], mono(1), at(0)).len(), 0);
+        assert_eq!(Overlay::of([shed(5, 600)], mono(1), at(0)).len(), 0);
     }
 
     #[test]

@@ -260,6 +260,7 @@ fn now(snapshot: &Snapshot, service: &str, verb: Verb) -> String {
         Verb::NoRetries => "retry",
         Verb::NoHedges => "hedge",
         Verb::ReadOnly => "read-only",
+        Verb::Brownout => "brownout",
         Verb::GovernorMode => "",
     };
     let moved = governed.and_then(|it| it.moved.iter().find(|it| it.actuator == actuator));
@@ -282,6 +283,7 @@ fn verb_in_words(verb: Verb) -> &'static str {
         Verb::NoRetries => "no retries",
         Verb::NoHedges => "no hedges",
         Verb::ReadOnly => "read-only",
+        Verb::Brownout => "brownout",
         Verb::GovernorMode => "the governor's mode",
     }
 }
@@ -312,6 +314,11 @@ fn setting(snapshot: &Snapshot, service: &str, verb: Verb, typed: &Typed) -> Act
             format!("Let {service} be read only"),
             html! { p { "What would change something is refused with 503 and a time to come back; " code.n { "GET" } " and the other safe methods pass. Nothing of a refused request reaches the service." } },
             "only what changes nothing is let in",
+        ),
+        Verb::Brownout => (
+            format!("Leave out what is optional of {service}"),
+            html! { p { "The service is told in " code.n { "Plimsoll-Brownout" } " which features to leave out, and routes that are one of these answer with their fallback. The features and their order are in the configuration (" code.n { "degrade.brownout" } ")." } },
+            "the first features of its list are left out for all users",
         ),
         Verb::GovernorMode => (
             format!("Set the governor's mode of {service}"),
@@ -346,6 +353,14 @@ fn setting(snapshot: &Snapshot, service: &str, verb: Verb, typed: &Typed) -> Act
             .map(option)
             .into(),
             chosen: typed.mode.clone(),
+        }),
+        Verb::Brownout => fields.push(Field::Line {
+            name: "level",
+            label: "How many features",
+            hint: "1 is the first of the list alone",
+            typed: typed.level.clone().unwrap_or_default(),
+            chars_max: 2,
+            is_needed: true,
         }),
         Verb::NoRetries | Verb::NoHedges | Verb::ReadOnly => (),
     }

@@ -58,7 +58,16 @@ impl OverlayState {
 impl Process {
     pub(super) fn set(&mut self, by: &str, service: &str, setting: &Setting, tell: Tell<Changed>) {
         let (now, timestamp) = (self.clock.now(), self.clock.timestamp());
+        let features =
+            (self.loaded.config.services.get(service)).map_or(0, |it| it.degrade.brownout.len());
         let id = self.can_change().and_then(|()| {
+            if setting.verb == Verb::Brownout
+                && usize::from(setting.level.unwrap_or_default()) > features
+            {
+                return Err(Problem::invalid(format!(
+                    "{service} has {features} optional features (`degrade.brownout`)"
+                )));
+            }
             if self.overlay.overlay.len() >= ENTRIES_MAX {
                 let text = format!("{ENTRIES_MAX} things are set already: end some first");
                 return Err(Problem::conflict(text));

@@ -19,6 +19,7 @@ pub(super) fn acts(snapshot: &Snapshot, service: &ServiceView, who: Option<&Call
         (Verb::NoRetries, "No retries…"),
         (Verb::NoHedges, "No hedges…"),
         (Verb::ReadOnly, "Read-only…"),
+        (Verb::Brownout, "Brownout…"),
         (Verb::GovernorMode, "Governor's mode…"),
     ];
     let entries = snapshot.overlay.iter();
