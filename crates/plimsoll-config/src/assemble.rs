@@ -401,6 +401,7 @@ pub(crate) fn route(node: &Node, place: usize) -> Option<Route> {
             Some(fields) => Some(fallback(fields)?),
             None => None,
         },
+        feature: fields.text("feature").map(str::to_owned),
     })
 }
 

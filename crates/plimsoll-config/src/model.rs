@@ -436,6 +436,8 @@ pub struct Route {
     pub cache: Option<Cache>,
     /// What is answered where its service can't; `None` = problem details.
     pub fallback: Option<Fallback>,
+    /// The feature of its service that it is; it has a fallback then, which is an answer.
+    pub feature: Option<String>,
 }
 
 /// `fallback = { ... }`

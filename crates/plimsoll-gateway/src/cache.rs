@@ -144,6 +144,19 @@ impl Caching {
         }
     }
 
+    /// Nothing that the service answers is for others: it is asked for less than the whole. What is stored is whole, and
+    /// may be given.
+    pub(crate) fn pass_through(&mut self) {
+        self.on_disk = None;
+        if let Lookup::Fetch(fetch) = &self.lookup {
+            self.lookup = Lookup::Fetch(Fetch {
+                fill: false,
+                validate: false,
+                ..*fetch
+            });
+        }
+    }
+
     /// What goes to the service, if anything does.
     pub(crate) fn fetch(&self) -> Option<&Fetch> {
         match &self.lookup {

@@ -667,7 +667,9 @@ impl Exchange<'_> {
         let now = self.thread.clock.now();
         let cause = match answer.cause {
             // Whoever asked has something that is of use.
-            _ if answer.page.is_some() && answer.status < 500 => Cause::Fallback,
+            _ if answer.page.is_some() && answer.status < 500 && answer.cause != Cause::Dimmed => {
+                Cause::Fallback
+            }
             // Its own patience was at an end, as if it had gone: callers don't spend budgets.
             Cause::Timeout | Cause::Deadline | Cause::QueueTimeout if self.facts.impatient => {
                 Cause::ClientGone

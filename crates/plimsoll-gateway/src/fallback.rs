@@ -56,7 +56,7 @@ pub(crate) struct Values<'a> {
 }
 
 /// Whether something may stand in for an answer with this cause: the service failed, or was not asked because it can't
-/// take the request. What its client did wrong, or asked too much, has nothing to do with the service.
+/// take the request, or is spared what is optional. What its client did wrong, or asked too much, has nothing to do with the service.
 pub(crate) fn stands_in_for(cause: Cause) -> bool {
     matches!(
         cause,
@@ -72,6 +72,7 @@ pub(crate) fn stands_in_for(cause: Cause) -> bool {
             | Cause::Throttled
             | Cause::Bulkhead
             | Cause::Overloaded
+            | Cause::Dimmed
     )
 }
 
@@ -81,8 +82,18 @@ pub(crate) fn is_read(head: &RequestHead) -> bool {
 }
 
 /// Whether another service may be sent the request.
-pub(crate) fn may_go_elsewhere(head: &RequestHead) -> bool {
+fn may_go_elsewhere(head: &RequestHead) -> bool {
     is_read(head) && head.framing() == Framing::None && upgrade(head).is_none()
+}
+
+impl FallbackPlan {
+    /// Whether this request may get it.
+    pub(crate) fn is_for(&self, head: &RequestHead) -> bool {
+        match self {
+            Self::Pages(pages) => pages.is_for(head),
+            Self::Service(_) => may_go_elsewhere(head),
+        }
+    }
 }
 
 impl PagesPlan {
@@ -106,8 +117,7 @@ impl PagesPlan {
         self.status.unwrap_or(503)
     }
 
-    /// Whether a request may be answered with it.
-    pub(crate) fn is_for(&self, head: &RequestHead) -> bool {
+    fn is_for(&self, head: &RequestHead) -> bool {
         self.status() >= 500 || is_read(head)
     }
 

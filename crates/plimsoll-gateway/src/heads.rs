@@ -15,6 +15,7 @@ use plimsoll_policy::cache::conditional::FIELDS;
 use plimsoll_policy::cache::key::is_unkeyed;
 
 use crate::cookies::{self, Kept};
+use crate::dimming::{BROWNOUT, Dimmed};
 use crate::forwarded;
 use crate::trace::{RequestId, TraceContext};
 
@@ -52,6 +53,8 @@ pub(crate) struct Facts {
     pub(crate) retries: bool,
     /// The caller's own patience is shorter than the route's, and nobody vouches for it.
     pub(crate) impatient: bool,
+    /// Features of its service that are dimmed for whoever asks.
+    pub(crate) dimmed: Dimmed,
     /// The answer may be stored for others: what is not in its key is not sent, nor what asks for a part of it.
     pub(crate) fills: bool,
 }
@@ -116,7 +119,8 @@ pub(crate) fn request_fields(
             Name::Tracestate => facts.tracestate,
             Name::GrpcTimeout => !facts.grpc,
             Name::Other if facts.fills && is_withheld_from_fills(field.name) => false,
-            Name::Other => facts.trusted || !looks_like_ours(field.name),
+            Name::Other if facts.trusted => !dashed(field.name).is_some_and(|it| is_said_anew(&it)),
+            Name::Other => !looks_like_ours(field.name),
             _ => true,
         };
         if !pass
@@ -176,7 +180,7 @@ pub(crate) fn request_fields(
 
 /// Whether a field of Plimsoll's is not passed on, since its value changes on the way.
 fn is_said_anew(name: &[u8]) -> bool {
-    [CLASS, DEADLINE, NO_RETRY]
+    [CLASS, DEADLINE, NO_RETRY, BROWNOUT]
         .iter()
         .any(|own| name.eq_ignore_ascii_case(own.as_bytes()))
 }
@@ -340,6 +344,7 @@ mod tests {
             no_retry: false,
             retries: false,
             impatient: false,
+            dimmed: Dimmed::default(),
             fills: false,
         }
     }
@@ -472,5 +477,24 @@ mod tests {
             target(head.path_and_query(), Some(&rewrite)).as_ref(),
             b"/apiary"
         );
+    }
+
+    #[test]
+    fn nobody_else_says_what_is_dimmed() {
+        let sent = "GET / HTTP/1.1\r\nHost: a\r\nPlimsoll-Brownout: reviews\r\nplimsoll_brownout: maps\r\nPlimsoll-Class: critical\r\n\r\n";
+        for trusted in [false, true] {
+            let mut names = Vec::new();
+            request_fields(
+                &parse(sent),
+                &facts(trusted),
+                None,
+                b"a",
+                Hop::Http1,
+                Duration::from_secs(1),
+                |name, _| names.push(String::from_utf8_lossy(name).to_ascii_lowercase()),
+            );
+            let said = names.iter().any(|name| name.contains("brownout"));
+            assert!(!said, "{trusted}: {names:?}");
+        }
     }
 }

@@ -10,6 +10,7 @@ mod admission;
 mod answer;
 mod cache;
 mod cookies;
+mod dimming;
 mod exchange;
 mod fallback;
 mod forwarded;

@@ -65,6 +65,8 @@ pub struct ServicePlan {
     pub enforces: bool,
     /// What is answered while it is read-only.
     pub read_only: ReadOnly,
+    /// Features that may be dimmed, the first to be dimmed first.
+    pub features: Vec<String>,
     /// Bounds of a call that no route has others for.
     pub bounds: Bounds,
     /// What a consistent hash is taken of.
@@ -102,6 +104,8 @@ pub struct RoutePlan {
     pub cache: Option<Box<CachePlan>>,
     /// What is answered where its service can't; `None` = problem details.
     pub(crate) fallback: Option<Box<FallbackPlan>>,
+    /// The feature that it is, by its place among its service's.
+    pub feature: Option<usize>,
 }
 
 /// How a route's answers are stored.
@@ -210,6 +214,7 @@ impl Plan {
                 guard,
                 enforces: enforces(&config, service),
                 read_only: service.degrade.read_only,
+                features: service.degrade.brownout.clone(),
                 bounds: call_bounds(service, &DeadlineOverride::default()),
                 hash_key: match &service.balance {
                     plimsoll_config::Balance::ConsistentHash(key) => Some(key.clone()),
@@ -425,6 +430,10 @@ fn route_plan(
         }),
         fallback: (route.fallback.as_ref())
             .and_then(|fallback| Some(Box::new(fallback_plan(fallback, services)?))),
+        feature: (route.feature.as_ref()).and_then(|feature| {
+            let mut features = configured?.degrade.brownout.iter();
+            features.position(|it| it == feature)
+        }),
     }
 }
 

@@ -18,6 +18,7 @@ use smallvec::SmallVec;
 
 use crate::answer::is_grpc;
 use crate::cache::Caching;
+use crate::dimming::{self, Dimmed};
 use crate::forwarded;
 use crate::heads::{self, Facts};
 use crate::plan::{Plan, RoutePlan};
@@ -61,6 +62,10 @@ pub(crate) struct HttpRequest<'a> {
     pub(crate) rate_fields: Option<Box<RateFields>>,
     /// What its route's cache says of it.
     pub(crate) caching: Option<Box<Caching>>,
+    /// Features of its service that are dimmed for whoever asks.
+    dimmed: Dimmed,
+    /// Its route is one of them.
+    is_dimmed: bool,
 }
 
 /// What an answer says of the rates that its request was held to (draft-ietf-httpapi-ratelimit-headers).
@@ -90,6 +95,8 @@ impl<'a> HttpRequest<'a> {
             unlisted_key: None,
             rate_fields: None,
             caching: None,
+            dimmed: Dimmed::default(),
+            is_dimmed: false,
         }
     }
 }
@@ -132,6 +139,7 @@ impl HttpRequest<'_> {
             no_retry: self.trusted && self.named(heads::NO_RETRY).is_some(),
             retries: false,
             impatient: self.impatient,
+            dimmed: self.dimmed,
             fills: (self.caching.as_ref())
                 .and_then(|caching| caching.fetch())
                 .is_some_and(|fetch| fetch.fill),
@@ -240,6 +248,22 @@ impl HttpRequest<'_> {
         let mut answer = Answer::refuse(429, Cause::RateLimited, "rate", detail);
         answer.retry_after = Some(retry_after_seconds(wait));
         Err(answer)
+    }
+
+    /// Finds out what is left out for whoever asks.
+    fn dim(&mut self, route: &RoutePlan) {
+        let plan = Rc::clone(self.plan);
+        let Some(service) = route.service.and_then(|id| plan.plan.service(id)) else {
+            return;
+        };
+        self.dimmed = Dimmed::of(service, || {
+            let tenant_header = route.tenant_header.as_deref();
+            let salt = &plan.plan.salt;
+            dimming::user(salt, tenant_header, &self.head.fields, self.client())
+        });
+        // What its fallback is not for goes to the service.
+        self.is_dimmed = route.feature.is_some_and(|it| self.dimmed.has(it))
+            && (route.fallback.as_ref()).is_some_and(|fallback| fallback.is_for(self.head));
     }
 
     fn random_u128(&self) -> u128 {
@@ -455,6 +479,7 @@ impl Protocol for HttpRequest<'_> {
                 service.shared.guard.admission.usual()
             });
         self.shorten(&mut bounds, usual);
+        self.dim(route);
         let key = route
             .tenant_header
             .as_ref()
@@ -472,6 +497,10 @@ impl Protocol for HttpRequest<'_> {
 
     fn degrade(&mut self, service: ServiceId) -> Option<Cause> {
         let service = self.plan().service(service)?;
+        if self.is_dimmed {
+            self.answer = Some(Answer::dimmed());
+            return Some(Cause::Dimmed);
+        }
         if is_safe(self.head.method()) || !service.shared.guard.steps.is_read_only() {
             return None;
         }
@@ -508,6 +537,9 @@ impl Protocol for HttpRequest<'_> {
             self.trusted,
             now,
         );
+        if !self.dimmed.is_empty() {
+            caching.pass_through();
+        }
         let guard = service.map(|service| &service.shared.guard);
         // Also where the service is not spared: the governor has to know whether that would be of use.
         let could = caching.spares(now);

@@ -117,6 +117,14 @@ impl Answer {
         answer
     }
 
+    /// What stands for an optional part that is left out, where its fallback can't be given either.
+    pub(crate) fn dimmed() -> Self {
+        let detail = "This part of the service is left out for now.";
+        let mut answer = Self::refuse(503, Cause::Dimmed, "brownout", detail);
+        answer.retry_after = Some(1);
+        answer
+    }
+
     /// What a request is answered that would change something of a service that is read-only.
     pub(crate) fn read_only(set: &ReadOnly) -> Self {
         let detail = "The service can be read only for now: nothing was changed.";
@@ -145,6 +153,7 @@ impl Answer {
     /// The value of `Plimsoll-Decision` in its public form.
     pub(crate) fn decision(&self, request_id: &str) -> String {
         let word = match self.cause {
+            Cause::Dimmed => "dimmed",
             _ if self.page.is_some() => "fallback",
             Cause::Local => "answered",
             Cause::Shed | Cause::QueueTimeout | Cause::Throttled | Cause::Overloaded => "shed",

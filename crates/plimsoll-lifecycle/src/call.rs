@@ -34,7 +34,8 @@ pub trait Protocol {
     fn route(&mut self, trusted: bool) -> Routed;
     /// Who calls, how much it matters, and how long it may take.
     fn identify(&mut self, route: RouteId, trusted: bool) -> Identity;
-    /// Whether it is refused because its service is degraded: it would change something, and the service is read-only.
+    /// Whether its service is not asked because it is degraded: the call would change something and the service is
+    /// read-only, or it is for a feature that is dimmed for whoever asks.
     fn degrade(&mut self, service: ServiceId) -> Option<Cause>;
     /// Whether a declared rate refuses it.
     fn rate_limit(&mut self, route: RouteId, identity: &Identity) -> Option<Cause>;

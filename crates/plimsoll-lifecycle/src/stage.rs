@@ -10,7 +10,7 @@ pub enum Stage {
     Route,
     /// Tenant, class, deadline.
     Identify,
-    /// Read-only; brownout is not filled yet.
+    /// Read-only, and features that are dimmed.
     Degrade,
     /// Declared rates.
     RateLimit,

@@ -94,6 +94,8 @@ causes! {
     Stale = "stale", Good, Plimsoll;
     /// Answered by a fallback of its route, with a status below 500: its service failed, or was spared.
     Fallback = "fallback", Good, Plimsoll;
+    /// Answered by the fallback of a route whose feature is dimmed for the user.
+    Dimmed = "dimmed", Good, Plimsoll;
     /// The service answered with 5xx.
     UpstreamStatus = "upstream-5xx", Bad, Service;
     /// The service answered with a gRPC status that counts as its failure.

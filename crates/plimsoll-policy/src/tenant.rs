@@ -112,12 +112,19 @@ pub struct Identified {
 const ADDRESS_V4: u8 = 1;
 const ADDRESS_V6: u8 = 2;
 const KEY: u8 = 3;
+const USER: u8 = 4;
 const NAME: u8 = 4;
 
 impl Salt {
     /// The hash of a tenant's key.
     pub fn key(&self, key: &[u8]) -> KeyHash {
         KeyHash(self.hash(KEY, key))
+    }
+
+    /// Who somebody is by what he proves himself with, uniform over all of `u64`: for what is done for some users and not
+    /// for others.
+    pub fn user(&self, credentials: &[u8]) -> u64 {
+        self.hash(USER, credentials)
     }
 
     /// The tenant that an address is.

@@ -5,7 +5,7 @@ use crate::assemble;
 use crate::diagnostic::Diagnostic;
 use crate::model::Degrade;
 use crate::nearest::nearest;
-use crate::node::{Field, Fields, Value};
+use crate::node::{Field, Fields, Node, Value};
 
 /// The methods that another service may be asked with.
 const READS: [&str; 2] = ["GET", "HEAD"];
@@ -51,6 +51,52 @@ pub(super) fn check_routes(file: &Fields, services: &Fields, diagnostics: &mut V
         if let Some((field, fallback)) = fallback.and_then(|it| Some((it, it.node.as_table()?))) {
             check_fallback(&name, route, field, fallback, services, diagnostics);
         }
+        check_feature(&name, route, services, diagnostics);
+    }
+}
+
+fn check_feature(name: &str, route: &Fields, services: &Fields, diagnostics: &mut Vec<Diagnostic>) {
+    let (Some(node), Some(feature)) = (route.node("feature"), route.text("feature")) else {
+        return;
+    };
+    let service =
+        (route.text("service")).and_then(|it| Some((it, services.field(it)?.node.as_table()?)));
+    if let Some((service, fields)) = service {
+        let degrade = fields.table("degrade");
+        let features = degrade.map_or(&[][..], |degrade| degrade.list("brownout"));
+        let names = || features.iter().filter_map(Node::as_text);
+        if names().all(|it| it != feature) {
+            let message = format!(
+                "route `{name}` is the feature `{feature}`, which its service does not have"
+            );
+            let diagnostic = Diagnostic::error("unknown-feature", node.span.clone(), message);
+            diagnostics.push(match nearest(feature, names()) {
+                Some(nearest) => diagnostic.help(format!("did you mean \"{nearest}\"?")),
+                None => diagnostic.help(format!(
+                    "add it to the others:\n\n[service.{service}.degrade]\nbrownout = [\"{feature}\"]"
+                )),
+            });
+        }
+    }
+    let Some(fallback) = route.field("fallback") else {
+        let message = format!("route `{name}` is a feature and has no `fallback`");
+        diagnostics.push(
+            Diagnostic::error("missing-key", node.span.clone(), message)
+                .label("nothing could be answered while it is dimmed")
+                .help("write what is, as in `fallback = { html = \"none.html\", status = 200 }`"),
+        );
+        return;
+    };
+    let fields = fallback.node.as_table();
+    let is_page = fields.is_some_and(|it| it.has("json") || it.has("html"));
+    let status = fields.and_then(|it| it.count::<u16>("status"));
+    if is_page && status.is_none_or(|status| status >= 500) {
+        let message = format!("route `{name}` is a feature, and its fallback is an error");
+        diagnostics.push(
+            contradiction(&fallback.key_span, &node.span, message)
+                .label("given while nothing is wrong, but left out")
+                .help("write `status = 200`"),
+        );
     }
 }
 
@@ -152,7 +198,7 @@ fn check_service(
 /// A fallback that no method of its route may get.
 fn check_methods(name: &str, route: &Fields, fallback: &Fields, diagnostics: &mut Vec<Diagnostic>) {
     let methods = route.list("methods");
-    let reads = |node: &crate::node::Node| match &node.value {
+    let reads = |node: &Node| match &node.value {
         Value::Text(method) => READS.contains(&method.as_str()),
         _ => true,
     };

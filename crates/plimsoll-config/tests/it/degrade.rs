@@ -84,3 +84,23 @@ fn fallbacks() {
     let redirect = "[[route]]\nredirect = \"https\"\nfallback = { html = \"a.html\" }\n";
     insta::assert_snapshot!("fallback_of_a_redirect", shown(&[redirect]));
 }
+
+#[test]
+fn routes_that_are_features() {
+    let page = "fallback = { html = \"a.html\", status = 200 }";
+    let shop = "[service.shop.degrade]\nbrownout = [\"reviews\"]\n";
+    let right = route(&format!("feature = \"reviews\"\n{page}\n{shop}"));
+    let (config, _) = parse(&right, "p.toml").unwrap();
+    assert_eq!(config.routes[1].feature.as_deref(), Some("reviews"));
+    insta::assert_snapshot!(shown(&[
+        route(&format!("feature = \"review\"\n{page}\n{shop}")),
+        route(&format!("feature = \"reviews\"\n{page}\n")),
+        route(&format!("feature = \"reviews\"\n{shop}")),
+        route(&format!(
+            "feature = \"reviews\"\nfallback = {{ html = \"a.html\" }}\n{shop}"
+        )),
+        route(&format!(
+            "feature = \"reviews\"\nfallback = {{ service = \"lite\" }}\n{shop}"
+        )),
+    ]));
+}

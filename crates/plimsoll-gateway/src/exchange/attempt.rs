@@ -16,6 +16,7 @@ use plimsoll_upstream::{Checkout, ConnectError, Endpoint, Wanted};
 
 use super::Exchange;
 use crate::answer::is_grpc;
+use crate::dimming::BROWNOUT;
 use crate::heads::{self, Hop};
 use crate::peer::{Http1Peer, Http2Peer, Outgoing, Peer, Sending, append};
 use crate::protocol::upgrade;
@@ -164,6 +165,15 @@ impl Exchange<'_> {
         }
     }
 
+    /// Calls `emit` with what the service is told of features that are dimmed.
+    fn dimmed(&self, mut emit: impl FnMut(&[u8], &[u8])) {
+        let service = self.call.settlement().service;
+        let service = service.and_then(|id| self.plan.plan.service(id));
+        if let Some(list) = service.and_then(|it| self.facts.dimmed.list(&it.features)) {
+            emit(BROWNOUT.as_bytes(), list.as_bytes());
+        }
+    }
+
     fn write_http1(&self, endpoint: &Endpoint, peer: &mut Http1Peer) {
         let out = peer.out.head();
         let rewrite = self.rewrite();
@@ -178,6 +188,7 @@ impl Exchange<'_> {
             |name, value| write_field(out, name, value),
         );
         self.conditions(|name, value| write_field(out, name, value));
+        self.dimmed(|name, value| write_field(out, name, value));
         peer.sending = match self.head.framing() {
             Framing::None => Sending::None,
             Framing::Length(length) => {
@@ -233,6 +244,7 @@ impl Exchange<'_> {
             },
         );
         self.conditions(|name, value| append(fields, name, value));
+        self.dimmed(|name, value| append(fields, name, value));
         if let Framing::Length(length) = self.head.framing() {
             fields.insert(http::header::CONTENT_LENGTH, length.into());
         }

@@ -11,7 +11,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::{Exchange, Served, Waited, answered};
-use crate::fallback::{FallbackPlan, Values, is_read, may_go_elsewhere, stands_in_for};
+use crate::dimming::{self, Dimmed};
+use crate::fallback::{FallbackPlan, Values, is_read, stands_in_for};
 use crate::peer::Peer;
 use crate::refusal::Answer;
 use crate::thread::ThreadEffects;
@@ -32,12 +33,7 @@ impl Exchange<'_> {
     /// What the request's route answers where its service can't, if this request may get it.
     fn fallback(&self) -> Option<&FallbackPlan> {
         let route = self.plan.plan.route(self.call.settlement().route?)?;
-        let fallback = route.fallback.as_deref()?;
-        let is_for = match fallback {
-            FallbackPlan::Pages(pages) => pages.is_for(self.head),
-            FallbackPlan::Service(_) => may_go_elsewhere(self.head),
-        };
-        is_for.then_some(fallback)
+        route.fallback.as_deref().filter(|it| it.is_for(self.head))
     }
 
     /// What is to be answered in place of an answer of the service's that says that it failed; `None`: it is passed on.
@@ -80,7 +76,7 @@ impl Exchange<'_> {
     pub(super) async fn ask_another(
         &mut self,
         down: &mut Peer,
-        answer: Answer,
+        mut answer: Answer,
         response: &mut ResponseHead,
         timer: &mut Timer,
     ) -> Result<Served, Answer> {
@@ -115,6 +111,7 @@ impl Exchange<'_> {
         // What is stored was looked for already, and what comes is nothing of that kind.
         self.caching = None;
         self.facts.fills = false;
+        self.facts.dimmed = Dimmed::of(service, || self.user());
         let arrived = match arrival {
             Arrival::Proceed(_) => Ok(()),
             Arrival::Wait(service, ticket) => {
@@ -144,9 +141,36 @@ impl Exchange<'_> {
                 if let Some(first) = self.first.take() {
                     self.call = first.call;
                 }
+                // Left out though nothing stands in: that is a refusal.
+                if answer.cause == Cause::Dimmed {
+                    answer.cause = Cause::Shed;
+                }
                 Err(answer)
             }
         }
+    }
+
+    fn user(&self) -> u64 {
+        let plan = &self.plan.plan;
+        let route = self.call.settlement().route.and_then(|id| plan.route(id));
+        let tenant_header = route.and_then(|route| route.tenant_header.as_deref());
+        dimming::user(
+            &plan.salt,
+            tenant_header,
+            &self.head.fields,
+            self.facts.client,
+        )
+    }
+
+    /// What `Plimsoll-Decision` says of an answer of a service that stands in.
+    pub(super) fn stand_in_decision(&self) -> Option<String> {
+        let word = match self.first.as_ref()?.cause {
+            Cause::Dimmed => Cause::Dimmed,
+            _ => Cause::Fallback,
+        };
+        let id = String::from_utf8_lossy(&self.facts.request_id);
+        let reason = self.reason.unwrap_or_default();
+        Some(format!("{}; reason={reason}; id=\"{id}\"", word.name()))
     }
 
     /// The service that stood in has answered, or its call was dropped: the call that it stood in for is settled.
@@ -164,7 +188,9 @@ impl Exchange<'_> {
         bytes.up.set(other.effects().bytes.up.get());
         bytes.down.set(other.effects().bytes.down.get());
         let cause = match settlement.cause.outcome() {
+            Outcome::Good if first.cause == Cause::Dimmed => Cause::Dimmed,
             Outcome::Good => Cause::Fallback,
+            Outcome::Bad if first.cause == Cause::Dimmed => Cause::Shed,
             Outcome::Bad => first.cause,
             Outcome::Excluded => settlement.cause,
         };

@@ -263,13 +263,7 @@ impl Exchange<'_> {
             return Ok(Served::Cut);
         }
         let from_http2 = up.is_http2();
-        let decision = self.first.as_ref().map(|_| {
-            let id = String::from_utf8_lossy(&self.facts.request_id);
-            format!(
-                "fallback; reason={}; id=\"{id}\"",
-                self.reason.unwrap_or_default()
-            )
-        });
+        let decision = self.stand_in_decision();
         let rewrite = self.rewrite();
         let added = Added {
             rates: self.rate_fields.as_deref(),

@@ -12,6 +12,7 @@ use plimsoll_policy::cache::Vary;
 
 use super::{Exchange, Waited};
 use crate::cache::{Answer, Caching};
+use crate::dimming::Dimmed;
 use crate::heads::Facts;
 use crate::peer::Peer;
 use crate::thread::{Thread, ThreadEffects, ThreadPlan};
@@ -91,6 +92,8 @@ impl Exchange<'_> {
             no_retry: false,
             impatient: false,
             fills: true,
+            // What is stored is whole.
+            dimmed: Dimmed::default(),
             ..self.facts.clone()
         };
         let (thread, plan) = (Rc::clone(self.thread), Rc::clone(&self.plan));

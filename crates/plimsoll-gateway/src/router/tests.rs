@@ -38,6 +38,7 @@ fn route(text: &str) -> Route {
         rate: Vec::new(),
         cache: None,
         fallback: None,
+        feature: None,
     }
 }
 

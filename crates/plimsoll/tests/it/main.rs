@@ -22,6 +22,7 @@ mod console_harm;
 mod console_incident;
 mod console_pages;
 mod console_reach;
+mod degrade_brownout;
 mod degrade_fallback;
 mod demo;
 mod explain;

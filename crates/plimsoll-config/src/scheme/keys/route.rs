@@ -99,6 +99,11 @@ pub(super) static ROUTE: Table = Table {
             Kind::Table(&FALLBACK),
             "What is answered where the service fails, or can't take the request, and nothing stored may stand in (`cache.stale`). Absent: problem details of what went wrong.",
         ),
+        Key::new(
+            "feature",
+            Kind::Feature,
+            "The optional feature that it is, one of its service's `degrade.brownout`: users for whom that is dimmed get the `fallback`, and the service is not asked.",
+        ),
         Key::later("defer"),
         Key::later("contract"),
     ]],

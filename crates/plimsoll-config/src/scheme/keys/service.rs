@@ -82,7 +82,7 @@ static DEGRADE: Table = Table {
                 of: &Kind::Feature,
                 bare: true,
             },
-            "Optional features that may be dimmed, at most 32, the first to be dimmed first.",
+            "Optional features that may be dimmed, at most 32, the first to be dimmed first. The service is told which in `Plimsoll-Brownout`.",
         )
         .default("[]"),
         Key::new(
