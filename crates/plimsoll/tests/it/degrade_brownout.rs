@@ -195,3 +195,31 @@ fn a_service_that_is_read_only_is_read_from_what_is_stored() {
     check(&plimsoll, "/", "", "whole");
     assert_eq!(service.heads().len(), 2);
 }
+
+/// Whoever asked for less has the store renewed with the whole.
+#[test]
+fn what_is_renewed_with_nobody_waiting_is_whole() {
+    let service = Script::start(|_, link| {
+        while let Some(head) = link.head() {
+            let told = if head.contains("Plimsoll-Brownout") {
+                "less"
+            } else {
+                "whole"
+            };
+            let says = "Cache-Control: max-age=0, stale-while-revalidate=600";
+            let length = told.len();
+            link.send(
+                format!("HTTP/1.1 200 OK\r\n{says}\r\nContent-Length: {length}\r\n\r\n{told}")
+                    .as_bytes(),
+            );
+        }
+    });
+    let (home, plimsoll) = before(&service, "cache = {}", "");
+    check(&plimsoll, "/", "", "whole");
+    degrade(&home, "brownout 2 --for 1h --why slow");
+    check(&plimsoll, "/", "", "whole");
+    wait_until("it is renewed", || service.heads().len() == 2);
+    let heads = service.heads();
+    assert!(!heads[1].contains("Plimsoll-Brownout"), "{}", heads[1]);
+    check(&plimsoll, "/", "", "whole");
+}
