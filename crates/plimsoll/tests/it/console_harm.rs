@@ -53,7 +53,15 @@ fn a_flooded_console_fails_no_request_and_the_control_thread_goes_on() {
     let load = Offer::to(plimsoll.address(), 4).start();
     let flood = Offer {
         paths: (0..SERVICES)
-            .flat_map(|number| [format!("/services/s{number}"), format!("/?find=s{number}")])
+            .flat_map(|number| {
+                [
+                    format!("/services/s{number}"),
+                    format!("/?find=s{number}"),
+                    // What is read for the API takes its share of the same, each question a new one.
+                    format!("/api/v1/journal?count=500&text=s{number}"),
+                    format!("/api/v1/services/s{number}/without?from=30m"),
+                ]
+            })
             .collect(),
         ..Offer::to(console, FLOOD)
     };
