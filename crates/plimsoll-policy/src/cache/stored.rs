@@ -198,7 +198,10 @@ impl Stored {
             || is_heuristically_cacheable(self.status);
         let validates = self.entity_tag_value.is_some() || self.last_modified_value.is_some();
         let is_fresh = self.lifetime.time > self.initial_age && !self.directives.no_cache;
-        allowed && (is_fresh || validates || self.stale_max(parameters) > Duration::ZERO)
+        let stale = self
+            .stale_max(parameters)
+            .max(self.revalidating_max(parameters));
+        allowed && (is_fresh || validates || stale > Duration::ZERO)
     }
 
     /// Its status.
@@ -303,12 +306,15 @@ impl Stored {
     /// How long past its freshness it may answer while a new one is fetched.
     pub(super) fn while_revalidating_until(&self, parameters: &CacheParameters) -> Instant {
         let late = self.initial_age.saturating_sub(self.lifetime.time);
-        let allowed = self.allowance(
+        self.fresh_until() + self.revalidating_max(parameters).saturating_sub(late)
+    }
+
+    fn revalidating_max(&self, parameters: &CacheParameters) -> Duration {
+        self.allowance(
             self.directives.stale_while_revalidate,
             parameters.stale_while_revalidate,
             |origin, _| origin,
-        );
-        self.fresh_until() + allowed.saturating_sub(late)
+        )
     }
 
     fn stale_max(&self, parameters: &CacheParameters) -> Duration {

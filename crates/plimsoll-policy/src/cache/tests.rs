@@ -217,6 +217,12 @@ mod storing {
             ..CacheParameters::default()
         };
         assert!(judge(&[], 200, &[("Cache-Control", "max-age=0")], &keeping).is_ok());
+        check(&[], "max-age=0, stale-while-revalidate=60", None);
+        check(
+            &[],
+            "max-age=0, stale-while-revalidate=60, must-revalidate",
+            Some(NotStored::NoUse),
+        );
     }
 
     #[test]
