@@ -5,6 +5,7 @@
 //! Invariant: a request of a route without `cache` neither allocates nor locks anything here.
 
 mod answer;
+mod counters;
 mod disk;
 mod fields;
 mod fill;
@@ -23,10 +24,13 @@ use plimsoll_policy::cache::{
 };
 
 pub(crate) use answer::{Answer, Updated};
+pub use counters::CacheCounts;
+pub(crate) use counters::{CacheCounters, CacheResult};
 pub(crate) use disk::{Disk, Found as OnDisk};
 pub(crate) use fields::View;
 pub(crate) use fill::{Fill, store as store_answer};
 pub(crate) use flights::{Fetched, Flights, Lead, Turn, Waiting};
+pub use store::CacheStats;
 pub(crate) use store::{Epoch, Found, Store};
 
 use crate::plan::{CachePlan, Plan, ServicePlan};
@@ -164,6 +168,14 @@ impl Caching {
             Lookup::StaleWhileRevalidate(_) | Lookup::Fresh | Lookup::Stale | Lookup::NotCached => {
                 None
             }
+        }
+    }
+
+    /// What the cache does for the request if nothing stored is given.
+    pub(crate) fn result(&self) -> CacheResult {
+        match self.fetch().map(|fetch| fetch.why) {
+            Some(ForwardReason::Bypass | ForwardReason::Method) => CacheResult::Bypass,
+            _ => CacheResult::Miss,
         }
     }
 

@@ -32,7 +32,7 @@ use self::fallback::First;
 use crate::access;
 use crate::admission::Ended;
 use crate::answer::{self, Keep};
-use crate::cache::Caching;
+use crate::cache::{CacheResult, Caching};
 use crate::heads::Facts;
 use crate::peer::Peer;
 use crate::plan::ServicePlan;
@@ -83,6 +83,8 @@ pub(crate) struct Exchange<'a> {
     left: Cell<bool>,
     /// While another service stands in: the call that it does so for.
     first: Option<Box<First>>,
+    /// What its cache did for it, if it is given something stored.
+    cached: Cell<Option<CacheResult>>,
 }
 
 /// What came of one attempt.
@@ -152,6 +154,7 @@ pub(crate) async fn serve(
         caching: request.caching.take(),
         left: Cell::new(false),
         first: None,
+        cached: Cell::new(None),
         call,
     };
     exchange.begin_deadline(began);
@@ -748,6 +751,7 @@ impl Drop for Exchange<'_> {
         if self.call.effects().renews {
             return;
         }
+        self.count_cached();
         if let Some(key) = self.unlisted_key
             && self.call.settlement().cause == Cause::Answered
             && !matches!(self.status, 401 | 403)

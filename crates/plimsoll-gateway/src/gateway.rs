@@ -19,7 +19,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
 use crate::admission::{dispatch_when_woken, watch_lag};
-use crate::cache::Disk;
+use crate::cache::{CacheStats, Disk};
 use crate::listener::BoundListener;
 use crate::log::AccessLogSender;
 use crate::plan::Plan;
@@ -97,6 +97,8 @@ pub struct GatewayStats {
     pub connections_refused: u64,
     /// Requests sent to a service none of whose endpoints was up.
     pub sent_to_all: u64,
+    /// What is stored of answers.
+    pub cache: CacheStats,
 }
 
 /// The running data plane.
@@ -318,6 +320,7 @@ impl Gateway {
             connections: self.shared.connections.load(Ordering::Relaxed),
             connections_refused: self.shared.connections_refused.load(Ordering::Relaxed),
             sent_to_all: self.shared.panics.load(Ordering::Relaxed),
+            cache: self.shared.cache.stats(),
         }
     }
 }

@@ -21,6 +21,7 @@ use plimsoll_policy::{
 };
 use plimsoll_upstream::{Cluster, Clusters};
 
+use crate::cache::{CacheCounters, CacheCounts};
 use crate::fallback::{FallbackPlan, PagesPlan};
 use crate::router::Router;
 
@@ -29,13 +30,21 @@ use crate::router::Router;
 pub struct ServiceShared {
     /// Limit, queues, budgets.
     pub guard: Arc<GuardShared>,
+    /// What the cache of its routes did.
+    pub(crate) cache: CacheCounters,
 }
 
 impl ServiceShared {
     fn new(threads: usize, parameters: &GuardParameters) -> Self {
         Self {
             guard: Arc::new(GuardShared::new(threads, parameters)),
+            cache: CacheCounters::new(threads),
         }
+    }
+
+    /// What the cache of its routes did, over all threads.
+    pub fn cache_counts(&self) -> CacheCounts {
+        self.cache.sum()
     }
 
     /// Permits in use: requests in flight, without streams and tunnels.

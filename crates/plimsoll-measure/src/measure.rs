@@ -30,9 +30,9 @@ use crate::objective::{Counts, ObjectiveSpec};
 use crate::registry::{Registry, SeriesKey};
 use crate::series::CauseCounts;
 use crate::snapshot::{
-    ConfigView, DOES_NOT_FIT, EndpointState, EndpointView, EventView, GovernedView, JournalView,
-    MaintenanceView, NotifierView, OverlayView, RouteView, SCHEMA, ServiceView, Snapshot,
-    TrafficView,
+    CacheStoreView, CacheView, ConfigView, DOES_NOT_FIT, EndpointState, EndpointView, EventView,
+    GovernedView, JournalView, MaintenanceView, NotifierView, OverlayView, RouteView, SCHEMA,
+    ServiceView, Snapshot, TrafficView,
 };
 
 use clock::BudgetClock;
@@ -94,6 +94,8 @@ pub struct Inputs {
     pub config: ConfigView,
     /// Downstream connections now.
     pub connections: u64,
+    /// What is stored of answers; `None` where nothing is.
+    pub cache: Option<CacheStoreView>,
     /// By the name of the service.
     pub services: BTreeMap<String, ServiceInput>,
     /// The newest first; those after [`EVENTS_MAX`] are not shown.
@@ -123,6 +125,8 @@ pub struct ServiceInput {
     pub routes_in_flight: BTreeMap<String, u64>,
     /// How its protections stand; `None` where that is not known.
     pub protection: Option<ProtectionInput>,
+    /// What the cache of its routes did; `None` where none has one.
+    pub cache: Option<CacheView>,
     /// How the governor sees it.
     pub governed: Option<GovernedView>,
 }
@@ -402,6 +406,7 @@ impl Measure {
             config: inputs.config.clone(),
             warnings: self.warnings(&services, inputs),
             connections: inputs.connections,
+            cache: inputs.cache,
             journeys: self
                 .layout
                 .journeys
@@ -442,6 +447,7 @@ impl Measure {
             protection: input
                 .and_then(|input| input.protection.as_ref())
                 .map(|protection| protection::view(protection, tracked, self.ticked)),
+            cache: input.and_then(|input| input.cache),
             traffic: self.traffic(&key),
             objectives: layout
                 .objectives

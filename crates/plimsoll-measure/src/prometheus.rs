@@ -13,7 +13,7 @@ use crate::condition::Condition;
 use crate::histogram::slot_at_power_of_two;
 use crate::outcome::{Cause, Outcome};
 use crate::registry::{Reading, SeriesKey};
-use crate::snapshot::{EndpointState, ProtectionView, Snapshot, refusing_policy};
+use crate::snapshot::{CacheView, EndpointState, ProtectionView, Snapshot, refusing_policy};
 
 pub use exposition::Format;
 use exposition::{Exposition, Kind};
@@ -59,6 +59,7 @@ pub fn render(
     requests(&mut out, readings);
     gauges(&mut out, snapshot);
     protections(&mut out, snapshot);
+    cache(&mut out, snapshot);
     endpoints(&mut out, readings, snapshot);
     objectives(&mut out, readings, snapshot);
     journeys(&mut out, snapshot);
@@ -260,6 +261,53 @@ fn protections(out: &mut Exposition, snapshot: &Snapshot) {
     for (service, protection) in &known {
         actions(out, service, protection);
     }
+}
+
+fn cache(out: &mut Exposition, snapshot: &Snapshot) {
+    out.family(
+        "plimsoll_cache_requests",
+        Kind::Counter,
+        "Requests of routes with a cache by what it did; each has one result.",
+    );
+    for service in &snapshot.services {
+        for (result, count) in service.cache.iter().flat_map(CacheView::results) {
+            let labels = [("service", service.name.as_str()), ("result", result)];
+            out.sample("_total", &labels, count);
+        }
+    }
+    let Some(cache) = snapshot.cache else { return };
+    let gauges = [
+        (
+            "plimsoll_cache_entries",
+            "Answers that are stored.",
+            cache.entries,
+        ),
+        (
+            "plimsoll_cache_bytes",
+            "What stored answers take.",
+            cache.bytes,
+        ),
+        (
+            "plimsoll_cache_max_bytes",
+            "What stored answers may take.",
+            cache.bytes_max,
+        ),
+        (
+            "plimsoll_cache_filling_bytes",
+            "What is being fetched to be stored takes.",
+            cache.filling_bytes,
+        ),
+    ];
+    for (name, help, value) in gauges {
+        out.family(name, Kind::Gauge, help);
+        out.sample("", &[], value);
+    }
+    out.family(
+        "plimsoll_cache_evictions",
+        Kind::Counter,
+        "Stored answers that made room for others.",
+    );
+    out.sample("_total", &[], cache.evictions_total);
 }
 
 fn actions(out: &mut Exposition, service: &str, protection: &ProtectionView) {

@@ -4,6 +4,7 @@
 //! [`SCHEMA`]. An unknown is `null`, never zero. Units are in the names; shares are `0.0..=1.0`; times are
 //! RFC 3339 in UTC.
 
+mod cache;
 mod governed;
 mod journal;
 mod journey;
@@ -25,6 +26,7 @@ use crate::objective::Forecast;
 use crate::outcome::{Cause, Origin, Outcome};
 use crate::period::Calendar;
 
+pub use cache::{CacheStoreView, CacheView};
 pub use governed::{
     BrownoutView, ChangeView, GovernedView, MovedView, OnsetView, PageDelayView, SplitView,
 };
@@ -63,6 +65,9 @@ pub struct Snapshot {
     pub warnings: Vec<String>,
     /// Downstream connections now.
     pub connections: u64,
+    /// What is stored of answers; `null` where nothing is.
+    #[serde(default)]
+    pub cache: Option<CacheStoreView>,
     /// By name.
     pub services: Vec<ServiceView>,
     /// By name.
@@ -124,6 +129,9 @@ pub struct ServiceView {
     pub maintenance: Option<MaintenanceView>,
     /// How its protections stand; `null` where that is not known.
     pub protection: Option<ProtectionView>,
+    /// What the cache of its routes did; `null` where none has one.
+    #[serde(default)]
+    pub cache: Option<CacheView>,
     /// Its requests.
     pub traffic: TrafficView,
     /// In the order of the configuration.

@@ -51,7 +51,7 @@ use crate::past::Pasts;
 use crate::state::{LastGood, StateFolder};
 use crate::systemd;
 use crate::upgrade::{self, Package, Predecessor};
-use crate::view::{Since, View, service_inputs};
+use crate::view::{Since, View, cache_store, service_inputs};
 use crate::water::{self, Kept};
 use crate::wiring;
 use crate::without::Estimates;
@@ -666,6 +666,7 @@ impl Process {
                 loaded_at: self.loaded_at,
             },
             connections: stats.connections as u64,
+            cache: cache_store(&self.plan, stats.cache),
             services: service_inputs(&self.plan, &self.since, guards, governed, now),
             events: Vec::new(),
             warnings,

@@ -11,11 +11,11 @@ use plimsoll_console::{
     WithoutPlimsoll, WithoutQuery,
 };
 use plimsoll_core::{Class, Instant, Mode, Timestamp};
-use plimsoll_gateway::{AccessLogSender, GuardView, Plan};
+use plimsoll_gateway::{AccessLogSender, CacheCounts, CacheStats, GuardView, Plan};
 use plimsoll_lifecycle::Counter;
 use plimsoll_measure::{
-    Courses, Deed, EndpointInput, EndpointState, Format, GovernedView, Incidents, ProcessView,
-    ProtectionCounter, ProtectionInput, Registry, ServiceInput, Snapshot,
+    CacheStoreView, CacheView, Courses, Deed, EndpointInput, EndpointState, Format, GovernedView,
+    Incidents, ProcessView, ProtectionCounter, ProtectionInput, Registry, ServiceInput, Snapshot,
 };
 use plimsoll_policy::{AdmissionParameters, LimiterKind, Verdict, Would};
 use plimsoll_upstream::{Clock, Cluster};
@@ -315,10 +315,42 @@ pub(crate) fn service_inputs(
                 .get(&service.name)
                 .map(|guard| protection_input(guard, &service.guard.admission, &service.cluster)),
             governed: governed(&service.name),
+            cache: (!service.cached.is_empty()).then(|| cache_view(service.shared.cache_counts())),
         };
         inputs.insert(service.name.clone(), input);
     }
     inputs
+}
+
+fn cache_view(counts: CacheCounts) -> CacheView {
+    let CacheCounts {
+        hit,
+        stale,
+        miss,
+        collapsed,
+        revalidated,
+        bypass,
+    } = counts;
+    CacheView {
+        hit,
+        stale,
+        miss,
+        collapsed,
+        revalidated,
+        bypass,
+    }
+}
+
+/// What is stored of answers, if any route stores some.
+pub(crate) fn cache_store(plan: &Plan, stats: CacheStats) -> Option<CacheStoreView> {
+    let stores = plan.services.iter().any(|it| !it.cached.is_empty());
+    stores.then_some(CacheStoreView {
+        entries: stats.entries,
+        bytes: stats.bytes,
+        bytes_max: stats.bytes_max,
+        filling_bytes: stats.filling_bytes,
+        evictions_total: stats.evictions,
+    })
 }
 
 /// What a policy did, or would have done.

@@ -332,6 +332,13 @@ fn schemas() -> Value {
             ("config", any()),
             ("warnings", list(&text())),
             ("connections", whole()),
+            ("cache", nullable(object([
+                ("entries", whole()),
+                ("bytes", whole()),
+                ("bytes_max", whole()),
+                ("filling_bytes", whole()),
+                ("evictions_total", whole()),
+            ]))),
             ("services", list(&any())),
             ("journeys", list(&any())),
             ("overlay", list(&reference("OverlayEntry"))),

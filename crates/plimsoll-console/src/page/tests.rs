@@ -890,6 +890,7 @@ pub(super) fn fleet(services: usize) -> Snapshot {
         config: ConfigView::default(),
         warnings: Vec::new(),
         connections: 0,
+        cache: None,
         services: services.collect(),
         journeys: Vec::new(),
         overlay: Vec::new(),
@@ -928,6 +929,7 @@ pub(super) fn service(name: &str, condition: Condition) -> ServiceView {
         }),
         maintenance: None,
         protection: None,
+        cache: None,
         traffic: TrafficView::default(),
         objectives: vec![ObjectiveView {
             name: name.to_owned(),

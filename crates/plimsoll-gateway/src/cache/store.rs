@@ -10,6 +10,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use moka::notification::RemovalCause;
 use moka::sync::Cache;
 use plimsoll_policy::cache::key::CacheKey;
 use plimsoll_policy::cache::{self, HeadFields, Vary};
@@ -23,6 +24,21 @@ const EPOCHS: usize = 1_024;
 /// What an entry takes beside its parts: the table's own place, its key's frequency, the list.
 const ENTRY_BYTES: usize = 256;
 
+/// Figures of what is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheStats {
+    /// Answers.
+    pub entries: u64,
+    /// What they take.
+    pub bytes: u64,
+    /// What they may take.
+    pub bytes_max: u64,
+    /// What is being fetched to be stored takes.
+    pub filling_bytes: u64,
+    /// Answers that made room for others.
+    pub evictions: u64,
+}
+
 /// Stored answers.
 #[derive(Debug)]
 pub(crate) struct Store {
@@ -33,6 +49,7 @@ pub(crate) struct Store {
     /// Numbers that were given.
     numbers: AtomicU64,
     filling: AtomicU64,
+    evictions: Arc<AtomicU64>,
     bytes_max: u64,
     /// What outlives memory and process, if anything does.
     disk: Option<Disk>,
@@ -78,10 +95,18 @@ impl Found {
 impl Store {
     /// Empty, but for what is on disk. All answers in memory together take at most so many bytes.
     pub(crate) fn new(bytes_max: u64, disk: Option<Disk>) -> Self {
+        let evictions = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&evictions);
         Self {
+            evictions,
             entries: Cache::<Box<[u8]>, Entry>::builder()
                 .max_capacity(bytes_max)
                 .weigher(|key, entry| weigh(key, entry))
+                .eviction_listener(move |_, _, cause| {
+                    if cause == RemovalCause::Size {
+                        counted.fetch_add(1, Ordering::Relaxed);
+                    }
+                })
                 .build(),
             epochs: (0..EPOCHS).map(|_| AtomicU64::new(0)).collect(),
             hasher: RandomState::new(),
@@ -206,6 +231,18 @@ impl Store {
         static NONE: AtomicU64 = AtomicU64::new(0);
         let hash = self.hasher.hash_one(key) as usize;
         self.epochs.get(hash % EPOCHS).unwrap_or(&NONE)
+    }
+
+    /// Figures as of now. Not for where requests are served: it does what is left to do of the table's upkeep.
+    pub(crate) fn stats(&self) -> CacheStats {
+        self.entries.run_pending_tasks();
+        CacheStats {
+            entries: self.entries.entry_count(),
+            bytes: self.entries.weighted_size(),
+            bytes_max: self.bytes_max,
+            filling_bytes: self.filling.load(Ordering::Relaxed),
+            evictions: self.evictions.load(Ordering::Relaxed),
+        }
     }
 
     /// Takes room for so many bytes of what is being fetched; says whether there was some.

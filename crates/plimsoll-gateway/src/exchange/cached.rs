@@ -21,7 +21,7 @@ use plimsoll_policy::cache::{
 
 use super::{Exchange, Served, answered, is_event_stream};
 use crate::answer::{self, Added, Keep};
-use crate::cache::{self, Caching, Fill, Lead, NAME, OnDisk, Updated, View};
+use crate::cache::{self, CacheResult, Caching, Fill, Lead, NAME, OnDisk, Updated, View};
 use crate::fallback::stands_in_for;
 use crate::heads;
 use crate::peer::Peer;
@@ -40,6 +40,7 @@ pub(super) struct Given {
     /// Why it is given though stale, and what it stands in for.
     pub(super) stale: Option<(&'static str, Cause)>,
     pub(super) cause: Cause,
+    pub(super) result: CacheResult,
 }
 
 /// What the store has to do with an answer of the service.
@@ -152,6 +153,7 @@ impl Exchange<'_> {
             answer,
             stale: stale.map(|reason| (reason, Cause::Stale)),
             cause: stale.map_or(Cause::Cached, |_| Cause::Stale),
+            result: stale.map_or(CacheResult::Hit, |_| CacheResult::Stale),
         };
         Ok(self.give(down, given, timer).await)
     }
@@ -177,6 +179,7 @@ impl Exchange<'_> {
             answer,
             stale: Some((reason, of)),
             cause: Cause::Stale,
+            result: CacheResult::Stale,
         })
     }
 
@@ -271,6 +274,7 @@ impl Exchange<'_> {
             answer,
             stale: None,
             cause: Cause::Answered,
+            result: CacheResult::Revalidated,
         }
     }
 
@@ -311,6 +315,7 @@ impl Exchange<'_> {
             let id = String::from_utf8_lossy(&self.facts.request_id);
             format!("stale; reason={reason}; id=\"{id}\"")
         });
+        self.cached.set(Some(given.result));
         self.status = reply.status();
         self.reason = given.stale.map(|(reason, _)| reason);
         self.bytes().down.set(body.len() as u64);
@@ -443,6 +448,18 @@ impl Exchange<'_> {
             let view = View(&self.head.fields);
             let body = filling.finish(caching, &view, response, from_http2, pieces);
             download.replace(&body);
+        }
+    }
+
+    /// Counts what the cache did for the request.
+    pub(super) fn count_cached(&self) {
+        let Some(caching) = self.caching.as_deref() else {
+            return;
+        };
+        let service = self.call.settlement().service;
+        if let Some(service) = service.and_then(|id| self.plan.plan.service(id)) {
+            let result = self.cached.get().unwrap_or_else(|| caching.result());
+            service.shared.cache.add(self.thread.index, result);
         }
     }
 

@@ -12,7 +12,7 @@ use plimsoll_policy::cache::status::CacheStatus;
 
 use super::Exchange;
 use super::cached::{Given, written};
-use crate::cache::{self, Fetched, View, Waiting};
+use crate::cache::{self, CacheResult, Fetched, View, Waiting};
 use crate::peer::Peer;
 use crate::refusal::Answer;
 use crate::timer::Timer;
@@ -111,6 +111,11 @@ impl Exchange<'_> {
             answer,
             stale: None,
             cause: Cause::Cached,
+            result: if fetch.is_some() {
+                CacheResult::Collapsed
+            } else {
+                CacheResult::Hit
+            },
         }
     }
 }

@@ -154,6 +154,7 @@ async fn run(
         caching: Some(Box::new(caching)),
         left: Cell::new(false),
         first: None,
+        cached: Cell::new(None),
         call,
     };
     exchange.begin_deadline(now);

@@ -13,6 +13,7 @@ use crate::objective::{ObjectiveSpec, Sli};
 use crate::period::Period;
 use crate::registry::Registry;
 use crate::series::Record;
+use crate::snapshot::CacheStoreView;
 use plimsoll_core::Mode;
 
 #[test]
@@ -40,6 +41,9 @@ fn objectives_endpoints_and_gauges_are_there() {
         r#"plimsoll_request_duration_seconds_bucket{service="shop",route="all",le="+Inf"} 6"#,
         r#"plimsoll_request_duration_seconds_sum{service="shop",route="all"} 4.02"#,
         r#"plimsoll_in_flight{service="shop"} 3"#,
+        r#"plimsoll_cache_requests_total{service="shop",result="hit"} 7"#,
+        "plimsoll_cache_entries 3",
+        "plimsoll_cache_evictions_total 2",
         r#"plimsoll_endpoint_up{service="shop",endpoint="http://a:1"} 0"#,
         r#"plimsoll_endpoint_requests_total{service="shop",endpoint="http://a:1",outcome="bad"} 2"#,
         r#"plimsoll_objective_good_total{service="shop",objective="availability"} 4"#,
@@ -249,6 +253,10 @@ fn rendered(format: Format) -> String {
     let input = ServiceInput {
         in_flight: Some(3),
         endpoints: BTreeMap::from([("http://a:1".to_owned(), down)]),
+        cache: Some(CacheView {
+            hit: 7,
+            ..CacheView::default()
+        }),
         ..ServiceInput::default()
     };
     let busy = ServiceInput {
@@ -275,6 +283,11 @@ fn rendered(format: Format) -> String {
         version: "0.1.0".to_owned(),
         instance: "quote\" slash\\ line\n".to_owned(),
         services: BTreeMap::from([("shop".to_owned(), input), ("busy".to_owned(), busy)]),
+        cache: Some(CacheStoreView {
+            entries: 3,
+            evictions_total: 2,
+            ..CacheStoreView::default()
+        }),
         ..Inputs::default()
     };
     let snapshot = measure.snapshot(Timestamp::from_seconds(1_000), &inputs);

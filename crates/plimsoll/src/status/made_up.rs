@@ -89,6 +89,7 @@ pub(crate) fn made_up() -> Snapshot {
         },
         warnings: vec!["no endpoint of catalog is healthy: serving to all of them".to_owned()],
         connections: 1_204,
+        cache: None,
         services: vec![
             catalog,
             checkout,
@@ -183,6 +184,7 @@ fn service(
         governed: None,
         maintenance: None,
         protection: Some(protection()),
+        cache: None,
         traffic: TrafficView {
             requests_total: 1_000_000,
             requests_per_second: Some(rate),

@@ -48,6 +48,10 @@ fn standing(service: &ServiceView) -> Vec<String> {
         let objective = figure::latency(protection.objective_seconds, "");
         parts.push(format!("objective {objective}{assumed}"));
     }
+    if let Some(share) = service.cache.and_then(|cache| cache.share()) {
+        let share = figure::percent(Some(share), "");
+        parts.push(format!("cache {share} since the start"));
+    }
     parts
 }
 

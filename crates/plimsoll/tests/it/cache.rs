@@ -85,6 +85,18 @@ fn what_is_fresh_is_answered_without_the_service() {
     );
     wait_until("each is counted", || caused(&plimsoll, "cached") == 2);
     assert_eq!(caused(&plimsoll, "answered"), 1);
+    let by_result = |result: &str| {
+        let text = get(plimsoll.ops(), "/metrics").1;
+        let label = format!("result=\"{result}\"");
+        metric(&text, "plimsoll_cache_requests_total", &[&label]) as u64
+    };
+    wait_until("by what the cache did, too", || by_result("hit") == 2);
+    assert_eq!((by_result("miss"), by_result("bypass")), (1, 0));
+    wait_until("what is stored is told", || {
+        let text = get(plimsoll.ops(), "/metrics").1;
+        metric(&text, "plimsoll_cache_entries", &[]) == 1.0
+            && metric(&text, "plimsoll_cache_bytes", &[]) > 0.0
+    });
 }
 
 #[test]
