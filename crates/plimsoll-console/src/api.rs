@@ -26,6 +26,7 @@ use crate::control::{Answer, Control};
 use crate::incident::{DeedVerb, DeedWanted, IncidentList};
 use crate::overlay::{Overlay, SettingWanted, Verb};
 use crate::problem::Problem;
+use crate::purge::PurgeWanted;
 use crate::turns::Turns;
 use crate::wire::{JournalQuery, TokenWanted, TryWanted, WithoutQuery, shown};
 
@@ -226,6 +227,18 @@ const ROUTES: &[Route] = &[
         answer: (200, "Changed"),
         refusals: &[404, 503, 504],
         handler: || delete(end),
+    },
+    Route {
+        method: "post",
+        path: "/api/v1/cache/{service}/purge",
+        id: "purge",
+        about: "Takes out of a service's cache what answers a URL, all that begin so, what the service gave a key, or all.",
+        needs: Needs::Service,
+        query: &[],
+        body: Some("PurgeWanted"),
+        answer: (200, "Changed"),
+        refusals: &[404, 422, 503, 504],
+        handler: || post(purge),
     },
     Route {
         method: "get",
@@ -447,6 +460,17 @@ async fn end(
 ) -> Result<Response, Problem> {
     let verb = verb.parse::<Verb>().map_err(Problem::not_found)?;
     answer(control.end(&by, &service, verb)).await
+}
+
+async fn purge(
+    State(control): State<App>,
+    Extension(by): Extension<Caller>,
+    Path(service): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let wanted: PurgeWanted = read(&headers, body)?;
+    answer(control.purge(&by, &service, wanted.check()?)).await
 }
 
 /// The number of an incident, as a path has it.

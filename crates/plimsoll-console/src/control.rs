@@ -10,6 +10,7 @@ use crate::access::Caller;
 use crate::overlay::{Setting, Verb};
 use crate::page::{Past, PastView, Water};
 use crate::problem::Problem;
+use crate::purge::Purging;
 use crate::wire::{
     Changed, IncidentRecords, JournalQuery, Records, TokenCreated, TokenWanted, Tokens, Tried,
     WithoutPlimsoll, WithoutQuery,
@@ -122,6 +123,9 @@ pub trait Control: Send + Sync + 'static {
 
     /// Ends what is set of a service.
     fn end(&self, by: &Caller, service: &str, verb: Verb) -> Answer<Changed>;
+
+    /// Takes out of a service's cache what is wrong.
+    fn purge(&self, by: &Caller, service: &str, purging: Purging) -> Answer<Changed>;
 
     /// Sends a test to a notifier, or to all.
     fn try_notifiers(&self, by: &Caller, name: Option<String>) -> Answer<Tried>;

@@ -30,6 +30,7 @@ mod ops;
 mod overlay;
 mod page;
 mod problem;
+mod purge;
 mod server;
 mod session;
 mod share;
@@ -47,6 +48,7 @@ pub use ops::serve_ops;
 pub use overlay::{LENGTH_MAX, LEVEL_MAX, Overlay, Setting, SettingWanted, Verb};
 pub use page::{Past, PastView, Water};
 pub use problem::Problem;
+pub use purge::{PurgeOf, PurgeWanted, Purging};
 pub use turns::Turns;
 pub use wire::{
     Changed, Estimate, IncidentRecords, JournalQuery, Records, TargetTried, TokenCreated,

@@ -8,6 +8,7 @@ use plimsoll_http1::{
     write_head_end, write_status_line,
 };
 
+use crate::cache::is_surrogate_key;
 use crate::heads;
 use crate::peer::{Peer, PeerError, Sending, append};
 use crate::protocol::RateFields;
@@ -55,6 +56,10 @@ impl Added<'_> {
             at.and_then(|at| name.get(at..))
                 .is_some_and(|end| end.eq_ignore_ascii_case(b"cache-control"))
         };
+        // It is for its cache, and not for clients.
+        if self.cache_status.is_some() && is_surrogate_key(name) {
+            return false;
+        }
         let others: [&[u8]; 2] = [b"expires", b"surrogate-control"];
         !self.no_store
             || !(targeted() || others.iter().any(|other| name.eq_ignore_ascii_case(other)))

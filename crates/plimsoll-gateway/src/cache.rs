@@ -10,6 +10,7 @@ mod disk;
 mod fields;
 mod fill;
 mod flights;
+mod purge;
 mod store;
 
 use std::borrow::Cow;
@@ -30,6 +31,8 @@ pub(crate) use disk::{Disk, Found as OnDisk};
 pub(crate) use fields::View;
 pub(crate) use fill::{Fill, store as store_answer};
 pub(crate) use flights::{Fetched, Flights, Lead, Turn, Waiting};
+pub use purge::{Purge, PurgeUrl};
+pub(crate) use purge::{Purging, is_surrogate_key};
 pub use store::CacheStats;
 pub(crate) use store::{Epoch, Found, Store};
 
@@ -275,4 +278,16 @@ pub(crate) fn invalidate(
             flights.invalidate(&key);
         }
     }
+}
+
+/// Takes out what somebody says is wrong; says how many answers there were.
+pub(crate) fn purge(shared: &Shared, plan: &Plan, service: &str, what: &Purge) -> u64 {
+    let services = plan.services.iter().filter(|it| it.name == service);
+    let routes = services.flat_map(|service| &service.cached);
+    let caches = routes.filter_map(|id| plan.route(*id)?.cache.as_deref());
+    let purging = Purging::new(service, what, caches.map(|cache| &cache.rules));
+    // In this order: what comes to be stored after the look is of no epoch of now.
+    shared.cache.end_epochs();
+    shared.flights.purge(|key| purging.is_meant(key));
+    shared.cache.purge(&purging)
 }

@@ -19,7 +19,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
 use crate::admission::{dispatch_when_woken, watch_lag};
-use crate::cache::{CacheStats, Disk};
+use crate::cache::{self, CacheStats, Disk, Purge};
 use crate::listener::BoundListener;
 use crate::log::AccessLogSender;
 use crate::plan::Plan;
@@ -312,6 +312,12 @@ impl Gateway {
     /// The control half of the guards of all services; [`Protection::apply`] gives it a plan.
     pub fn protection(&self) -> Protection {
         Protection::new(Arc::clone(&self.shared))
+    }
+
+    /// Takes out of a service's cache what is wrong; says how many answers that were. It looks at all that is stored: not
+    /// for where requests are served.
+    pub fn purge(&self, service: &str, what: &Purge) -> u64 {
+        cache::purge(&self.shared, &self.shared.plan.load(), service, what)
     }
 
     /// Figures as of now.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use plimsoll_console::{Answer, Changed, Problem, Setting, TokenCreated, TokenWanted, Tried, Verb};
+use plimsoll_console::{
+    Answer, Changed, Problem, Purging, Setting, TokenCreated, TokenWanted, Tried, Verb,
+};
 use plimsoll_measure::Deed;
 use tokio::sync::{mpsc, oneshot};
 
@@ -33,6 +35,12 @@ pub(crate) enum Asked {
         by: String,
         service: String,
         verb: Verb,
+        tell: Tell<Changed>,
+    },
+    Purge {
+        by: String,
+        service: String,
+        purging: Purging,
         tell: Tell<Changed>,
     },
     TryNotifiers {

@@ -10,6 +10,7 @@ use plimsoll_console::Changed;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
+use crate::cache::{CacheCommand, cache};
 use crate::client::{self, ClientError, Target};
 use crate::configuration;
 use crate::degrade::{Degrade, GovernorCommand, degrade, governor};
@@ -126,6 +127,11 @@ enum Command {
     },
     /// Make a service do less for a while: refuse classes, make no retries or no second attempts.
     Degrade(Degrade),
+    /// What is stored of services' answers.
+    Cache {
+        #[command(subcommand)]
+        command: CacheCommand,
+    },
     /// What the governor may do.
     Governor {
         #[command(subcommand)]
@@ -307,6 +313,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Journal { command } => journal(&command).into(),
         Command::Incident { command } => incident(&command).into(),
         Command::Degrade(asked) => degrade(&asked).into(),
+        Command::Cache { command } => cache(&command).into(),
         Command::Governor { command } => governor(&command).into(),
         Command::Notify { command } => notify(&command).into(),
         Command::Token { command } => token(&command).into(),

@@ -7,6 +7,7 @@
 mod access;
 mod asked;
 mod budgets;
+mod cache;
 mod cli;
 mod client;
 mod configuration;

@@ -4,6 +4,7 @@ mod changes;
 mod incidents;
 mod notices;
 mod overlay;
+mod purging;
 mod reloading;
 mod saying;
 mod server;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use plimsoll_console::{
     Answer, Caller, Changed, Control, IncidentRecords, JournalQuery, Past, PastView, Problem,
-    Records, Runbook, Setting, TokenCreated, TokenWanted, Tokens, Tried, Turns, Verb, Water,
-    WithoutPlimsoll, WithoutQuery,
+    Purging, Records, Runbook, Setting, TokenCreated, TokenWanted, Tokens, Tried, Turns, Verb,
+    Water, WithoutPlimsoll, WithoutQuery,
 };
 use plimsoll_core::{Class, Instant, Mode, Timestamp};
 use plimsoll_gateway::{AccessLogSender, CacheCounts, CacheStats, GuardView, Plan};
@@ -198,6 +198,16 @@ impl Control for View {
             by,
             service,
             verb,
+            tell,
+        })
+    }
+
+    fn purge(&self, by: &Caller, service: &str, purging: Purging) -> Answer<Changed> {
+        let (by, service) = (by.name.clone(), service.to_owned());
+        ask(&self.asks, |tell| Asked::Purge {
+            by,
+            service,
+            purging,
             tell,
         })
     }

@@ -254,6 +254,13 @@ fn schemas() -> Value {
             ("for", length()),
             ("why", json!({ "type": "string", "minLength": 1, "maxLength": 500 })),
         ]),
+        "PurgeWanted": wanted(&["why"], [
+            ("url", text()),
+            ("prefix", text()),
+            ("key", text()),
+            ("all", json!({ "type": "boolean" })),
+            ("why", json!({ "type": "string", "minLength": 1, "maxLength": 500 })),
+        ]),
         "Incidents": object([("incidents", list(&reference("Incident")))]),
         "Incident": object([
             ("id", whole()),

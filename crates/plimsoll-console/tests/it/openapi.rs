@@ -59,6 +59,17 @@ const REQUESTS: &[(&str, Asked, Option<Asked>)] = &[
         Some(("GET /api/v1/incidents/9", "")),
     ),
     (
+        "purge",
+        (
+            "POST /api/v1/cache/checkout/purge",
+            r#"{"key":"product-1","why":"it is wrong"}"#,
+        ),
+        Some((
+            "POST /api/v1/cache/checkout/purge",
+            r#"{"key":"product-1","all":true,"why":"it is wrong"}"#,
+        )),
+    ),
+    (
         "act",
         (
             "POST /api/v1/incidents/1/silence",

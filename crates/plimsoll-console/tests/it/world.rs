@@ -9,9 +9,9 @@ use std::time::Duration;
 use aws_lc_rs::digest::{SHA256, digest};
 use plimsoll_console::{
     Answer, Caller, Changed, ConsoleOptions, Control, Estimate, IncidentRecords, JournalQuery,
-    Past, PastView, Problem, Records, Role, Runbook, Setting, TargetTried, TokenCreated, TokenView,
-    TokenWanted, Tokens, Tried, Turns, Verb, Water, WithoutPlimsoll, WithoutQuery, serve_console,
-    serve_ops,
+    Past, PastView, Problem, Purging, Records, Role, Runbook, Setting, TargetTried, TokenCreated,
+    TokenView, TokenWanted, Tokens, Tried, Turns, Verb, Water, WithoutPlimsoll, WithoutQuery,
+    serve_console, serve_ops,
 };
 use plimsoll_core::{Instant, Timestamp};
 use plimsoll_measure::{
@@ -196,6 +196,11 @@ impl Control for Process {
 
     fn end(&self, by: &Caller, service: &str, verb: Verb) -> Answer<Changed> {
         self.act(format!("{} {service} end {verb}", by.name))
+    }
+
+    fn purge(&self, by: &Caller, service: &str, purging: Purging) -> Answer<Changed> {
+        let Purging { of, why } = purging;
+        self.act(format!("{} purges {service} {of:?} {why}", by.name))
     }
 
     fn try_notifiers(&self, by: &Caller, name: Option<String>) -> Answer<Tried> {

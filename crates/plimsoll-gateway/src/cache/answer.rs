@@ -11,6 +11,7 @@ use plimsoll_policy::cache::conditional::FIELDS_OF_304;
 use plimsoll_policy::cache::range::Part;
 use plimsoll_policy::cache::{Freshened, HeadFields, Merged, Received, Stored};
 
+use super::purge::{SurrogateKeys, is_surrogate_key, surrogates};
 use super::{Caching, View};
 use crate::heads;
 
@@ -31,6 +32,8 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
     /// It came over HTTP/2, which `Via` says.
     pub(crate) http2: bool,
+    /// By which it is taken out of the store too.
+    pub(super) surrogates: SurrogateKeys,
     /// When it was last begun to be renewed with nobody waiting, in nanoseconds; 0: not yet.
     renewed_at: AtomicU64,
 }
@@ -48,11 +51,19 @@ pub(crate) enum Updated {
 
 impl Answer {
     /// Of what came, whole.
-    pub(crate) fn new(stored: Stored, response: &ResponseHead, http2: bool, body: Bytes) -> Self {
+    pub(crate) fn new(
+        stored: Stored,
+        response: &ResponseHead,
+        http2: bool,
+        body: Bytes,
+        surrogates: SurrogateKeys,
+    ) -> Self {
         let mut head = ResponseHead::new();
         // A status that came is one.
         let _known = head.set_from_parts(response.status());
-        for field in through_the_hop(response).filter(|field| !stored.withholds(field.name)) {
+        let is_kept =
+            |field: &Field<'_>| !stored.withholds(field.name) && !is_surrogate_key(field.name);
+        for field in through_the_hop(response).filter(is_kept) {
             head.fields.push(field.name, field.value);
         }
         Self {
@@ -60,6 +71,7 @@ impl Answer {
             head,
             body,
             http2,
+            surrogates,
             renewed_at: AtomicU64::new(0),
         }
     }
@@ -93,10 +105,15 @@ impl Answer {
         let (request, parameters) = (&caching.request, &caching.parameters);
         match self.stored.freshen(request, &merged, received, parameters) {
             Freshened::Updated(stored) => {
+                let surrogates = match surrogates(&update) {
+                    Some(keys) if keys.is_empty() => self.surrogates.clone(),
+                    Some(keys) => keys,
+                    None => return Updated::Once,
+                };
                 let mut head = self.head.clone();
                 head.fields.clear();
                 for (name, value) in merged.fields() {
-                    if !stored.withholds(name) {
+                    if !stored.withholds(name) && !is_surrogate_key(name) {
                         head.fields.push(name, value);
                     }
                 }
@@ -105,6 +122,7 @@ impl Answer {
                     head,
                     body: self.body.clone(),
                     http2: self.http2,
+                    surrogates,
                     renewed_at: AtomicU64::new(0),
                 }))
             }
@@ -117,7 +135,8 @@ impl Answer {
     pub(crate) fn bytes(&self) -> usize {
         let fields = self.head.fields.iter();
         let fields = fields.map(|field| field.name.len() + field.value.len() + FIELD_BYTES);
-        ANSWER_BYTES + fields.sum::<usize>() + self.body.len()
+        let keys = self.surrogates.iter().map(|key| key.len() + FIELD_BYTES);
+        ANSWER_BYTES + fields.sum::<usize>() + keys.sum::<usize>() + self.body.len()
     }
 
     /// What a `GET` or `HEAD` gets: a head, and a body that is empty for `HEAD`.

@@ -6,17 +6,17 @@
 //! synced: what the machine's power took along has a wrong checksum, and is deleted when it is met.
 //! Bounds: bytes of files; answers that wait to be written, beyond which they are not. The oldest make room, but for those that
 //! were used since they were last looked at (the clock of page replacement).
-//! Invariant: what was removed is not found again, though its file be written or deleted later. A kill may bring it back: its
-//! deletion is only queued until [`Disk::settle`] returns.
+//! Invariant: what was removed is not found again, though its file be written or deleted later. A kill within these milliseconds
+//! may bring it back.
 
 mod file;
 
 use std::collections::{HashMap, VecDeque};
 use std::fs;
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -27,6 +27,7 @@ use plimsoll_policy::cache::key::CacheKey;
 use plimsoll_policy::cache::{CacheParameters, CacheRequest, HeadFields, Received, Stored, Vary};
 
 use self::file::{Head, PREFIX_BYTES, Prefix};
+use super::purge::{Purging, SURROGATE_KEY, surrogates};
 use super::{Answer, View};
 
 /// Answers that wait to be written. They are in memory anyway, most of them.
@@ -82,7 +83,8 @@ struct Queue {
 enum Order {
     Write(u64, Box<[u8]>, Box<[u8]>, Arc<Answer>),
     Delete(u64),
-    Settle(SyncSender<()>),
+    #[cfg(test)]
+    Settle(std::sync::mpsc::SyncSender<()>),
 }
 
 /// What is in the folder, or will be.
@@ -96,6 +98,7 @@ struct Index {
     count: usize,
     /// The name of the next file.
     next: u64,
+    hasher: RandomState,
 }
 
 /// The answers of a key, and by what they differ.
@@ -108,6 +111,8 @@ struct Slot {
 #[derive(Debug)]
 struct Entry {
     secondary: Box<[u8]>,
+    /// Hashes of the keys that the service gave it.
+    surrogates: Box<[u64]>,
     number: u64,
     /// `None`: it is not written yet.
     bytes: Option<u64>,
@@ -155,8 +160,13 @@ impl Disk {
             return;
         };
         let key: Box<[u8]> = key.as_bytes().into();
-        let vary = answer.stored.vary();
-        let (number, gone) = self.shared.lock().add(&key, vary, &secondary, None);
+        let asked = Asked {
+            key: &key,
+            vary: answer.stored.vary(),
+            secondary: &secondary,
+            surrogates: &answer.surrogates,
+        };
+        let (number, gone) = self.shared.lock().add(&asked, None);
         self.shared.delete(gone);
         if let Some(number) = number {
             let order = Order::Write(number, key.clone(), secondary, Arc::clone(answer));
@@ -192,21 +202,18 @@ impl Disk {
         self.shared.delete(gone);
     }
 
-    /// Takes out what is there under keys that are not to be kept.
-    #[cfg_attr(not(test), expect(dead_code, reason = "purges and metrics use it"))]
-    pub(crate) fn retain(&self, keeps: impl Fn(&[u8]) -> bool) {
-        let mut index = self.shared.lock();
-        let keys = index.slots.keys().filter(|key| !keeps(key));
-        let keys = keys.cloned().collect::<Vec<_>>();
-        let gone = keys.iter().flat_map(|key| index.remove(key)).collect();
-        drop(index);
+    /// Takes out what is meant, by a look at all; says how many answers there were.
+    pub(crate) fn purge(&self, purging: &Purging<'_>) -> u64 {
+        let gone = self.shared.lock().purge(purging);
+        let count = gone.len() as u64;
         self.shared.delete(gone);
+        count
     }
 
-    /// Returns once all that was asked for before is done. Blocks.
-    #[cfg_attr(not(test), expect(dead_code, reason = "purges and metrics use it"))]
-    pub(crate) fn settle(&self) {
-        let (done, wait) = sync_channel(1);
+    /// Returns once all that was asked for before is done.
+    #[cfg(test)]
+    fn settle(&self) {
+        let (done, wait) = std::sync::mpsc::sync_channel(1);
         if self.shared.ask(Order::Settle(done)) {
             // An error: the thread has ended, and nothing is done any more.
             let _ended = wait.recv();
@@ -214,13 +221,11 @@ impl Disk {
     }
 
     /// Bytes of files and of what is known of them.
-    #[cfg_attr(not(test), expect(dead_code, reason = "purges and metrics use it"))]
     pub(crate) fn bytes(&self) -> u64 {
         self.shared.lock().bytes
     }
 
     /// What was done since the start.
-    #[cfg_attr(not(test), expect(dead_code, reason = "purges and metrics use it"))]
     pub(crate) fn counts(&self) -> &Counts {
         &self.shared.counts
     }
@@ -296,8 +301,9 @@ fn restored(
     let stored = Stored::judge(&request, head.status, &view, length, received, parameters).ok()?;
     let mut response = ResponseHead::new();
     response.set_from_parts(head.status).ok()?;
+    let surrogates = surrogates(&head.fields)?;
     response.fields = head.fields;
-    Some(Answer::new(stored, &response, head.http2, body))
+    Some(Answer::new(stored, &response, head.http2, body, surrogates))
 }
 
 impl Shared {
@@ -355,7 +361,7 @@ impl Shared {
                     }
                 }
                 Order::Delete(number) => self.unlink(number, END),
-                // Nobody waits any more: nothing to be done about it.
+                #[cfg(test)]
                 Order::Settle(done) => drop(done.send(())),
             }
         }
@@ -393,6 +399,10 @@ impl Shared {
             return Ok(());
         }
         let received = answer.stored.received();
+        let mut fields = answer.head.fields.clone();
+        for key in &answer.surrogates {
+            fields.push(SURROGATE_KEY, key);
+        }
         let head = Head {
             key: key.into(),
             secondary,
@@ -400,7 +410,7 @@ impl Shared {
             age: answer.stored.age(received.at),
             status: answer.stored.status(),
             http2: answer.http2,
-            fields: answer.head.fields.clone(),
+            fields,
         };
         let file = file::encode(&head, &answer.body);
         let unfinished = self.path(number, UNFINISHED);
@@ -446,8 +456,15 @@ impl Shared {
                 continue;
             };
             let vary = Vary::read(&View(&head.fields));
+            let surrogates = surrogates(&head.fields).unwrap_or_default();
+            let asked = Asked {
+                key: &head.key,
+                vary: &vary,
+                secondary: &head.secondary,
+                surrogates: &surrogates,
+            };
             let mut index = self.lock();
-            let (_, mut gone) = index.add(&head.key, &vary, &head.secondary, Some((number, bytes)));
+            let (_, mut gone) = index.add(&asked, Some((number, bytes)));
             gone.extend(index.make_room(self.bytes_max));
             drop(index);
             for number in gone {
@@ -471,16 +488,26 @@ fn read_head(path: &Path) -> Option<(Head, u64)> {
     (length == prefix.file_bytes()?).then_some((head, length))
 }
 
+/// Which requests a file is for, and what it is taken out by.
+struct Asked<'a> {
+    key: &'a [u8],
+    vary: &'a Vary,
+    secondary: &'a [u8],
+    surrogates: &'a [Box<[u8]>],
+}
+
 impl Index {
     /// A file for these requests: one that is there, or the name of one to be written. Gives what it takes the place of,
     /// to be deleted. What was put since a file was found stands before it.
-    fn add(
-        &mut self,
-        key: &[u8],
-        vary: &Vary,
-        secondary: &[u8],
-        there: Option<(u64, u64)>,
-    ) -> (Option<u64>, Vec<u64>) {
+    fn add(&mut self, asked: &Asked<'_>, there: Option<(u64, u64)>) -> (Option<u64>, Vec<u64>) {
+        let Asked {
+            key,
+            vary,
+            secondary,
+            ..
+        } = *asked;
+        let surrogates = asked.surrogates.iter().map(|it| self.hasher.hash_one(it));
+        let surrogates = surrogates.collect();
         let mut gone = Vec::new();
         let slot = self.slots.get(key);
         if slot.is_some_and(|slot| slot.vary != *vary) {
@@ -514,6 +541,7 @@ impl Index {
         let bytes = there.map(|(_, bytes)| bytes);
         slot.files.push(Entry {
             secondary: secondary.into(),
+            surrogates,
             number,
             bytes,
             used: false,
@@ -568,6 +596,24 @@ impl Index {
         self.bytes -= slot.files.iter().map(Entry::takes).sum::<u64>();
         self.count -= slot.files.len();
         slot.files.iter().map(|it| it.number).collect()
+    }
+
+    /// Takes out what is meant.
+    fn purge(&mut self, purging: &Purging<'_>) -> Vec<u64> {
+        let surrogate = purging.surrogate().map(|key| self.hasher.hash_one(key));
+        let mut gone = Vec::new();
+        for (key, slot) in self.slots.iter().filter(|(key, _)| purging.is_meant(key)) {
+            let takes = |it: &&Entry| surrogate.is_none_or(|key| it.surrogates.contains(&key));
+            gone.extend(
+                slot.files
+                    .iter()
+                    .filter(takes)
+                    .map(|it| (key.clone(), it.number)),
+            );
+        }
+        gone.iter()
+            .filter_map(|(key, number)| self.forget(key, *number))
+            .collect()
     }
 
     /// Takes out what must go.

@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use plimsoll_http1::{Framing, Name, ResponseHead};
 use plimsoll_policy::cache::{Received, Stored, Vary};
 
+use super::purge::{SurrogateKeys, surrogates};
 use super::{Answer, Caching, Lead, View};
 use crate::thread::Shared;
 
@@ -17,6 +18,7 @@ pub(crate) struct Fill {
     reserved: u64,
     /// Others wait for it.
     lead: Option<Lead>,
+    surrogates: SurrogateKeys,
 }
 
 impl Fill {
@@ -46,11 +48,15 @@ impl Fill {
         if varies_by_the_way(stored.vary()) {
             return Err("vary");
         }
+        let Some(surrogates) = surrogates(&response.fields) else {
+            return Err("surrogate-keys");
+        };
         let mut fill = Self {
             shared: Arc::clone(shared),
             stored,
             reserved: 0,
             lead: None,
+            surrogates,
         };
         match fill.reserve(length.unwrap_or(0)) {
             true => Ok(fill),
@@ -101,7 +107,8 @@ impl Fill {
             body.extend_from_slice(piece);
         }
         let body = body.freeze();
-        let answer = Answer::new(self.stored.clone(), response, http2, body.clone());
+        let keys = std::mem::take(&mut self.surrogates);
+        let answer = Answer::new(self.stored.clone(), response, http2, body.clone(), keys);
         store(
             &self.shared,
             self.lead.take(),

@@ -127,6 +127,15 @@ impl Flights {
         Some(shard.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The same of all keys that are meant. It looks at all that is being fetched.
+    pub(crate) fn purge(&self, is_meant: impl Fn(&[u8]) -> bool) {
+        for place in 0..SHARDS {
+            if let Some(mut shard) = self.lock(place) {
+                shard.coalescer.on_purged(|key| is_meant(key));
+            }
+        }
+    }
+
     /// What is stored under a key was made invalid: nobody waits any more for what is being fetched.
     pub(crate) fn invalidate(&self, key: &CacheKey) {
         if let Some(mut shard) = self.lock(self.place(key)) {

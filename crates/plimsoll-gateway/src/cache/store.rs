@@ -16,7 +16,7 @@ use plimsoll_policy::cache::key::CacheKey;
 use plimsoll_policy::cache::{self, HeadFields, Vary};
 
 use super::flights::{FlightKey, flight_key};
-use super::{Answer, Disk, OnDisk};
+use super::{Answer, Disk, OnDisk, Purging};
 
 /// Keys share counters of what became invalid: a fill whose neighbour became invalid is not stored, which is rare with
 /// as many, and does no harm.
@@ -227,6 +227,32 @@ impl Store {
         }
     }
 
+    /// What is being fetched, for whatever key, is not stored.
+    pub(crate) fn end_epochs(&self) {
+        for epoch in &self.epochs {
+            epoch.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Takes out what is meant, by a look at all; says how many answers there were.
+    pub(crate) fn purge(&self, purging: &Purging<'_>) -> u64 {
+        let mut count = 0;
+        for (key, entry) in &self.entries {
+            let goes = purging.is_meant(&key)
+                && match &entry {
+                    Entry::Answer(answer) => purging.takes(answer),
+                    Entry::Variants(_) => purging.takes_all(),
+                };
+            if goes {
+                self.entries.invalidate(&**key);
+                count += u64::from(matches!(entry, Entry::Answer(_)));
+            }
+        }
+        // What is in memory is on disk, too, but for what is not written yet.
+        let on_disk = self.disk.as_ref().map_or(0, |disk| disk.purge(purging));
+        count.max(on_disk)
+    }
+
     fn epoch_of(&self, key: &CacheKey) -> &AtomicU64 {
         static NONE: AtomicU64 = AtomicU64::new(0);
         let hash = self.hasher.hash_one(key) as usize;
@@ -324,7 +350,8 @@ mod tests {
         let stored =
             cache::Stored::judge(&request, 200, &view, None, received, &parameters).unwrap();
         let body = Bytes::from_static(body.as_bytes());
-        Arc::new(Answer::new(stored, &response, false, body))
+        let keys = super::super::purge::surrogates(&response.fields).unwrap();
+        Arc::new(Answer::new(stored, &response, false, body, keys))
     }
 
     #[track_caller]

@@ -55,6 +55,12 @@ impl Process {
                 verb,
                 tell,
             } => self.end(&by, &service, verb, tell),
+            Asked::Purge {
+                by,
+                service,
+                purging,
+                tell,
+            } => self.purge(&by, &service, purging, tell),
             Asked::Act {
                 by,
                 incident,

@@ -7,7 +7,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use crate::access::curl;
 use crate::child::{Home, Plimsoll, ask, config, get, metric, wait_until};
+use crate::journal::is;
 use crate::script::{Link, Script};
 
 /// A Plimsoll before this service, whose only route has these keys of `cache`.
@@ -688,4 +690,100 @@ fn what_is_stored_on_disk_outlives_a_restart_and_what_was_changed_does_not() {
     assert_eq!(service.heads().len(), asked);
     let (_, other) = get(plimsoll.address(), "/other");
     assert!(other.contains("fwd=uri-miss"), "{other}");
+}
+
+/// A purge, and what it says.
+fn purge(home: &Home, args: &[&str]) -> (bool, String) {
+    let output = home.ask(&[&["cache", "purge"], args, &["--why", "it is wrong"]].concat());
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(said).unwrap())
+}
+
+#[test]
+fn what_is_purged_is_asked_for_again_and_who_did_it_is_recorded() {
+    let requests = AtomicUsize::new(0);
+    let service = Script::start(move |_, link| {
+        while let Some(head) = link.head() {
+            let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+            let number = requests.fetch_add(1, Ordering::SeqCst);
+            let fields = format!(
+                "{FRESH}Surrogate-Key: all page{}\r\n",
+                path.replace('/', "-")
+            );
+            answer(link, &fields, &format!("{path} {number}"));
+        }
+    });
+    let (home, plimsoll) = before(&service, "");
+    let paths = ["/a", "/a/b", "/c"];
+    let host = format!("http://{}", plimsoll.address());
+    let bodies = || {
+        paths.map(|path| {
+            let (_, answer) = get(plimsoll.address(), path);
+            assert!(!answer.contains("Surrogate-Key"), "{answer}");
+            answer.rsplit("\r\n").next().unwrap().to_owned()
+        })
+    };
+    let mut before = bodies();
+    assert_eq!(bodies(), before, "they are stored");
+    let (url, prefix) = (format!("{host}/a"), format!("{host}/a"));
+    for (args, gone) in [
+        (vec![url.as_str()], [true, false, false]),
+        (vec!["--prefix", &prefix], [true, true, false]),
+        (vec!["--key", "page-c"], [false, false, true]),
+        (vec!["--key", "all"], [true, true, true]),
+        (vec!["--service", "app"], [true, true, true]),
+        (vec!["--key", "nobody"], [false, false, false]),
+    ] {
+        let (done, said) = purge(&home, &args);
+        assert!(done && said.contains("#"), "{said}");
+        let after = bodies();
+        let changed = [0, 1, 2].map(|place| after[place] != before[place]);
+        assert_eq!(changed, gone, "{args:?}: {said}");
+        before = after;
+    }
+    for args in [&["nonsense"][..], &["--service", "nobody"], &[]] {
+        let (done, said) = purge(&home, args);
+        assert!(!done, "{args:?}: {said}");
+    }
+    let record = home.wait_for_record("the purge", is("change", "purged all with the key page-c"));
+    assert!(record.to_string().contains("it is wrong"), "{record}");
+}
+
+#[test]
+fn only_who_may_change_a_service_takes_out_what_is_stored_of_it() {
+    let service = numbered(FRESH);
+    let home = Home::new();
+    let text = config(&[service.address], "", "cache = {}\n");
+    home.write(&text.replace("[service.app]\n", "[service.app]\nowner = \"payments\"\n"));
+    let plimsoll = home.run(&[]);
+    check(&plimsoll, "", "1");
+    let payments = home.token(&["pat", "--role", "operator", "--owner", "payments"]);
+    let search = home.token(&["sam", "--role", "operator", "--owner", "search"]);
+    let viewer = home.token(&["vic", "--role", "viewer"]);
+    let json = ["-H", "Content-Type: application/json", "-d"];
+    let ask = |token: &str, wanted: &str| {
+        let args = [&json[..], &[wanted]].concat();
+        curl(&plimsoll, "POST", "/api/v1/cache/app/purge", token, &args).0
+    };
+    let all = r#"{"all":true,"why":"it is wrong"}"#;
+    assert_eq!((ask(&search, all), ask(&viewer, all)), (403, 403));
+    check(&plimsoll, "", "1");
+    for wanted in ["{}", r#"{"all":true}"#, r#"{"url":"/x","why":"x"}"#] {
+        assert_eq!(ask(&payments, wanted), 422, "{wanted}");
+    }
+    assert_eq!(ask(&payments, all), 200);
+    check(&plimsoll, "", "2");
+}
+
+#[test]
+fn what_is_being_fetched_while_it_is_purged_is_given_and_not_stored() {
+    let (service, may_go) = held(FRESH, "old");
+    let (home, plimsoll) = before(&service, "");
+    let mut client = asking(&plimsoll, 1, "").remove(0);
+    wait_until("it is asked", || service.heads().len() == 1);
+    assert!(purge(&home, &["--service", "app"]).0);
+    may_go.store(true, Ordering::SeqCst);
+    assert!(client.rest().ends_with("\r\n\r\nold"));
+    check(&plimsoll, "", "old");
+    assert_eq!(service.heads().len(), 2);
 }

@@ -2,6 +2,9 @@ use std::time::Duration;
 
 use plimsoll_core::Instant;
 
+use plimsoll_policy::cache::key::KeyRules;
+
+use super::super::purge::{Purge, PurgeUrl};
 use super::*;
 
 /// Fri, 27 Nov 2026 00:00:00 GMT.
@@ -35,7 +38,8 @@ fn answer(lines: &[(&str, &str)], body: &[u8]) -> Arc<Answer> {
     let (view, parameters) = (View(&response.fields), CacheParameters::default());
     let stored = Stored::judge(&request, 200, &view, None, received, &parameters).unwrap();
     let body = Bytes::copy_from_slice(body);
-    Arc::new(Answer::new(stored, &response, false, body))
+    let surrogates = surrogates(&response.fields).unwrap();
+    Arc::new(Answer::new(stored, &response, false, body, surrogates))
 }
 
 fn open(folder: &Path, bytes_max: u64, seconds: u64) -> Disk {
@@ -133,9 +137,38 @@ fn each_variant_is_for_its_own_requests_and_all_go_together() {
     check(&disk, "/b", &[], Some(b"b"));
     put(&disk, "/", &german, &answer(&[FRESH], b"for all"));
     check(&disk, "/", &french, Some(b"for all"));
-    disk.retain(|key| !key.ends_with(b"/b"));
+}
+
+#[test]
+fn what_is_purged_is_gone_by_its_service_url_or_key_also_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = open(folder.path(), 1 << 20, 0);
+    for (path, keys) in [("/a", "red small"), ("/b", "red"), ("/c", "blue")] {
+        let keys = ("Surrogate-Key", keys);
+        put(&disk, path, &[], &answer(&[FRESH, keys], path.as_bytes()));
+    }
+    drop(disk);
+    let disk = open(folder.path(), 1 << 20, 1);
+    assert!(
+        read(&disk, "/a", &[], 1)
+            .unwrap()
+            .head
+            .fields
+            .get_named(b"Surrogate-Key")
+            .is_none()
+    );
+    let rules = KeyRules::default();
+    let purge = |what: Purge| disk.purge(&Purging::new("app", &what, [&rules].into_iter()));
+    assert_eq!(purge(Purge::Key("green".to_owned())), 0);
+    assert_eq!(purge(Purge::Key("small".to_owned())), 1);
+    check(&disk, "/a", &[], None);
+    check(&disk, "/b", &[], Some(b"/b"));
+    assert_eq!(purge(Purge::Url(PurgeUrl::parse("http://a/b").unwrap())), 1);
     check(&disk, "/b", &[], None);
-    check(&disk, "/", &[], Some(b"for all"));
+    check(&disk, "/c", &[], Some(b"/c"));
+    assert_eq!(purge(Purge::All), 1);
+    disk.settle();
+    assert_eq!((files(folder.path()).len(), disk.bytes()), (0, 0));
 }
 
 #[test]
