@@ -4,6 +4,7 @@
 //! Method: services that answer byte by byte as a test says, and count what they are asked. What RFC 9111 says case by
 //! case is tested where it is decided, in `plimsoll-policy`.
 
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -690,6 +691,51 @@ fn what_is_stored_on_disk_outlives_a_restart_and_what_was_changed_does_not() {
     assert_eq!(service.heads().len(), asked);
     let (_, other) = get(plimsoll.address(), "/other");
     assert!(other.contains("fwd=uri-miss"), "{other}");
+}
+
+/// Asks for `/` over HTTP/2.
+fn over_http2(plimsoll: &Plimsoll, more: &[&str]) -> String {
+    let output = Command::new("curl")
+        .args(["-sS", "-i", "--http2-prior-knowledge", "--max-time", "60"])
+        .args(more)
+        .arg(format!("http://{}/", plimsoll.address()))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn over_http2_what_is_stored_is_answered_whole_in_parts_and_by_conditions() {
+    let service = Script::answering(
+        b"HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nETag: \"a\"\r\nContent-Length: 10\r\n\r\n0123456789",
+    );
+    let (_home, plimsoll) = before(&service, "");
+    let miss = over_http2(&plimsoll, &[]);
+    assert!(miss.starts_with("HTTP/2 200"), "{miss}");
+    assert_has(
+        &miss,
+        "cache-status: plimsoll;fwd=uri-miss;ttl=600;stored\r\n",
+    );
+    assert!(miss.ends_with("\r\n\r\n0123456789"), "{miss}");
+    let hit = over_http2(&plimsoll, &[]);
+    assert_has(&hit, "cache-status: plimsoll;hit;ttl=");
+    assert_has(&hit, "content-length: 10\r\n");
+    assert!(hit.ends_with("\r\n\r\n0123456789"), "{hit}");
+    let head = over_http2(&plimsoll, &["--head"]);
+    assert!(head.starts_with("HTTP/2 200"), "{head}");
+    assert_has(&head, "content-length: 10\r\n");
+    assert!(head.ends_with("\r\n\r\n"), "{head}");
+    let part = over_http2(&plimsoll, &["-r", "2-4"]);
+    assert!(part.starts_with("HTTP/2 206"), "{part}");
+    assert_has(&part, "content-range: bytes 2-4/10\r\n");
+    assert!(part.ends_with("\r\n\r\n234"), "{part}");
+    let same = over_http2(&plimsoll, &["-H", "If-None-Match: \"a\""]);
+    assert!(same.starts_with("HTTP/2 304"), "{same}");
+    assert_has(&same, "etag: \"a\"\r\n");
+    // What came for a client of HTTP/2 is for one of HTTP/1.1 too.
+    check(&plimsoll, "", "0123456789");
+    assert_eq!(service.heads().len(), 1);
 }
 
 /// A purge, and what it says.
