@@ -115,6 +115,7 @@ fn details(snapshot: &Snapshot, service: &ServiceView, look: Look) -> Vec<String
         ));
     }
     lines.extend(governed(service, now));
+    lines.extend(dimmed(service));
     let causes = row::causes(service, 4);
     if !causes.is_empty() {
         lines.push(format!("not good over 1 min: {causes}"));
@@ -157,8 +158,7 @@ pub(crate) fn set_by_people(snapshot: &Snapshot, service: &ServiceView) -> Vec<S
 fn governed(service: &ServiceView, now: Timestamp) -> Option<String> {
     let governed = service.governed.as_ref()?;
     let is_well = governed.condition <= Condition::Healthy;
-    let dimmed = governed.brownout.as_ref().filter(|it| it.level > 0.0);
-    if is_well && governed.moved.is_empty() && governed.paged.is_empty() && dimmed.is_none() {
+    if is_well && governed.moved.is_empty() && governed.paged.is_empty() {
         return None;
     }
     let mut line = governed.condition.name().to_owned();
@@ -180,10 +180,13 @@ fn governed(service: &ServiceView, now: Timestamp) -> Option<String> {
     for moved in &governed.moved {
         line.push_str(&format!("  {does}: {}", clean(&moved.says)));
     }
-    if let Some(dimmed) = dimmed {
-        line.push_str(&format!("  {}", clean(&dimmed.says)));
-    }
     Some(line)
+}
+
+/// What of its optional content is left out, for whom.
+fn dimmed(service: &ServiceView) -> Option<String> {
+    let brownout = service.governed.as_ref()?.brownout.as_ref()?;
+    (brownout.level > 0.0).then(|| clean(&brownout.says))
 }
 
 /// One line for each: how much of its budget is left, and the step at which most is lost.
