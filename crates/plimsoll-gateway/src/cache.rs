@@ -27,6 +27,7 @@ use plimsoll_policy::cache::{
 pub(crate) use answer::{Answer, Updated};
 pub use counters::CacheCounts;
 pub(crate) use counters::{CacheCounters, CacheResult};
+pub use disk::DiskStats;
 pub(crate) use disk::{Disk, Found as OnDisk};
 pub(crate) use fields::View;
 pub(crate) use fill::{Fill, store as store_answer};

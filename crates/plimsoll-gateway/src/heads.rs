@@ -213,7 +213,7 @@ fn is_replaced(rewrite: Option<&Rewrite>, field: &Field<'_>) -> bool {
 }
 
 /// Whether `Connection` names fields beside its usual words.
-pub(crate) fn connection_lists_others(fields: &Fields) -> bool {
+fn connection_lists_others(fields: &Fields) -> bool {
     fields.get_all(Name::Connection).any(|value| {
         !value.eq_ignore_ascii_case(b"keep-alive") && !value.eq_ignore_ascii_case(b"close")
     })
@@ -251,8 +251,17 @@ pub(crate) fn via_count(fields: &Fields) -> usize {
         .count()
 }
 
+/// The fields of a response that do not belong to its connection.
+pub(crate) fn through_the_hop(fields: &Fields) -> impl Iterator<Item = Field<'_>> {
+    let lists_others = connection_lists_others(fields);
+    fields.iter().filter(move |field| {
+        let listed = lists_others && fields.lists_in_connection(field.name);
+        !is_of_the_hop(field.known) && !listed
+    })
+}
+
 /// Whether a response's field belongs to its connection.
-pub(crate) fn is_of_the_hop(name: Name) -> bool {
+fn is_of_the_hop(name: Name) -> bool {
     matches!(
         name,
         Name::Connection
@@ -273,15 +282,13 @@ pub(crate) fn response_fields(
     mut emit: impl FnMut(&[u8], &[u8]),
 ) {
     let fields = &head.fields;
-    let lists_others = connection_lists_others(fields);
-    for field in fields.iter() {
-        let pass = field.known != Name::Via && !is_of_the_hop(field.known);
+    for field in through_the_hop(fields).filter(|field| field.known != Name::Via) {
         let replaced = rewrite.is_some_and(|rewrite| {
             let is = |name: &String| name.as_bytes().eq_ignore_ascii_case(field.name);
             rewrite.response_remove.iter().any(is)
                 || rewrite.response_set.iter().any(|(name, _)| is(name))
         });
-        if pass && !replaced && !(lists_others && fields.lists_in_connection(field.name)) {
+        if !replaced {
             emit(field.name, field.value);
         }
     }

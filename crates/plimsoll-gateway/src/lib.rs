@@ -32,7 +32,7 @@ mod tls;
 mod trace;
 mod transfer;
 
-pub use cache::{CacheCounts, CacheStats, Purge, PurgeUrl};
+pub use cache::{CacheCounts, CacheStats, DiskStats, Purge, PurgeUrl};
 pub use gateway::{Gateway, GatewayError, GatewayStats};
 pub use listener::{BindError, BoundListener, bind};
 pub use log::{AccessLogError, AccessLogSender, AccessLogWriter, TenantTally};

@@ -161,10 +161,7 @@ impl Answer {
             _ if self.status >= 502 => "failed",
             _ => "refused",
         };
-        let retry = self
-            .retry_after
-            .map_or_else(String::new, |seconds| format!("; retry={seconds}"));
-        format!("{word}; reason={}{retry}; id=\"{request_id}\"", self.reason)
+        decision(word, self.reason, self.retry_after, request_id)
     }
 
     /// The value of `Content-Type` where there is a body.
@@ -193,4 +190,15 @@ impl Answer {
         body.push(b'\n');
         body.into()
     }
+}
+
+/// The value of `Plimsoll-Decision`: what was decided, why, and when it may be worth asking again.
+pub(crate) fn decision(
+    word: &str,
+    reason: &str,
+    retry_after: Option<u64>,
+    request_id: &str,
+) -> String {
+    let retry = retry_after.map_or_else(String::new, |seconds| format!("; retry={seconds}"));
+    format!("{word}; reason={reason}{retry}; id=\"{request_id}\"")
 }

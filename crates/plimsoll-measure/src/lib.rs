@@ -65,7 +65,7 @@ pub use snapshot::{
     JourneyView, LatencyView, MaintenanceView, Mark, ObjectiveView, RouteView, SCHEMA, ServiceView,
     Snapshot, StepView, TrafficView,
 };
-pub use snapshot::{CacheStoreView, CacheView};
+pub use snapshot::{CacheDiskView, CacheStoreView, CacheView};
 pub use snapshot::{EvidenceKind, EvidenceView, SidesView, Strength, SuspectKind, SuspectView};
 pub use turns::{Held, Turns, TurnsWatch};
 pub use window::{Amount, Level, RECENT_LEVELS, Sum, Window, objective_levels};

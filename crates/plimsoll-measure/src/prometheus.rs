@@ -308,6 +308,37 @@ fn cache(out: &mut Exposition, snapshot: &Snapshot) {
         "Stored answers that made room for others.",
     );
     out.sample("_total", &[], cache.evictions_total);
+    let Some(disk) = cache.disk else { return };
+    let gauges = [
+        (
+            "plimsoll_cache_disk_bytes",
+            "What answers that are stored on disk take.",
+            disk.bytes,
+        ),
+        (
+            "plimsoll_cache_disk_max_bytes",
+            "What answers that are stored on disk may take.",
+            disk.bytes_max,
+        ),
+    ];
+    for (name, help, value) in gauges {
+        out.family(name, Kind::Gauge, help);
+        out.sample("", &[], value);
+    }
+    out.family(
+        "plimsoll_cache_disk_answers",
+        Kind::Counter,
+        "Answers that were written to disk or read from there, that were found damaged, and that were not written.",
+    );
+    let results = [
+        ("written", disk.written_total),
+        ("read", disk.read_total),
+        ("damaged", disk.damaged_total),
+        ("missed", disk.missed_total),
+    ];
+    for (result, count) in results {
+        out.sample("_total", &[("result", result)], count);
+    }
 }
 
 fn actions(out: &mut Exposition, service: &str, protection: &ProtectionView) {

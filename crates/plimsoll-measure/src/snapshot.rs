@@ -26,7 +26,7 @@ use crate::objective::Forecast;
 use crate::outcome::{Cause, Origin, Outcome};
 use crate::period::Calendar;
 
-pub use cache::{CacheStoreView, CacheView};
+pub use cache::{CacheDiskView, CacheStoreView, CacheView};
 pub use governed::{
     BrownoutView, ChangeView, GovernedView, MovedView, OnsetView, PageDelayView, SplitView,
 };

@@ -14,7 +14,7 @@ use plimsoll_core::{Class, Instant, Mode, Timestamp};
 use plimsoll_gateway::{AccessLogSender, CacheCounts, CacheStats, GuardView, Plan};
 use plimsoll_lifecycle::Counter;
 use plimsoll_measure::{
-    CacheStoreView, CacheView, Courses, Deed, EndpointInput, EndpointState, Format, GovernedView,
+    CacheDiskView, CacheStoreView, CacheView, Courses, Deed, EndpointInput, EndpointState, Format, GovernedView,
     Incidents, ProcessView, ProtectionCounter, ProtectionInput, Registry, ServiceInput, Snapshot,
 };
 use plimsoll_policy::{AdmissionParameters, LimiterKind, Verdict, Would};
@@ -360,6 +360,14 @@ pub(crate) fn cache_store(plan: &Plan, stats: CacheStats) -> Option<CacheStoreVi
         bytes_max: stats.bytes_max,
         filling_bytes: stats.filling_bytes,
         evictions_total: stats.evictions,
+        disk: stats.disk.map(|disk| CacheDiskView {
+            bytes: disk.bytes,
+            bytes_max: disk.bytes_max,
+            written_total: disk.written,
+            read_total: disk.read,
+            damaged_total: disk.damaged,
+            missed_total: disk.missed,
+        }),
     })
 }
 

@@ -345,6 +345,7 @@ fn schemas() -> Value {
                 ("bytes_max", whole()),
                 ("filling_bytes", whole()),
                 ("evictions_total", whole()),
+                ("disk", any()),
             ]))),
             ("services", list(&any())),
             ("journeys", list(&any())),

@@ -63,7 +63,7 @@ impl Answer {
         let _known = head.set_from_parts(response.status());
         let is_kept =
             |field: &Field<'_>| !stored.withholds(field.name) && !is_surrogate_key(field.name);
-        for field in through_the_hop(response).filter(is_kept) {
+        for field in heads::through_the_hop(&response.fields).filter(is_kept) {
             head.fields.push(field.name, field.value);
         }
         Self {
@@ -95,7 +95,7 @@ impl Answer {
         received: Received,
     ) -> Updated {
         let mut update = Fields::new();
-        for field in through_the_hop(response) {
+        for field in heads::through_the_hop(&response.fields) {
             update.push(field.name, field.value);
         }
         let merged = Merged {
@@ -144,7 +144,8 @@ impl Answer {
         let view = View(&request.fields);
         let length = self.body.len() as u64;
         let is_head = request.method() == b"HEAD";
-        let mut head = self.head.clone();
+        // Begun anew where it is not the whole: only that has all the fields.
+        let mut head = ResponseHead::new();
         let mut body = self.body.clone();
         let part = match is_head {
             true => Part::Whole,
@@ -175,25 +176,19 @@ impl Answer {
             head.set_framing(Framing::Length(0));
         } else if is_head {
             body.clear();
+            head.clone_from(&self.head);
             let mut number = itoa::Buffer::new();
             head.fields
                 .push(b"Content-Length", number.format(length).as_bytes());
-        } else if self.stored.status() != 204 {
-            head.set_framing(Framing::Length(length));
+        } else {
+            head.clone_from(&self.head);
+            if self.stored.status() != 204 {
+                head.set_framing(Framing::Length(length));
+            }
         }
         let mut age = itoa::Buffer::new();
         let age = age.format(self.stored.age(now).as_secs());
         head.fields.push(b"Age", age.as_bytes());
         (head, body)
     }
-}
-
-/// The fields of a response that do not belong to its connection.
-fn through_the_hop(response: &ResponseHead) -> impl Iterator<Item = Field<'_>> {
-    let fields = &response.fields;
-    let lists_others = heads::connection_lists_others(fields);
-    fields.iter().filter(move |field| {
-        let listed = lists_others && fields.lists_in_connection(field.name);
-        !heads::is_of_the_hop(field.known) && !listed
-    })
 }

@@ -51,15 +51,29 @@ pub(crate) struct Disk {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What was done since the start.
-#[derive(Debug, Default)]
-pub(crate) struct Counts {
-    pub(crate) written: AtomicU64,
-    pub(crate) read: AtomicU64,
+/// What is on disk, and what was done since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DiskStats {
+    /// What answers take, and what is known of them.
+    pub bytes: u64,
+    /// What they may take.
+    pub bytes_max: u64,
+    /// Answers that were written.
+    pub written: u64,
+    /// Answers that were read again.
+    pub read: u64,
     /// Files that were cut, damaged, or of another form.
-    pub(crate) damaged: AtomicU64,
+    pub damaged: u64,
     /// Answers that were not written: too many waited, or the disk refused.
-    pub(crate) missed: AtomicU64,
+    pub missed: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    written: AtomicU64,
+    read: AtomicU64,
+    damaged: AtomicU64,
+    missed: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -220,14 +234,19 @@ impl Disk {
         }
     }
 
-    /// Bytes of files and of what is known of them.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.shared.lock().bytes
-    }
-
-    /// What was done since the start.
-    pub(crate) fn counts(&self) -> &Counts {
-        &self.shared.counts
+    /// As of now.
+    pub(crate) fn stats(&self) -> DiskStats {
+        let Shared {
+            bytes_max, counts, ..
+        } = &*self.shared;
+        DiskStats {
+            bytes: self.shared.lock().bytes,
+            bytes_max: *bytes_max,
+            written: counts.written.load(Relaxed),
+            read: counts.read.load(Relaxed),
+            damaged: counts.damaged.load(Relaxed),
+            missed: counts.missed.load(Relaxed),
+        }
     }
 }
 

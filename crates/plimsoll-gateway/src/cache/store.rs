@@ -16,7 +16,7 @@ use plimsoll_policy::cache::key::CacheKey;
 use plimsoll_policy::cache::{self, HeadFields, Vary};
 
 use super::flights::{FlightKey, flight_key};
-use super::{Answer, Disk, OnDisk, Purging};
+use super::{Answer, Disk, DiskStats, OnDisk, Purging};
 
 /// Keys share counters of what became invalid: a fill whose neighbour became invalid is not stored, which is rare with
 /// as many, and does no harm.
@@ -37,6 +37,8 @@ pub struct CacheStats {
     pub filling_bytes: u64,
     /// Answers that made room for others.
     pub evictions: u64,
+    /// What is on disk, if answers are stored there.
+    pub disk: Option<DiskStats>,
 }
 
 /// Stored answers.
@@ -268,6 +270,7 @@ impl Store {
             bytes_max: self.bytes_max,
             filling_bytes: self.filling.load(Ordering::Relaxed),
             evictions: self.evictions.load(Ordering::Relaxed),
+            disk: self.disk.as_ref().map(Disk::stats),
         }
     }
 

@@ -25,7 +25,7 @@ use crate::cache::{self, CacheResult, Caching, Fill, Lead, NAME, OnDisk, Updated
 use crate::fallback::stands_in_for;
 use crate::heads;
 use crate::peer::Peer;
-use crate::refusal::Answer;
+use crate::refusal::{self, Answer};
 use crate::timer::Timer;
 use crate::transfer::Transfer;
 
@@ -313,7 +313,7 @@ impl Exchange<'_> {
         let (reply, body) = given.answer.reply(self.head, now);
         let decision = given.stale.map(|(reason, _)| {
             let id = String::from_utf8_lossy(&self.facts.request_id);
-            format!("stale; reason={reason}; id=\"{id}\"")
+            refusal::decision("stale", reason, None, &id)
         });
         self.cached.set(Some(given.result));
         self.status = reply.status();

@@ -53,6 +53,26 @@ pub struct CacheStoreView {
     pub filling_bytes: u64,
     /// Answers that made room for others, since the start.
     pub evictions_total: u64,
+    /// What is on disk; `None`: none are stored there.
+    #[serde(default)]
+    pub disk: Option<CacheDiskView>,
+}
+
+/// Answers that are stored on disk. Totals are since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheDiskView {
+    /// What they take, and what is known of them.
+    pub bytes: u64,
+    /// What they may take.
+    pub bytes_max: u64,
+    /// Answers that were written.
+    pub written_total: u64,
+    /// Answers that were read again.
+    pub read_total: u64,
+    /// Files that were cut, damaged or of another form: they are deleted.
+    pub damaged_total: u64,
+    /// Answers that were not written: too many waited, or the disk refused.
+    pub missed_total: u64,
 }
 
 #[cfg(test)]
