@@ -14,8 +14,9 @@ use plimsoll_core::{Class, Instant, Mode, Timestamp};
 use plimsoll_gateway::{AccessLogSender, CacheCounts, CacheStats, GuardView, Plan};
 use plimsoll_lifecycle::Counter;
 use plimsoll_measure::{
-    CacheDiskView, CacheStoreView, CacheView, Courses, Deed, EndpointInput, EndpointState, Format, GovernedView,
-    Incidents, ProcessView, ProtectionCounter, ProtectionInput, Registry, ServiceInput, Snapshot,
+    CacheDiskView, CacheStoreView, CacheView, Courses, Deed, EndpointInput, EndpointState, Format,
+    GovernedView, Incidents, ProcessView, ProtectionCounter, ProtectionInput, Registry,
+    ServiceInput, Snapshot,
 };
 use plimsoll_policy::{AdmissionParameters, LimiterKind, Verdict, Would};
 use plimsoll_upstream::{Clock, Cluster};
