@@ -222,9 +222,16 @@ impl Exchange<'_> {
             match asked.updated(caching, response, received) {
                 Updated::Good(answer) => {
                     let (shared, view) = (&self.thread.shared, View(&self.head.fields));
-                    let lead = lead.map(|mut lead| {
-                        lead.begin(&answer.stored, &view);
-                        lead
+                    let for_waiters = answer.stored.is_for_waiters(received.at);
+                    let lead = lead.and_then(|mut lead| match for_waiters {
+                        true => {
+                            lead.begin(&answer.stored, &view);
+                            Some(lead)
+                        }
+                        false => {
+                            lead.release(true);
+                            None
+                        }
                     });
                     cache::store_answer(shared, lead, caching, &view, Arc::clone(&answer));
                     Some(self.validated(answer, true))
@@ -404,7 +411,9 @@ impl Exchange<'_> {
             )),
         };
         match (&mut fill, lead) {
-            (Some(Ok(fill)), Some(lead)) => fill.leads(lead, &View(&self.head.fields)),
+            (Some(Ok(fill)), Some(lead)) if fill.stored().is_for_waiters(head_at) => {
+                fill.leads(lead, &View(&self.head.fields));
+            }
             (_, Some(lead)) => lead.release(!is_passing(response.status())),
             (_, None) => (),
         }

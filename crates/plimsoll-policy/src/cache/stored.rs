@@ -298,6 +298,16 @@ impl Stored {
         Some(until.min(configured))
     }
 
+    /// Whether it may answer those who asked while it was fetched: they are other requests (section 4), so not where each
+    /// use needs the origin's word.
+    pub fn is_for_waiters(&self, now: Instant) -> bool {
+        let directives = &self.directives;
+        let revalidates = directives.must_revalidate
+            || directives.proxy_revalidate
+            || directives.s_maxage.is_some();
+        !directives.no_cache && (self.is_fresh(now) || !revalidates)
+    }
+
     /// When it came.
     pub const fn received_at(&self) -> Instant {
         self.received.at

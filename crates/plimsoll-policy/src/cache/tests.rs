@@ -527,6 +527,26 @@ mod using {
     }
 
     #[test]
+    fn who_waits_gets_nothing_that_each_use_needs_the_origins_word_for_4() {
+        for (cache_control, expected) in [
+            ("max-age=60", true),
+            ("max-age=0", true),
+            ("max-age=60, must-revalidate", true),
+            ("max-age=0, must-revalidate", false),
+            ("max-age=0, proxy-revalidate", false),
+            ("s-maxage=0", false),
+            ("max-age=60, no-cache", false),
+        ] {
+            let stored = stored(200, &[("Cache-Control", cache_control), TAG]);
+            assert_eq!(
+                stored.is_for_waiters(at(1_000)),
+                expected,
+                "{cache_control}"
+            );
+        }
+    }
+
+    #[test]
     fn configured_stale_allows_unless_the_origin_forbids_4_2_4() {
         let parameters = CacheParameters {
             stale: Duration::from_secs(600),

@@ -429,25 +429,35 @@ fn many_who_want_the_same_at_once_have_the_service_asked_once() {
 #[test]
 fn an_answer_for_one_user_releases_the_others_at_once_to_ask_by_themselves() {
     const CLIENTS: usize = 20;
-    let gate = Arc::new(AtomicUsize::new(0));
-    let told = Arc::clone(&gate);
-    let service = Script::start(move |number, link| {
-        while link.head().is_some() {
-            // All but the first are held until all of them are here: nobody waits for another.
-            let needed = if number == 0 { 1 } else { CLIENTS };
-            let body = told.fetch_add(1, Ordering::SeqCst).to_string();
-            wait_until("they are here", || told.load(Ordering::SeqCst) >= needed);
-            answer(link, "Cache-Control: private, max-age=600\r\n", &body);
-        }
-    });
-    let (_home, plimsoll) = before(&service, "");
-    let mut bodies: Vec<_> = asking(&plimsoll, CLIENTS, "")
-        .into_iter()
-        .map(|mut client| client.rest().rsplit("\r\n").next().unwrap().to_owned())
-        .collect();
-    bodies.sort();
-    bodies.dedup();
-    assert_eq!(bodies.len(), CLIENTS, "each has an answer of its own");
+    for fields in [
+        "Cache-Control: private, max-age=600\r\n",
+        "Cache-Control: no-cache\r\nETag: \"a\"\r\n",
+        "Cache-Control: max-age=0, must-revalidate\r\nETag: \"a\"\r\n",
+    ] {
+        let gate = Arc::new(AtomicUsize::new(0));
+        let told = Arc::clone(&gate);
+        let service = Script::start(move |number, link| {
+            while link.head().is_some() {
+                // All but the first are held until all of them are here: nobody waits for another.
+                let needed = if number == 0 { 1 } else { CLIENTS };
+                let body = told.fetch_add(1, Ordering::SeqCst).to_string();
+                wait_until("they are here", || told.load(Ordering::SeqCst) >= needed);
+                answer(link, fields, &body);
+            }
+        });
+        let (_home, plimsoll) = before(&service, "");
+        let mut bodies: Vec<_> = asking(&plimsoll, CLIENTS, "")
+            .into_iter()
+            .map(|mut client| client.rest().rsplit("\r\n").next().unwrap().to_owned())
+            .collect();
+        bodies.sort();
+        bodies.dedup();
+        assert_eq!(
+            bodies.len(),
+            CLIENTS,
+            "each has an answer of its own: {fields}"
+        );
+    }
 }
 
 #[test]
