@@ -355,9 +355,12 @@ impl Ladder {
     }
 
     fn step_back(&mut self, second: u64) -> Option<Step> {
-        let is_over = |_, moved: &Moved| {
+        let is_over = |actuator, moved: &Moved| {
             let hold = HOLD.saturating_mul(1 << moved.missed.min(10)).min(HOLD_MAX);
-            moved.calm_since.is_some_and(|since| second - since >= hold)
+            // All steps of a brownout would be back before a slow burn shows again. What is refused does not wait so long.
+            let returned = moved.returned.filter(|_| actuator == Actuator::Brownout);
+            let since = moved.calm_since.map(|calm| calm.max(returned.unwrap_or(0)));
+            since.is_some_and(|since| second - since >= hold)
         };
         let actuator = self.most_harmful(is_over)?;
         Some(self.give_back(actuator, second, Because::Ended))
@@ -809,6 +812,26 @@ mod tests {
         world.seconds(86_400, slow);
         let late = world.moves.iter().filter(|(at, ..)| *at > 43_200).count();
         assert!(late <= 40 && !others(&world), "{late} {:?}", world.moves);
+    }
+
+    #[test]
+    fn a_brownout_that_was_missed_comes_back_step_by_step_ever_more_slowly() {
+        use Actuator::Brownout;
+        let mut world = World::new();
+        world.degradable.brownout = true;
+        // It takes a minute until it shows that a step is missed.
+        let mut missing = 0;
+        for _ in 0..4 * 3_600 {
+            let needs = world.ladder.step(Brownout) < 3;
+            missing = if needs { missing + 1 } else { 0 };
+            world.seconds(1, |_| if missing > 60 { 0.3 } else { 0.0 });
+        }
+        let hours = [0, 1, 2, 3].map(|hour| {
+            let within = hour * 3_600..(hour + 1) * 3_600;
+            let moves = world.moves.iter();
+            moves.filter(|(at, ..)| within.contains(at)).count()
+        });
+        assert!(hours[0] <= 40 && hours[3] <= 10, "{hours:?}");
     }
 
     #[test]

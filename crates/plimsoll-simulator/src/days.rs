@@ -22,9 +22,10 @@ use crate::search::Setting;
 /// What a good answer is worth, by class: `critical`, `standard`, `sheddable`.
 pub const WEIGHTS: [f64; Class::ALL.len()] = [4.0, 2.0, 1.0];
 
-/// Moves of one actuator of a service within an hour, at most: up and back in turn, each with its time to settle, and barred
-/// for longer each time, come to fewer.
-pub const AN_HOUR_MAX: usize = 40;
+/// Moves of one actuator of a service within an hour, at most. Four steps up and four back are eight; each takes its time to
+/// settle, what is missed takes a minute to show, and the way back is twice as long each time: the sixth is not over within
+/// the hour.
+pub const AN_HOUR_MAX: usize = 48;
 const QUARTER: u32 = 6 * 3_600;
 
 /// A drawn scenario, and what Plimsoll is set to in it.

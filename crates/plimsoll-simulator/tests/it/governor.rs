@@ -218,7 +218,7 @@ fn overloaded() -> Scenario {
         rate = { people = "850/s" }
         [[phase]]
         name = "after"
-        lasts = "400s"
+        lasts = "1200s"
         rate = { people = "350/s" }"#;
     parse_for(text, Run::ByRequest).unwrap()
 }
