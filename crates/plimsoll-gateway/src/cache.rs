@@ -116,10 +116,23 @@ impl Caching {
         {
             return;
         }
-        let answer = Arc::new(answer);
-        let own = Arc::clone(&answer);
-        store.keep(&self.key, &View(fields), self.epoch, own);
-        let found = Found::Answer(Arc::clone(&answer));
+        // What came meanwhile is newer.
+        let found = match store.find(&self.key, &View(fields)) {
+            Found::Answer(newer) => Found::Answer(newer),
+            Found::Nothing | Found::OtherVariants => {
+                let answer = Arc::new(answer);
+                let own = Arc::clone(&answer);
+                store.keep(&self.key, &View(fields), self.epoch, own);
+                Found::Answer(answer)
+            }
+        };
+        let Found::Answer(answer) = &found else {
+            return;
+        };
+        if !answer.stored.is_for(&self.request, &self.parameters) {
+            return;
+        }
+        let answer = Arc::clone(answer);
         self.lookup = look_up(&self.request, found.as_policy(), &self.parameters, now);
         self.found = Some(answer);
     }

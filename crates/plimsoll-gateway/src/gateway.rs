@@ -282,6 +282,9 @@ impl Gateway {
     /// threads are through; `poll` waits with [`Gateway::is_drained`].
     pub fn drain(&mut self, within: Duration, succeeded: bool) {
         let stop = if succeeded { Stop::Leave } else { Stop::Close };
+        if succeeded {
+            self.shared.cache.leave_disk();
+        }
         for open in self.listeners.values() {
             let _none_left = open.stop.send(stop);
         }
@@ -354,7 +357,8 @@ fn run_thread(
     runtime.block_on(serve_commands(Rc::clone(&thread), commands));
     // What is left when the runtime goes is cut, and says so in its outcome.
     thread.cut.set(true);
-    drop(runtime);
+    // A disk that hangs does not keep it.
+    runtime.shutdown_background();
     thread.log.flush();
 }
 

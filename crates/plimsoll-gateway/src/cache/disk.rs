@@ -4,21 +4,22 @@
 //! Memory asks here on a miss ([`Disk::find`], a look into an index), and the file is read on a thread that may block
 //! ([`Found::read`]). A thread of its own writes and deletes, and reads the heads of what is in the folder when it starts. Files are not
 //! synced: what the machine's power took along has a wrong checksum, and is deleted when it is met.
-//! Bounds: bytes of files; answers that wait to be written, beyond which they are not. The oldest make room, but for those that
-//! were used since they were last looked at (the clock of page replacement).
-//! Invariant: what was removed is not found again, though its file be written or deleted later. A kill within these milliseconds
-//! may bring it back.
+//! Bounds: bytes and number of files; answers that wait to be written, beyond which they are not. The oldest make room, but for
+//! those that were used since they were last looked at (the clock of page replacement).
+//! Invariant: what was removed is not found again, though its file be written, found or deleted later. A kill within these
+//! milliseconds may bring it back.
 
 mod file;
+mod index;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bytes::Bytes;
 use plimsoll_core::{Instant, Timestamp};
@@ -27,15 +28,24 @@ use plimsoll_policy::cache::key::CacheKey;
 use plimsoll_policy::cache::{CacheParameters, CacheRequest, HeadFields, Received, Stored, Vary};
 
 use self::file::{Head, PREFIX_BYTES, Prefix};
+use self::index::{Asked, Index};
 use super::purge::{Purging, SURROGATE_KEY, surrogates};
 use super::{Answer, View};
 
 /// Answers that wait to be written. They are in memory anyway, most of them.
 const QUEUE_MAX: usize = 1_024;
-/// What an entry of the index is counted as beside its file.
-const ENTRY_BYTES: u64 = 512;
-/// Answers under one key: a service that has more is not kept in step with on disk.
-const VARIANTS_MAX: usize = 64;
+/// The index is in parts with a lock each, so that a purge, which looks at all of it, keeps requests waiting for a part at a
+/// time. A part is for so many bytes at least: the largest answer is to fit.
+const PART_BYTES_MIN: u64 = 256 * 1024 * 1024;
+const PARTS_MAX: u64 = 64;
+/// Answers on disk: what is known of each takes memory.
+const COUNT_MAX: usize = 1 << 20;
+/// How long an earlier process may still write while this one has begun: what it left behind is deleted then.
+const PREDECESSOR_MAX: Duration = Duration::from_secs(60);
+/// Where it is never quiet for so long: after so many answers.
+const TIDY_AFTER: u64 = 10_000;
+/// How long the end waits for the disk.
+const END_WAIT_MAX: Duration = Duration::from_secs(5);
 /// So many answers are not written after one that could not be: a full disk is not asked each time.
 const PAUSE: u64 = 256;
 /// Files that are read at once: a disk that hangs holds no more threads than this.
@@ -48,7 +58,6 @@ const UNFINISHED: &str = "unfinished";
 #[derive(Debug)]
 pub(crate) struct Disk {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
 }
 
 /// What is on disk, and what was done since the start.
@@ -80,7 +89,11 @@ struct Counts {
 struct Shared {
     folder: PathBuf,
     bytes_max: u64,
-    index: Mutex<Index>,
+    first: Mutex<Index>,
+    others: Box<[Mutex<Index>]>,
+    hasher: RandomState,
+    /// The name of the last file.
+    last: AtomicU64,
     queue: Mutex<Queue>,
     asked: Condvar,
     reads: AtomicUsize,
@@ -90,7 +103,26 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Queue {
     orders: VecDeque<Order>,
+    /// Nothing is written any more.
+    rests: bool,
+    /// Nor is anything waited for.
     ends: bool,
+    ended: bool,
+}
+
+/// What the disk's thread is to do.
+enum Next {
+    Order(Order),
+    /// Nothing, for so long as was asked.
+    Quiet,
+    End,
+}
+
+/// What was in the folder when it was read.
+struct Known {
+    /// What is named later is of this process.
+    began: u64,
+    numbers: HashSet<u64>,
 }
 
 #[derive(Debug)]
@@ -99,38 +131,6 @@ enum Order {
     Delete(u64),
     #[cfg(test)]
     Settle(std::sync::mpsc::SyncSender<()>),
-}
-
-/// What is in the folder, or will be.
-#[derive(Debug, Default)]
-struct Index {
-    slots: HashMap<Box<[u8]>, Slot>,
-    /// Which is looked at next when room is needed.
-    order: VecDeque<(u64, Box<[u8]>)>,
-    bytes: u64,
-    /// Files that are there, or will be.
-    count: usize,
-    /// The name of the next file.
-    next: u64,
-    hasher: RandomState,
-}
-
-/// The answers of a key, and by what they differ.
-#[derive(Debug)]
-struct Slot {
-    vary: Vary,
-    files: Vec<Entry>,
-}
-
-#[derive(Debug)]
-struct Entry {
-    secondary: Box<[u8]>,
-    /// Hashes of the keys that the service gave it.
-    surrogates: Box<[u64]>,
-    number: u64,
-    /// `None`: it is not written yet.
-    bytes: Option<u64>,
-    used: bool,
 }
 
 /// An answer that is on disk. So many are read at once at most; dropping it gives its place back.
@@ -145,27 +145,25 @@ impl Disk {
     /// Goes on with what is in the folder, which is made where it is missing.
     pub(crate) fn open(folder: &Path, bytes_max: u64, now: Timestamp) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
+        let parts = (bytes_max / PART_BYTES_MIN).clamp(1, PARTS_MAX);
         let shared = Arc::new(Shared {
             folder: folder.to_owned(),
             bytes_max,
-            index: Mutex::new(Index {
-                // Later than any name of before, and than those that another process still gives while it ends.
-                next: now.as_nanos() / 1_000,
-                ..Index::default()
-            }),
+            first: Mutex::new(Index::unread()),
+            others: (1..parts).map(|_| Mutex::new(Index::unread())).collect(),
+            hasher: RandomState::new(),
+            // Later than any name of before, and than those that another process still gives while it ends.
+            last: AtomicU64::new(now.as_nanos() / 1_000),
             queue: Mutex::default(),
             asked: Condvar::new(),
             reads: AtomicUsize::new(0),
             counts: Counts::default(),
         });
         let work = Arc::clone(&shared);
-        let thread = std::thread::Builder::new()
+        std::thread::Builder::new()
             .name("cache-disk".to_owned())
             .spawn(move || work.run())?;
-        Ok(Self {
-            shared,
-            thread: Some(thread),
-        })
+        Ok(Self { shared })
     }
 
     /// Has an answer written, in place of the one that is there for the same requests.
@@ -173,6 +171,7 @@ impl Disk {
         let Some(secondary) = answer.stored.vary().key(request) else {
             return;
         };
+        let shared = &self.shared;
         let key: Box<[u8]> = key.as_bytes().into();
         let asked = Asked {
             key: &key,
@@ -180,48 +179,52 @@ impl Disk {
             secondary: &secondary,
             surrogates: &answer.surrogates,
         };
-        let (number, gone) = self.shared.lock().add(&asked, None);
-        self.shared.delete(gone);
-        if let Some(number) = number {
-            let order = Order::Write(number, key.clone(), secondary, Arc::clone(answer));
-            if !self.shared.ask(order) {
-                self.shared.counts.missed.fetch_add(1, Relaxed);
-                self.shared.lock().forget(&key, number);
-            }
+        let number = shared.last.fetch_add(1, Relaxed) + 1;
+        let gone = shared.lock(&key).add(&asked, number, None);
+        shared.delete(gone);
+        let order = Order::Write(number, key.clone(), secondary, Arc::clone(answer));
+        if !shared.ask(order) {
+            shared.counts.missed.fetch_add(1, Relaxed);
+            shared.lock(&key).forget(&key, number);
         }
     }
 
     /// What is there for a request, unless too many are being read.
     pub(crate) fn find(&self, key: &CacheKey, request: &impl HeadFields) -> Option<Found> {
-        let mut index = self.shared.lock();
-        let slot = index.slots.get_mut(key.as_bytes())?;
-        let secondary = slot.vary.key(request)?;
-        let entry = slot.files.iter_mut().find(|it| it.secondary == secondary)?;
-        entry.bytes?;
-        let taken = self.shared.reads.fetch_update(Relaxed, Relaxed, |reads| {
+        let shared = &self.shared;
+        let number =
+            (shared.lock(key.as_bytes())).find(key.as_bytes(), |vary| vary.key(request))?;
+        let taken = (shared.reads).fetch_update(Relaxed, Relaxed, |reads| {
             (reads < READS_MAX).then_some(reads + 1)
         });
         taken.ok()?;
-        entry.used = true;
         Some(Found {
-            number: entry.number,
+            number,
             key: key.as_bytes().into(),
-            shared: Arc::clone(&self.shared),
+            shared: Arc::clone(shared),
         })
     }
 
     /// Takes out what is there under a key, for whatever request.
     pub(crate) fn remove(&self, key: &CacheKey) {
-        let gone = self.shared.lock().remove(key.as_bytes());
+        let gone = self.shared.lock(key.as_bytes()).remove(key.as_bytes());
         self.shared.delete(gone);
     }
 
     /// Takes out what is meant, by a look at all; says how many answers there were.
     pub(crate) fn purge(&self, purging: &Purging<'_>) -> u64 {
-        let gone = self.shared.lock().purge(purging);
-        let count = gone.len() as u64;
-        self.shared.delete(gone);
+        let mut count = 0;
+        for part in self.shared.parts() {
+            let gone = locked(part).purge(purging);
+            count += gone.len() as u64;
+            self.shared.delete(gone);
+        }
         count
+    }
+
+    /// Nothing is written any more: a successor has the folder.
+    pub(crate) fn rest(&self) {
+        self.shared.queue().rests = true;
     }
 
     /// Returns once all that was asked for before is done.
@@ -236,12 +239,10 @@ impl Disk {
 
     /// As of now.
     pub(crate) fn stats(&self) -> DiskStats {
-        let Shared {
-            bytes_max, counts, ..
-        } = &*self.shared;
+        let counts = &self.shared.counts;
         DiskStats {
-            bytes: self.shared.lock().bytes,
-            bytes_max: *bytes_max,
+            bytes: (self.shared.parts()).map(|part| locked(part).bytes()).sum(),
+            bytes_max: self.shared.bytes_max,
             written: counts.written.load(Relaxed),
             read: counts.read.load(Relaxed),
             damaged: counts.damaged.load(Relaxed),
@@ -251,12 +252,18 @@ impl Disk {
 }
 
 impl Drop for Disk {
+    /// What was to be deleted is; what was to be written is not.
     fn drop(&mut self) {
-        self.shared.queue().ends = true;
-        self.shared.asked.notify_all();
-        if let Some(thread) = self.thread.take() {
-            // It ends with what it is writing: one file.
-            let _panicked = thread.join();
+        let shared = &self.shared;
+        let mut queue = shared.queue();
+        (queue.rests, queue.ends) = (true, true);
+        shared.asked.notify_all();
+        // A disk that hangs does not keep the process from its end.
+        let waited = (shared.asked).wait_timeout_while(queue, END_WAIT_MAX, |queue| !queue.ended);
+        if waited.is_ok_and(|(_, time)| time.timed_out()) {
+            tracing::warn!(
+                "the disk hangs: what was to be deleted of stored answers may still be there"
+            );
         }
     }
 }
@@ -277,12 +284,14 @@ impl Found {
                 restored(head, body, parameters, now, date)
             }
             _ => {
-                self.shared.counts.damaged.fetch_add(1, Relaxed);
+                // What was taken out since it was found is gone and not damaged.
+                let is_there = self.shared.lock(&self.key).has(&self.key, self.number);
+                (self.shared.counts.damaged).fetch_add(u64::from(is_there), Relaxed);
                 None
             }
         };
         if answer.is_none() {
-            let gone = self.shared.lock().forget(&self.key, self.number);
+            let gone = self.shared.lock(&self.key).forget(&self.key, self.number);
             self.shared.delete(gone.into_iter().collect());
         }
         answer
@@ -326,8 +335,20 @@ fn restored(
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Index> {
-        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The part of the index that a key is in.
+    fn lock(&self, key: &[u8]) -> MutexGuard<'_, Index> {
+        let part = self.hasher.hash_one(key) as usize % (self.others.len() + 1);
+        locked(self.others.get(part).unwrap_or(&self.first))
+    }
+
+    fn parts(&self) -> impl Iterator<Item = &Mutex<Index>> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
+    /// Takes out of the part of a key what must go.
+    fn make_room(&self, index: &mut Index) -> Vec<u64> {
+        let parts = self.others.len() + 1;
+        index.make_room(self.bytes_max / parts as u64, COUNT_MAX / parts)
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -341,12 +362,13 @@ impl Shared {
     /// Only what is to be written waits for room: deletions are as many as there are files.
     fn ask(&self, order: Order) -> bool {
         let mut queue = self.queue();
-        let full = queue.orders.len() >= QUEUE_MAX && matches!(order, Order::Write(..));
-        if full || queue.ends {
+        let writes = matches!(order, Order::Write(..));
+        let full = queue.orders.len() >= QUEUE_MAX;
+        if (writes && (full || queue.rests)) || queue.ended {
             return false;
         }
         queue.orders.push_back(order);
-        self.asked.notify_one();
+        self.asked.notify_all();
         true
     }
 
@@ -357,48 +379,77 @@ impl Shared {
     }
 
     fn run(&self) {
-        if let Err(error) = self.scan() {
-            let folder = self.folder.display();
+        let folder = self.folder.display();
+        let known = self.scan().unwrap_or_else(|error| {
             tracing::warn!(%error, %folder, "what was stored on disk can't be read");
+            None
+        });
+        for part in self.parts() {
+            locked(part).end_reading();
         }
-        let mut paused = 0_u64;
-        while let Some(order) = self.next() {
-            match order {
-                Order::Write(number, key, ..) if paused > 0 => {
+        let (mut left, mut orders, mut paused) = (known, 0_u64, 0_u64);
+        loop {
+            let wait = left.as_ref().map(|_| PREDECESSOR_MAX);
+            orders += 1;
+            if orders > TIDY_AFTER
+                && let Some(known) = left.take()
+            {
+                self.tidy(&known);
+            }
+            match self.next(wait) {
+                Next::Order(Order::Write(number, key, ..)) if paused > 0 => {
                     paused -= 1;
                     self.counts.missed.fetch_add(1, Relaxed);
-                    self.lock().forget(&key, number);
+                    self.lock(&key).forget(&key, number);
                 }
-                Order::Write(number, key, secondary, answer) => {
+                Next::Order(Order::Write(number, key, secondary, answer)) => {
                     if let Err(error) = self.write(number, &key, secondary, &answer) {
-                        let folder = self.folder.display();
                         tracing::warn!(%error, %folder, "an answer can't be stored on disk");
                         paused = PAUSE;
                         self.counts.missed.fetch_add(1, Relaxed);
-                        self.lock().forget(&key, number);
+                        self.lock(&key).forget(&key, number);
                         self.unlink(number, UNFINISHED);
                     }
                 }
-                Order::Delete(number) => self.unlink(number, END),
+                Next::Order(Order::Delete(number)) => self.unlink(number, END),
+                // Nobody waits any more: nothing to be done about it.
                 #[cfg(test)]
-                Order::Settle(done) => drop(done.send(())),
+                Next::Order(Order::Settle(done)) => drop(done.send(())),
+                Next::Quiet => {
+                    if let Some(known) = left.take() {
+                        self.tidy(&known);
+                    }
+                }
+                Next::End => break,
             }
         }
+        self.queue().ended = true;
+        self.asked.notify_all();
     }
 
-    fn next(&self) -> Option<Order> {
+    /// `quiet_for`: how long without an order is said.
+    fn next(&self, quiet_for: Option<Duration>) -> Next {
         let mut queue = self.queue();
         loop {
-            if queue.ends {
-                return None;
+            match queue.orders.pop_front() {
+                Some(Order::Write(number, key, ..)) if queue.rests => {
+                    self.lock(&key).forget(&key, number);
+                    continue;
+                }
+                Some(order) => return Next::Order(order),
+                None if queue.ends => return Next::End,
+                None => (),
             }
-            if let Some(order) = queue.orders.pop_front() {
-                return Some(order);
+            let Some(quiet_for) = quiet_for else {
+                queue = (self.asked.wait(queue)).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let waited = self.asked.wait_timeout(queue, quiet_for);
+            let (again, time) = waited.unwrap_or_else(PoisonError::into_inner);
+            queue = again;
+            if time.timed_out() && queue.orders.is_empty() && !queue.ends {
+                return Next::Quiet;
             }
-            queue = self
-                .asked
-                .wait(queue)
-                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -414,7 +465,7 @@ impl Shared {
         secondary: Box<[u8]>,
         answer: &Answer,
     ) -> io::Result<()> {
-        if !self.lock().has(key, number) {
+        if !self.lock(key).has(key, number) {
             return Ok(());
         }
         let received = answer.stored.received();
@@ -436,12 +487,12 @@ impl Shared {
         fs::write(&unfinished, &file)?;
         fs::rename(&unfinished, self.path(number, END))?;
         self.counts.written.fetch_add(1, Relaxed);
-        let mut index = self.lock();
+        let mut index = self.lock(key);
         let mut gone = Vec::new();
-        if !index.is_written(key, number, file.len() as u64) {
+        if !index.on_written(key, number, file.len() as u64) {
             gone.push(number);
         }
-        gone.extend(index.make_room(self.bytes_max));
+        gone.extend(self.make_room(&mut index));
         drop(index);
         for number in gone {
             self.unlink(number, END);
@@ -449,25 +500,16 @@ impl Shared {
         Ok(())
     }
 
-    /// Reads what is in the folder, oldest first.
-    fn scan(&self) -> io::Result<()> {
-        let mut numbers = Vec::new();
-        for entry in fs::read_dir(&self.folder)? {
-            let path = entry?.path();
-            let number = path
-                .file_stem()
-                .and_then(|stem| stem.to_str()?.parse::<u64>().ok());
-            match (number, path.extension().and_then(|end| end.to_str())) {
-                (Some(number), Some(END)) => numbers.push(number),
-                (Some(number), Some(UNFINISHED)) => self.unlink(number, UNFINISHED),
-                // Not ours.
-                _ => (),
-            }
-        }
+    /// Reads what is in the folder, oldest first. `None`: not to its end.
+    fn scan(&self) -> io::Result<Option<Known>> {
+        let began = self.last.load(Relaxed);
+        let mut numbers = self.numbers(began)?;
+        // What is not finished may be so soon, by an earlier process that has not ended.
+        numbers.retain(|(_, end)| *end == END);
         numbers.sort_unstable();
-        for number in numbers {
+        for &(number, _) in &numbers {
             if self.queue().ends {
-                return Ok(());
+                return Ok(None);
             }
             let Some((head, bytes)) = read_head(&self.path(number, END)) else {
                 self.counts.damaged.fetch_add(1, Relaxed);
@@ -482,16 +524,56 @@ impl Shared {
                 secondary: &head.secondary,
                 surrogates: &surrogates,
             };
-            let mut index = self.lock();
-            let (_, mut gone) = index.add(&asked, Some((number, bytes)));
-            gone.extend(index.make_room(self.bytes_max));
+            let mut index = self.lock(&head.key);
+            let mut gone = match index.was_removed(&head.key) {
+                true => vec![number],
+                false => index.add(&asked, number, Some(bytes)),
+            };
+            gone.extend(self.make_room(&mut index));
             drop(index);
             for number in gone {
                 self.unlink(number, END);
             }
         }
-        Ok(())
+        Ok(Some(Known {
+            began,
+            numbers: numbers.into_iter().map(|(number, _)| number).collect(),
+        }))
     }
+
+    /// The files in the folder up to a number, each with how its name ends.
+    fn numbers(&self, last: u64) -> io::Result<Vec<(u64, &'static str)>> {
+        let mut numbers = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            let stem = path.file_stem().and_then(|stem| stem.to_str());
+            // Others are not ours.
+            let number = stem.and_then(|stem| stem.parse::<u64>().ok());
+            let Some(number) = number.filter(|number| *number <= last) else {
+                continue;
+            };
+            match path.extension().and_then(|end| end.to_str()) {
+                Some(END) => numbers.push((number, END)),
+                Some(UNFINISHED) => numbers.push((number, UNFINISHED)),
+                _ => (),
+            }
+        }
+        Ok(numbers)
+    }
+
+    /// Deletes what an earlier process wrote after this one had read the folder: it is in no index, and no purge finds it.
+    fn tidy(&self, known: &Known) {
+        let there = self.numbers(known.began).unwrap_or_default();
+        for (number, end) in there {
+            if end == UNFINISHED || !known.numbers.contains(&number) {
+                self.unlink(number, end);
+            }
+        }
+    }
+}
+
+fn locked(part: &Mutex<Index>) -> MutexGuard<'_, Index> {
+    part.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What a file says but for its body, and its length; `None`: it is no good.
@@ -505,161 +587,6 @@ fn read_head(path: &Path) -> Option<(Head, u64)> {
     file.read_exact(&mut head).ok()?;
     let head = prefix.head(&head)?;
     (length == prefix.file_bytes()?).then_some((head, length))
-}
-
-/// Which requests a file is for, and what it is taken out by.
-struct Asked<'a> {
-    key: &'a [u8],
-    vary: &'a Vary,
-    secondary: &'a [u8],
-    surrogates: &'a [Box<[u8]>],
-}
-
-impl Index {
-    /// A file for these requests: one that is there, or the name of one to be written. Gives what it takes the place of,
-    /// to be deleted. What was put since a file was found stands before it.
-    fn add(&mut self, asked: &Asked<'_>, there: Option<(u64, u64)>) -> (Option<u64>, Vec<u64>) {
-        let Asked {
-            key,
-            vary,
-            secondary,
-            ..
-        } = *asked;
-        let surrogates = asked.surrogates.iter().map(|it| self.hasher.hash_one(it));
-        let surrogates = surrogates.collect();
-        let mut gone = Vec::new();
-        let slot = self.slots.get(key);
-        if slot.is_some_and(|slot| slot.vary != *vary) {
-            if let Some((number, _)) = there {
-                return (None, vec![number]);
-            }
-            gone = self.remove(key);
-        }
-        let slot = self.slots.entry(key.into()).or_insert_with(|| Slot {
-            vary: vary.clone(),
-            files: Vec::new(),
-        });
-        let before = slot.files.iter().position(|it| &*it.secondary == secondary);
-        if let Some((number, _)) = there
-            && let Some(newer) = before.and_then(|at| slot.files.get(at))
-            && newer.number > number
-        {
-            return (None, vec![number]);
-        }
-        if before.is_none() && slot.files.len() >= VARIANTS_MAX {
-            return (None, there.map(|(number, _)| number).into_iter().collect());
-        }
-        let before = before.map(|at| slot.files.swap_remove(at));
-        let number = match there {
-            Some((number, _)) => number,
-            None => {
-                self.next += 1;
-                self.next
-            }
-        };
-        let bytes = there.map(|(_, bytes)| bytes);
-        slot.files.push(Entry {
-            secondary: secondary.into(),
-            surrogates,
-            number,
-            bytes,
-            used: false,
-        });
-        self.order.push_back((number, key.into()));
-        self.count += 1;
-        self.bytes += ENTRY_BYTES + bytes.unwrap_or(0);
-        if let Some(before) = before {
-            self.bytes -= before.takes();
-            self.count -= 1;
-            gone.push(before.number);
-        }
-        (Some(number), gone)
-    }
-
-    fn entry(&mut self, key: &[u8], number: u64) -> Option<&mut Entry> {
-        let slot = self.slots.get_mut(key)?;
-        slot.files.iter_mut().find(|it| it.number == number)
-    }
-
-    fn has(&mut self, key: &[u8], number: u64) -> bool {
-        self.entry(key, number).is_some()
-    }
-
-    /// Whether it is still wanted.
-    fn is_written(&mut self, key: &[u8], number: u64, bytes: u64) -> bool {
-        let Some(entry) = self.entry(key, number) else {
-            return false;
-        };
-        entry.bytes = Some(bytes);
-        self.bytes += bytes;
-        true
-    }
-
-    /// Takes one out; gives it, if it was there.
-    fn forget(&mut self, key: &[u8], number: u64) -> Option<u64> {
-        let slot = self.slots.get_mut(key)?;
-        let at = slot.files.iter().position(|it| it.number == number)?;
-        let entry = slot.files.swap_remove(at);
-        if slot.files.is_empty() {
-            self.slots.remove(key);
-        }
-        self.bytes -= entry.takes();
-        self.count -= 1;
-        Some(number)
-    }
-
-    fn remove(&mut self, key: &[u8]) -> Vec<u64> {
-        let Some(slot) = self.slots.remove(key) else {
-            return Vec::new();
-        };
-        self.bytes -= slot.files.iter().map(Entry::takes).sum::<u64>();
-        self.count -= slot.files.len();
-        slot.files.iter().map(|it| it.number).collect()
-    }
-
-    /// Takes out what is meant.
-    fn purge(&mut self, purging: &Purging<'_>) -> Vec<u64> {
-        let surrogate = purging.surrogate().map(|key| self.hasher.hash_one(key));
-        let mut gone = Vec::new();
-        for (key, slot) in self.slots.iter().filter(|(key, _)| purging.is_meant(key)) {
-            let takes = |it: &&Entry| surrogate.is_none_or(|key| it.surrogates.contains(&key));
-            gone.extend(
-                slot.files
-                    .iter()
-                    .filter(takes)
-                    .map(|it| (key.clone(), it.number)),
-            );
-        }
-        gone.iter()
-            .filter_map(|(key, number)| self.forget(key, *number))
-            .collect()
-    }
-
-    /// Takes out what must go.
-    fn make_room(&mut self, bytes_max: u64) -> Vec<u64> {
-        let mut gone = Vec::new();
-        // What was taken out otherwise leaves its place in the order.
-        while self.bytes > bytes_max || self.order.len() > 2 * self.count + QUEUE_MAX {
-            let Some((number, key)) = self.order.pop_front() else {
-                break;
-            };
-            let has_room = self.bytes <= bytes_max;
-            let Some(entry) = self.entry(&key, number) else {
-                continue;
-            };
-            match std::mem::take(&mut entry.used) || has_room {
-                true => self.order.push_back((number, key)),
-                false => gone.extend(self.forget(&key, number)),
-            }
-        }
-        gone
-    }
-}
-
-impl Entry {
-    fn takes(&self) -> u64 {
-        ENTRY_BYTES + self.bytes.unwrap_or(0)
-    }
 }
 
 #[cfg(test)]

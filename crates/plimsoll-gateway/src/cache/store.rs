@@ -119,6 +119,13 @@ impl Store {
         }
     }
 
+    /// A successor has what is on disk: nothing is written there any more.
+    pub(crate) fn leave_disk(&self) {
+        if let Some(disk) = &self.disk {
+            disk.rest();
+        }
+    }
+
     /// What the disk has for a request.
     pub(crate) fn on_disk(&self, key: &CacheKey, request: &impl HeadFields) -> Option<OnDisk> {
         self.disk.as_ref()?.find(key, request)
