@@ -188,6 +188,11 @@ impl Caching {
         }
     }
 
+    /// Whether what the service answers may be stored, and it is so asked for it.
+    pub(crate) fn fills(&self) -> bool {
+        self.fetch().is_some_and(|fetch| fetch.fill)
+    }
+
     /// What the cache does for the request if nothing stored is given.
     pub(crate) fn result(&self) -> CacheResult {
         match self.fetch().map(|fetch| fetch.why) {

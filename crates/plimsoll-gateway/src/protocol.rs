@@ -140,9 +140,7 @@ impl HttpRequest<'_> {
             retries: false,
             impatient: self.impatient,
             dimmed: self.dimmed,
-            fills: (self.caching.as_ref())
-                .and_then(|caching| caching.fetch())
-                .is_some_and(|fetch| fetch.fill),
+            fills: (self.caching.as_ref()).is_some_and(|caching| caching.fills()),
         }
     }
 

@@ -87,6 +87,8 @@ impl Exchange<'_> {
         if let Some(answer) = answer {
             caching.restore(answer, &thread.shared.cache, fields, clock.now());
         }
+        // What may be stored now is asked for without what is not in its key.
+        self.facts.fills = caching.fills();
         let lookup = caching.lookup;
         match lookup {
             Lookup::Fresh | Lookup::Stale | Lookup::StaleWhileRevalidate(_) => FromDisk::Stored,
@@ -401,7 +403,8 @@ impl Exchange<'_> {
         else {
             return (None, None);
         };
-        let mut fill = match fetch.fill && !is_event_stream(response) {
+        // Only what was asked for as such: else fields that are not in the key have had their say.
+        let mut fill = match fetch.fill && self.facts.fills && !is_event_stream(response) {
             false => None,
             true => Some(Fill::begin(
                 &self.thread.shared,

@@ -703,6 +703,44 @@ fn what_is_stored_on_disk_outlives_a_restart_and_what_was_changed_does_not() {
     assert!(other.contains("fwd=uri-miss"), "{other}");
 }
 
+/// What is read from disk changes the decision: a part was asked for, and now the whole is, to be stored.
+#[test]
+fn what_is_not_in_the_key_does_not_reach_the_service_where_something_stale_is_on_disk() {
+    let service = numbered("Cache-Control: max-age=0\r\nETag: \"a\"\r\n");
+    let home = Home::new();
+    let gateway = "[gateway.cache]\ndisk_max = \"16MiB\"\n";
+    let cache = "cache = { stale = \"1h\", query = { only = \"page\" } }\n";
+    home.write(&config(&[service.address], gateway, cache));
+    let plimsoll = home.run(&[]);
+    // The host is in the key, and the port is another one each time.
+    let asked = |plimsoll: &Plimsoll, rest: &str| {
+        let mut link = Link::connect(plimsoll.address());
+        link.send(format!("GET {rest}Host: a\r\nConnection: close\r\n\r\n").as_bytes());
+        link.rest()
+    };
+    let first = asked(&plimsoll, "/?page=1 HTTP/1.1\r\n");
+    assert!(first.ends_with("\r\n\r\n1"), "{first}");
+    let folder = home.path("state/cache");
+    wait_until("it is on disk", || {
+        std::fs::read_dir(&folder).is_ok_and(|files| files.count() == 1)
+    });
+    plimsoll.signal(rustix::process::Signal::KILL);
+    drop(plimsoll);
+    let plimsoll = home.run(&[]);
+    wait_until("what is on disk was read", || {
+        let text = get(plimsoll.ops(), "/metrics").1;
+        metric(&text, "plimsoll_cache_disk_bytes", &[]) > 0.0
+    });
+    let part = "/?page=1&utm=evil HTTP/1.1\r\nRange: bytes=0-\r\nX-Original-URL: /evil\r\nX-Host: evil.example\r\n";
+    let part = asked(&plimsoll, part);
+    assert!(part.contains("fwd=stale"), "it was on disk: {part}");
+    let heads = service.heads();
+    let sent = heads.last().unwrap();
+    assert!(sent.starts_with("GET /?page=1 HTTP/1.1"), "{sent}");
+    assert!(!sent.contains("evil") && !sent.contains("Range"), "{sent}");
+    assert!(sent.contains("If-None-Match: \"a\"\r\n"), "{sent}");
+}
+
 /// Asks for `/` over HTTP/2.
 fn over_http2(plimsoll: &Plimsoll, more: &[&str]) -> String {
     let output = Command::new("curl")
