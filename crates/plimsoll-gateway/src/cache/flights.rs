@@ -253,7 +253,7 @@ impl Coming {
     }
 }
 
-/// A fetch, for as long as it has not been answered whole. Dropped before, it has failed.
+/// A fetch, for as long as it has not been answered whole. Dropped before, it lets go who waits.
 #[derive(Debug)]
 pub(crate) struct Lead {
     shared: Arc<Shared>,
@@ -366,11 +366,8 @@ impl Lead {
 
 impl Drop for Lead {
     fn drop(&mut self) {
-        let cause = match std::thread::panicking() {
-            true => Cause::Panic,
-            false => Cause::Draining,
-        };
-        self.end(Outcome::Failed { stale: false }, cause);
+        // Its service has not failed: its client has gone, Plimsoll ends, or there was a panic.
+        self.end(Outcome::Unshareable { lasts: false }, Cause::Answered);
     }
 }
 

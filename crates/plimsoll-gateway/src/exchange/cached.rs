@@ -185,20 +185,26 @@ impl Exchange<'_> {
         })
     }
 
-    /// What it fetches for others has failed.
+    /// What it fetches for others has failed. Only what its service did is told to those who wait: what else ended it was
+    /// said of this request alone.
     pub(super) fn fail_fetch(&mut self, cause: Cause) {
         let caching = self.caching.as_deref_mut();
         let Some(lead) = caching.and_then(|caching| caching.lead.take()) else {
             return;
         };
-        let late = matches!(
-            cause,
-            Cause::Timeout | Cause::Deadline | Cause::QueueTimeout
-        );
-        match late && self.patience_ends.is_some() {
-            // It was less patient than those who wait.
-            true => lead.release(false),
-            false => lead.fail(cause),
+        let of_service = match cause {
+            // Else it was less patient than those who wait.
+            Cause::Timeout => self.patience_ends.is_none(),
+            Cause::UpstreamStatus
+            | Cause::Connect
+            | Cause::Reset
+            | Cause::BadResponse
+            | Cause::NoEndpoint => true,
+            _ => false,
+        };
+        match of_service {
+            true => lead.fail(cause),
+            false => lead.release(false),
         }
     }
 

@@ -560,6 +560,42 @@ fn those_who_wait_for_what_fails_get_what_is_stale_or_a_refusal_and_few_ask_agai
     }
 }
 
+/// Whoever waited for the one that was refused is judged by itself.
+#[test]
+fn a_request_that_is_refused_does_not_have_those_refused_that_wait_for_what_it_asked_for() {
+    const CLIENTS: usize = 12;
+    let holds = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&holds);
+    let service = Script::start(move |_, link| {
+        while let Some(head) = link.head() {
+            if head.starts_with("GET /slow") {
+                told.store(true, Ordering::SeqCst);
+                wait_until("it may answer", || !told.load(Ordering::SeqCst));
+            }
+            answer(link, FRESH, "good");
+        }
+    });
+    let more = "cache = {}\n[service.app.objective.latency]\ntarget = \"99%\"\nbelow = \"30s\"\n\
+                [service.app.protect]\nlimiter = 1\nqueue = { wait = \"3s\" }\n";
+    let (_home, plimsoll) = before_with(&service, "", more);
+    let mut slow = Link::connect(plimsoll.address());
+    slow.send(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+    wait_until("the service is busy", || holds.load(Ordering::SeqCst));
+    let mut first = asking(&plimsoll, 1, "").remove(0);
+    wait_until("the first is queued", || {
+        let text = get(plimsoll.ops(), "/metrics").1;
+        metric(&text, "plimsoll_queue_requests", &[]) == 1.0
+    });
+    let others = asking(&plimsoll, CLIENTS, "");
+    let refused = first.rest();
+    assert!(refused.contains("reason=queue-timeout"), "{refused}");
+    holds.store(false, Ordering::SeqCst);
+    for mut client in others {
+        let answer = client.rest();
+        assert!(answer.ends_with("\r\n\r\ngood"), "{answer}");
+    }
+}
+
 /// Stale at once, and good for use while a new one is fetched.
 const REVALIDATED: &str = "Cache-Control: max-age=0, stale-while-revalidate=600\r\nETag: \"a\"\r\n";
 
