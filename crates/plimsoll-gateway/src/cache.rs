@@ -30,7 +30,7 @@ pub(crate) use counters::{CacheCounters, CacheResult};
 pub use disk::DiskStats;
 pub(crate) use disk::{Disk, Found as OnDisk};
 pub(crate) use fields::View;
-pub(crate) use fill::{Fill, store as store_answer};
+pub(crate) use fill::{FULL, Fill, store as store_answer};
 pub(crate) use flights::{Fetched, Flights, Lead, Turn, Waiting};
 pub use purge::{Purge, PurgeUrl};
 pub(crate) use purge::{Purging, is_surrogate_key};

@@ -10,6 +10,9 @@ use super::purge::{SurrogateKeys, surrogates};
 use super::{Answer, Caching, Lead, View};
 use crate::thread::Shared;
 
+/// Why an answer is not stored though it may be: too much is on its way into the store.
+pub(crate) const FULL: &str = "full";
+
 /// An answer whose head may be stored. Its body is kept meanwhile; dropping it gives the room back.
 #[derive(Debug)]
 pub(crate) struct Fill {
@@ -60,7 +63,7 @@ impl Fill {
         };
         match fill.reserve(length.unwrap_or(0)) {
             true => Ok(fill),
-            false => Err("full"),
+            false => Err(FULL),
         }
     }
 
@@ -85,10 +88,12 @@ impl Fill {
         self.lead = Some(lead);
     }
 
-    /// It is not stored after all: nobody waits for it any more.
-    pub(crate) fn give_up(&mut self) {
-        if let Some(lead) = self.lead.take() {
-            lead.give_up();
+    /// It is not stored after all: nobody waits for it any more. `lasts`: nor will the next one be.
+    pub(crate) fn give_up(&mut self, lasts: bool) {
+        match self.lead.take() {
+            Some(lead) if lasts => lead.give_up(),
+            Some(lead) => lead.release(false),
+            None => (),
         }
     }
 

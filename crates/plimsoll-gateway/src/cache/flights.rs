@@ -321,7 +321,7 @@ impl Lead {
         self.end(Outcome::Unshareable { lasts }, Cause::Answered);
     }
 
-    /// What is coming is not stored after all: it is too long, or there is no room.
+    /// What is coming is not stored after all: it is too long, as the next one will be.
     pub(crate) fn give_up(mut self) {
         self.over = true;
         if let Some(mut shard) = self.shared.flights.lock(self.place) {

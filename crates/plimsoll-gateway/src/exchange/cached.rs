@@ -21,7 +21,7 @@ use plimsoll_policy::cache::{
 
 use super::{Exchange, Served, answered, is_event_stream};
 use crate::answer::{self, Added, Keep};
-use crate::cache::{self, CacheResult, Caching, Fill, Lead, NAME, OnDisk, Updated, View};
+use crate::cache::{self, CacheResult, Caching, FULL, Fill, Lead, NAME, OnDisk, Updated, View};
 use crate::fallback::stands_in_for;
 use crate::heads;
 use crate::peer::Peer;
@@ -423,6 +423,7 @@ impl Exchange<'_> {
             (Some(Ok(fill)), Some(lead)) if fill.stored().is_for_waiters(head_at) => {
                 fill.leads(lead, &View(&self.head.fields));
             }
+            (Some(Err(FULL)), Some(lead)) => lead.release(false),
             (_, Some(lead)) => lead.release(!is_passing(response.status())),
             (_, None) => (),
         }
@@ -449,11 +450,12 @@ impl Exchange<'_> {
         download: &mut Transfer,
     ) {
         let Some(filling) = fill else { return };
-        if !filling.reserve(download.kept_bytes()) {
+        let has_room = filling.reserve(download.kept_bytes());
+        if !has_room {
             download.forget();
         }
         if !download.is_replayable() {
-            filling.give_up();
+            filling.give_up(has_room);
             if !download.holds() {
                 *fill = None;
             }

@@ -560,6 +560,65 @@ fn those_who_wait_for_what_fails_get_what_is_stale_or_a_refusal_and_few_ask_agai
     }
 }
 
+/// Too much being stored at once says nothing of an answer: the next one is fetched once for all again.
+#[test]
+fn an_answer_that_finds_no_room_is_waited_for_again() {
+    const CLIENTS: usize = 20;
+    let (may_end, may_go) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicBool::new(true)),
+    );
+    for chunked in [false, true] {
+        may_end.store(false, Ordering::SeqCst);
+        let (end, go) = (Arc::clone(&may_end), Arc::clone(&may_go));
+        let service = Script::start(move |_, link| {
+            while let Some(head) = link.head() {
+                if head.starts_with("GET /large") {
+                    let length = 1024 * 1024;
+                    let head =
+                        format!("HTTP/1.1 200 OK\r\n{FRESH}Content-Length: {length}\r\n\r\n");
+                    link.send(head.as_bytes());
+                    wait_until("it may end", || end.load(Ordering::SeqCst));
+                    link.send(&vec![b'#'; length]);
+                    continue;
+                }
+                wait_until("it may answer", || go.load(Ordering::SeqCst));
+                match chunked {
+                    true => link.send(format!("HTTP/1.1 200 OK\r\n{FRESH}Transfer-Encoding: chunked\r\n\r\n3\r\none\r\n0\r\n\r\n").as_bytes()),
+                    false => answer(link, FRESH, "one"),
+                }
+            }
+        });
+        let gateway = "[gateway.cache]\nmemory_max = \"1MiB\"\n";
+        let (_home, plimsoll) = before_with(&service, gateway, "cache = {}\n");
+        let mut large = Link::connect(plimsoll.address());
+        large.send(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert!(large.head().is_some());
+        let (_, passed) = get(plimsoll.address(), "/");
+        assert!(passed.contains("one"), "{passed}");
+        assert_eq!(passed.contains("detail=full"), !chunked, "{passed}");
+        may_end.store(true, Ordering::SeqCst);
+        assert_eq!(large.skip(1024 * 1024), 1024 * 1024);
+        wait_until("there is room", || {
+            let text = get(plimsoll.ops(), "/metrics").1;
+            metric(&text, "plimsoll_cache_filling_bytes", &[]) == 0.0
+        });
+        may_go.store(false, Ordering::SeqCst);
+        let asked = service.heads().len();
+        let clients = asking(&plimsoll, CLIENTS, "");
+        wait_until("all are there", || {
+            let text = get(plimsoll.ops(), "/metrics").1;
+            metric(&text, "plimsoll_connections", &[]) as usize >= CLIENTS
+        });
+        wait_until("one asks", || service.heads().len() > asked);
+        may_go.store(true, Ordering::SeqCst);
+        for mut client in clients {
+            assert!(client.rest().contains("one"));
+        }
+        assert_eq!(service.heads().len(), asked + 1, "chunked: {chunked}");
+    }
+}
+
 /// Whoever waited for the one that was refused is judged by itself.
 #[test]
 fn a_request_that_is_refused_does_not_have_those_refused_that_wait_for_what_it_asked_for() {
