@@ -227,10 +227,11 @@ impl<K: Ord + Clone> Coalescer<K> {
         }
     }
 
-    /// A stale answer of a key was served: `Some` if a new one is to be fetched, which nobody waits for.
+    /// A stale answer of a key was served: `Some` if a new one is to be fetched, which nobody waits for. So it may be one
+    /// that is not for all; how often that is tried is the caller's to bound.
     #[must_use]
     pub fn on_background(&mut self, now: Instant, key: &K) -> Option<FetchId> {
-        if self.is_unshared(now, key) || self.joinable(now, key).is_some() {
+        if self.joinable(now, key).is_some() {
             return None;
         }
         self.begin(now, key, None)

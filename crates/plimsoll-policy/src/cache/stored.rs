@@ -299,12 +299,16 @@ impl Stored {
     }
 
     /// Whether it may answer those who asked while it was fetched: they are other requests (section 4), so not where each
-    /// use needs the origin's word.
+    /// use needs the origin's word. `s-maxage` asks for that, unless the origin allows use of what is stale beside it
+    /// ([`Stored::stale_until`]).
     pub fn is_for_waiters(&self, now: Instant) -> bool {
         let directives = &self.directives;
+        let allows = |stale: Option<Duration>| stale.is_some_and(|it| !it.is_zero());
+        let allows_stale =
+            allows(directives.stale_while_revalidate) || allows(directives.stale_if_error);
         let revalidates = directives.must_revalidate
             || directives.proxy_revalidate
-            || directives.s_maxage.is_some();
+            || (directives.s_maxage.is_some() && !allows_stale);
         !directives.no_cache && (self.is_fresh(now) || !revalidates)
     }
 

@@ -535,6 +535,13 @@ mod using {
             ("max-age=0, must-revalidate", false),
             ("max-age=0, proxy-revalidate", false),
             ("s-maxage=0", false),
+            ("s-maxage=0, stale-while-revalidate=60", true),
+            ("s-maxage=0, stale-if-error=60", true),
+            ("s-maxage=0, stale-while-revalidate=0", false),
+            (
+                "s-maxage=0, must-revalidate, stale-while-revalidate=60",
+                false,
+            ),
             ("max-age=60, no-cache", false),
         ] {
             let stored = stored(200, &[("Cache-Control", cache_control), TAG]);

@@ -691,6 +691,20 @@ fn what_is_stale_is_given_at_once_and_renewed_with_nobody_waiting() {
 }
 
 #[test]
+fn what_its_service_lets_be_stale_beside_s_maxage_is_renewed_too() {
+    let service =
+        numbered("Cache-Control: s-maxage=0, stale-while-revalidate=600\r\nETag: \"a\"\r\n");
+    let (_home, plimsoll) = before(&service, "");
+    check(&plimsoll, "", "1");
+    let stale = check(&plimsoll, "", "1");
+    assert_has(
+        &stale,
+        "Plimsoll-Decision: stale; reason=revalidating; id=\"",
+    );
+    wait_until("it is renewed", || service.heads().len() == 2);
+}
+
+#[test]
 fn a_renewal_that_fails_leaves_what_is_stored() {
     let (service, fails) = failing(REVALIDATED, UNAVAILABLE);
     let (_home, plimsoll) = before(&service, "");

@@ -82,7 +82,9 @@ fn an_answer_that_is_not_for_all_goes_to_the_leader_and_releases_the_others_at_o
     assert_eq!((release.serve, release.alone), (vec![leader], waiters));
     let alone = Join::Alone(AloneReason::Unshared);
     assert_eq!(coalescer.on_request(at(11), &1), alone);
-    assert_eq!(coalescer.on_background(at(11), &1), None);
+    let mut renewed = coalescer.clone();
+    assert!(renewed.on_background(at(11), &1).is_some());
+    assert_eq!(renewed.on_request(at(11), &1), alone, "nobody waits for it");
     assert!(matches!(coalescer.on_request(at(12), &1), Join::Lead(_)));
 }
 
