@@ -32,7 +32,7 @@ use self::fallback::First;
 use crate::access;
 use crate::admission::Ended;
 use crate::answer::{self, Keep};
-use crate::cache::{CacheResult, Caching};
+use crate::cache::{CacheResult, Caching, Lead};
 use crate::heads::Facts;
 use crate::peer::Peer;
 use crate::plan::ServicePlan;
@@ -584,8 +584,9 @@ impl Exchange<'_> {
     /// The client went away. Whether what it has asked for is fetched all the same: for others who wait, or since what has
     /// begun to come is being stored. Bounded by what is fetched and stored at once, and by the call's own deadlines.
     fn outlives(&self, down: &mut Peer, fills: bool) -> bool {
-        let leads = self.caching.as_deref().is_some_and(|it| it.lead.is_some());
-        if !(leads || fills) || self.thread.is_draining() {
+        let lead = (self.caching.as_deref()).and_then(|caching| caching.lead.as_ref());
+        let is_awaited = fills || lead.is_some_and(Lead::has_waiters);
+        if !is_awaited || self.thread.is_draining() {
             return false;
         }
         *down = Peer::Nobody;

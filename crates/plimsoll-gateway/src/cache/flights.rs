@@ -299,6 +299,12 @@ impl Lead {
         tell(told);
     }
 
+    /// Whether others wait for its head.
+    pub(crate) fn has_waiters(&self) -> bool {
+        let shard = self.shared.flights.lock(self.place);
+        shard.is_some_and(|shard| shard.coalescer.has_waiters(self.fetch))
+    }
+
     /// All of it has come: `store` puts it into the store, unless it has become invalid.
     pub(crate) fn finish(mut self, answer: &Arc<Answer>, store: impl FnOnce()) {
         self.over = true;

@@ -202,6 +202,12 @@ impl<K: Ord + Clone> Coalescer<K> {
         self.waiting
     }
 
+    /// Whether anybody but its leader waits for a fetch's head.
+    pub fn has_waiters(&self, id: FetchId) -> bool {
+        let fetch = self.fetches.get(&id);
+        fetch.is_some_and(|fetch| !fetch.waiters.is_empty())
+    }
+
     /// A request wants a key that is to be fetched.
     pub fn on_request(&mut self, now: Instant, key: &K) -> Join {
         if self.is_unshared(now, key) {

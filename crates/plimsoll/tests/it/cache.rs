@@ -7,6 +7,7 @@
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crate::access::curl;
 use crate::child::{Home, Plimsoll, ask, config, get, metric, wait_until};
@@ -467,11 +468,13 @@ fn who_asks_and_leaves_does_not_take_the_answer_from_those_who_wait() {
     let leader = asking(&plimsoll, 1, "");
     wait_until("it is asked", || service.heads().len() == 1);
     let waiting = asking(&plimsoll, 3, "");
-    drop(leader);
-    wait_until("the first has gone", || {
+    wait_until("all are there", || {
         let text = get(plimsoll.ops(), "/metrics").1;
-        metric(&text, "plimsoll_connections", &[]) as usize >= 3
+        metric(&text, "plimsoll_connections", &[]) as usize >= 4
     });
+    // Nothing tells that they wait for it by now.
+    std::thread::sleep(Duration::from_millis(200));
+    drop(leader);
     may_go.store(true, Ordering::SeqCst);
     for mut client in waiting {
         assert!(client.rest().ends_with("\r\n\r\nkept"));
@@ -481,6 +484,39 @@ fn who_asks_and_leaves_does_not_take_the_answer_from_those_who_wait() {
     wait_until("who left is counted as that", || {
         caused(&plimsoll, "client-gone") == 1
     });
+}
+
+#[test]
+fn who_asks_and_leaves_while_nobody_waits_for_it_leaves_its_place_in_the_queue() {
+    let holds = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&holds);
+    let service = Script::start(move |_, link| {
+        while let Some(head) = link.head() {
+            if head.starts_with("GET /slow") {
+                told.store(true, Ordering::SeqCst);
+                wait_until("it may answer", || !told.load(Ordering::SeqCst));
+            }
+            answer(link, FRESH, "good");
+        }
+    });
+    let more = "cache = {}\n[service.app.objective.latency]\ntarget = \"99%\"\nbelow = \"10m\"\n\
+                [service.app.protect]\nlimiter = 1\ndeadline = { head = \"10m\" }\nqueue = { wait = \"5m\" }\n";
+    let (_home, plimsoll) = before_with(&service, "", more);
+    let mut slow = Link::connect(plimsoll.address());
+    slow.send(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+    wait_until("the service is busy", || holds.load(Ordering::SeqCst));
+    let queued = || {
+        let text = get(plimsoll.ops(), "/metrics").1;
+        metric(&text, "plimsoll_queue_requests", &[])
+    };
+    let leader = asking(&plimsoll, 1, "");
+    wait_until("it is queued", || queued() == 1.0);
+    drop(leader);
+    wait_until("it has left", || queued() == 0.0);
+    holds.store(false, Ordering::SeqCst);
+    assert!(slow.head().is_some());
+    wait_until("it is counted", || caused(&plimsoll, "client-gone") == 1);
+    assert_eq!(service.heads().len(), 1);
 }
 
 #[test]

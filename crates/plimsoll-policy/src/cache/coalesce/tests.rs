@@ -66,10 +66,12 @@ fn a_waiter_who_leaves_does_not_end_the_fetch_nor_does_the_leader_nor_the_last()
     coalescer.on_leave(leader);
     coalescer.on_leave(waiters[0]);
     coalescer.on_leave(waiters[0]);
+    assert!(coalescer.has_waiters(leader.fetch()));
     let mut last = coalescer.clone();
     let release = coalescer.on_answer(at(2), leader.fetch(), Answer::Shareable);
     assert_eq!((release.serve, release.cancel), (vec![waiters[1]], false));
     last.on_leave(waiters[1]);
+    assert!(!last.has_waiters(leader.fetch()));
     let release = last.on_answer(at(2), leader.fetch(), Answer::Shareable);
     assert_eq!(release, Release::default());
     assert!(last.on_end(leader.fetch(), true));
