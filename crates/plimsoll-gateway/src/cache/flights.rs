@@ -84,8 +84,10 @@ pub(crate) enum Fetched {
     Answer(Arc<Answer>),
     /// It failed for this cause.
     Failed(Cause),
-    /// Its answer is not for this request, or was not stored.
+    /// Its answer is not for this request.
     NotForThis,
+    /// Its answer was broken off, or not stored after all.
+    BrokenOff,
 }
 
 /// What a request is to do that may be answered together with others.
@@ -441,10 +443,9 @@ impl Following {
         match self.whole.wait_for(Option::is_some).await {
             Ok(answer) => match &*answer {
                 Some(answer) => Fetched::Answer(Arc::clone(answer)),
-                None => Fetched::NotForThis,
+                None => Fetched::BrokenOff,
             },
-            // It was broken off, or is too long.
-            Err(_) => Fetched::NotForThis,
+            Err(_) => Fetched::BrokenOff,
         }
     }
 }

@@ -30,57 +30,82 @@ pub(super) enum Collapsed {
 }
 
 impl Exchange<'_> {
-    /// Waits for what another request fetches: for its head, and then for the rest, each as long as coalescing lets it,
-    /// and no longer than its own deadline.
+    /// Waits for what another request fetches. If that is broken off in the midst, one of those who waited fetches it for
+    /// the others, once: all of them at once would be a burst on a service that ails.
     pub(super) async fn wait_for_fetch(
         &mut self,
         down: &mut Peer,
-        mut waiting: Waiting,
+        waiting: Waiting,
         timer: &mut Timer,
     ) -> Collapsed {
+        let mut fetched = self.wait_once(down, waiting, timer).await;
+        if matches!(fetched, Some(Fetched::BrokenOff)) && self.thread.clock.now() < self.deadline {
+            let (thread, fields) = (self.thread, &self.head.fields);
+            let Some(caching) = self.caching.as_deref_mut() else {
+                return Collapsed::Alone;
+            };
+            if caching.joins(thread, fields) {
+                fetched = match (caching.waiting.take(), &caching.found) {
+                    (Some(waiting), _) => self.wait_once(down, waiting, timer).await,
+                    (None, Some(answer)) => Some(Fetched::Answer(Arc::clone(answer))),
+                    (None, None) => fetched,
+                };
+            }
+        }
+        self.collapse(fetched)
+    }
+
+    /// Waits for a head, and then for the rest, each as long as coalescing lets it, and no longer than its own deadline.
+    /// `None`: the client went.
+    async fn wait_once(
+        &self,
+        down: &mut Peer,
+        mut waiting: Waiting,
+        timer: &mut Timer,
+    ) -> Option<Fetched> {
         let (wait_max, clock) = (self.thread.shared.flights.wait_max, self.thread.clock);
         let joined = clock.now();
         let until = Cell::new(joined + wait_max);
         let Some(caching) = self.caching.as_deref() else {
             never!(self.caching.is_none());
-            return Collapsed::Alone;
+            return Some(Fetched::NotForThis);
         };
-        let fetched = {
-            let mut fetching = pin!(async {
-                let following = match waiting.head().await {
-                    Ok(following) => following,
-                    Err(fetched) => return fetched,
-                };
-                until.set(clock.now() + wait_max);
-                let (request, parameters) = (&caching.request, &caching.parameters);
-                match following.is_for(request, &View(&self.head.fields), parameters, joined) {
-                    true => following.whole().await,
-                    false => Fetched::NotForThis,
-                }
-            });
-            poll_fn(|cx| {
-                if let Poll::Ready(fetched) = fetching.as_mut().poll(cx) {
-                    return Poll::Ready(Some(fetched));
-                }
-                if down.poll_gone(cx).is_ready() {
-                    return Poll::Ready(None);
-                }
-                let end = until.get().min(self.deadline);
-                timer.poll_at(cx, end).map(|()| Some(Fetched::NotForThis))
-            })
-            .await
-        };
-        // Whoever is not told any more leaves.
-        drop(waiting);
-        let now = clock.now();
+        // Whoever is not told any more leaves, when `waiting` ends.
+        let mut fetching = pin!(async {
+            let following = match waiting.head().await {
+                Ok(following) => following,
+                Err(fetched) => return fetched,
+            };
+            until.set(clock.now() + wait_max);
+            let (request, parameters) = (&caching.request, &caching.parameters);
+            match following.is_for(request, &View(&self.head.fields), parameters, joined) {
+                true => following.whole().await,
+                false => Fetched::NotForThis,
+            }
+        });
+        poll_fn(|cx| {
+            if let Poll::Ready(fetched) = fetching.as_mut().poll(cx) {
+                return Poll::Ready(Some(fetched));
+            }
+            if down.poll_gone(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            let end = until.get().min(self.deadline);
+            timer.poll_at(cx, end).map(|()| Some(Fetched::NotForThis))
+        })
+        .await
+    }
+
+    fn collapse(&mut self, fetched: Option<Fetched>) -> Collapsed {
+        let now = self.thread.clock.now();
         match fetched {
             None => Collapsed::Gone,
             Some(Fetched::Answer(answer)) => Collapsed::Give(Box::new(self.collapsed(answer, now))),
             Some(Fetched::Failed(cause)) => Collapsed::Answer(Answer::of_fetch(cause)),
-            Some(Fetched::NotForThis) if now >= self.deadline => {
+            Some(Fetched::NotForThis | Fetched::BrokenOff) if now >= self.deadline => {
                 Collapsed::Answer(Answer::of_fetch(Cause::Timeout))
             }
-            Some(Fetched::NotForThis) => {
+            Some(Fetched::NotForThis | Fetched::BrokenOff) => {
                 let store = &self.thread.shared.cache;
                 if let Some(caching) = self.caching.as_deref_mut() {
                     caching.epoch = store.epoch(&caching.key);

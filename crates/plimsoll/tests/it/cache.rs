@@ -553,6 +553,38 @@ fn a_client_that_leaves_in_the_midst_of_an_answer_or_reads_slowly_does_not_keep_
 }
 
 #[test]
+fn an_answer_that_is_broken_off_is_fetched_once_more_for_all_who_waited() {
+    const CLIENTS: usize = 20;
+    let breaks = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&breaks);
+    let service = Script::start(move |number, link| {
+        while link.head().is_some() {
+            if number == 0 {
+                let head = format!("HTTP/1.1 200 OK\r\n{FRESH}Content-Length: 5\r\n\r\nwh");
+                link.send(head.as_bytes());
+                wait_until("it may break off", || told.load(Ordering::SeqCst));
+                return;
+            }
+            answer(link, FRESH, "whole");
+        }
+    });
+    let (_home, plimsoll) = before(&service, "");
+    let mut first = asking(&plimsoll, 1, "").remove(0);
+    assert!(first.head().is_some());
+    let others = asking(&plimsoll, CLIENTS, "");
+    wait_until("all are there", || {
+        let text = get(plimsoll.ops(), "/metrics").1;
+        metric(&text, "plimsoll_connections", &[]) as usize > CLIENTS
+    });
+    breaks.store(true, Ordering::SeqCst);
+    assert_eq!(first.rest(), "wh");
+    for mut client in others {
+        assert!(client.rest().ends_with("\r\n\r\nwhole"));
+    }
+    assert_eq!(service.heads().len(), 2);
+}
+
+#[test]
 fn those_who_wait_for_what_fails_get_what_is_stale_or_a_refusal_and_few_ask_again() {
     const CLIENTS: usize = 30;
     let fails = Arc::new(AtomicBool::new(false));
