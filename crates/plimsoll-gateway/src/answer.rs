@@ -30,7 +30,7 @@ pub(crate) struct Added<'a> {
     pub(crate) cache_status: Option<&'a str>,
     /// Why this answer was given.
     pub(crate) decision: Option<&'a str>,
-    /// Nobody may store it: another service's answer stands in for the one that was asked for.
+    /// Nobody may store it: another service's answer stands in for the one that was asked for, or features are left out.
     pub(crate) no_store: bool,
 }
 

@@ -269,7 +269,7 @@ impl Exchange<'_> {
             rates: self.rate_fields.as_deref(),
             cache_status: cache_status.as_deref(),
             decision: decision.as_deref(),
-            no_store: self.first.is_some(),
+            no_store: self.first.is_some() || !self.facts.dimmed.is_empty(),
         };
         let sent = answer::send_head(down, self.head, response, rewrite, added, from_http2, keep);
         let keep = match sent {

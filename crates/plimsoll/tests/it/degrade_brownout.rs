@@ -142,6 +142,12 @@ fn an_answer_with_less_is_not_stored_and_one_that_is_stored_is_whole() {
     for _ in 0..2 {
         let answer = check(&plimsoll, "/two", "", "maps");
         assert!(!answer.contains(";stored"), "{answer}");
+        // Nor by a cache before Plimsoll.
+        assert!(
+            answer.contains("\r\nCache-Control: no-store\r\n"),
+            "{answer}"
+        );
+        assert!(!answer.contains("max-age"), "{answer}");
     }
     degrade(&home, "end brownout");
     check(&plimsoll, "/two", "", "whole");
