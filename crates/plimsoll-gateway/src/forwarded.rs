@@ -174,10 +174,12 @@ pub(crate) struct Hop<'a> {
 /// `fields`.
 ///
 /// If the peer is trusted, its own chain is continued, and its word on scheme and host is kept; else they are
-/// begun anew.
+/// begun anew. `fills`: the answer may be for others. Then `Forwarded` has nothing of earlier ones, whose hosts and schemes
+/// are not in the key.
 pub(crate) fn emit_all(
     fields: &Fields,
     peer_is_trusted: bool,
+    fills: bool,
     hop: &Hop<'_>,
     emit: &mut impl FnMut(&[u8], &[u8]),
 ) {
@@ -194,7 +196,10 @@ pub(crate) fn emit_all(
     if let Some(host) = said(Name::XForwardedHost).or(hop.host) {
         emit(b"X-Forwarded-Host", host);
     }
-    emit(b"Forwarded", &forwarded_value(earlier, hop));
+    emit(
+        b"Forwarded",
+        &forwarded_value(earlier.filter(|_| !fills), hop),
+    );
 }
 
 /// `earlier, peer`
@@ -442,7 +447,7 @@ mod tests {
             host: host.map(str::as_bytes),
         };
         let mut out = String::new();
-        emit_all(&fields(list), trusted, &hop, &mut |name, value| {
+        emit_all(&fields(list), trusted, false, &hop, &mut |name, value| {
             out += &format!(
                 "{}: {}\n",
                 name.escape_ascii(),
@@ -502,7 +507,7 @@ mod tests {
             let hop = Hop { peer, scheme: "http", host: None };
             let mut again = Fields::new();
             let said = fields(&[("X-Forwarded-For", &said), ("Forwarded", &said)]);
-            emit_all(&said, false, &hop, &mut |name, value| again.push(name, value));
+            emit_all(&said, false, false, &hop, &mut |name, value| again.push(name, value));
             prop_assert_eq!(client_address("10.0.0.1".parse().unwrap(), &again, &trusted()), peer);
         }
 

@@ -148,7 +148,7 @@ pub(crate) fn request_fields(
         scheme: if facts.tls { "https" } else { "http" },
         host: head.authority(),
     };
-    forwarded::emit_all(fields, facts.trusted, &hop, &mut emit);
+    forwarded::emit_all(fields, facts.trusted, facts.fills, &hop, &mut emit);
     emit(b"X-Request-Id", &facts.request_id);
     emit(b"traceparent", &facts.trace.to_value());
     emit_via(fields, if facts.http2 { b"2 " } else { b"1.1 " }, &mut emit);
@@ -452,6 +452,23 @@ mod tests {
             lines.contains("X-Host: evil\n") && lines.contains("Range: bytes=0-1\n"),
             "{lines}"
         );
+    }
+
+    #[test]
+    fn of_what_a_trusted_peer_forwards_nothing_is_sent_that_is_not_in_the_key() {
+        let head = parse(
+            "GET / HTTP/1.1\r\nHost: shop\r\nForwarded: for=10.0.0.9;host=evil;proto=https\r\n\r\n",
+        );
+        let own = "Forwarded: for=192.0.2.1;host=shop;proto=http\n";
+        for fills in [true, false] {
+            let facts = Facts {
+                fills,
+                ..facts(true)
+            };
+            let lines = forwarded(&head, &facts, None);
+            assert_eq!(lines.contains("evil"), !fills, "{lines}");
+            assert_eq!(lines.contains(own), fills, "{lines}");
+        }
     }
 
     #[test]
