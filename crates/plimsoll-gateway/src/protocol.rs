@@ -382,9 +382,9 @@ pub(crate) fn upgrade(head: &RequestHead) -> Option<&[u8]> {
         .filter(|protocol| !protocol.eq_ignore_ascii_case(b"h2c"))
 }
 
-/// Whether a method changes nothing (RFC 9110 section 9.2.1).
-pub(crate) fn is_safe(method: &[u8]) -> bool {
-    matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE")
+/// Whether a request changes nothing, by its method (RFC 9110 section 9.2.1). Of what goes through a tunnel nobody knows.
+pub(crate) fn is_safe(head: &RequestHead) -> bool {
+    matches!(head.method(), b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE") && upgrade(head).is_none()
 }
 
 /// The path without its query.
@@ -499,7 +499,7 @@ impl Protocol for HttpRequest<'_> {
             self.answer = Some(Answer::dimmed());
             return Some(Cause::Dimmed);
         }
-        if is_safe(self.head.method()) || !service.shared.guard.steps.is_read_only() {
+        if is_safe(self.head) || !service.shared.guard.steps.is_read_only() {
             return None;
         }
         let answer = Answer::read_only(&service.read_only);

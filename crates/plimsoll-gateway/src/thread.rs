@@ -413,7 +413,7 @@ impl ThreadEffects {
 
     /// Of the request with this head.
     pub(crate) fn of(mut self, head: &RequestHead) -> Self {
-        self.writes = !is_safe(head.method());
+        self.writes = !is_safe(head);
         self
     }
 

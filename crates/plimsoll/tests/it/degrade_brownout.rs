@@ -192,6 +192,11 @@ fn a_service_that_is_read_only_is_read_from_what_is_stored() {
     let (status, answer) = ask(plimsoll.address(), "POST", "/", "Content-Length: 0\r\n");
     assert_eq!(status, 503, "{answer}");
     assert!(answer.contains("reason=read-only"), "{answer}");
+    // What goes through a tunnel may change something.
+    let fields = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+    let (status, answer) = ask(plimsoll.address(), "GET", "/tunnel", fields);
+    assert_eq!(status, 503, "{answer}");
+    assert!(answer.contains("reason=read-only"), "{answer}");
     assert_eq!(
         service.heads().len(),
         2,
