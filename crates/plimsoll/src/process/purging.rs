@@ -11,7 +11,8 @@ use crate::asked::Tell;
 impl Process {
     pub(super) fn purge(&mut self, by: &str, service: &str, purging: Purging, tell: Tell<Changed>) {
         let Purging { of, why } = purging;
-        let (what, named) = match read(of) {
+        // A successor has a cache of its own and looks at the same disk: what is taken out here would stay there.
+        let (what, named) = match self.can_change().and_then(|()| read(of)) {
             Ok(read) => read,
             Err(problem) => return answer(tell, Err(problem)),
         };

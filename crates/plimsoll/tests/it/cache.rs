@@ -27,7 +27,7 @@ fn before_with(service: &Script, gateway: &str, more: &str) -> (Home, Plimsoll) 
 }
 
 /// Answers with these fields, and with the number of the request as the body.
-fn numbered(fields: &'static str) -> Script {
+pub(crate) fn numbered(fields: &'static str) -> Script {
     let requests = AtomicUsize::new(0);
     Script::start(move |_, link| {
         while link.head().is_some() {
@@ -45,7 +45,7 @@ fn answer(link: &mut Link, fields: &str, body: &str) {
 
 /// Asks for `/`, and expects this body.
 #[track_caller]
-fn check(plimsoll: &Plimsoll, fields: &str, body: &str) -> String {
+pub(crate) fn check(plimsoll: &Plimsoll, fields: &str, body: &str) -> String {
     let (status, answer) = ask(plimsoll.address(), "GET", "/", fields);
     assert_eq!(status, 200, "{answer}");
     assert!(answer.ends_with(&format!("\r\n\r\n{body}")), "{answer}");
@@ -63,7 +63,7 @@ fn caused(plimsoll: &Plimsoll, cause: &str) -> u64 {
     metric(&text, "plimsoll_requests_total", &[&label]) as u64
 }
 
-const FRESH: &str = "Cache-Control: max-age=600\r\n";
+pub(crate) const FRESH: &str = "Cache-Control: max-age=600\r\n";
 
 #[test]
 fn what_is_fresh_is_answered_without_the_service() {
@@ -964,7 +964,7 @@ fn over_http2_what_is_stored_is_answered_whole_in_parts_and_by_conditions() {
 }
 
 /// A purge, and what it says.
-fn purge(home: &Home, args: &[&str]) -> (bool, String) {
+pub(crate) fn purge(home: &Home, args: &[&str]) -> (bool, String) {
     let output = home.ask(&[&["cache", "purge"], args, &["--why", "it is wrong"]].concat());
     let said = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8(said).unwrap())

@@ -14,6 +14,7 @@ mod access;
 mod browser;
 mod budgets;
 mod cache;
+mod cache_purge;
 mod cache_rules;
 mod child;
 mod command_line;
