@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::cli::{At, refused, said};
 use crate::client::{self, ClientError, Target};
-use crate::exit::Exit;
+use crate::exit::{Exit, say};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CacheCommand {
@@ -18,8 +18,9 @@ Examples:
   plimsoll cache purge --key product-1 --why \"the price is wrong\"
   plimsoll cache purge --service shop --why \"a bad release\"
 
-Without --service it is taken out of all services whose routes have a cache. What is being fetched meanwhile is not
-stored. It needs the role operator for the service's owner, and is recorded in the journal.")]
+Without --service it is taken out of all services whose routes have a cache and that the token is for; it is said which
+are left. What is being fetched meanwhile is not stored. It needs the role operator for the service's owner, and is
+recorded in the journal.")]
     Purge {
         /// What answers this URL; its query counts as `cache.query` of the route says.
         #[arg(conflicts_with_all = ["prefix", "key"])]
@@ -80,11 +81,25 @@ fn purge(
         let text = "no route has a cache: there is nothing to take out";
         return Err(ClientError::Refused(text.to_owned()));
     }
-    let mut exit = Exit::Done;
-    for service in services {
-        let path = format!("/api/v1/cache/{}/purge", client::part(&service));
-        let changed: Changed = client::ask(target, "POST", &path, Some(&json!(wanted)))?;
-        exit = said(&changed);
+    // What one service can't have done must not keep what is wrong in another's.
+    let (mut is_done, mut failed) = (false, None);
+    for name in services {
+        let path = format!("/api/v1/cache/{}/purge", client::part(&name));
+        let asked: Result<Changed, _> = client::ask(target, "POST", &path, Some(&json!(wanted)));
+        match asked {
+            Ok(changed) => {
+                said(&changed);
+                is_done = true;
+            }
+            Err(ClientError::Forbidden(why)) if service.is_none() => {
+                say(&format!("{name} is left as it is: {why}"));
+            }
+            Err(error) => failed = Some(refused(&error)),
+        }
     }
-    Ok(exit)
+    Ok(match (failed, is_done) {
+        (Some(exit), _) => exit,
+        (None, true) => Exit::Done,
+        (None, false) => Exit::Refused,
+    })
 }

@@ -399,7 +399,7 @@ pub(crate) fn said(changed: &Changed) -> Exit {
 /// Prints why nothing came of it.
 pub(crate) fn refused(error: &ClientError) -> Exit {
     match error {
-        ClientError::Refused(said) => {
+        ClientError::Refused(said) | ClientError::Forbidden(said) => {
             say(said);
             Exit::Refused
         }

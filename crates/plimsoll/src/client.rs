@@ -51,6 +51,9 @@ pub(crate) enum ClientError {
     /// The process said no; the text says why.
     #[error("{0}")]
     Refused(String),
+    /// It said no, since whoever asked may not.
+    #[error("{0}")]
+    Forbidden(String),
 }
 
 pub(crate) fn snapshot_json(target: &Target) -> Result<String, ClientError> {
@@ -168,10 +171,10 @@ fn request(
         authority: authority.clone(),
         why,
     })?;
-    if status < 300 {
-        Ok(body)
-    } else {
-        Err(ClientError::Refused(explain(status, &body)))
+    match status {
+        ..300 => Ok(body),
+        403 => Err(ClientError::Forbidden(explain(status, &body))),
+        _ => Err(ClientError::Refused(explain(status, &body))),
     }
 }
 

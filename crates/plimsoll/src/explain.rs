@@ -22,7 +22,7 @@ const RECORDS_MAX: usize = 10;
 pub(crate) fn explain(target: &Target, id: &str, json: bool) -> Exit {
     let text = match client::request_line(target, id) {
         Ok(text) => text,
-        Err(ClientError::Refused(why)) => {
+        Err(ClientError::Refused(why) | ClientError::Forbidden(why)) => {
             say(&format!("error: {why}"));
             return Exit::Refused;
         }
