@@ -11,6 +11,7 @@ use super::{Needs, Route};
 use crate::access::Role;
 use crate::incident::{DeedVerb, NOTE_MAX};
 use crate::overlay::{LEVEL_MAX, Verb};
+use crate::purge::{KEY_BYTES_MAX, URL_BYTES_MAX};
 
 /// The whole document.
 pub(super) fn document(routes: &[Route]) -> Value {
@@ -255,9 +256,9 @@ fn schemas() -> Value {
             ("why", json!({ "type": "string", "minLength": 1, "maxLength": 500 })),
         ]),
         "PurgeWanted": wanted(&["why"], [
-            ("url", text()),
-            ("prefix", text()),
-            ("key", text()),
+            ("url", json!({ "type": "string", "maxLength": URL_BYTES_MAX })),
+            ("prefix", json!({ "type": "string", "maxLength": URL_BYTES_MAX })),
+            ("key", json!({ "type": "string", "minLength": 1, "maxLength": KEY_BYTES_MAX, "pattern": "^[!-~]+$" })),
             ("all", json!({ "type": "boolean" })),
             ("why", json!({ "type": "string", "minLength": 1, "maxLength": 500 })),
         ]),
