@@ -208,7 +208,7 @@ const ROUTES: &[Route] = &[
         method: "put",
         path: "/api/v1/overlay/{service}/{verb}",
         id: "set",
-        about: "Sets `shed`, `no-retries`, `no-hedges`, `read-only` or `governor-mode` of a service, for a while.",
+        about: "Sets `shed`, `no-retries`, `no-hedges`, `read-only`, `brownout` or `governor-mode` of a service, for a while.",
         needs: Needs::Service,
         query: &[],
         body: Some("SettingWanted"),

@@ -125,7 +125,8 @@ enum Command {
         #[command(subcommand)]
         command: IncidentCommand,
     },
-    /// Make a service do less for a while: refuse classes, make no retries or no second attempts.
+    /// Make a service do less for a while: refuse classes or what changes something, leave out optional features, make no
+    /// retries or no second attempts.
     Degrade(Degrade),
     /// What is stored of services' answers.
     Cache {
