@@ -700,25 +700,4 @@ mod freshening {
         let freshened = freshen(&[("Cache-Control", "private")]);
         assert_eq!(freshened, Freshened::Drop(NotStored::Private));
     }
-
-    #[test]
-    fn a_head_of_the_same_answer_freshens_and_another_s_takes_it_out_4_3_5() {
-        let by_head = |update: &[(&str, &str)]| {
-            let stored = stored(200, &OLD);
-            let merged = Merged {
-                stored: &OLD,
-                update: &update,
-            };
-            let request = CacheRequest::read(b"HEAD", &[("a", "b")], false);
-            stored.freshen_by_head(&request, &merged, 5, RECEIVED, &CacheParameters::default())
-        };
-        assert!(matches!(by_head(&[TAG]), Freshened::Updated(_)));
-        assert!(matches!(
-            by_head(&[TAG, ("Content-Length", "5")]),
-            Freshened::Updated(_)
-        ));
-        assert_eq!(by_head(&[TAG, ("Content-Length", "6")]), Freshened::Other);
-        assert_eq!(by_head(&[("ETag", "\"b\"")]), Freshened::Other);
-        assert_eq!(by_head(&[]), Freshened::Other);
-    }
 }

@@ -1,10 +1,10 @@
-//! What an answer without a body does to a stored one: 304 (RFC 9111 section 4.3.4), and `HEAD` (section 4.3.5).
+//! What a 304 does to a stored answer (RFC 9111 section 4.3.4).
 
 use super::CacheParameters;
 use super::entity_tag::EntityTag;
 use super::fields::{HeadFields, has, single};
 use super::freshness::Received;
-use super::request::{CacheRequest, MethodClass};
+use super::request::CacheRequest;
 use super::stored::{NotStored, Stored};
 
 /// Fields of the stored answer that an update leaves as they are (section 3.2): they describe the body that is stored.
@@ -65,30 +65,6 @@ impl Stored {
             Ok(stored) => Freshened::Updated(Box::new(stored)),
             Err(reason) => Freshened::Drop(reason),
         }
-    }
-
-    /// Judges a 200 to a `HEAD`: [`Freshened::Updated`] if it describes the stored answer.
-    pub fn freshen_by_head<S: HeadFields, U: HeadFields>(
-        &self,
-        request: &CacheRequest,
-        merged: &Merged<'_, S, U>,
-        body_bytes: u64,
-        received: Received,
-        parameters: &CacheParameters,
-    ) -> Freshened {
-        let length = single(merged.update, "content-length");
-        let same_length = length.is_none_or(|length| length == body_bytes.to_string().as_bytes());
-        let same_validators = ["etag", "last-modified"]
-            .iter()
-            .all(|name| single(merged.update, name) == single(merged.stored, name));
-        if !same_length || !same_validators || self.conditions().next().is_none() {
-            return Freshened::Other;
-        }
-        let as_get = CacheRequest {
-            method: MethodClass::Get,
-            ..*request
-        };
-        self.freshen(&as_get, merged, received, parameters)
     }
 
     /// Whether a 304 is about this one: by its tag, else by its date. One with neither answers the one question that was
