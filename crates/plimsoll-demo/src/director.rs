@@ -345,10 +345,13 @@ impl<'a> Director<'a> {
             .and_then(|index| self.plan.phases.get(index))
             .map(|phase| phase.kind);
         if let Some(peak) = self.returns.get_mut(index)
-            && kind == Some(PhaseKind::Recovery)
             && let Some(catalogue) = state.services.get(CATALOGUE)
         {
-            peak.on_count(self.clock.now(), catalogue.arrived);
+            match kind {
+                Some(PhaseKind::OriginDown) => peak.before(state.at, catalogue.arrived),
+                Some(PhaseKind::Recovery) => peak.on_count(state.at, catalogue.arrived),
+                _ => (),
+            }
         }
         if let Some(arm) = self.arms.get_mut(index) {
             arm.state = state;
@@ -564,6 +567,7 @@ impl<'a> Director<'a> {
         OriginFigures {
             capacity: SERVICES.get(CATALOGUE).map_or(0.0, ServiceModel::capacity),
             most: self.returns.each_ref().map(Peak::most),
+            tells: self.arms.each_ref().map(|arm| arm.kind.tells()),
         }
     }
 

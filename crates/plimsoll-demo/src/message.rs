@@ -57,6 +57,8 @@ pub(crate) enum ShopNews {
 /// How a shop is. Counts are since it began.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ShopState {
+    /// When this was so, since it began: it is read later.
+    pub(crate) at: Duration,
     /// Requests that reached it.
     pub(crate) arrived: u64,
     /// Requests whose client was gone before their work began.

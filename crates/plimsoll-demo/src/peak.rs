@@ -15,16 +15,15 @@ pub(crate) struct Peak {
 }
 
 impl Peak {
+    /// So many had come before what counts begins: without it, what comes in its first moments would be in no second.
+    pub(crate) fn before(&mut self, at: Duration, count: u64) {
+        self.looks.push_back((at, count));
+        self.forget(at);
+    }
+
     /// So many came since the beginning, `at` this time.
     pub(crate) fn on_count(&mut self, at: Duration, count: u64) {
-        self.looks.push_back((at, count));
-        while self
-            .looks
-            .get(1)
-            .is_some_and(|(then, _)| at.saturating_sub(*then) >= SECOND)
-        {
-            self.looks.pop_front();
-        }
+        self.before(at, count);
         let Some((then, before)) = self.looks.front() else {
             return;
         };
@@ -32,6 +31,16 @@ impl Peak {
         if past >= SECOND {
             let rate = count.saturating_sub(*before) as f64 / past.as_secs_f64();
             self.most = self.most.max(rate);
+        }
+    }
+
+    fn forget(&mut self, at: Duration) {
+        while self
+            .looks
+            .get(1)
+            .is_some_and(|(then, _)| at.saturating_sub(*then) >= SECOND)
+        {
+            self.looks.pop_front();
         }
     }
 
@@ -59,5 +68,18 @@ mod tests {
         short.on_count(Duration::ZERO, 0);
         short.on_count(Duration::from_millis(500), 1_000);
         assert_eq!(short.most(), 0.0);
+    }
+
+    #[test]
+    fn what_comes_in_the_first_moments_counts_and_what_came_before_does_not() {
+        let mut peak = Peak::default();
+        for (quarter, count) in [0, 900, 900, 900, 900, 900, 900].into_iter().enumerate() {
+            peak.before(Duration::from_millis(250 * quarter as u64), count);
+        }
+        assert_eq!(peak.most(), 0.0);
+        for (quarter, count) in [(7, 1_100), (8, 1_110), (9, 1_120), (10, 1_130)] {
+            peak.on_count(Duration::from_millis(250 * quarter), count);
+        }
+        assert_eq!(peak.most(), 230.0);
     }
 }

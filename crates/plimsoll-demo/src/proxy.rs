@@ -40,6 +40,14 @@ impl ProxyKind {
         }
     }
 
+    /// Whether it says what it did about a request: by `Plimsoll-Decision`.
+    pub(crate) fn tells(self) -> bool {
+        match self {
+            Self::Plain | Self::Plimsoll => true,
+            Self::Peer(_) => false,
+        }
+    }
+
     /// How many descriptors a pending request takes in the proxy or the shop.
     pub(crate) fn descriptors_per_request(self) -> f64 {
         match self {

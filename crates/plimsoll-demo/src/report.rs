@@ -135,7 +135,10 @@ pub struct KindFigures {
     pub good: u64,
     /// Of these, with what was stored, past its time.
     pub stale: u64,
-    /// Not done, and the proxy said so, with the reason.
+    /// Not answered well, however late: failed, refused, or the client left.
+    #[serde(default)]
+    pub lost: u64,
+    /// Of these, where the proxy gave a reason.
     pub told: u64,
 }
 
@@ -146,6 +149,9 @@ pub struct OriginFigures {
     pub capacity: f64,
     /// The most in any second of the recovery, without and with.
     pub most: [f64; 2],
+    /// Whether each proxy can say that it answered with what was stored, or why it did not answer.
+    #[serde(default)]
+    pub tells: [bool; 2],
 }
 
 impl ClassFigures {

@@ -15,11 +15,13 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::catalogue::{
     RECOMMENDATIONS, RECOMMENDATIONS_TIME, SERVICES, WEAK_FACTOR, parse_path, work,
 };
+use crate::clock::Clock;
 use crate::message::{Fault, ServiceState, ShopNews, ShopOrder, ShopState, orders, tell};
 use endpoint::Endpoint;
 
 /// What all endpoints share.
 pub(crate) struct Shop {
+    clock: Clock,
     seed: u64,
     /// What a slow dependency adds, in microseconds.
     slow: AtomicU64,
@@ -34,6 +36,7 @@ const STATE_INTERVAL: Duration = Duration::from_millis(250);
 /// Serves until standard input ends.
 pub(crate) async fn run(seed: u64) -> Result<(), String> {
     let shop = Arc::new(Shop {
+        clock: Clock::start(),
         seed,
         slow: AtomicU64::new(0),
         weak: AtomicBool::new(false),
@@ -132,6 +135,7 @@ impl Shop {
                 .collect(),
         };
         ShopState {
+            at: self.clock.now(),
             arrived: self.arrived.load(Ordering::Relaxed),
             dropped: self.dropped.load(Ordering::Relaxed),
             services: services.iter().map(service).collect(),

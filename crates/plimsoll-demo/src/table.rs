@@ -153,22 +153,21 @@ fn origin(out: &mut String, report: &Report) {
     };
     let title = format!("The catalogue gone for {:.0} s", phase.seconds);
     let _ = writeln!(out, "{title:<46}   without   with");
-    let mut line = |what: &str, of: &dyn Fn(&PhaseFigures) -> (u64, u64)| {
-        let [a, b] = [without, with].map(|figures| match of(figures) {
-            (_, 0) => "-".to_owned(),
-            (part, whole) => format!("{:.1}%", part as f64 / whole as f64 * 100.0),
+    let mut line = |what: &str, seen: [bool; 2], of: &dyn Fn(&PhaseFigures) -> (u64, u64)| {
+        let [seen_a, seen_b] = seen;
+        let [a, b] = [(without, seen_a), (with, seen_b)].map(|(figures, seen)| match of(figures) {
+            (part, whole @ 1..) if seen => format!("{:.1}%", part as f64 / whole as f64 * 100.0),
+            _ => "-".to_owned(),
         });
         let _ = writeln!(out, "  {what:<44}   {a:>7} {b:>6}");
     };
-    line("reads answered in time", &|it| {
+    line("reads answered in time", [true; 2], &|it| {
         (it.reads.good, it.reads.offered)
     });
-    line("of these, with what was stored, past its time", &|it| {
-        (it.reads.stale, it.reads.good)
-    });
-    line("writes not done, and told so with the reason", &|it| {
-        (it.writes.told, it.writes.offered - it.writes.good)
-    });
+    let stored = "of these, with what was stored, past its time";
+    line(stored, origin.tells, &|it| (it.reads.stale, it.reads.good));
+    let why = "writes that failed, with the reason given";
+    line(why, origin.tells, &|it| (it.writes.told, it.writes.lost));
     let [a, b] = origin.most.map(|most| format!("{most:.0}"));
     let after = format!(
         "once it is back, most requests/s ({:.0} fit)",
@@ -475,7 +474,7 @@ pub(crate) fn count(value: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{ArmFigures, Event};
+    use crate::report::{ArmFigures, Event, KindFigures, OriginFigures};
 
     #[test]
     fn the_end_of_a_run_says_what_helped_and_what_did_not() {
@@ -507,6 +506,51 @@ mod tests {
         assert!(!text.contains("P99        budget"), "{text}");
         assert!(text.lines().all(|line| line.len() <= 78), "{text}");
         assert!(text.contains("budget left (of 1 h)"), "{text}");
+    }
+
+    #[test]
+    fn what_a_proxy_cannot_say_is_left_blank() {
+        let writes = KindFigures {
+            offered: 10,
+            good: 2,
+            lost: 4,
+            told: 3,
+            ..KindFigures::default()
+        };
+        let figures = PhaseFigures {
+            writes,
+            ..PhaseFigures::default()
+        };
+        let gone = PhaseReport {
+            kind: PhaseKind::OriginDown,
+            title: "catalogue gone".to_owned(),
+            seconds: 20.0,
+            lag_p99: 0.0,
+        };
+        let arm = ArmFigures {
+            phases: vec![figures],
+        };
+        let mut report = Report {
+            phases: vec![gone],
+            arms: [arm.clone(), arm],
+            origin: Some(OriginFigures {
+                tells: [false, true],
+                ..OriginFigures::default()
+            }),
+            ..Report::default()
+        };
+        let columns = |report: &Report| {
+            let mut out = String::new();
+            origin(&mut out, report);
+            let line = out.lines().find(|line| line.contains("writes")).unwrap();
+            let columns = line.rsplit(' ').filter(|column| !column.is_empty());
+            columns.take(2).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(columns(&report), ["75.0%", "-"]);
+        if let Some(origin) = &mut report.origin {
+            origin.tells = [true, false];
+        }
+        assert_eq!(columns(&report), ["-", "75.0%"]);
     }
 
     #[test]

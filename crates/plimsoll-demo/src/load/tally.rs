@@ -150,6 +150,7 @@ impl Tally {
         if let Some(of_kind) = of_kind(&mut arm.figures, request.kind) {
             of_kind.good += u64::from(good);
             of_kind.stale += u64::from(good && end == End::Answered { stale: true });
+            of_kind.lost += u64::from(!answered);
             of_kind.told += u64::from(matches!(end, End::Refused | End::Failed { told: true }));
         }
         match end {
@@ -426,26 +427,30 @@ mod tests {
     fn reads_and_writes_are_counted_apart_too() {
         let mut tally = Tally::new();
         let stale = End::Answered { stale: true };
-        for (kind, end) in [
-            (RequestKind::Read, ANSWERED),
-            (RequestKind::Read, stale),
-            (RequestKind::Write, End::Refused),
-            (RequestKind::Write, End::Failed { told: true }),
-            (RequestKind::Write, FAILED),
+        for (kind, end, latency) in [
+            (RequestKind::Read, ANSWERED, 5),
+            (RequestKind::Read, stale, 5),
+            (RequestKind::Write, End::Refused, 5),
+            (RequestKind::Write, End::Failed { told: true }, 5),
+            (RequestKind::Write, FAILED, 5),
+            (RequestKind::Write, End::GaveUp, 2_000),
+            // Late, but done.
+            (RequestKind::Write, ANSWERED, 251),
         ] {
             let request = Request {
                 kind: Some(kind),
                 ..request()
             };
             tally.on_sent(request);
-            tally.on_end(request, end, Duration::from_millis(5));
+            tally.on_end(request, end, Duration::from_millis(latency));
         }
         let plan = Plan::new(Scene::Day, Length::Full, 10.0);
         let done = tally.done(&plan, Duration::from_secs(60));
         let figures = &done.arms[1].phases[PhaseKind::FlashSale.index()];
         let (reads, writes) = (figures.reads, figures.writes);
         assert_eq!((reads.offered, reads.good, reads.stale), (2, 2, 1));
-        assert_eq!((writes.offered, writes.good, writes.told), (3, 0, 2));
+        assert_eq!((writes.offered, writes.good), (5, 0));
+        assert_eq!((writes.lost, writes.told), (4, 2));
     }
 
     const ANSWERED: End = End::Answered { stale: false };
