@@ -12,6 +12,7 @@ mod fill;
 mod flights;
 mod purge;
 mod store;
+mod told;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -253,7 +254,8 @@ impl Caching {
     }
 }
 
-/// The key of a request. A trusted peer's word on scheme and host is what the service is told, and so a part of it.
+/// The key of a request. A trusted peer's word on scheme and host is what the service is told, and so a part of it
+/// (`told`).
 fn key(
     cache: &CachePlan,
     head: &RequestHead,
@@ -261,14 +263,9 @@ fn key(
     trusted: bool,
     path_and_query: &[u8],
 ) -> CacheKey {
-    let mut space = Cow::Borrowed(cache.space.as_str());
-    for name in [Name::XForwardedProto, Name::XForwardedHost] {
-        if let Some(said) = head.fields.get(name).filter(|_| trusted) {
-            // No name of a route or service has a space, and neither has what is escaped so.
-            let said = said.escape_ascii().to_string().replace(' ', "\\x20");
-            space = Cow::Owned(format!("{space} {said}"));
-        }
-    }
+    let said = |name| head.fields.get(name).filter(|_| trusted);
+    let (proto, host) = (said(Name::XForwardedProto), said(Name::XForwardedHost));
+    let space = told::space(&cache.space, proto, host);
     let authority = head.authority().unwrap_or_default();
     CacheKey::new(&space, tls, authority, path_and_query)
 }

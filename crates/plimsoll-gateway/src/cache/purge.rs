@@ -7,7 +7,7 @@
 use plimsoll_http1::{Authority, Fields};
 use plimsoll_policy::cache::key::{CacheKey, KeyRules};
 
-use super::Answer;
+use super::{Answer, told};
 
 /// The field by which a service says what else an answer is about, as CDNs have it. It is not passed on to clients.
 pub(crate) const SURROGATE_KEY: &[u8] = b"Surrogate-Key";
@@ -114,12 +114,18 @@ impl<'a> Purging<'a> {
         let name = space.split(is_end).next().unwrap_or_default();
         let end = ends.nth(KEY_PARTS - 2).unwrap_or(key.len());
         let url = rest.get(..end - space_end).unwrap_or(rest);
+        // By either: what is taken out for nothing is fetched again, and what is left is wrong.
         name == self.service.as_bytes()
-            && match self.what {
-                Purge::All | Purge::Key(_) => true,
-                Purge::Url(_) => self.urls.iter().any(|it| **it == *url),
-                Purge::Prefix(_) => self.urls.iter().any(|it| url.starts_with(it)),
-            }
+            && (self.is_url(url)
+                || told::url(space, url).is_some_and(|told| self.is_url(told.as_bytes())))
+    }
+
+    fn is_url(&self, url: &[u8]) -> bool {
+        match self.what {
+            Purge::All | Purge::Key(_) => true,
+            Purge::Url(_) => self.urls.iter().any(|it| **it == *url),
+            Purge::Prefix(_) => self.urls.iter().any(|it| url.starts_with(it)),
+        }
     }
 
     /// Whether an answer under such a key is.
@@ -177,7 +183,6 @@ mod tests {
             ("app", false, "a", "/x"),
             ("app", false, "a", "/x/y?z=1"),
             ("app/route", false, "A:80", "/x"),
-            ("app https evil", true, "a", "/x"),
             ("apple", false, "a", "/x"),
             ("app", false, "b", "/x"),
         ];
@@ -199,19 +204,61 @@ mod tests {
             &Purge::Url(url("http://a/x")),
             &["app a/x", "app/route A:80/x"],
         );
+        check(&Purge::Url(url("https://a/x")), &[]);
         check(
             &Purge::Prefix(url("http://a:80/x")),
             &["app a/x", "app a/x/y?z=1", "app/route A:80/x"],
         );
-        check(&Purge::Url(url("https://a/x")), &["app https evil a/x"]);
-        let all = [
-            "app a/x",
-            "app a/x/y?z=1",
-            "app/route A:80/x",
-            "app https evil a/x",
-            "app b/x",
-        ];
+        let all = ["app a/x", "app a/x/y?z=1", "app/route A:80/x", "app b/x"];
         check(&Purge::All, &all);
+    }
+
+    /// Whether a purge of the URL takes out what was asked for by a clear connection of a trusted proxy, which said this.
+    #[track_caller]
+    fn check_told(proto: Option<&str>, host: Option<&str>, own: &str, text: &str, is_meant: bool) {
+        let rules = KeyRules::default();
+        let space = told::space("app", proto.map(str::as_bytes), host.map(str::as_bytes));
+        let key = CacheKey::new(&space, false, own.as_bytes(), b"/x");
+        for what in [Purge::Url(url(text)), Purge::Prefix(url(text))] {
+            let purging = Purging::new("app", &what, [&rules].into_iter());
+            assert_eq!(purging.is_meant(key.as_bytes()), is_meant, "{what:?}");
+        }
+        assert!(Purging::new("app", &Purge::All, [&rules].into_iter()).is_meant(key.as_bytes()));
+        assert!(!Purging::new("ap", &Purge::All, [&rules].into_iter()).is_meant(key.as_bytes()));
+    }
+
+    #[test]
+    fn a_url_is_the_one_that_clients_see_before_a_trusted_proxy() {
+        let https = Some("https");
+        check_told(https, None, "a", "https://a/x", true);
+        check_told(https, None, "a:8080", "https://a:8080/x", true);
+        check_told(https, None, "a:8080", "https://a/x", false);
+        check_told(Some("HTTPS"), Some("B"), "a", "https://b/x", true);
+        check_told(None, Some("b:81"), "a", "http://b:81/x", true);
+        check_told(https, Some("b"), "a", "https://a/x", false);
+        // That of the connection is as good.
+        check_told(https, Some("b"), "a", "http://a/x", true);
+        // What is no scheme and no host is neither.
+        for (proto, host) in [
+            (None, None),
+            (Some("https, http"), None),
+            (Some("a host:c"), None),
+            (None, Some("https")),
+            (None, Some("u@b")),
+        ] {
+            check_told(proto, host, "a", "https://a/x", false);
+            check_told(proto, host, "a", "http://c/x", false);
+            check_told(proto, host, "a", "http://a/x", true);
+        }
+    }
+
+    #[test]
+    fn what_is_said_of_the_scheme_is_no_host() {
+        let said = Some(b"https".as_slice());
+        assert_ne!(
+            told::space("app", said, None),
+            told::space("app", None, said)
+        );
     }
 
     #[test]

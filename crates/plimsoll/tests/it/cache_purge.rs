@@ -57,3 +57,19 @@ fn a_purge_while_another_process_takes_over_is_refused() {
     wait_until("it is purged", || purge(&home, &["--service", "app"]).0);
     check(&plimsoll, "", "2");
 }
+
+#[test]
+fn a_url_is_the_one_that_clients_see_before_a_trusted_proxy() {
+    let service = numbered(FRESH);
+    let home = Home::new();
+    let trusted = "trusted = [\"127.0.0.0/8\"]\n";
+    home.write(&config(&[service.address], trusted, "cache = {}\n"));
+    let plimsoll = home.run(&[]);
+    let said = "X-Forwarded-Proto: https\r\nX-Forwarded-Host: shop.example\r\n";
+    check(&plimsoll, said, "1");
+    check(&plimsoll, said, "1");
+    assert!(purge(&home, &["https://other.example/"]).0);
+    check(&plimsoll, said, "1");
+    assert!(purge(&home, &["https://shop.example/"]).0);
+    check(&plimsoll, said, "2");
+}
