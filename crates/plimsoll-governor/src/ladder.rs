@@ -76,6 +76,9 @@ struct Moved {
     barred_until: u64,
     /// How often in a row it did not help.
     failed: u32,
+    /// The step before those that have neither helped nor cost anybody an answer: something else goes before the next one.
+    #[serde(default)]
+    untold: Option<u8>,
 }
 
 /// A step whose effect is waited for.
@@ -159,6 +162,12 @@ impl Situation {
         refused / all.max(1) as f64
     }
 
+    /// What only still counts as severe, since it was a minute ago, is not met with what is for severe burns.
+    fn is_enough_for(&self, actuator: Actuator) -> bool {
+        let threshold = self.thresholds.get(actuator as usize);
+        threshold.is_some_and(|threshold| self.worst().bad_share >= threshold / 2.0)
+    }
+
     /// The share of requests that the shed level refuses.
     fn refused(&self) -> f64 {
         self.demand.governed as f64 / self.demand.requests.max(1) as f64
@@ -224,7 +233,7 @@ impl Ladder {
             return Some(self.set(forbidden, 0, Because::Forbidden));
         }
         if let Some(trial) = self.trial.take() {
-            return self.judge(trial, now);
+            return self.judge(trial, now, may);
         }
         if second < self.next {
             return None;
@@ -242,27 +251,29 @@ impl Ladder {
         if now.observes && self.moved.values().any(|moved| moved.step > 0) {
             return None;
         }
-        let can = |&actuator: &Actuator| {
-            let moved = self.moved.get(&actuator).copied().unwrap_or_default();
-            may(actuator)
-                && moved.step < actuator.steps()
-                && second >= moved.barred_until
-                && actuator.applies(now.demand, worst.is_timed)
-                && now.cost(actuator, moved.step + 1, now.worst) < worst.bad_share
-        };
-        // What only still counts as severe, since it was a minute ago, is not met with what is for severe burns.
-        let enough = |actuator: &Actuator| {
-            let threshold = now.thresholds.get(*actuator as usize);
-            threshold.is_some_and(|threshold| worst.bad_share >= threshold / 2.0)
-        };
-        let mut able: Vec<Actuator> = Actuator::ALL.into_iter().filter(can).collect();
+        let able = self.able(now, may);
         if able.is_empty() {
             let said = std::mem::replace(&mut self.helpless, true);
             return (!said).then_some(Step::Helpless);
         }
-        able.sort_by_key(|actuator| actuator.harm(self.step(*actuator) + 1));
-        let next = able.into_iter().find(enough)?;
+        let next = able.into_iter().find(|it| now.is_enough_for(*it))?;
         Some(self.step_up(next, now))
+    }
+
+    /// What could go up by a step and help, the least harmful first.
+    fn able(&self, now: &Situation, may: impl Fn(Actuator) -> bool) -> Vec<Actuator> {
+        let worst = now.worst();
+        let can = |&actuator: &Actuator| {
+            let moved = self.moved.get(&actuator).copied().unwrap_or_default();
+            may(actuator)
+                && moved.step < actuator.steps()
+                && now.second >= moved.barred_until
+                && actuator.applies(now.demand, worst.is_timed)
+                && now.cost(actuator, moved.step + 1, now.worst) < worst.bad_share
+        };
+        let mut able: Vec<Actuator> = Actuator::ALL.into_iter().filter(can).collect();
+        able.sort_by_key(|actuator| actuator.harm(self.step(*actuator) + 1));
+        able
     }
 
     fn step_up(&mut self, actuator: Actuator, now: &Situation) -> Step {
@@ -276,7 +287,8 @@ impl Ladder {
             }
         }
         moved.rose = now.second;
-        let from = moved.step;
+        let to = moved.step + 1;
+        let from = moved.untold.take().unwrap_or(moved.step);
         self.next = now.second + actuator.settle();
         let bad_share = now.worst().bad_share;
         self.trial = (!now.observes).then(|| Trial {
@@ -288,11 +300,16 @@ impl Ladder {
             refused: now.refused(),
             began: now.second,
         });
-        self.set(actuator, from + 1, Because::Burns { bad_share })
+        self.set(actuator, to, Because::Burns { bad_share })
     }
 
     /// Whether a step has helped, once that can be told.
-    fn judge(&mut self, trial: Trial, now: &Situation) -> Option<Step> {
+    fn judge(
+        &mut self,
+        trial: Trial,
+        now: &Situation,
+        may: impl Fn(Actuator) -> bool,
+    ) -> Option<Step> {
         let lasts = now.second - trial.began;
         let lately = now.at(trial.objective);
         if lasts < trial.actuator.settle()
@@ -319,6 +336,8 @@ impl Ladder {
         };
         let each = || now.objectives.iter().zip(&trial.all_before).enumerate();
         let helped = fewer && !each().any(faster);
+        let mut able = self.able(now, may).into_iter();
+        let first = able.find(|it| now.is_enough_for(*it) && !now.deferred);
         let moved = self.moved.entry(trial.actuator).or_default();
         if helped || moved.step == 0 {
             moved.failed = 0;
@@ -338,6 +357,11 @@ impl Ladder {
         };
         if let Some((to, because)) = next.zip(because) {
             let actuator = trial.actuator;
+            if first != Some(actuator) {
+                // Something else does less harm, or nothing may go up now. This one is not known to do nothing.
+                moved.untold = Some(trial.from);
+                return None;
+            }
             moved.rose = now.second;
             let began = now.second;
             self.trial = Some(Trial { began, ..trial });
@@ -410,6 +434,9 @@ impl Ladder {
     fn set(&mut self, actuator: Actuator, to: u8, because: Because) -> Step {
         let moved = self.moved.entry(actuator).or_default();
         let from = std::mem::replace(&mut moved.step, to);
+        if to < from {
+            moved.untold = None;
+        }
         Step::Move {
             actuator,
             from,
@@ -637,6 +664,76 @@ mod tests {
         world.governed = [0; 5];
         world.seconds(140, |_| 0.4);
         assert_eq!(world.steps()[5..], [(Shed, 4), (Shed, 0)]);
+    }
+
+    #[test]
+    fn what_does_less_harm_goes_before_the_step_after_one_that_refuses_nobody() {
+        use Actuator::{ReadOnly, Retry, Shed};
+        let world = || {
+            let mut world = World::new();
+            world.degradable.read_only = true;
+            // All of it is of class standard, and a tenth would change something.
+            world.governed = [0, 0, 0, 500, 1_000];
+            (world.classes, world.writes) = ([0, 1_000, 0], [0, 100, 0]);
+            world
+        };
+        let before_standard = [(Retry, 1), (Retry, 0), (Shed, 1), (Shed, 2), (ReadOnly, 1)];
+        let mut cured = world();
+        cured.seconds(150, |ladder| match ladder.step(ReadOnly) {
+            0 => 0.7,
+            _ => 0.1,
+        });
+        assert_eq!(cured.steps()[..5], before_standard, "{:?}", cured.moves);
+        assert!(!cured.steps().contains(&(Shed, 3)), "{:?}", cured.moves);
+        // Where it does not help, half of class standard is next; what refused nobody goes back with that.
+        let mut helpless = world();
+        helpless.seconds(150, |_| 0.7);
+        let steps = helpless.steps();
+        assert_eq!(steps[..5], before_standard, "{:?}", helpless.moves);
+        let after = [(ReadOnly, 0), (Shed, 3), (Shed, 0)];
+        assert_eq!(steps[5..], after, "{:?}", helpless.moves);
+    }
+
+    #[test]
+    fn nothing_goes_on_while_another_service_is_to_be_moved_or_it_may_not() {
+        use Actuator::Shed;
+        let climbs = |deferred, may_go_on: bool| {
+            let mut situation = Situation {
+                second: 0,
+                burn: Burn::Severe,
+                objectives: vec![Lately {
+                    bad_share: 0.4,
+                    requests: 1_000,
+                    all_burn: 0.4,
+                    all_burns: true,
+                    threshold: 0.03,
+                    is_timed: false,
+                    classes: [true; 3],
+                }],
+                worst: 0,
+                thresholds: [0.03; Actuator::ALL.len()],
+                demand: Demand {
+                    requests: 1_000,
+                    at_limit: true,
+                    ..Demand::default()
+                },
+                deferred: false,
+                observes: false,
+            };
+            let mut ladder = Ladder::default();
+            let mut most = 0;
+            for second in 0..60 {
+                situation.second = second;
+                situation.deferred = deferred && second >= 10;
+                let may = |it| it == Shed && (may_go_on || second < 10);
+                _ = ladder.on_second(&situation, |_| true, may);
+                most = most.max(ladder.step(Shed));
+            }
+            most
+        };
+        assert_eq!(climbs(false, true), 4);
+        assert_eq!(climbs(true, true), 1);
+        assert_eq!(climbs(false, false), 1);
     }
 
     #[test]
