@@ -59,6 +59,9 @@ pub(crate) struct Ladder {
     burns_since: Option<u64>,
     /// That nothing is left was said.
     helpless: bool,
+    /// What was last looked at again, and when its last step so far was taken back.
+    #[serde(default)]
+    reviewed: Option<(Actuator, u64)>,
 }
 
 /// How an actuator stands, and what is known of it.
@@ -403,6 +406,14 @@ impl Ladder {
             moved.calm_since.is_none() && second - moved.rose >= review.min(BARRED_MAX)
         };
         let due = self.most_harmful(is_due).filter(|_| !now.observes)?;
+        // One after the other: what was looked at may go up again before all that acts is gone.
+        if let Some((last, at)) = self.reviewed
+            && last != due
+            && second - at < CLIMBS
+        {
+            return None;
+        }
+        self.reviewed = Some((due, second));
         let because = Because::Review {
             bad_share: now.worst().bad_share,
         };
@@ -946,6 +957,31 @@ mod tests {
         assert!(of_it.len() >= 4, "{:?}", world.moves);
         let turns = [(Brownout, 3), (Brownout, 4)];
         assert!(of_it.iter().all(|it| turns.contains(it)), "{of_it:?}");
+    }
+
+    #[test]
+    fn what_acts_in_a_long_overload_is_looked_at_one_after_the_other() {
+        use Actuator::{Brownout, ReadOnly, Retry, Shed, Stale};
+        let mut world = World::new();
+        world.degradable = ALL_DEGRADABLE;
+        world.stale = 300;
+        world.classes = [200, 760, 40];
+        world.writes = [10, 10, 0];
+        let overloaded = |ladder: &Ladder| {
+            let steps: u8 = ladder.moved().map(|(_, step)| step).sum();
+            f64::from(0.74_f32.powi(steps.into()))
+        };
+        world.seconds(150, overloaded);
+        assert_eq!(world.ladder.moved().count(), 5, "{:?}", world.moves);
+        world.moves.clear();
+        for _ in 0..2 * 3_600 {
+            world.seconds(1, overloaded);
+            let acts = world.ladder.moved().count();
+            assert!(acts >= 4, "{acts} at {} s: {:?}", world.second, world.moves);
+        }
+        let moved = |it: &Actuator| world.moves.iter().any(|(_, of, _)| of == it);
+        let looked_at = [Retry, Stale, Brownout, Shed, ReadOnly].iter().all(moved);
+        assert!(looked_at, "{:?}", world.moves);
     }
 
     #[test]
