@@ -11,12 +11,16 @@ use plimsoll_core::{Instant, Mode, Ratio};
 use plimsoll_gateway::objective_specs;
 use plimsoll_governor::{Actuator, Decision, What};
 use plimsoll_measure::{
-    BrownoutView, CauseCounts, Histogram, ObjectiveSpec, REFUSALS, Sli, SparseHistogram,
+    BrownoutView, Cause, CauseCounts, Histogram, ObjectiveSpec, REFUSALS, Sli, SparseHistogram,
+    slot_of,
 };
 use plimsoll_policy::{BrownoutControl, BrownoutParameters, BrownoutReading, BrownoutShared};
 use serde_json::json;
 
 use super::Outcome;
+
+/// What took less than this part of what an objective asks for did not wait.
+const AT_ONCE: u32 = 10;
 
 /// Of all services that have features, or had some.
 #[derive(Debug, Default)]
@@ -45,6 +49,8 @@ struct Dimmer {
 struct Unread {
     latency: Histogram,
     refused: u64,
+    /// Those that are known to have waited first.
+    timed_out: u64,
 }
 
 /// A brownout, from the first step to the last one back.
@@ -172,6 +178,7 @@ impl Dimmer {
         latency.add_to(&mut self.unread.latency);
         let refused = REFUSALS.iter().map(|it| causes.with_cause(*it));
         self.unread.refused += refused.sum::<u64>();
+        self.unread.timed_out += causes.with_cause(Cause::QueueTimeout);
         self.control.set_ceiling(ceiling);
         let before = self.control.level();
         let followed = self.followed();
@@ -180,9 +187,9 @@ impl Dimmer {
             below: followed.map_or(Duration::MAX, |(_, below)| below),
         });
         match followed {
-            Some((target, _)) => {
+            Some((target, below)) => {
                 let now = Instant::from_nanos(self.seconds * 1_000_000_000);
-                let reading = self.unread.reading(target);
+                let reading = self.unread.reading(target, below);
                 if self.control.tick(now, &reading, shared) {
                     self.unread = Unread::default();
                 }
@@ -204,14 +211,22 @@ impl Dimmer {
 }
 
 impl Unread {
-    /// How late the answers were, at the quantile of a target. What was refused was so at once, and is not counted.
-    fn reading(&self, target: Ratio) -> BrownoutReading {
+    /// How late the answers were, at the quantile of a target. What was refused is not counted: neither what was so at
+    /// once, and would make the service look fast, nor what waited first, and would make it look slow. Only of queue timeouts
+    /// their cause says that. Of the others as many were refused at once as so little time was taken; the rest gave way to
+    /// another while they waited. What waited is taken for the slowest: if some answers were slower, less is dimmed.
+    fn reading(&self, target: Ratio, below: Duration) -> BrownoutReading {
         let all = self.latency.count();
+        let nanos = u64::try_from((below / AT_ONCE).as_nanos()).unwrap_or(u64::MAX);
+        let quick = self.latency.cumulative(slot_of(nanos));
+        let at_once = self.refused.saturating_sub(self.timed_out).min(quick);
+        let waited = self.refused - at_once;
         let completions = all.saturating_sub(self.refused);
-        let late = target.complement().get() * completions as f64 / all.max(1) as f64;
+        let late = waited as f64 + target.complement().get() * completions as f64;
+        let on_time = 1.0 - late / all.max(1) as f64;
         BrownoutReading {
             completions,
-            latency: self.latency.quantile(1.0 - late).unwrap_or_default(),
+            latency: self.latency.quantile(on_time.max(0.0)).unwrap_or_default(),
         }
     }
 }
@@ -260,6 +275,9 @@ fn says(level: f64, features: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use plimsoll_core::Class;
+    use plimsoll_measure::{Record, Series};
+
     use super::*;
 
     fn config() -> Config {
@@ -352,18 +370,65 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_at_once_does_not_make_a_service_look_fast() {
-        let mut histogram = Histogram::new();
-        histogram.record_many(Duration::ZERO, 900);
-        histogram.record_many(Duration::from_millis(50), 95);
-        histogram.record_many(Duration::from_millis(800), 5);
-        let unread = Unread {
-            latency: histogram,
-            refused: 900,
+    fn what_is_refused_makes_a_service_look_neither_fast_nor_slow() {
+        let reading = |refused, timed_out, took: &[(u64, u64)]| {
+            let mut latency = Histogram::new();
+            for (millis, count) in took {
+                latency.record_many(Duration::from_millis(*millis), *count);
+            }
+            let unread = Unread {
+                latency,
+                refused,
+                timed_out,
+            };
+            let target = Ratio::of(99, 100).unwrap();
+            unread.reading(target, Duration::from_millis(200))
         };
-        let reading = unread.reading(Ratio::of(99, 100).unwrap());
-        assert_eq!(reading.completions, 100);
-        assert!(reading.latency > Duration::from_millis(700), "{reading:?}");
+        let at_once = reading(900, 0, &[(0, 900), (50, 95), (800, 5)]);
+        assert_eq!(at_once.completions, 100);
+        assert!(at_once.latency > Duration::from_millis(700), "{at_once:?}");
+        // Those that waited for a permit in vain, and those that gave way to others.
+        for timed_out in [100, 0] {
+            let waited = reading(100, timed_out, &[(50, 900), (300, 100)]);
+            assert_eq!(waited.completions, 900);
+            assert!(waited.latency < Duration::from_millis(60), "{waited:?}");
+        }
+        // Both, and an answer in fifty is late.
+        let both = reading(600, 100, &[(0, 500), (50, 392), (300, 100), (800, 8)]);
+        assert_eq!(both.completions, 400);
+        assert!(both.latency > Duration::from_millis(200), "{both:?}");
+        assert_eq!(reading(0, 0, &[]).completions, 0);
+        assert_eq!(reading(10, 10, &[(300, 10)]).completions, 0);
+    }
+
+    #[test]
+    fn queue_timeouts_are_no_reason_to_dim() {
+        let mut world = World::new();
+        let series = Series::new(1, Vec::new());
+        for (cause, millis, count) in [(Cause::Answered, 50, 900), (Cause::QueueTimeout, 300, 100)]
+        {
+            let record = Record {
+                class: Class::Standard,
+                cause,
+                latency: Duration::from_millis(millis),
+                bytes_in: 0,
+                bytes_out: 0,
+                objectives: Record::ALL,
+            };
+            (0..count).for_each(|_| series.record(0, &record));
+        }
+        let totals = series.read();
+        let causes = totals.causes();
+        let latency = SparseHistogram::between(&Histogram::new(), &totals.latency);
+        world.dimming.on_step("shop", Some("fast"));
+        for _ in 0..10 {
+            let ceiling = Actuator::dimmed_max(4);
+            let ended = (&causes, &latency);
+            _ = world
+                .dimming
+                .on_second("shop", ceiling, ended, &world.shared);
+        }
+        assert!(world.shared.is_off(), "{}", world.shared.level());
     }
 
     #[test]
