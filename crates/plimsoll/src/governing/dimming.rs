@@ -104,7 +104,10 @@ impl Dimming {
     /// More may be dimmed, for the sake of an objective.
     fn on_step(&mut self, service: &str, objective: Option<&str>) {
         if let Some(dimmer) = self.services.get_mut(service) {
-            dimmer.follows = objective.map(str::to_owned);
+            // What a brownout is steered by stays as long as it does: the objective that stands worst changes from step to step.
+            if dimmer.course.is_none() || dimmer.followed().is_none() {
+                dimmer.follows = objective.map(str::to_owned);
+            }
             dimmer.course.get_or_insert_default();
         }
     }
@@ -355,6 +358,24 @@ mod tests {
                 && text.contains("1.50 at most"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn what_a_brownout_is_steered_by_stays_as_long_as_it_does() {
+        let mut world = World::new();
+        world.dimming.on_step("shop", Some("fast"));
+        world.seconds(10, 1, 20);
+        world.dimming.on_step("shop", Some("availability"));
+        world.seconds(10, 2, 20);
+        assert!(world.shared.is_off(), "it is still fast");
+        world.seconds(1, 0, 20);
+        world.dimming.on_step("shop", Some("availability"));
+        world.seconds(1, 1, 20);
+        assert_eq!(world.shared.level(), 0.75, "another brownout");
+        // There was nothing to go by, and now there is.
+        world.dimming.on_step("shop", Some("fast"));
+        world.seconds(60, 2, 20);
+        assert!(world.shared.is_off());
     }
 
     #[test]
