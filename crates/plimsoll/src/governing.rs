@@ -315,7 +315,8 @@ impl Governing {
         steps.set_stale(step(Actuator::Stale));
         steps.set_shed(step(Actuator::Shed).max(held.shed));
         steps.set_read_only(held.read_only || step(Actuator::ReadOnly) > 0);
-        shared.guard.brownout.set_floor(held.brownout);
+        let dimmed = self.dimming.held(name, held.brownout);
+        shared.guard.brownout.set_floor(dimmed);
     }
 
     /// How a service is seen. `now` is the time of the last tick.

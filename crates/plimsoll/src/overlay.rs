@@ -150,11 +150,25 @@ impl Overlay {
         self.entries.len()
     }
 
-    /// All that is in force.
-    pub(crate) fn views(&self, now: Instant, timestamp: Timestamp) -> Vec<OverlayView> {
-        let entries = self.entries.values();
-        let in_force = entries.filter(|entry| !entry.is_over(now, timestamp));
-        in_force.map(|entry| entry.view.clone()).collect()
+    /// All that is in force. `features` says how many a service has: there may be fewer than when it was set.
+    pub(crate) fn views(
+        &self,
+        now: Instant,
+        timestamp: Timestamp,
+        features: impl Fn(&str) -> usize,
+    ) -> Vec<OverlayView> {
+        let view = |((service, verb), entry): (&(String, Verb), &Entry)| {
+            let mut view = entry.view.clone();
+            let features = features(service);
+            let asked = usize::from(view.level.unwrap_or_default());
+            if *verb == Verb::Brownout && asked > features {
+                view.says = format!("{}, of which it has {features} by now", view.says);
+            }
+            view
+        };
+        let entries = self.entries.iter();
+        let in_force = entries.filter(|(_, entry)| !entry.is_over(now, timestamp));
+        in_force.map(view).collect()
     }
 
     /// What is held, by service.
@@ -351,8 +365,12 @@ mod tests {
         let overlay = Overlay::of([brownout], mono(1), at(0));
         let held = overlay.held(mono(2), at(1));
         assert_eq!(held["app"].brownout, 7);
-        let views = overlay.views(mono(2), at(1));
-        assert_eq!(views[0].says, "its first 7 optional features are left out");
+        let says = |features| overlay.views(mono(2), at(1), |_| features)[0].says.clone();
+        assert_eq!(says(7), "its first 7 optional features are left out");
+        assert_eq!(
+            says(3),
+            "its first 7 optional features are left out, of which it has 3 by now"
+        );
         assert_eq!(Overlay::of([none], mono(1), at(0)).len(), 0);
         assert_eq!(Overlay::of([shed(5, 600)], mono(1), at(0)).len(), 0);
     }

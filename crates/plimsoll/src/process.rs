@@ -58,7 +58,7 @@ use crate::wiring;
 use crate::without::Estimates;
 use changes::Later;
 pub(crate) use incidents::not_read;
-use overlay::OverlayState;
+use overlay::{OverlayState, features};
 use server::Server;
 
 /// How often certificate files are looked at, and the addresses behind names.
@@ -671,7 +671,10 @@ impl Process {
             services: service_inputs(&self.plan, &self.since, guards, governed, now),
             events: Vec::new(),
             warnings,
-            overlay: self.overlay.overlay.views(now, timestamp),
+            overlay: self
+                .overlay
+                .overlay
+                .views(now, timestamp, |it| features(&self.loaded.config, it).len()),
             journal: Some(self.journal.view()),
             notifiers,
             incidents: self

@@ -131,6 +131,12 @@ impl Dimming {
         Some(outcome)
     }
 
+    /// How many features are dimmed where people ask for so many: there may be fewer by now.
+    pub(super) fn held(&self, name: &str, asked: u8) -> u8 {
+        let features = self.services.get(name).map_or(0, |it| it.features.len());
+        asked.min(u8::try_from(features).unwrap_or(u8::MAX))
+    }
+
     /// How much is dimmed.
     pub(super) fn view(&self, name: &str) -> Option<BrownoutView> {
         let dimmer = self.services.get(name)?;
@@ -450,6 +456,23 @@ mod tests {
                 .on_second("shop", ceiling, ended, &world.shared);
         }
         assert!(world.shared.is_off(), "{}", world.shared.level());
+    }
+
+    #[test]
+    fn people_hold_no_more_features_than_there_are() {
+        let mut world = World::new();
+        assert_eq!(world.dimming.held("shop", 2), 2);
+        assert_eq!(world.dimming.held("other", 2), 0);
+        let held = world.dimming.held("shop", 7);
+        world.shared.set_floor(held);
+        world.seconds(1, 0, 20);
+        let view = world.dimming.view("shop").unwrap();
+        assert_eq!((view.level, view.features), (3.0, 3));
+        assert!(
+            view.says.starts_with("brownout 3.00 of 3: "),
+            "{}",
+            view.says
+        );
     }
 
     #[test]

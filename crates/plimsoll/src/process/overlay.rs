@@ -3,6 +3,7 @@
 //! An entry is in force at once, and in the state folder before it is asked whether the store has it. Where the store fails
 //! it is in force all the same: who sets it wants something to stop. The answer says then that its record waits.
 
+use plimsoll_config::Config;
 use plimsoll_console::{Changed, Problem, Setting, Verb};
 use plimsoll_governor::{Dose, Scope};
 use plimsoll_measure::OverlayView;
@@ -58,8 +59,7 @@ impl OverlayState {
 impl Process {
     pub(super) fn set(&mut self, by: &str, service: &str, setting: &Setting, tell: Tell<Changed>) {
         let (now, timestamp) = (self.clock.now(), self.clock.timestamp());
-        let features =
-            (self.loaded.config.services.get(service)).map_or(0, |it| it.degrade.brownout.len());
+        let features = features(&self.loaded.config, service).len();
         let id = self.can_change().and_then(|()| {
             if setting.verb == Verb::Brownout
                 && usize::from(setting.level.unwrap_or_default()) > features
@@ -183,6 +183,26 @@ impl Process {
             tell: None,
         };
         self.change_overlay(done, &body, None, with_number(view));
+    }
+
+    /// Another configuration is in force: what was set to be left out may be something else by now.
+    pub(super) fn warn_of_features(&mut self, before: &Config) {
+        let held = self
+            .overlay
+            .overlay
+            .held(self.clock.now(), self.clock.timestamp());
+        for (service, held) in held {
+            let now = features(&self.loaded.config, &service);
+            if held.brownout > 0 && features(before, &service) != now {
+                let text = format!(
+                    "its optional features are others now, while brownout {} is set: {}",
+                    held.brownout,
+                    says_left_out(now, held.brownout)
+                );
+                tracing::warn!(service, "{text}");
+                self.note(Some(service), text);
+            }
+        }
     }
 
     /// What is in force reaches the data plane.
@@ -365,6 +385,20 @@ fn dose(before: Option<&OverlayView>, after: Option<&OverlayView>) -> Option<Dos
     })
 }
 
+/// What a service can leave out, the first to be left out first.
+pub(super) fn features<'a>(config: &'a Config, service: &str) -> &'a [String] {
+    let service = config.services.get(service);
+    service.map_or(&[], |it| &it.degrade.brownout)
+}
+
+/// What a level leaves out of these.
+fn says_left_out(features: &[String], level: u8) -> String {
+    match features.get(..usize::from(level).min(features.len())) {
+        None | Some([]) => "nothing is left out".to_owned(),
+        Some(out) => format!("{} left out", out.join(", ")),
+    }
+}
+
 /// What was set, as somebody would say it.
 fn named(view: &OverlayView) -> String {
     let value = match (view.level, view.mode) {
@@ -373,4 +407,17 @@ fn named(view: &OverlayView) -> String {
         _ => String::new(),
     };
     format!("{}{value}", view.verb)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_level_leaves_out_is_said_by_name() {
+        let features = ["maps".to_owned(), "reviews".to_owned()];
+        assert_eq!(says_left_out(&features, 1), "maps left out");
+        assert_eq!(says_left_out(&features, 7), "maps, reviews left out");
+        assert_eq!(says_left_out(&[], 1), "nothing is left out");
+    }
 }

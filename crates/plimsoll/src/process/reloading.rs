@@ -156,6 +156,7 @@ impl Process {
             self.governing.on_change(change);
         }
         self.note(None, text);
+        self.warn_of_features(&before.config);
         self.budgets.on_versions(&self.measure, &changes);
         self.on_versions(&changes);
         Ok(before.text)
