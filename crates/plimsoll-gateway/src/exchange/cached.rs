@@ -81,6 +81,9 @@ impl Exchange<'_> {
         })
         .await;
         let (thread, fields) = (self.thread, &self.head.fields);
+        let service = self.call.settlement().service;
+        let service = service.and_then(|id| self.plan.plan.service(id));
+        let spares = service.is_some_and(|it| it.shared.guard.steps.spares());
         let Some(caching) = self.caching.as_deref_mut() else {
             return FromDisk::Ask;
         };
@@ -92,6 +95,7 @@ impl Exchange<'_> {
         let lookup = caching.lookup;
         match lookup {
             Lookup::Fresh | Lookup::Stale | Lookup::StaleWhileRevalidate(_) => FromDisk::Stored,
+            Lookup::Fetch(_) if spares && caching.spares(clock.now()) => FromDisk::Stored,
             Lookup::Fetch(fetch) if fetch.fill && caching.joins(thread, fields) => FromDisk::Stored,
             _ => FromDisk::Ask,
         }

@@ -7,7 +7,6 @@
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use crate::access::curl;
 use crate::child::{Home, Plimsoll, ask, config, get, metric, wait_until};
@@ -472,8 +471,10 @@ fn who_asks_and_leaves_does_not_take_the_answer_from_those_who_wait() {
         let text = get(plimsoll.ops(), "/metrics").1;
         metric(&text, "plimsoll_connections", &[]) as usize >= 4
     });
-    // Nothing tells that they wait for it by now.
-    std::thread::sleep(Duration::from_millis(200));
+    // Nothing tells that they wait for it by now; each thread has taken up later requests since.
+    for _ in 0..40 {
+        ask(plimsoll.address(), "OPTIONS", "*", "");
+    }
     drop(leader);
     may_go.store(true, Ordering::SeqCst);
     for mut client in waiting {
