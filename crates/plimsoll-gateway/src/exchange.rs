@@ -83,7 +83,7 @@ pub(crate) struct Exchange<'a> {
     left: Cell<bool>,
     /// While another service stands in: the call that it does so for.
     first: Option<Box<First>>,
-    /// What its cache did for it, if it is given something stored.
+    /// What its cache did for it, if it is given something stored or another service stands in.
     cached: Cell<Option<CacheResult>>,
 }
 

@@ -337,7 +337,9 @@ impl Exchange<'_> {
         self.cached.set(Some(given.result));
         self.status = reply.status();
         self.reason = given.stale.map(|(reason, _)| reason);
-        self.bytes().down.set(body.len() as u64);
+        if !self.left.get() {
+            self.bytes().down.set(body.len() as u64);
+        }
         let added = Added {
             rates: self.rate_fields.as_deref(),
             cache_status: Some(&given.cache_status),
@@ -477,12 +479,12 @@ impl Exchange<'_> {
 
     /// Counts what the cache did for the request.
     pub(super) fn count_cached(&self) {
-        let Some(caching) = self.caching.as_deref() else {
+        let not_given = || self.caching.as_deref().map(Caching::result);
+        let Some(result) = self.cached.get().or_else(not_given) else {
             return;
         };
         let service = self.call.settlement().service;
         if let Some(service) = service.and_then(|id| self.plan.plan.service(id)) {
-            let result = self.cached.get().unwrap_or_else(|| caching.result());
             service.shared.cache.add(self.thread.index, result);
         }
     }

@@ -80,7 +80,9 @@ impl Exchange<'_> {
         response: &mut ResponseHead,
         timer: &mut Timer,
     ) -> Result<Served, Answer> {
-        let fallback = self.fallback().filter(|_| stands_in_for(answer.cause));
+        // For a client that has left, no other service does anything.
+        let fallback =
+            (self.fallback()).filter(|_| stands_in_for(answer.cause) && !self.left.get());
         let Some(FallbackPlan::Service(id)) = fallback else {
             return Err(answer);
         };
@@ -109,7 +111,8 @@ impl Exchange<'_> {
         self.reason = Some(answer.reason);
         self.deadline = self.deadline_within(now + head);
         // What is stored was looked for already, and what comes is nothing of that kind.
-        self.caching = None;
+        let caching = self.caching.take();
+        self.cached.set(caching.map(|caching| caching.result()));
         self.facts.fills = false;
         self.facts.dimmed = Dimmed::of(service, || self.user());
         let arrived = match arrival {

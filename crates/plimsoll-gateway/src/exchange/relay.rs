@@ -298,6 +298,8 @@ impl Exchange<'_> {
             upload_broken: false,
             place,
         };
+        // What a client got that has left meanwhile.
+        let mut taken = self.left.get().then_some(0);
         let ended = poll_fn(|cx| {
             loop {
                 let polled = self.poll_streams(
@@ -317,11 +319,12 @@ impl Exchange<'_> {
                 if !gone || self.left.get() || !self.outlives(down, fill.is_some()) {
                     return polled;
                 }
+                taken = Some(download.given);
             }
         })
         .await;
         drop(fill);
-        self.bytes().down.set(download.given);
+        self.bytes().down.set(taken.unwrap_or(download.given));
         let became_stream = stream || (grpc && streaming.stream_from.is_none());
         let ended_at = if became_stream {
             head_at

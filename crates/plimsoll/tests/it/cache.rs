@@ -586,6 +586,49 @@ fn an_answer_that_is_broken_off_is_fetched_once_more_for_all_who_waited() {
 }
 
 #[test]
+fn a_request_that_another_service_answers_is_a_miss_and_one_whose_client_left_asks_none() {
+    let fails = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&fails);
+    let service = Script::start(move |_, link| {
+        while link.head().is_some() {
+            wait_until("it may fail", || told.load(Ordering::SeqCst));
+            link.send(UNAVAILABLE);
+        }
+    });
+    let lite = Script::answering(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlite");
+    let more = format!(
+        "cache = {{}}\nfallback = {{ service = \"lite\" }}\n[service.lite]\nendpoints = [\"http://{}\"]\n",
+        lite.address
+    );
+    let (_home, plimsoll) = before_with(&service, "", &more);
+    let leader = asking(&plimsoll, 1, "");
+    wait_until("it is asked", || service.heads().len() == 1);
+    let mut other = asking(&plimsoll, 1, "").remove(0);
+    wait_until("both are there", || {
+        let text = get(plimsoll.ops(), "/metrics").1;
+        metric(&text, "plimsoll_connections", &[]) as usize >= 2
+    });
+    // Nothing tells that it waits by now.
+    std::thread::sleep(Duration::from_millis(200));
+    drop(leader);
+    wait_until("the first has gone", || {
+        let text = get(plimsoll.ops(), "/metrics").1;
+        metric(&text, "plimsoll_connections", &[]) as usize <= 1
+    });
+    fails.store(true, Ordering::SeqCst);
+    assert!(other.rest().ends_with("lite"));
+    wait_until("both are counted", || {
+        let text = get(plimsoll.ops(), "/metrics").1;
+        metric(
+            &text,
+            "plimsoll_cache_requests_total",
+            &["result=\"miss\"", "service=\"app\""],
+        ) == 2.0
+    });
+    assert_eq!(lite.heads().len(), 1);
+}
+
+#[test]
 fn those_who_wait_for_what_fails_get_what_is_stale_or_a_refusal_and_few_ask_again() {
     const CLIENTS: usize = 30;
     let fails = Arc::new(AtomicBool::new(false));
