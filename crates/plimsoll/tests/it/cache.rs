@@ -62,6 +62,13 @@ fn caused(plimsoll: &Plimsoll, cause: &str) -> u64 {
     metric(&text, "plimsoll_requests_total", &[&label]) as u64
 }
 
+/// Nothing tells that a request waits for another one's fetch. After this, each thread has taken up what came before.
+fn let_all_be_taken_up(plimsoll: &Plimsoll) {
+    for _ in 0..40 {
+        ask(plimsoll.address(), "OPTIONS", "*", "");
+    }
+}
+
 pub(crate) const FRESH: &str = "Cache-Control: max-age=600\r\n";
 
 #[test]
@@ -471,10 +478,7 @@ fn who_asks_and_leaves_does_not_take_the_answer_from_those_who_wait() {
         let text = get(plimsoll.ops(), "/metrics").1;
         metric(&text, "plimsoll_connections", &[]) as usize >= 4
     });
-    // Nothing tells that they wait for it by now; each thread has taken up later requests since.
-    for _ in 0..40 {
-        ask(plimsoll.address(), "OPTIONS", "*", "");
-    }
+    let_all_be_taken_up(&plimsoll);
     drop(leader);
     may_go.store(true, Ordering::SeqCst);
     for mut client in waiting {
@@ -608,8 +612,7 @@ fn a_request_that_another_service_answers_is_a_miss_and_one_whose_client_left_as
         let text = get(plimsoll.ops(), "/metrics").1;
         metric(&text, "plimsoll_connections", &[]) as usize >= 2
     });
-    // Nothing tells that it waits by now.
-    std::thread::sleep(Duration::from_millis(200));
+    let_all_be_taken_up(&plimsoll);
     drop(leader);
     wait_until("the first has gone", || {
         let text = get(plimsoll.ops(), "/metrics").1;
