@@ -103,7 +103,12 @@ pub fn memory(pids: &[u32]) -> Result<Memory, Failure> {
     let mut sum = Memory::default();
     for pid in pids {
         let path = format!("/proc/{pid}/smaps_rollup");
-        let text = fs::read_to_string(&path).doing(|| format!("reading {path}"))?;
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            // It has ended since it was listed, and takes nothing: nginx's loader of its cache does so after a minute.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error).doing(|| format!("reading {path}")),
+        };
         sum.rss += bytes_of(&text, "Rss:");
         sum.pss += bytes_of(&text, "Pss:");
     }
