@@ -182,6 +182,7 @@ pub(crate) async fn serve(
         Err(answer) => exchange.answer(down, answer, response, timer).await,
     }
 }
+
 /// Counts a request that is too malformed to be answered.
 pub(crate) fn count_malformed(thread: &Rc<Thread>, arrived: Instant) {
     let effects = ThreadEffects::new(thread, &thread.plan());

@@ -71,6 +71,30 @@ fn let_all_be_taken_up(plimsoll: &Plimsoll) {
 
 pub(crate) const FRESH: &str = "Cache-Control: max-age=600\r\n";
 
+/// A service that is held up by `/slow` until it is told to go on, and says `good` to all.
+fn held_up(fields: &'static str) -> (Script, Arc<AtomicBool>) {
+    let holds = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&holds);
+    let service = Script::start(move |_, link| {
+        while let Some(head) = link.head() {
+            if head.starts_with("GET /slow") {
+                told.store(true, Ordering::SeqCst);
+                wait_until("it may answer", || !told.load(Ordering::SeqCst));
+            }
+            answer(link, fields, "good");
+        }
+    });
+    (service, holds)
+}
+
+/// Asks for what holds the service up.
+fn keep_busy(plimsoll: &Plimsoll, holds: &AtomicBool) -> Link {
+    let mut slow = Link::connect(plimsoll.address());
+    slow.send(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+    wait_until("the service is busy", || holds.load(Ordering::SeqCst));
+    slow
+}
+
 #[test]
 fn what_is_fresh_is_answered_without_the_service() {
     let service = numbered(FRESH);
@@ -353,23 +377,11 @@ fn an_answer_that_forbids_it_is_not_given_stale() {
 
 #[test]
 fn a_request_that_is_refused_gets_a_stale_answer() {
-    let holds = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&holds);
-    let service = Script::start(move |_, link| {
-        while let Some(head) = link.head() {
-            if head.starts_with("GET /slow") {
-                told.store(true, Ordering::SeqCst);
-                wait_until("it may answer", || !told.load(Ordering::SeqCst));
-            }
-            answer(link, "Cache-Control: max-age=0\r\n", "good");
-        }
-    });
+    let (service, holds) = held_up("Cache-Control: max-age=0\r\n");
     let more = "cache = { stale = \"1h\" }\n[service.app.protect]\nlimiter = 1\nqueue = { wait = \"10ms\" }\n";
     let (_home, plimsoll) = before_with(&service, "", more);
     check(&plimsoll, "", "good");
-    let mut slow = Link::connect(plimsoll.address());
-    slow.send(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
-    wait_until("the service is busy", || holds.load(Ordering::SeqCst));
+    let mut slow = keep_busy(&plimsoll, &holds);
     let stale = check(&plimsoll, "", "good");
     assert_has(
         &stale,
@@ -493,23 +505,11 @@ fn who_asks_and_leaves_does_not_take_the_answer_from_those_who_wait() {
 
 #[test]
 fn who_asks_and_leaves_while_nobody_waits_for_it_leaves_its_place_in_the_queue() {
-    let holds = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&holds);
-    let service = Script::start(move |_, link| {
-        while let Some(head) = link.head() {
-            if head.starts_with("GET /slow") {
-                told.store(true, Ordering::SeqCst);
-                wait_until("it may answer", || !told.load(Ordering::SeqCst));
-            }
-            answer(link, FRESH, "good");
-        }
-    });
+    let (service, holds) = held_up(FRESH);
     let more = "cache = {}\n[service.app.objective.latency]\ntarget = \"99%\"\nbelow = \"10m\"\n\
                 [service.app.protect]\nlimiter = 1\ndeadline = { head = \"10m\" }\nqueue = { wait = \"5m\" }\n";
     let (_home, plimsoll) = before_with(&service, "", more);
-    let mut slow = Link::connect(plimsoll.address());
-    slow.send(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
-    wait_until("the service is busy", || holds.load(Ordering::SeqCst));
+    let mut slow = keep_busy(&plimsoll, &holds);
     let queued = || {
         let text = get(plimsoll.ops(), "/metrics").1;
         metric(&text, "plimsoll_queue_requests", &[])
@@ -738,23 +738,11 @@ fn an_answer_that_finds_no_room_is_waited_for_again() {
 #[test]
 fn a_request_that_is_refused_does_not_have_those_refused_that_wait_for_what_it_asked_for() {
     const CLIENTS: usize = 12;
-    let holds = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&holds);
-    let service = Script::start(move |_, link| {
-        while let Some(head) = link.head() {
-            if head.starts_with("GET /slow") {
-                told.store(true, Ordering::SeqCst);
-                wait_until("it may answer", || !told.load(Ordering::SeqCst));
-            }
-            answer(link, FRESH, "good");
-        }
-    });
+    let (service, holds) = held_up(FRESH);
     let more = "cache = {}\n[service.app.objective.latency]\ntarget = \"99%\"\nbelow = \"30s\"\n\
                 [service.app.protect]\nlimiter = 1\nqueue = { wait = \"3s\" }\n";
     let (_home, plimsoll) = before_with(&service, "", more);
-    let mut slow = Link::connect(plimsoll.address());
-    slow.send(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
-    wait_until("the service is busy", || holds.load(Ordering::SeqCst));
+    let _slow = keep_busy(&plimsoll, &holds);
     let mut first = asking(&plimsoll, 1, "").remove(0);
     wait_until("the first is queued", || {
         let text = get(plimsoll.ops(), "/metrics").1;
