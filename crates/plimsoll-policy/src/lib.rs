@@ -17,6 +17,7 @@ mod limiter;
 mod loom_tests;
 mod rate_limit;
 pub mod retry;
+pub mod rollout;
 mod self_protection;
 mod sync;
 mod tenant;
