@@ -6,6 +6,7 @@
 mod governor;
 mod notify;
 mod protect;
+mod rollout;
 mod tenant;
 
 use std::collections::BTreeMap;
@@ -62,6 +63,11 @@ pub(crate) fn config(file: &Fields) -> Option<Config> {
             .table("journey")?
             .iter()
             .map(|(name, field)| Some((name.to_owned(), journey(field.node.as_table()?)?)))
+            .collect::<Option<_>>()?,
+        rollouts: file
+            .table("rollout")?
+            .iter()
+            .map(|(name, field)| Some((name.to_owned(), rollout::rollout(field.node.as_table()?)?)))
             .collect::<Option<_>>()?,
         notifiers: file
             .table("notify")?
@@ -185,6 +191,11 @@ fn service(fields: &Fields) -> Option<Service> {
             .list("endpoints")
             .iter()
             .map(endpoint)
+            .collect::<Option<_>>()?,
+        versions: fields
+            .table("version")?
+            .iter()
+            .map(|(name, field)| Some((name.to_owned(), rollout::version(field.node.as_table()?)?)))
             .collect::<Option<_>>()?,
         tls: upstream_tls(fields.table("tls")?)?,
         protocol: match fields.word("protocol")? {

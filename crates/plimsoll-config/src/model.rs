@@ -5,6 +5,7 @@
 
 mod notify;
 mod protect;
+mod rollout;
 mod tenant;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use crate::pattern::{HostPattern, PathPattern};
 
 pub use notify::*;
 pub use protect::*;
+pub use rollout::*;
 pub use tenant::*;
 
 /// A whole configuration.
@@ -41,6 +43,8 @@ pub struct Config {
     pub maintenances: BTreeMap<String, Maintenance>,
     /// Journeys by name.
     pub journeys: BTreeMap<String, Journey>,
+    /// Rollouts by name; no two of one service.
+    pub rollouts: BTreeMap<String, Rollout>,
     /// Who is called, by name.
     pub notifiers: BTreeMap<String, Notifier>,
     /// Services by name.
@@ -224,6 +228,8 @@ pub struct Service {
     pub tier: u8,
     /// At least one.
     pub endpoints: Vec<Endpoint>,
+    /// Other versions of it, by name.
+    pub versions: BTreeMap<String, Version>,
     /// How TLS endpoints are checked.
     pub tls: UpstreamTls,
     /// Which HTTP its endpoints speak.

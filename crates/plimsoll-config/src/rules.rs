@@ -3,7 +3,7 @@
 //! Elsewhere: what a single value must look like (`scalar`); rules about routes (`rules/routes.rs`),
 //! about protections (`rules/protect.rs`), about what services give up (`rules/degrade.rs`), about what the governor knows (`rules/governor.rs`),
 //! about journeys (`rules/journey.rs`), about maintenance (`rules/maintenance.rs`), about notifiers (`rules/notify.rs`),
-//! about tenants and rates (`rules/tenants.rs`).
+//! about versions and rollouts (`rules/rollout.rs`), about tenants and rates (`rules/tenants.rs`).
 
 mod degrade;
 mod governor;
@@ -11,6 +11,7 @@ mod journey;
 mod maintenance;
 mod notify;
 mod protect;
+mod rollout;
 mod routes;
 mod tenants;
 
@@ -46,6 +47,7 @@ pub(crate) fn check(file: &Fields, diagnostics: &mut Vec<Diagnostic>) {
             continue;
         };
         check_endpoints(name, service, &listeners, diagnostics);
+        rollout::check_versions(name, service, &listeners, diagnostics);
         check_upstream_tls(name, service, diagnostics);
         check_balance(name, service, diagnostics);
         check_health(name, service, diagnostics);
@@ -69,6 +71,7 @@ pub(crate) fn check(file: &Fields, diagnostics: &mut Vec<Diagnostic>) {
     journey::check(file, services, diagnostics);
     maintenance::check(file, services, diagnostics);
     notify::check(file, services, diagnostics);
+    rollout::check(file, services, diagnostics);
     routes::check(file, services, diagnostics);
     degrade::check_routes(file, services, diagnostics);
     tenants::check(file, diagnostics);
@@ -295,9 +298,11 @@ fn check_endpoints(
 }
 
 fn check_upstream_tls(name: &str, service: &Fields, diagnostics: &mut Vec<Diagnostic>) {
-    let endpoints: Option<Vec<Endpoint>> = service
-        .list("endpoints")
-        .iter()
+    let versions = service.table("version").into_iter().flat_map(Fields::iter);
+    let versions = versions.filter_map(|(_, field)| field.node.as_table());
+    let endpoints: Option<Vec<Endpoint>> = std::iter::once(service)
+        .chain(versions)
+        .flat_map(|it| it.list("endpoints"))
         .map(assemble::endpoint)
         .collect();
     let Some(endpoints) = endpoints else { return };

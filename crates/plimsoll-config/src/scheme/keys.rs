@@ -5,6 +5,7 @@ mod journey;
 mod maintenance;
 mod notify;
 mod protect;
+mod rollout;
 mod route;
 mod service;
 mod tenant;
@@ -16,6 +17,7 @@ use governor::GOVERNOR;
 use journey::JOURNEY;
 use maintenance::MAINTENANCE;
 use notify::NOTIFY;
+use rollout::ROLLOUT;
 use route::ROUTE;
 use service::{DEFAULTS, SERVICE};
 use tenant::TENANT;
@@ -134,7 +136,16 @@ pub(crate) static FILE: Table = Table {
         )
         .default("{}"),
         Key::later("flags"),
-        Key::later("rollout"),
+        Key::new(
+            "rollout",
+            Kind::Map {
+                noun: Some("rollout"),
+                names: NameKind::Identifier,
+                of: &Kind::Table(&ROLLOUT),
+            },
+            "How requests are moved to another version of a service, by name.",
+        )
+        .default("{}"),
         Key::later("approval"),
         Key::later("freeze"),
         Key::later("queues"),

@@ -7,6 +7,7 @@ mod model;
 mod notify;
 mod properties;
 mod protect;
+mod rollout;
 mod scenario;
 mod schema;
 mod tenants;

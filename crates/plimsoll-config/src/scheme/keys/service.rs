@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::governor::CLASS_LIST;
 use super::protect::PROTECT;
+use super::rollout::VERSION;
 use super::{CERTIFICATE, DAY, HOUR, MILLISECOND, MINUTE, SECOND};
 use crate::scheme::{FileKind, Key, Kind, NameKind, Table, Word};
 
@@ -21,7 +22,13 @@ pub(super) static SERVICE: Table = Table {
             Kind::List { of: &Kind::Endpoint, bare: true },
             "Where it is: `http://host:port` or `https://host:port`, at least one. The port may be left out for 80 and 443.",
         )
-        .required()],
+        .required(),
+        Key::new(
+            "version",
+            Kind::Map { noun: Some("version"), names: NameKind::Identifier, of: &Kind::Table(&VERSION) },
+            "Other versions of it, by name: what a `[rollout.NAME]` moves requests to.",
+        )
+        .default("{}")],
         SERVICE_KEYS,
     ],
     main: None,
