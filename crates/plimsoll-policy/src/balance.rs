@@ -12,6 +12,7 @@ mod ring;
 #[cfg(test)]
 mod scenarios;
 
+pub(crate) use ring::mix;
 pub use ring::{Ring, hash_key};
 
 use std::sync::Arc;
@@ -114,6 +115,27 @@ impl Balancer {
         self.choose_knowing(now, endpoints, key, tried, true)
     }
 
+    /// Where the next attempt goes, if an endpoint is up or one that is half-open has a probe to give; `None` if it is to
+    /// go elsewhere: for endpoints that are not all that a service has.
+    pub fn choose_up<C: Candidate>(
+        &mut self,
+        now: Instant,
+        endpoints: &[C],
+        key: Option<u64>,
+        tried: &[EndpointId],
+    ) -> Option<EndpointId> {
+        let field = Field {
+            now,
+            endpoints,
+            tried,
+            all: !self.heeds_health,
+            suspects: !self.heeds_health,
+        };
+        let chosen = self.choose_probe(&field, true);
+        let chosen = chosen.or_else(|| self.pick_one(field, key))?;
+        Some(EndpointId(u32::try_from(chosen).unwrap_or(u32::MAX)))
+    }
+
     /// The same for who knows whether an endpoint may be `half_open`: where none is, nobody looks at each for it.
     pub fn choose_knowing<C: Candidate>(
         &mut self,
@@ -139,16 +161,20 @@ impl Balancer {
                 panic: false,
             });
         }
-        let chosen = self.pick(&field, key).or_else(|| {
+        self.pick_one(field, key).map(|index| Choice {
+            endpoint: EndpointId(u32::try_from(index).unwrap_or(u32::MAX)),
+            panic: panic && self.heeds_health,
+        })
+    }
+
+    /// One that is suspect only where there is no other.
+    fn pick_one<C: Candidate>(&mut self, field: Field<'_, C>, key: Option<u64>) -> Option<usize> {
+        self.pick(&field, key).or_else(|| {
             let any = Field {
                 suspects: true,
                 ..field
             };
             self.pick(&any, key)
-        });
-        chosen.map(|index| Choice {
-            endpoint: EndpointId(u32::try_from(index).unwrap_or(u32::MAX)),
-            panic: panic && self.heeds_health,
         })
     }
 

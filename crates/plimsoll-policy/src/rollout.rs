@@ -15,6 +15,7 @@ mod latency;
 mod machine;
 mod parameters;
 mod price;
+pub mod split;
 #[cfg(test)]
 mod tests;
 mod verdict;

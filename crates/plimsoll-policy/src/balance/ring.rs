@@ -70,7 +70,7 @@ pub fn hash_key(key: &[u8]) -> u64 {
 }
 
 /// The finalizer of SplitMix64 (S. Vigna): every bit of the input reaches every bit of the output.
-fn mix(value: u64) -> u64 {
+pub(crate) fn mix(value: u64) -> u64 {
     let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     value ^ (value >> 31)
