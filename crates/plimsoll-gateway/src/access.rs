@@ -78,6 +78,12 @@ fn line(exchange: &Exchange<'_>, share: f64, line: &mut Line<'_>) {
     if let Some(endpoint) = endpoint {
         line.text("endpoint", &endpoint.name);
     }
+    let version = service
+        .zip(settlement.endpoint)
+        .and_then(|(service, id)| service.cluster.version_at(id.index()));
+    if let Some(version) = version {
+        line.text("version", version);
+    }
     line.text("class", settlement.class.name());
     if settlement.service.is_some() {
         line.text("tenant", &TenantId(exchange.call.tenant()).to_string());

@@ -6,6 +6,7 @@
 //! Source: RFC 6265, 4.2.1 (`name=value` pairs, with `;` between them; quotes mean nothing).
 
 use plimsoll_core::is_session_cookie;
+use plimsoll_http1::{Fields, Name};
 
 /// The value of a `Cookie` field without sessions of the console.
 pub(crate) enum Kept {
@@ -34,6 +35,18 @@ pub(crate) fn kept(value: &[u8]) -> Kept {
     }
 }
 
+/// The value of the cookie of this name; the first, where there are several.
+pub(crate) fn value<'a>(fields: &'a Fields, name: &str) -> Option<&'a [u8]> {
+    let cookies = fields.iter().filter(|field| field.known == Name::Cookie);
+    let mut pairs = cookies.flat_map(|field| field.value.split(|byte| *byte == b';'));
+    pairs.find_map(|pair| {
+        let place = pair.iter().position(|byte| *byte == b'=')?;
+        let (key, value) = pair.split_at_checked(place)?;
+        (key.trim_ascii() == name.as_bytes())
+            .then(|| value.get(1..).unwrap_or_default().trim_ascii())
+    })
+}
+
 fn is_session(pair: &[u8]) -> bool {
     let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
     is_session_cookie(name.trim_ascii())
@@ -49,6 +62,23 @@ mod tests {
             Kept::Part(part) => Some(String::from_utf8(part).unwrap()),
             Kept::Nothing => None,
         }
+    }
+
+    #[test]
+    fn a_cookie_is_found_by_its_name_in_whichever_field_it_is() {
+        let mut fields = Fields::default();
+        fields.push(b"cookie", b"a=1; sid = x=y ;b=2");
+        fields.push(b"accept", b"sid=no");
+        fields.push(b"cookie", b"c=3; sid=later; d");
+        let is = |name: &str, found: Option<&str>| {
+            assert_eq!(value(&fields, name), found.map(str::as_bytes), "{name}");
+        };
+        is("a", Some("1"));
+        is("sid", Some("x=y"));
+        is("c", Some("3"));
+        is("SID", None);
+        is("d", None);
+        is("id", None);
     }
 
     #[test]

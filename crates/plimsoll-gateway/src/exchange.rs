@@ -10,6 +10,7 @@ mod fallback;
 mod race;
 mod relay;
 mod renewal;
+mod variant;
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -244,6 +245,9 @@ impl Exchange<'_> {
         let hedges = service.guard.hedge_mode == Mode::Enforce && hedgeable;
         self.facts.retries = service.keep_bytes_max > 0 || hedges;
         let key = self.hash_key(service);
+        if let Some(rollout) = service.rollout.as_deref() {
+            self.choose_variant(rollout);
+        }
         let mut upload = match self.head.framing() {
             Framing::None => Transfer::done(),
             _ => Transfer {
@@ -262,7 +266,7 @@ impl Exchange<'_> {
             let attempt = if again {
                 self.call.again(self.thread.clock.now())
             } else {
-                self.choose(service, key)
+                self.choose(key)
             };
             let endpoint = match attempt {
                 Attempt::Try(id) => service.cluster.endpoints.get(id.index()),
@@ -339,16 +343,13 @@ impl Exchange<'_> {
     }
 
     /// The endpoint to try next.
-    fn choose(&mut self, service: &ServicePlan, key: Option<u64>) -> Attempt {
+    fn choose(&mut self, key: Option<u64>) -> Attempt {
         let now = self.thread.clock.now();
         let (thread, plan) = (self.thread, Rc::clone(&self.plan));
-        let id = self.call.settlement().service.map_or(0, ServiceId::index);
-        let balancer = plan.balancers.get(id);
+        let settlement = self.call.settlement();
+        let (service, variant) = (settlement.service, settlement.variant);
         self.call.next_attempt(now, |tried| {
-            let choice =
-                balancer?
-                    .borrow_mut()
-                    .choose(now, &service.cluster.endpoints, key, tried)?;
+            let choice = plan.choose(service?, variant, now, key, tried)?;
             if choice.panic {
                 thread
                     .shared
@@ -873,6 +874,7 @@ mod tests {
                 .update(vec![ClusterConfig {
                     name: "app".to_owned(),
                     endpoints: vec![EndpointConfig::new("127.0.0.1", port)],
+                    versions: Vec::new(),
                     balance: plimsoll_upstream::Balance::default(),
                     parameters: plimsoll_policy::EndpointParameters::default(),
                     health: None,

@@ -24,6 +24,7 @@ mod protection;
 mod protocol;
 mod proxy_protocol;
 mod refusal;
+mod rollout;
 mod router;
 mod server;
 mod thread;
@@ -41,5 +42,6 @@ pub use plan::{
     guard_parameters, mode_of, objective_specs,
 };
 pub use protection::{GuardView, PROTECTION_TICK, Protection};
+pub use rollout::{ArmCounts, LADDER, RolloutCounts, RolloutPlan, RolloutShared, RouteArms};
 pub use router::{Match, Router, path_is_ambiguous};
 pub use tls::ServerTlsError;

@@ -23,6 +23,7 @@ use plimsoll_upstream::{Cluster, Clusters};
 
 use crate::cache::{CacheCounters, CacheCounts};
 use crate::fallback::{FallbackPlan, PagesPlan};
+use crate::rollout::{POOLED, RolloutPlan, Rollouts};
 use crate::router::Router;
 
 /// What all threads share about a service. One for each service name, for as long as the process lives.
@@ -32,6 +33,8 @@ pub struct ServiceShared {
     pub guard: Arc<GuardShared>,
     /// What the cache of its routes did.
     pub(crate) cache: CacheCounters,
+    /// Its versions that requests are moved to.
+    pub(crate) rollouts: Rollouts,
 }
 
 impl ServiceShared {
@@ -39,6 +42,7 @@ impl ServiceShared {
         Self {
             guard: Arc::new(GuardShared::new(threads, parameters)),
             cache: CacheCounters::new(threads),
+            rollouts: Rollouts::default(),
         }
     }
 
@@ -82,6 +86,19 @@ pub struct ServicePlan {
     pub hash_key: Option<HashKey>,
     /// Its routes that store answers.
     pub cached: Vec<RouteId>,
+    /// How its requests are moved to another version; `None` = they are not.
+    pub rollout: Option<Box<RolloutPlan>>,
+}
+
+impl ServicePlan {
+    /// Whether an endpoint of the version that it is moved to is up.
+    pub fn canary_is_up(&self) -> bool {
+        let group = (self.rollout.as_ref()).and_then(|it| self.cluster.groups.get(it.group));
+        group.is_some_and(|group| {
+            let mut endpoints = self.cluster.of(group).iter();
+            endpoints.any(|it| it.shared.verdict().is_up())
+        })
+    }
 }
 
 /// A route of the plan.
@@ -115,6 +132,8 @@ pub struct RoutePlan {
     pub(crate) fallback: Option<Box<FallbackPlan>>,
     /// The feature that it is, by its place among its service's.
     pub feature: Option<usize>,
+    /// Where what comes of it is counted while its service is rolled out.
+    pub(crate) place: u16,
 }
 
 /// How a route's answers are stored.
@@ -214,7 +233,6 @@ impl Plan {
                     .iter()
                     .map(|endpoint| registry.endpoint(name, &endpoint.name))
                     .collect(),
-                shared,
                 keep_bytes_max: if resends {
                     service.protect.retry.body_bytes_max
                 } else {
@@ -230,6 +248,15 @@ impl Plan {
                     _ => None,
                 },
                 cached: Vec::new(),
+                rollout: RolloutPlan::new(
+                    &config,
+                    name,
+                    cluster,
+                    &shared.rollouts,
+                    registry.threads(),
+                    latency_objective(service),
+                ),
+                shared,
             });
         }
         let mut routes: Vec<RoutePlan> = Vec::new();
@@ -263,6 +290,17 @@ impl Plan {
             },
             config,
         }
+    }
+
+    /// The rollout of this name, with the service that it is of.
+    pub fn rollout(&self, name: &str) -> Option<(&ServicePlan, &RolloutPlan)> {
+        self.rollouts().find(|(_, it)| it.shared.name == name)
+    }
+
+    /// All rollouts, each with the service that it is of.
+    pub fn rollouts(&self) -> impl Iterator<Item = (&ServicePlan, &RolloutPlan)> {
+        let services = self.services.iter();
+        services.filter_map(|service| Some((service, service.rollout.as_deref()?)))
     }
 
     pub(crate) fn service(&self, id: ServiceId) -> Option<&ServicePlan> {
@@ -420,10 +458,13 @@ fn route_plan(
             attempts_max: 1,
         },
     };
+    let service = service_id(services, name);
+    let rollout = service.and_then(|id| services.get(id.index())?.rollout.as_deref());
     RoutePlan {
         name: route.name.clone(),
+        place: rollout.map_or(POOLED, |it| it.shared.counters.place(&route.name)),
         series: registry.route(name, &route.name),
-        service: service_id(services, name),
+        service,
         redirect,
         class: route.class,
         tenant_header: route.tenant_header.clone(),

@@ -14,13 +14,15 @@ use plimsoll_http1::RequestHead;
 use plimsoll_lifecycle::{Asked, AttemptEnd, Effects, Settlement, report_attempt_end};
 use plimsoll_measure::{Cause, REFUSALS, Record};
 use plimsoll_policy::retry::{Question, WhyNot};
+use plimsoll_policy::rollout::split::{Arm, Variant};
 use plimsoll_policy::{
-    Arriving, Balancer, Finished, HedgeQuestion, KnownTenants, RateTable, RetryDecision,
+    Arriving, Balancer, Choice, Finished, HedgeQuestion, KnownTenants, RateTable, RetryDecision,
     SelfShared, Ticket,
 };
-use plimsoll_upstream::{Clock, Endpoint, Pools};
+use plimsoll_upstream::{Clock, Endpoint, Group, Pools};
 use rand_core::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
+use smallvec::SmallVec;
 use tokio::sync::Notify;
 
 use crate::admission::ThreadGuard;
@@ -29,6 +31,7 @@ use crate::exchange::Bytes;
 use crate::log::{AccessLog, AccessLogSender};
 use crate::plan::{Plan, ServicePlan};
 use crate::protocol::is_safe;
+use crate::rollout::{First, Judged, POOLED, RolloutPlan, client_key};
 
 /// A head with its usual fields fits.
 const BUFFER_BYTES: usize = 2 * 1024;
@@ -200,6 +203,8 @@ impl Drop for ConnectionSlot {
 pub(crate) struct ThreadPlan {
     pub(crate) plan: Arc<Plan>,
     pub(crate) balancers: Vec<RefCell<Balancer>>,
+    /// By [`ServiceId`], among the endpoints of the version that a service is moved to.
+    canaries: Vec<Option<RefCell<Balancer>>>,
     /// By [`ServiceId`]. They outlive the plan: who waits goes on waiting across a reload.
     pub(crate) guards: Vec<Rc<ThreadGuard>>,
     /// Of services that are in no plan any more, where somebody waited when they went.
@@ -347,25 +352,103 @@ impl ThreadPlan {
             .iter()
             .map(|service| {
                 let balancer = service.cluster.balancer(rng.next_u64());
-                RefCell::new(if service.enforces {
-                    balancer
-                } else {
-                    balancer.without_health()
-                })
+                heeding(service, balancer)
             })
             .collect();
+        let canaries = plan.services.iter().map(|service| {
+            let rollout = service.rollout.as_deref()?;
+            let group = service.cluster.groups.get(rollout.group)?;
+            Some(heeding(service, group.balancer(rng.next_u64())))
+        });
+        let canaries = canaries.collect();
         Self {
             plan,
             balancers,
+            canaries,
             guards,
             retired,
         }
+    }
+
+    /// Where the next attempt of a call goes. One of the version that its service is moved to goes to an endpoint of that
+    /// which is up and was not tried, and if there is none to the service itself: whoever asks has not asked for less.
+    pub(crate) fn choose(
+        &self,
+        service: ServiceId,
+        variant: Option<Variant>,
+        now: Instant,
+        key: Option<u64>,
+        tried: &[EndpointId],
+    ) -> Option<Choice> {
+        let plan = self.plan.service(service)?;
+        if variant.is_some_and(|it| it.arm == Arm::Canary)
+            && let Some((balancer, group)) = self.canary(service)
+        {
+            let from = group.range.start;
+            let tried: SmallVec<[EndpointId; 8]> =
+                tried.iter().filter_map(|it| moved(*it, from)).collect();
+            let endpoints = plan.cluster.of(group);
+            let chosen = balancer.borrow_mut().choose_up(now, endpoints, key, &tried);
+            if let Some(EndpointId(place)) = chosen {
+                let from = u32::try_from(from).unwrap_or(u32::MAX);
+                return Some(Choice {
+                    endpoint: EndpointId(place.saturating_add(from)),
+                    panic: false,
+                });
+            }
+        }
+        let mut balancer = self.balancers.get(service.index())?.borrow_mut();
+        balancer.choose(now, plan.cluster.own(), key, tried)
+    }
+
+    /// Which arm an endpoint is of, while its service is rolled out.
+    pub(crate) fn arm_at(&self, service: ServiceId, endpoint: EndpointId) -> Option<Arm> {
+        let (_, group) = self.canary(service)?;
+        Some(match group.range.contains(&endpoint.index()) {
+            true => Arm::Canary,
+            false => Arm::Stable,
+        })
+    }
+
+    fn canary(&self, service: ServiceId) -> Option<(&RefCell<Balancer>, &Group)> {
+        let balancer = self.canaries.get(service.index())?.as_ref()?;
+        let plan = self.plan.service(service)?;
+        let group = plan.cluster.groups.get(plan.rollout.as_ref()?.group)?;
+        Some((balancer, group))
+    }
+
+    /// What chose an endpoint, and what it calls it.
+    fn chooser(
+        &self,
+        service: ServiceId,
+        endpoint: EndpointId,
+    ) -> Option<(&RefCell<Balancer>, EndpointId)> {
+        if let Some((balancer, group)) = self.canary(service)
+            && group.range.contains(&endpoint.index())
+        {
+            return Some((balancer, moved(endpoint, group.range.start)?));
+        }
+        Some((self.balancers.get(service.index())?, endpoint))
     }
 
     /// Where somebody may wait.
     pub(crate) fn all_guards(&self) -> impl Iterator<Item = &Rc<ThreadGuard>> {
         self.guards.iter().chain(&self.retired)
     }
+}
+
+fn heeding(service: &ServicePlan, balancer: Balancer) -> RefCell<Balancer> {
+    RefCell::new(if service.enforces {
+        balancer
+    } else {
+        balancer.without_health()
+    })
+}
+
+/// An endpoint by its place from `start` on.
+fn moved(endpoint: EndpointId, start: usize) -> Option<EndpointId> {
+    let place = endpoint.index().checked_sub(start)?;
+    u32::try_from(place).ok().map(EndpointId)
 }
 
 /// Applies what a call does.
@@ -383,6 +466,10 @@ pub(crate) struct ThreadEffects {
     /// Attempts in flight, by endpoint, with its generation when they began: what comes of an attempt from before a
     /// change says nothing. Two at most, and never at the same endpoint.
     generations: [Cell<Option<(EndpointId, u32)>>; 2],
+    /// The first attempt, where the service is rolled out.
+    first: Cell<Option<First>>,
+    /// Who asks, where the service is rolled out.
+    pub(crate) client: Cell<Option<IpAddr>>,
     /// Attempts that did not become the answer, for whoever asks what became of the request.
     pub(crate) failed: RefCell<Vec<FailedAttempt>>,
 }
@@ -407,6 +494,8 @@ impl ThreadEffects {
             renews: false,
             stands_in: false,
             generations: [Cell::new(None), Cell::new(None)],
+            first: Cell::new(None),
+            client: Cell::new(None),
             failed: RefCell::default(),
         }
     }
@@ -434,6 +523,34 @@ impl ThreadEffects {
             .and_then(Cell::take);
         never!(taken.is_none());
         taken.map_or(0, |(_, generation)| generation)
+    }
+
+    /// Counts a call for the version that it was sent to.
+    fn judge(&self, rollout: &RolloutPlan, settlement: &Settlement) {
+        let (Some(variant), Some(first)) = (settlement.variant, self.first.get()) else {
+            return;
+        };
+        let (counters, thread) = (&rollout.shared.counters, self.thread.index);
+        let service = settlement.service;
+        let served = service.and_then(|service| self.plan.arm_at(service, first.endpoint));
+        if !variant.judged {
+            counters.count_chosen(thread);
+        } else if served != Some(variant.arm) {
+            counters.count_instead(thread);
+        } else if let Some(came) = first.came(settlement) {
+            let route = settlement.route.and_then(|id| self.plan.plan.route(id));
+            let client = self.client.get();
+            counters.count(
+                thread,
+                &Judged {
+                    arm: variant.arm,
+                    place: route.map_or(POOLED, |route| route.place),
+                    came,
+                    objective: rollout.objective,
+                    client: client.map_or(0, client_key),
+                },
+            );
+        }
     }
 
     fn guard(&self, service: ServiceId) -> Option<&Rc<ThreadGuard>> {
@@ -523,6 +640,10 @@ impl Effects for ThreadEffects {
 
     fn start_attempt(&self, service: ServiceId, id: EndpointId) {
         if let Some(endpoint) = self.endpoint(service, id) {
+            if self.client.get().is_some() && self.first.get().is_none() {
+                let (endpoint, end) = (id, None);
+                self.first.set(Some(First { endpoint, end }));
+            }
             let generation = endpoint.shared.begin();
             let free = self.generations.iter().find(|cell| cell.get().is_none());
             match free {
@@ -544,6 +665,14 @@ impl Effects for ThreadEffects {
             return;
         };
         endpoint.shared.end();
+        if let Some(first) = self.first.get()
+            && first.endpoint == id
+            && first.end.is_none()
+            && end != AttemptEnd::Stale
+        {
+            let end = Some(end);
+            self.first.set(Some(First { end, ..first }));
+        }
         let failed = match end {
             AttemptEnd::Answered { status, .. } => status >= 500,
             AttemptEnd::Cancelled => false,
@@ -555,7 +684,7 @@ impl Effects for ThreadEffects {
             attempts.push(FailedAttempt { endpoint, end });
         }
         let generation = self.take_generation(id);
-        if let Some(balancer) = self.plan.balancers.get(service.index()) {
+        if let Some((balancer, id)) = self.plan.chooser(service, id) {
             let mut balancer = balancer.borrow_mut();
             report_attempt_end(now, id, &endpoint.shared, &mut balancer, generation, end);
         }
@@ -602,6 +731,9 @@ impl Effects for ThreadEffects {
             return;
         };
         service.series.record(thread, &record);
+        if let Some(rollout) = service.rollout.as_deref().filter(|_| !self.stands_in) {
+            self.judge(rollout, settlement);
+        }
         if self.writes && !REFUSALS.contains(&settlement.cause) {
             service.shared.guard.counters.add_write(settlement.class);
         }

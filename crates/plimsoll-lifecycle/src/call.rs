@@ -17,6 +17,7 @@ use std::time::Duration;
 use plimsoll_core::{Class, EndpointId, Instant, RouteId, ServiceId, never};
 use plimsoll_measure::Cause;
 use plimsoll_policy::retry::{Failure, Question};
+use plimsoll_policy::rollout::split::Variant;
 use plimsoll_policy::{Arriving, Completion, Finished, HedgeQuestion, RetryDecision, Ticket};
 
 use self::client::Client;
@@ -185,6 +186,8 @@ pub struct Settlement {
     pub route: Option<RouteId>,
     /// Its service, if it reached one.
     pub service: Option<ServiceId>,
+    /// Which version it was sent to, while its service is rolled out.
+    pub variant: Option<Variant>,
     /// The endpoint of the last attempt; where two were made at once, of the one that was left at the end.
     pub endpoint: Option<EndpointId>,
     /// How many attempts were made, a hedge included.
@@ -320,6 +323,7 @@ impl<E: Effects> Call<E> {
                 class: Class::default(),
                 route: None,
                 service: None,
+                variant: None,
                 endpoint: None,
                 attempts: 0,
                 waited: Duration::ZERO,
@@ -440,6 +444,13 @@ impl<E: Effects> Call<E> {
         }
         self.permit = Permit::None;
         self.settlement.waited = now - self.settlement.arrived;
+    }
+
+    /// Its service is rolled out, and it is sent to this version. Attempts may yet end elsewhere, where none of the version
+    /// is left to try.
+    pub fn on_variant(&mut self, variant: Variant) {
+        self.enter(Stage::Variant);
+        self.settlement.variant = Some(variant);
     }
 
     /// What to try next. `choose` is given the endpoints that were tried, and picks another.

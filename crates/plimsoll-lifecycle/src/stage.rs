@@ -22,7 +22,7 @@ pub enum Stage {
     Defer,
     /// A permit under the service's limit.
     Admit,
-    /// Rollout and flag. Not filled yet.
+    /// Which version of the service.
     Variant,
     /// Which endpoint.
     Endpoint,

@@ -1,6 +1,7 @@
 //! The endpoints of a service, and all services of a configuration.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use plimsoll_policy::{Balancer, BulkheadShared, EndpointParameters, Method, Ring};
@@ -28,6 +29,8 @@ pub struct ClusterConfig {
     pub name: String,
     /// Its endpoints.
     pub endpoints: Vec<EndpointConfig>,
+    /// Other versions of it, with the endpoints of each.
+    pub versions: Vec<(String, Vec<EndpointConfig>)>,
     /// How one is chosen.
     pub balance: Balance,
     /// When an endpoint is taken out and brought back.
@@ -49,23 +52,60 @@ pub struct ClusterError {
     pub source: Box<TlsError>,
 }
 
+/// Endpoints that are chosen from, and judged, among themselves: a service's own, or those of another version of it.
+#[derive(Debug)]
+pub struct Group {
+    /// The version; `None` = the service's own.
+    pub version: Option<String>,
+    /// Their positions among all of the service.
+    pub range: Range<usize>,
+    method: Method,
+}
+
+impl Group {
+    /// A chooser for one thread, by positions within the group. Each thread takes another seed.
+    pub fn balancer(&self, seed: u64) -> Balancer {
+        Balancer::new(self.method.clone(), self.range.len(), seed)
+    }
+}
+
 /// A service's endpoints, as all threads share them. An endpoint's id is its position.
 #[derive(Debug)]
 pub struct Cluster {
     /// The service's name.
     pub name: String,
-    /// Its endpoints.
+    /// Its endpoints: its own, then those of its other versions.
     pub endpoints: Vec<Arc<Endpoint>>,
-    /// How one is chosen.
-    pub method: Method,
+    /// Its own endpoints first, then one for each other version.
+    pub groups: Vec<Group>,
     /// What it was built from.
     pub config: ClusterConfig,
 }
 
 impl Cluster {
-    /// A chooser for one thread. Each thread takes another seed.
+    /// A chooser among the service's own endpoints for one thread. Each thread takes another seed.
     pub fn balancer(&self, seed: u64) -> Balancer {
-        Balancer::new(self.method.clone(), self.endpoints.len(), seed)
+        match self.groups.first() {
+            Some(own) => own.balancer(seed),
+            None => Balancer::new(Method::LeastLoaded, 0, seed),
+        }
+    }
+
+    /// The endpoints of a group.
+    pub fn of(&self, group: &Group) -> &[Arc<Endpoint>] {
+        self.endpoints.get(group.range.clone()).unwrap_or_default()
+    }
+
+    /// The service's own endpoints.
+    pub fn own(&self) -> &[Arc<Endpoint>] {
+        self.groups.first().map_or(&[], |own| self.of(own))
+    }
+
+    /// The version that the endpoint at this position is of; `None` = the service's own.
+    pub fn version_at(&self, position: usize) -> Option<&str> {
+        let mut groups = self.groups.iter();
+        let group = groups.find(|group| group.range.contains(&position))?;
+        group.version.as_deref()
     }
 
     /// Bounds the connections that requests make to all endpoints together: over the bound a new one is refused
@@ -112,7 +152,8 @@ impl Clusters {
                 .map(|old| old.endpoints.clone())
                 .unwrap_or_default();
             let mut endpoints = Vec::with_capacity(config.endpoints.len());
-            for endpoint in &config.endpoints {
+            let versions = config.versions.iter().flat_map(|(_, endpoints)| endpoints);
+            for endpoint in config.endpoints.iter().chain(versions) {
                 let failed = |source| ClusterError {
                     service: config.name.clone(),
                     endpoint: endpoint.name(),
@@ -136,20 +177,14 @@ impl Clusters {
                     endpoints.push(Arc::new(made));
                 }
             }
-            let method = match config.balance {
-                Balance::LeastLoaded => Method::LeastLoaded,
-                Balance::RoundRobin => Method::RoundRobin,
-                Balance::ConsistentHash => Method::ConsistentHash(Arc::new(Ring::new(
-                    endpoints.iter().map(|endpoint| &*endpoint.name),
-                ))),
-            };
+            let groups = groups(&config, &endpoints);
             let name = config.name.clone();
             next.clusters.insert(
                 name.clone(),
                 Arc::new(Cluster {
                     name,
                     endpoints,
-                    method,
+                    groups,
                     config,
                 }),
             );
@@ -191,4 +226,30 @@ impl Clusters {
             .values()
             .flat_map(|cluster| &cluster.endpoints)
     }
+}
+
+/// The groups of a service with these endpoints, which are in the order of its configuration.
+fn groups(config: &ClusterConfig, endpoints: &[Arc<Endpoint>]) -> Vec<Group> {
+    let own = (None, config.endpoints.len());
+    let versions = config.versions.iter();
+    let versions = versions.map(|(name, endpoints)| (Some(name.clone()), endpoints.len()));
+    let mut groups = Vec::with_capacity(1 + config.versions.len());
+    let mut from = 0;
+    for (version, length) in std::iter::once(own).chain(versions) {
+        let range = from..from + length;
+        from = range.end;
+        let names = endpoints.get(range.clone()).unwrap_or_default().iter();
+        groups.push(Group {
+            version,
+            range,
+            method: match config.balance {
+                Balance::LeastLoaded => Method::LeastLoaded,
+                Balance::RoundRobin => Method::RoundRobin,
+                Balance::ConsistentHash => {
+                    Method::ConsistentHash(Arc::new(Ring::new(names.map(|it| &*it.name))))
+                }
+            },
+        });
+    }
+    groups
 }

@@ -8,6 +8,7 @@ mod check;
 pub use check::HealthCheck;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,8 +71,17 @@ pub struct Health {
 
 #[derive(Debug)]
 struct Service {
-    peers: PeerControl,
+    /// In the order of [`Cluster::groups`]: a version is not judged by what another one does.
+    groups: Vec<Group>,
     endpoints: Vec<Watched>,
+}
+
+/// Endpoints that are judged among themselves.
+#[derive(Debug)]
+struct Group {
+    version: Option<String>,
+    range: Range<usize>,
+    peers: PeerControl,
 }
 
 #[derive(Debug)]
@@ -182,10 +192,20 @@ impl Health {
         for cluster in clusters.iter() {
             let old = before.remove(&cluster.name);
             let joins_others = old.is_some();
-            let (peers, mut old) = match old {
-                Some(old) => (old.peers, old.endpoints),
-                None => (PeerControl::new(now), Vec::new()),
+            let (mut known, mut old) = match old {
+                Some(old) => (old.groups, old.endpoints),
+                None => (Vec::new(), Vec::new()),
             };
+            let groups = cluster.groups.iter().map(|group| {
+                let place = known.iter().position(|it| it.version == group.version);
+                let peers = place.map(|place| known.swap_remove(place).peers);
+                Group {
+                    version: group.version.clone(),
+                    range: group.range.clone(),
+                    peers: peers.unwrap_or_else(|| PeerControl::new(now)),
+                }
+            });
+            let groups = groups.collect();
             let mut endpoints = Vec::with_capacity(cluster.endpoints.len());
             for endpoint in &cluster.endpoints {
                 let parameters = cluster.config.parameters;
@@ -213,7 +233,7 @@ impl Health {
                 endpoints.push(watched);
             }
             self.services
-                .insert(cluster.name.clone(), Service { peers, endpoints });
+                .insert(cluster.name.clone(), Service { groups, endpoints });
         }
     }
 
@@ -264,19 +284,24 @@ impl Health {
     fn tick(&mut self) {
         let now = self.clock.now();
         for service in self.services.values_mut() {
-            let Service { peers, endpoints } = service;
-            peers.tick(now, endpoints, &mut self.transitions);
-            for (index, transition) in self.transitions.drain(..) {
-                let Some(watched) = endpoints.get(index) else {
+            let Service { groups, endpoints } = service;
+            for group in groups {
+                let Some(endpoints) = endpoints.get_mut(group.range.clone()) else {
                     continue;
                 };
-                let event = HealthEvent {
-                    endpoint: Arc::clone(&watched.endpoint),
-                    transition,
-                    reason: watched.reason(&transition),
-                };
-                if let Err(dropped) = self.events.try_send(event) {
-                    tracing::warn!(endpoint = watched.endpoint.name, %dropped, "nobody takes an endpoint's transition");
+                group.peers.tick(now, endpoints, &mut self.transitions);
+                for (index, transition) in self.transitions.drain(..) {
+                    let Some(watched) = endpoints.get(index) else {
+                        continue;
+                    };
+                    let event = HealthEvent {
+                        endpoint: Arc::clone(&watched.endpoint),
+                        transition,
+                        reason: watched.reason(&transition),
+                    };
+                    if let Err(dropped) = self.events.try_send(event) {
+                        tracing::warn!(endpoint = watched.endpoint.name, %dropped, "nobody takes an endpoint's transition");
+                    }
                 }
             }
             for watched in endpoints {

@@ -24,7 +24,7 @@ mod tls;
 
 pub(crate) use chain::chain;
 pub use clock::Clock;
-pub use cluster::{Balance, Cluster, ClusterConfig, ClusterError, Clusters};
+pub use cluster::{Balance, Cluster, ClusterConfig, ClusterError, Clusters, Group};
 pub use connect::{ConnectError, Connected, connect};
 pub use endpoint::{Endpoint, EndpointConfig, EndpointKey, Protocol};
 pub use health::{Health, HealthCheck, HealthConfig, HealthEvent};

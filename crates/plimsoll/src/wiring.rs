@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use plimsoll_config::{
-    Balance, Config, HealthCheck, Notifier, NotifierKind, Runbook, Scheme, Secret, Service,
-    UpstreamProtocol, UpstreamTls, Url,
+    Balance, Config, Endpoint, HealthCheck, Notifier, NotifierKind, Runbook, Scheme, Secret,
+    Service, UpstreamProtocol, UpstreamTls, Url,
 };
 use plimsoll_console as console;
 use plimsoll_console::notify::{self, Channel, Format, Mail, TargetConfig};
@@ -29,25 +29,27 @@ pub(crate) fn clusters(config: &Config) -> Vec<upstream::ClusterConfig> {
 }
 
 fn cluster(config: &Config, name: &str, service: &Service) -> upstream::ClusterConfig {
-    let endpoints = service
-        .endpoints
-        .iter()
-        .map(|endpoint| upstream::EndpointConfig {
-            host: endpoint.host.clone(),
-            port: endpoint.port,
-            tls: endpoint.tls.then(|| tls(&service.tls)),
-            protocol: match service.protocol {
-                UpstreamProtocol::Auto => upstream::Protocol::Auto,
-                UpstreamProtocol::Http1 => upstream::Protocol::Http1,
-                UpstreamProtocol::Http2 => upstream::Protocol::Http2,
-            },
-            connect_time_max: service.protect.connect_time_max,
-            idle_connections_max: service.protect.idle_connections_max,
-            idle_connection_time_max: service.protect.idle_connection_time_max,
-        });
+    let endpoint = |endpoint: &Endpoint| upstream::EndpointConfig {
+        host: endpoint.host.clone(),
+        port: endpoint.port,
+        tls: endpoint.tls.then(|| tls(&service.tls)),
+        protocol: match service.protocol {
+            UpstreamProtocol::Auto => upstream::Protocol::Auto,
+            UpstreamProtocol::Http1 => upstream::Protocol::Http1,
+            UpstreamProtocol::Http2 => upstream::Protocol::Http2,
+        },
+        connect_time_max: service.protect.connect_time_max,
+        idle_connections_max: service.protect.idle_connections_max,
+        idle_connection_time_max: service.protect.idle_connection_time_max,
+    };
+    let versions = service.versions.iter().map(|(name, version)| {
+        let endpoints = version.endpoints.iter().map(endpoint);
+        (name.clone(), endpoints.collect())
+    });
     upstream::ClusterConfig {
         name: name.to_owned(),
-        endpoints: endpoints.collect(),
+        endpoints: service.endpoints.iter().map(endpoint).collect(),
+        versions: versions.collect(),
         balance: match service.balance {
             Balance::LeastLoaded => upstream::Balance::LeastLoaded,
             Balance::RoundRobin => upstream::Balance::RoundRobin,
@@ -199,7 +201,7 @@ pub(crate) fn layout(config: &Config) -> Layout {
         depends_on: service.depends_on.clone(),
         mode: service.protect.mode,
         objectives: objective_specs(service),
-        endpoints: service.endpoints.iter().map(ToString::to_string).collect(),
+        endpoints: all_endpoints(service).map(ToString::to_string).collect(),
         routes: config
             .routes
             .iter()
@@ -218,4 +220,10 @@ pub(crate) fn layout(config: &Config) -> Layout {
         services: services.collect(),
         journeys: journeys.collect(),
     }
+}
+
+/// The endpoints of a service and of its other versions, in the order of its cluster.
+fn all_endpoints(service: &Service) -> impl Iterator<Item = &Endpoint> {
+    let versions = service.versions.values().flat_map(|it| &it.endpoints);
+    service.endpoints.iter().chain(versions)
 }

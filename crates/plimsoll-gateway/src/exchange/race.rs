@@ -227,16 +227,17 @@ impl Exchange<'_> {
     ) -> Option<Runner> {
         let now = self.thread.clock.now();
         let (again, plan) = (self.again(upload), Rc::clone(&self.plan));
-        let balancer = plan
-            .balancers
-            .get(self.call.settlement().service?.index())?;
-        let endpoints = &service.cluster.endpoints;
+        let settlement = self.call.settlement();
+        let (id, variant) = (settlement.service?, settlement.variant);
+        let arm = settlement.endpoint.and_then(|it| plan.arm_at(id, it));
         let chosen = self.call.hedge(now, again, |tried| {
-            let choice = balancer.borrow_mut().choose(now, endpoints, key, tried)?;
-            // Where none is up, a second attempt adds to what they can't do.
-            (!choice.panic).then_some(choice.endpoint)
+            let choice = plan.choose(id, variant, now, key, tried)?;
+            // Where none is up, a second attempt adds to what they can't do. One of another version would be no second
+            // attempt at the same.
+            let is_same = plan.arm_at(id, choice.endpoint) == arm;
+            (!choice.panic && is_same).then_some(choice.endpoint)
         })?;
-        let endpoint = endpoints.get(chosen.index())?;
+        let endpoint = service.cluster.endpoints.get(chosen.index())?;
         Some(self.runner(endpoint, false, ResponseHead::default()))
     }
 

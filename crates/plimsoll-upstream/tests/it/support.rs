@@ -65,6 +65,7 @@ pub(crate) fn cluster(endpoints: Vec<EndpointConfig>) -> ClusterConfig {
     ClusterConfig {
         name: "shop".to_owned(),
         endpoints,
+        versions: Vec::new(),
         balance: Balance::LeastLoaded,
         parameters: EndpointParameters::default(),
         health: None,
