@@ -7,6 +7,7 @@ mod attempt;
 mod cached;
 mod collapsed;
 mod fallback;
+mod mirror;
 mod race;
 mod relay;
 mod renewal;
@@ -245,8 +246,9 @@ impl Exchange<'_> {
         let hedges = service.guard.hedge_mode == Mode::Enforce && hedgeable;
         self.facts.retries = service.keep_bytes_max > 0 || hedges;
         let key = self.hash_key(service);
+        let mut copies = false;
         if let Some(rollout) = service.rollout.as_deref() {
-            self.choose_variant(rollout);
+            copies = self.choose_variant(rollout);
         }
         let mut upload = match self.head.framing() {
             Framing::None => Transfer::done(),
@@ -258,6 +260,8 @@ impl Exchange<'_> {
         if self.is_idempotent() {
             upload.keep(service.keep_bytes_max);
         }
+        // With a body, the copy waits for that.
+        copies = copies && self.copy_at_once(service, &mut upload);
         if hedgeable {
             self.call.watch_first();
         }
@@ -289,6 +293,9 @@ impl Exchange<'_> {
             let (verdict, answer) = match tried {
                 Tried::Head { up, sent_at, other } => {
                     let endpoint = other.as_ref().unwrap_or(endpoint);
+                    if std::mem::take(&mut copies) {
+                        self.copy_with_body(service, &upload);
+                    }
                     let verdict = self.on_head(response, &upload, sent_at);
                     let Some(Verdict::Retry { after }) = verdict else {
                         match self.instead_of(response, sent_at) {
@@ -751,7 +758,7 @@ impl Drop for Exchange<'_> {
             // The future was dropped: the call knows what that means.
             self.call.abandon();
         }
-        if self.call.effects().renews {
+        if self.call.effects().renews || self.call.effects().mirrors {
             return;
         }
         self.count_cached();

@@ -65,6 +65,8 @@ pub(crate) const CLASS: &str = "Plimsoll-Class";
 pub(crate) const DEADLINE: &str = "Plimsoll-Deadline";
 /// Whoever sends this makes its own retries.
 pub(crate) const NO_RETRY: &str = "Plimsoll-No-Retry";
+/// The request is a copy of one that somebody else answers.
+pub(crate) const MIRROR: &str = "Plimsoll-Mirror";
 /// The time that is left of a gRPC call (gRPC over HTTP/2).
 pub(crate) const GRPC_TIMEOUT: &str = "grpc-timeout";
 
@@ -180,7 +182,7 @@ pub(crate) fn request_fields(
 
 /// Whether a field of Plimsoll's is not passed on, since its value changes on the way.
 fn is_said_anew(name: &[u8]) -> bool {
-    [CLASS, DEADLINE, NO_RETRY, BROWNOUT]
+    [CLASS, DEADLINE, NO_RETRY, BROWNOUT, MIRROR]
         .iter()
         .any(|own| name.eq_ignore_ascii_case(own.as_bytes()))
 }

@@ -31,6 +31,9 @@ use plimsoll_upstream::Cluster;
 use self::counters::Counters;
 use crate::cookies;
 
+/// Copies of requests in flight: enough for some hundred requests a second, and few beside what a gateway has in flight.
+const COPIES_MAX: u32 = 64;
+
 /// What all threads share about a rollout.
 #[derive(Debug)]
 pub struct RolloutShared {
@@ -42,6 +45,8 @@ pub struct RolloutShared {
     pub version: String,
     /// In parts of [`WHOLE`].
     weight: AtomicU32,
+    /// Copies of requests in flight.
+    copies: AtomicU32,
     pub(crate) counters: Counters,
 }
 
@@ -53,6 +58,7 @@ impl RolloutShared {
             service: rollout.service.clone(),
             version: rollout.version.clone(),
             weight: AtomicU32::new(0),
+            copies: AtomicU32::new(0),
             counters: Counters::new(threads),
         }
     }
@@ -73,9 +79,28 @@ impl RolloutShared {
         self.counters.set_edges(edges);
     }
 
+    /// A place for a copy of a request, if there is one.
+    pub(crate) fn take_copy(self: &Arc<Self>) -> Option<CopyInFlight> {
+        let copies = &self.copies;
+        let taken = copies.try_update(Ordering::Relaxed, Ordering::Relaxed, |copies| {
+            (copies < COPIES_MAX).then_some(copies + 1)
+        });
+        taken.ok().map(|_| CopyInFlight(Arc::clone(self)))
+    }
+
     /// What came of requests, over all threads, since the rollout is in the configuration.
     pub fn counts(&self) -> RolloutCounts {
         self.counters.read()
+    }
+}
+
+/// A copy of a request in flight.
+#[derive(Debug)]
+pub(crate) struct CopyInFlight(Arc<RolloutShared>);
+
+impl Drop for CopyInFlight {
+    fn drop(&mut self) {
+        self.0.copies.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -109,6 +134,8 @@ pub struct RolloutPlan {
     pub group: usize,
     /// The service's latency objective.
     pub objective: Option<Duration>,
+    /// Whether what would change something is copied, too.
+    pub(crate) mirrors_unsafe: bool,
     split: Split,
     by: SplitBy,
     header: Option<(String, String)>,
@@ -137,6 +164,7 @@ impl RolloutPlan {
             kind: rollout.kind,
             group,
             objective,
+            mirrors_unsafe: rollout.mirror_unsafe,
             split: Split::new(name),
             by: rollout.by.clone(),
             header: rollout.header.clone(),
@@ -164,7 +192,7 @@ impl RolloutPlan {
     }
 
     /// On which side of the split it is.
-    fn draw(&self, asked: &Asking<'_>) -> Arm {
+    pub(crate) fn draw(&self, asked: &Asking<'_>) -> Arm {
         match self.shared.weight() {
             0 => Arm::Stable,
             weight if weight >= WHOLE => Arm::Canary,

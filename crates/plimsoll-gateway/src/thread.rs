@@ -382,23 +382,32 @@ impl ThreadPlan {
     ) -> Option<Choice> {
         let plan = self.plan.service(service)?;
         if variant.is_some_and(|it| it.arm == Arm::Canary)
-            && let Some((balancer, group)) = self.canary(service)
+            && let Some(endpoint) = self.choose_canary(service, now, key, tried)
         {
-            let from = group.range.start;
-            let tried: SmallVec<[EndpointId; 8]> =
-                tried.iter().filter_map(|it| moved(*it, from)).collect();
-            let endpoints = plan.cluster.of(group);
-            let chosen = balancer.borrow_mut().choose_up(now, endpoints, key, &tried);
-            if let Some(EndpointId(place)) = chosen {
-                let from = u32::try_from(from).unwrap_or(u32::MAX);
-                return Some(Choice {
-                    endpoint: EndpointId(place.saturating_add(from)),
-                    panic: false,
-                });
-            }
+            let panic = false;
+            return Some(Choice { endpoint, panic });
         }
         let mut balancer = self.balancers.get(service.index())?.borrow_mut();
         balancer.choose(now, plan.cluster.own(), key, tried)
+    }
+
+    /// An endpoint of the version that the service is moved to, if one is up that was not tried.
+    pub(crate) fn choose_canary(
+        &self,
+        service: ServiceId,
+        now: Instant,
+        key: Option<u64>,
+        tried: &[EndpointId],
+    ) -> Option<EndpointId> {
+        let (balancer, group) = self.canary(service)?;
+        let from = group.range.start;
+        let tried: SmallVec<[EndpointId; 8]> =
+            tried.iter().filter_map(|it| moved(*it, from)).collect();
+        let endpoints = self.plan.service(service)?.cluster.of(group);
+        let chosen = balancer
+            .borrow_mut()
+            .choose_up(now, endpoints, key, &tried)?;
+        u32::try_from(from + chosen.index()).ok().map(EndpointId)
     }
 
     /// Which arm an endpoint is of, while its service is rolled out.
@@ -461,6 +470,8 @@ pub(crate) struct ThreadEffects {
     writes: bool,
     /// Nobody asks: what is stored is renewed. It is no request, and in no record.
     pub(crate) renews: bool,
+    /// It is a copy of a request, which is in no record but its rollout's.
+    pub(crate) mirrors: bool,
     /// The call goes to another service in place of one that is counted by its route.
     pub(crate) stands_in: bool,
     /// Attempts in flight, by endpoint, with its generation when they began: what comes of an attempt from before a
@@ -492,6 +503,7 @@ impl ThreadEffects {
             bytes: Bytes::default(),
             writes: false,
             renews: false,
+            mirrors: false,
             stands_in: false,
             generations: [Cell::new(None), Cell::new(None)],
             first: Cell::new(None),
@@ -609,7 +621,7 @@ impl Effects for ThreadEffects {
     }
 
     fn begin_attempts(&self, service: ServiceId) {
-        if let Some(guard) = self.guard(service) {
+        if let Some(guard) = self.guard(service).filter(|_| !self.mirrors) {
             guard.on_first_attempt();
         }
     }
@@ -699,6 +711,13 @@ impl Effects for ThreadEffects {
     }
 
     fn settle(&self, settlement: &Settlement) {
+        if self.mirrors {
+            let service = settlement.service.and_then(|id| self.plan.plan.service(id));
+            if let Some(rollout) = service.and_then(|service| service.rollout.as_deref()) {
+                self.judge(rollout, settlement);
+            }
+            return;
+        }
         let guard = settlement
             .service
             .and_then(|id| self.plan.guards.get(id.index()));

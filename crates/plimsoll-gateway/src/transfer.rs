@@ -53,7 +53,7 @@ const AHEAD_AT_ONCE: usize = 256 * 1024;
 const PIECE: usize = 64 * 1024;
 
 /// The beginning of a body, in case it has to be sent again.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Kept {
     bytes_max: u64,
     pieces: Vec<Bytes>,
@@ -122,6 +122,28 @@ impl Transfer {
     pub(crate) fn keep_ahead(&mut self, bytes_max: u64) {
         self.keep(bytes_max);
         self.ahead = true;
+    }
+
+    /// How many bytes of the body are kept at the most.
+    pub(crate) fn keeps(&self) -> u64 {
+        self.kept.bytes_max
+    }
+
+    /// The same body from its beginning, for another target. All of it was kept, or there is none.
+    pub(crate) fn again(&self) -> Self {
+        if self.nothing {
+            return Self::done();
+        }
+        Self {
+            bytes: self.bytes,
+            source_ended: self.source_ended,
+            trailers: self.trailers.clone(),
+            kept: Kept {
+                next: 0,
+                ..self.kept.clone()
+            },
+            ..Self::default()
+        }
     }
 
     /// Whether all that was taken of the body can be sent again.

@@ -666,6 +666,16 @@ impl<E: Effects> Call<E> {
         (call, arrival)
     }
 
+    /// A call with a copy of this one's request, beside it: it has no permit, and what comes of it is not this one's.
+    pub fn copy(&self, effects: E, now: Instant, bounds: Bounds) -> Self {
+        let mut call = Self::arrive(effects, now);
+        call.settlement.route = self.settlement.route;
+        call.settlement.service = self.settlement.service;
+        call.settlement.class = self.settlement.class;
+        call.bounds = bounds;
+        call
+    }
+
     fn finished(&self, started: Instant, ended: Instant, end: Completion) -> Finished {
         Finished {
             class: self.settlement.class,
@@ -1133,6 +1143,38 @@ mod tests {
                 (Cause::Fallback, Cause::Reset)
             ]
         );
+    }
+
+    #[test]
+    fn a_copy_has_no_permit_and_its_end_is_its_own() {
+        let world = Shared::default();
+        let mut call = admitted(&world, 3);
+        let now = Instant::from_nanos(5);
+        let bounds = Bounds {
+            attempts_max: 1,
+            ..call.bounds()
+        };
+        let mut copy = call.copy(world.clone(), now, bounds);
+        copy.on_variant(Variant {
+            arm: plimsoll_policy::rollout::split::Arm::Canary,
+            judged: true,
+        });
+        let tried = copy.next_attempt(now, |_| Some(EndpointId(3)));
+        assert_eq!(tried, Attempt::Try(EndpointId(3)));
+        assert_eq!(world.borrow().permits, 1, "the call's");
+        copy.on_failed(now, Cause::Reset);
+        let again = copy.on_attempt_failed(now, Cause::Reset, Failure::Reset, SAFE);
+        assert_eq!(again, Verdict::GiveUp(Cause::Reset));
+        copy.settle(now, Cause::Reset);
+        call.settle(now, Cause::Answered);
+        drop((copy, call));
+        let world = world.borrow();
+        assert_eq!((world.permits, world.in_flight), (0, 0));
+        assert_eq!(world.completions, [Completion::Success]);
+        let causes = world.settlements.iter().map(|it| (it.cause, it.service));
+        let service = Some(ServiceId(0));
+        let expected = [(Cause::Reset, service), (Cause::Answered, service)];
+        assert!(causes.eq(expected));
     }
 
     #[test]

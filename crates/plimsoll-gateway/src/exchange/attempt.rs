@@ -165,6 +165,13 @@ impl Exchange<'_> {
         }
     }
 
+    /// Calls `emit` with what only a copy of a request has.
+    fn copied(&self, mut emit: impl FnMut(&[u8], &[u8])) {
+        if self.call.effects().mirrors {
+            emit(heads::MIRROR.as_bytes(), b"?1");
+        }
+    }
+
     /// Calls `emit` with what the service is told of features that are dimmed.
     fn dimmed(&self, mut emit: impl FnMut(&[u8], &[u8])) {
         let service = self.call.settlement().service;
@@ -189,6 +196,7 @@ impl Exchange<'_> {
         );
         self.conditions(|name, value| write_field(out, name, value));
         self.dimmed(|name, value| write_field(out, name, value));
+        self.copied(|name, value| write_field(out, name, value));
         peer.sending = match self.head.framing() {
             Framing::None => Sending::None,
             Framing::Length(length) => {
@@ -245,6 +253,7 @@ impl Exchange<'_> {
         );
         self.conditions(|name, value| append(fields, name, value));
         self.dimmed(|name, value| append(fields, name, value));
+        self.copied(|name, value| append(fields, name, value));
         if let Framing::Length(length) = self.head.framing() {
             fields.insert(http::header::CONTENT_LENGTH, length.into());
         }

@@ -570,7 +570,7 @@ fn upload_failed(error: &TransferError) -> Waited {
 }
 
 /// The cause of a call that was answered whole.
-fn judge(response: &ResponseHead, download: &Transfer, grpc: bool) -> Cause {
+pub(super) fn judge(response: &ResponseHead, download: &Transfer, grpc: bool) -> Cause {
     if grpc {
         let status = download
             .trailers

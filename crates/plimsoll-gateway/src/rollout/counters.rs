@@ -57,6 +57,10 @@ pub struct RolloutCounts {
     pub instead: u64,
     /// Requests that chose the version by themselves.
     pub chosen: u64,
+    /// Copies that were sent to the version.
+    pub copies: u64,
+    /// Copies that were not sent: too many were in flight, or the body was too long.
+    pub left_out: u64,
 }
 
 impl RolloutCounts {
@@ -107,6 +111,8 @@ struct OfThread {
     routes: Box<[[Figures; 2]]>,
     instead: AtomicU64,
     chosen: AtomicU64,
+    copies: AtomicU64,
+    left_out: AtomicU64,
 }
 
 /// The counters of one rollout.
@@ -127,6 +133,8 @@ impl Counters {
             routes: (0..=ROUTES_MAX).map(|_| Default::default()).collect(),
             instead: AtomicU64::new(0),
             chosen: AtomicU64::new(0),
+            copies: AtomicU64::new(0),
+            left_out: AtomicU64::new(0),
         };
         Self {
             threads: (0..threads).map(of_thread).collect(),
@@ -202,6 +210,20 @@ impl Counters {
         }
     }
 
+    /// A copy of a request was sent.
+    pub(crate) fn count_copy(&self, thread: usize) {
+        if let Some(own) = self.threads.get(thread) {
+            add(&own.copies);
+        }
+    }
+
+    /// A copy of a request was not sent.
+    pub(crate) fn count_left_out(&self, thread: usize) {
+        if let Some(own) = self.threads.get(thread) {
+            add(&own.left_out);
+        }
+    }
+
     /// Adds a client to those with bad answers, if there is room.
     fn note_client(&self, client: u64) {
         let client = client.max(1);
@@ -254,6 +276,8 @@ impl Counters {
             bad_clients: u32::try_from(clients.count()).unwrap_or(u32::MAX),
             instead: sum(|it| &it.instead),
             chosen: sum(|it| &it.chosen),
+            copies: sum(|it| &it.copies),
+            left_out: sum(|it| &it.left_out),
         }
     }
 }
