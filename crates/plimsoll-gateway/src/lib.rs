@@ -42,6 +42,6 @@ pub use plan::{
     guard_parameters, mode_of, objective_specs,
 };
 pub use protection::{GuardView, PROTECTION_TICK, Protection};
-pub use rollout::{ArmCounts, LADDER, RolloutCounts, RolloutPlan, RolloutShared, RouteArms};
+pub use rollout::{RolloutCounts, RolloutPlan, RolloutShared, RouteArms};
 pub use router::{Match, Router, path_is_ambiguous};
 pub use tls::ServerTlsError;

@@ -12,12 +12,12 @@
 mod counters;
 mod first;
 
-pub use counters::{ArmCounts, LADDER, RolloutCounts, RouteArms};
 pub(crate) use counters::{Judged, POOLED};
+pub use counters::{RolloutCounts, RouteArms};
 pub(crate) use first::First;
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -25,7 +25,8 @@ use plimsoll_config::{Config, Rollout, RolloutKind, SplitBy};
 use plimsoll_core::{Mode, never};
 use plimsoll_http1::Fields;
 use plimsoll_policy::hash_key;
-use plimsoll_policy::rollout::split::{Arm, Split, Variant, WHOLE};
+use plimsoll_policy::rollout::Weight;
+use plimsoll_policy::rollout::split::{Arm, Split, Variant};
 use plimsoll_upstream::Cluster;
 
 use self::counters::Counters;
@@ -43,8 +44,8 @@ pub struct RolloutShared {
     pub service: String,
     /// What requests are moved to.
     pub version: String,
-    /// In parts of [`WHOLE`].
-    weight: AtomicU32,
+    /// The parts of a [`Weight`].
+    weight: AtomicU16,
     /// Copies of requests in flight.
     copies: AtomicU32,
     pub(crate) counters: Counters,
@@ -57,25 +58,25 @@ impl RolloutShared {
             name: name.to_owned(),
             service: rollout.service.clone(),
             version: rollout.version.clone(),
-            weight: AtomicU32::new(0),
+            weight: AtomicU16::new(0),
             copies: AtomicU32::new(0),
             counters: Counters::new(threads),
         }
     }
 
-    /// The share of requests that goes to the version, in parts of 10,000. All threads go by it with their next request.
-    pub fn set_weight(&self, parts: u32) {
-        self.weight.store(parts.min(WHOLE), Ordering::Relaxed);
+    /// The share of requests that goes to the version. All threads go by it with their next request.
+    pub fn set_weight(&self, weight: Weight) {
+        self.weight.store(weight.parts(), Ordering::Relaxed);
     }
 
     /// The share in force.
-    pub fn weight(&self) -> u32 {
-        self.weight.load(Ordering::Relaxed)
+    pub fn weight(&self) -> Weight {
+        Weight::of_parts(self.weight.load(Ordering::Relaxed))
     }
 
-    /// From when on a request is slower than each rung of the ladder, from the fastest to the slowest. What was counted
-    /// before stays counted: set it before the rollout begins.
-    pub fn set_edges(&self, edges: [Duration; LADDER]) {
+    /// From when on a request is slower than each rung of the ladder (`plimsoll_policy::rollout::Ladder::edges`), the fastest
+    /// first. What was counted before stays counted: set it before the rollout begins.
+    pub fn set_edges(&self, edges: &[Duration]) {
         self.counters.set_edges(edges);
     }
 
@@ -194,15 +195,15 @@ impl RolloutPlan {
     /// On which side of the split it is.
     pub(crate) fn draw(&self, asked: &Asking<'_>) -> Arm {
         match self.shared.weight() {
-            0 => Arm::Stable,
-            weight if weight >= WHOLE => Arm::Canary,
+            Weight::NONE => Arm::Stable,
+            Weight::ALL => Arm::Canary,
             weight => self.split.arm(self.key(asked), weight),
         }
     }
 
     /// Whether its answers are those of the service: they may be stored and given to others.
     pub(crate) fn has_all(&self) -> bool {
-        self.shared.weight() >= WHOLE
+        self.shared.weight() == Weight::ALL
     }
 
     /// Whether whoever asks has chosen the version.

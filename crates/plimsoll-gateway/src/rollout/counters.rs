@@ -8,49 +8,34 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use plimsoll_policy::rollout::split::Arm;
+use plimsoll_policy::rollout::{ArmCounts, Arms, ROUTES_MAX, RUNGS};
 
 use super::first::Came;
 
-/// Rungs of the ladder of latencies.
-pub const LADDER: usize = 6;
-/// Routes that are kept apart.
-const ROUTES_MAX: usize = 200;
-/// Where all other routes are counted.
+/// Where the routes are counted that are not kept apart.
 pub(crate) const POOLED: u16 = ROUTES_MAX as u16;
 /// Clients with bad answers of the version that are told apart: a few are enough to know that it is not one alone.
 const CLIENTS_MAX: usize = 64;
 /// Requests, bad, slow, and slower than each rung.
-const FIGURES: usize = 3 + LADDER;
-
-/// What came of requests at one arm. Only grows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ArmCounts {
-    /// Requests whose first attempt says something of the service.
-    pub requests: u64,
-    /// The service failed it.
-    pub bad: u64,
-    /// It was good, and slower than the service's latency objective.
-    pub slow: u64,
-    /// It was good, and slower than each rung of the ladder.
-    pub slower: [u64; LADDER],
-}
+const FIGURES: usize = 3 + RUNGS;
 
 /// The two arms of a route.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RouteArms {
-    /// Its name; empty for the routes that are counted together.
+    /// Its name.
     pub route: String,
-    /// The service itself.
-    pub stable: ArmCounts,
-    /// The version.
-    pub canary: ArmCounts,
+    /// What came of its requests.
+    pub arms: Arms,
 }
 
-/// What came of the requests of a service that is rolled out.
+/// What came of the requests of a service that is rolled out. Only grows, as long as the process lives and the rollout is in
+/// the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RolloutCounts {
-    /// By route, as far as there were requests.
+    /// By route: always in the same order, new ones at the end.
     pub routes: Vec<RouteArms>,
+    /// Of all routes beyond the first [`ROUTES_MAX`].
+    pub rest: Arms,
     /// How many clients got bad answers of the version, up to 64.
     pub bad_clients: u32,
     /// Requests for the version that the service itself served, since no endpoint of the version was up.
@@ -64,27 +49,18 @@ pub struct RolloutCounts {
 }
 
 impl RolloutCounts {
-    /// All routes together.
-    pub fn total(&self) -> RouteArms {
-        self.routes
-            .iter()
-            .fold(RouteArms::default(), |mut all, route| {
-                all.stable.add(&route.stable);
-                all.canary.add(&route.canary);
-                all
-            })
+    /// For [`plimsoll_policy::rollout::Observed::routes`]: the rest first, so that what is where stays so.
+    pub fn arms(&self) -> Vec<Arms> {
+        let routes = self.routes.iter().map(|route| route.arms);
+        std::iter::once(self.rest).chain(routes).collect()
     }
-}
 
-impl ArmCounts {
-    /// Adds what others counted.
-    pub fn add(&mut self, other: &Self) {
-        self.requests += other.requests;
-        self.bad += other.bad;
-        self.slow += other.slow;
-        for (sum, more) in self.slower.iter_mut().zip(other.slower) {
-            *sum += more;
-        }
+    /// All routes together.
+    pub fn total(&self) -> Arms {
+        self.arms().iter().fold(Arms::default(), |mut all, arms| {
+            all.add(arms);
+            all
+        })
     }
 }
 
@@ -122,7 +98,7 @@ pub(crate) struct Counters {
     /// The routes by their places. They stay, whatever the configuration becomes: counters only grow.
     places: Mutex<Vec<String>>,
     /// In nanoseconds.
-    edges: [AtomicU64; LADDER],
+    edges: [AtomicU64; RUNGS],
     /// Hashes of clients; zero = none.
     clients: Box<[AtomicU64]>,
 }
@@ -139,15 +115,20 @@ impl Counters {
         Self {
             threads: (0..threads).map(of_thread).collect(),
             places: Mutex::default(),
-            // Nothing is slower than what nobody set.
             edges: std::array::from_fn(|_| AtomicU64::new(u64::MAX)),
             clients: (0..CLIENTS_MAX).map(|_| AtomicU64::new(0)).collect(),
         }
     }
 
-    pub(super) fn set_edges(&self, edges: [Duration; LADDER]) {
-        for (own, edge) in self.edges.iter().zip(edges) {
-            own.store(nanos(edge), Ordering::Relaxed);
+    pub(super) fn set_edges(&self, edges: &[Duration]) {
+        let edges = edges.iter().map(|edge| nanos(*edge));
+        // Nothing is slower than what nobody set.
+        for (own, edge) in self
+            .edges
+            .iter()
+            .zip(edges.chain(std::iter::repeat(u64::MAX)))
+        {
+            own.store(edge, Ordering::Relaxed);
         }
     }
 
@@ -248,7 +229,7 @@ impl Counters {
     pub(super) fn read(&self) -> RolloutCounts {
         let names = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         let names = names.clone();
-        let arms = |place: usize, arm: Arm| {
+        let arm = |place: usize, arm: Arm| {
             let mut sum = ArmCounts::default();
             for thread in &self.threads {
                 if let Some(figures) = thread.routes.get(place).and_then(|it| it.get(arm as usize))
@@ -258,13 +239,17 @@ impl Counters {
             }
             sum
         };
-        let route = |place: usize| RouteArms {
-            route: names.get(place).cloned().unwrap_or_default(),
-            stable: arms(place, Arm::Stable),
-            canary: arms(place, Arm::Canary),
+        let arms = |place| Arms {
+            stable: arm(place, Arm::Stable),
+            canary: arm(place, Arm::Canary),
         };
-        let is_used = |it: &RouteArms| it.stable.requests > 0 || it.canary.requests > 0;
-        let places = (0..names.len()).chain([ROUTES_MAX]);
+        let routes = names
+            .into_iter()
+            .enumerate()
+            .map(|(place, route)| RouteArms {
+                route,
+                arms: arms(place),
+            });
         let sum = |of: fn(&OfThread) -> &AtomicU64| {
             let threads = self.threads.iter();
             threads.map(|it| of(it).load(Ordering::Relaxed)).sum()
@@ -272,7 +257,8 @@ impl Counters {
         let clients = self.clients.iter();
         let clients = clients.filter(|it| it.load(Ordering::Relaxed) != 0);
         RolloutCounts {
-            routes: places.map(route).filter(is_used).collect(),
+            routes: routes.collect(),
+            rest: arms(ROUTES_MAX),
             bad_clients: u32::try_from(clients.count()).unwrap_or(u32::MAX),
             instead: sum(|it| &it.instead),
             chosen: sum(|it| &it.chosen),
@@ -328,7 +314,7 @@ mod tests {
         let counters = Counters::new(2);
         assert_eq!(counters.place("a"), 0);
         assert_eq!(counters.place("b"), 1);
-        counters.set_edges([10, 20, 50, 100, 300, 1_000].map(Duration::from_millis));
+        counters.set_edges(&[10, 20, 50, 100, 300].map(Duration::from_millis));
         counters.count(0, &judged(Arm::Stable, false, 60, 1));
         counters.count(1, &judged(Arm::Stable, false, 400, 1));
         counters.count(1, &judged(Arm::Canary, true, 400, 1));
@@ -347,17 +333,18 @@ mod tests {
             slow: 1,
             slower: [2, 2, 2, 1, 1, 0],
         };
-        assert_eq!((a.route.as_str(), a.stable), ("a", stable));
+        assert_eq!((a.route.as_str(), a.arms.stable), ("a", stable));
         // A failure is no measure of how fast good answers are.
         let canary = ArmCounts {
             requests: 1,
             bad: 1,
             ..ArmCounts::default()
         };
-        assert_eq!(a.canary, canary);
-        assert_eq!((b.stable.requests, b.canary.requests), (0, 1));
-        assert_eq!(b.canary.slower, [0; LADDER]);
+        assert_eq!(a.arms.canary, canary);
+        assert_eq!((b.arms.stable.requests, b.arms.canary.requests), (0, 1));
+        assert_eq!(b.arms.canary.slower, [0; RUNGS]);
         assert_eq!(counts.total().canary.requests, 2);
+        assert_eq!(counts.arms(), [Arms::default(), a.arms, b.arms]);
     }
 
     #[test]
@@ -373,9 +360,11 @@ mod tests {
         }
         assert_eq!(counters.place("route-3"), 3, "a place stays");
         let counts = counters.read();
-        assert_eq!(counts.routes.len(), ROUTES_MAX + 1);
-        let pooled = counts.routes.last().unwrap();
-        assert_eq!((pooled.route.as_str(), pooled.stable.requests), ("", 5));
+        assert_eq!(counts.routes.len(), ROUTES_MAX);
+        assert_eq!(
+            (counts.rest.stable.requests, counts.arms().len()),
+            (5, ROUTES_MAX + 1)
+        );
     }
 
     #[test]

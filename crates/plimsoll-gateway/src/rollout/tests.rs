@@ -58,8 +58,8 @@ fn nothing_is_moved_before_a_weight_is_set_but_what_chooses_the_version() {
         random: 0,
     };
     assert!(!plan.variant(&asked).judged, "it is no evidence");
-    plan.shared.set_weight(20_000);
-    assert_eq!(plan.shared.weight(), WHOLE);
+    plan.shared.set_weight(Weight::of_parts(20_000));
+    assert_eq!(plan.shared.weight(), Weight::ALL);
     assert_eq!(moved(&plan, &[]), 2_000);
     assert!(plan.has_all());
 }
@@ -68,7 +68,7 @@ fn nothing_is_moved_before_a_weight_is_set_but_what_chooses_the_version() {
 fn who_stays_together_is_what_the_rollout_says() {
     let all_or_none = |by: &str, fields: &[(&str, &str)]| {
         let plan = plan(&format!("by = {by}"));
-        plan.shared.set_weight(3_000);
+        plan.shared.set_weight(Weight::of_parts(3_000));
         let moved = moved(&plan, fields);
         if matches!(moved, 0 | 2_000) {
             return true;
@@ -102,7 +102,7 @@ fn who_stays_together_is_what_the_rollout_says() {
 #[test]
 fn a_client_is_moved_or_not_whatever_its_requests_are() {
     let plan = plan("");
-    plan.shared.set_weight(5_000);
+    plan.shared.set_weight(Weight::of_parts(5_000));
     let ipv4 = client_key([192, 0, 2, 1].into());
     assert_eq!(ipv4, client_key("::ffff:192.0.2.1".parse().unwrap()));
     let network = client_key("2001:db8::1".parse().unwrap());
@@ -127,14 +127,14 @@ fn a_reload_keeps_weight_and_counters_and_another_version_begins_anew() {
     };
     let rollouts = Rollouts::default();
     let shared = rollouts.of(1, "next", &text("v2"));
-    shared.set_weight(500);
-    assert_eq!(rollouts.of(1, "next", &text("v2")).weight(), 500);
+    shared.set_weight(Weight::of_parts(500));
+    assert_eq!(rollouts.of(1, "next", &text("v2")).weight().parts(), 500);
     let other = rollouts.of(1, "next", &text("v3"));
-    assert_eq!(other.weight(), 0, "nobody has started that");
+    assert_eq!(other.weight(), Weight::NONE, "nobody has started that");
     drop((shared, other));
     assert_eq!(
         rollouts.of(1, "next", &text("v2")).weight(),
-        0,
+        Weight::NONE,
         "it was gone"
     );
 }

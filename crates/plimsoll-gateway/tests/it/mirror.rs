@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use plimsoll_gateway::ArmCounts;
+use plimsoll_policy::rollout::{ArmCounts, Weight};
 
 use crate::running::{Running, Service, wait_until};
 
 fn mirror(stable: &Service, canary: &Service, rollout: &str) -> Running {
     let rollout = format!("kind = \"mirror\"\nby = \"request\"\n{rollout}");
     let running = Running::start(&[stable], &[canary], ["", "", &rollout]);
-    running.rollout().set_weight(10_000);
+    running.rollout().set_weight(Weight::of_parts(10_000));
     running
 }
 

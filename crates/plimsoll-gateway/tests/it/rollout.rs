@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use plimsoll_gateway::ArmCounts;
 use plimsoll_measure::Cause;
+use plimsoll_policy::rollout::{ArmCounts, Weight};
 
 use crate::running::{Running, Service, wait_until};
 
@@ -30,17 +30,17 @@ fn a_weight_acts_on_all_threads_at_once_and_whoever_is_moved_stays_moved() {
     let (stable, canary) = (Service::start("stable"), Service::start("canary"));
     let running = Running::start(&[&stable], &[&canary], ["", "", BY_USER]);
     assert!(moved(&running, 50).is_empty(), "it has not begun");
-    running.rollout().set_weight(2_000);
+    running.rollout().set_weight(Weight::of_parts(2_000));
     let few = moved(&running, 200);
     assert!((15..70).contains(&few.len()), "{few:?}");
     assert_eq!(moved(&running, 200), few, "each gets the same again");
-    running.rollout().set_weight(6_000);
+    running.rollout().set_weight(Weight::of_parts(6_000));
     let many = moved(&running, 200);
     assert!((80..160).contains(&many.len()), "{many:?}");
     assert!(many.is_superset(&few));
-    running.rollout().set_weight(10_000);
+    running.rollout().set_weight(Weight::of_parts(10_000));
     assert_eq!(moved(&running, 50).len(), 50);
-    running.rollout().set_weight(0);
+    running.rollout().set_weight(Weight::of_parts(0));
     assert!(
         moved(&running, 50).is_empty(),
         "back, with the next request"
@@ -72,7 +72,7 @@ fn a_retry_stays_with_the_version_and_does_not_hide_what_the_first_attempt_came_
     bad.answer_with(502);
     let app = "protect.retry = { mode = \"enforce\", on = [\"502\"], attempts = 2, budget = \"100%\", floor = \"1000/s\" }";
     let running = Running::start(&[&stable], &[&good, &bad], [app, "", BY_USER]);
-    running.rollout().set_weight(10_000);
+    running.rollout().set_weight(Weight::of_parts(10_000));
     for user in 0..40 {
         let answer = running.get(&format!("X-User: {user}\r\n"));
         assert_eq!((answer.status, answer.body.as_str()), (200, "canary"));
@@ -97,7 +97,7 @@ fn where_the_version_has_nobody_left_the_service_itself_is_asked() {
     lost.port = gone.local_addr().unwrap().port();
     drop(gone);
     let running = Running::start(&[&stable], &[&lost], [app, "", BY_USER]);
-    running.rollout().set_weight(10_000);
+    running.rollout().set_weight(Weight::of_parts(10_000));
     for user in 0..20 {
         let answer = running.get(&format!("X-User: {user}\r\n"));
         assert_eq!((answer.status, answer.body.as_str()), (200, "stable"));
@@ -115,8 +115,8 @@ fn bad_and_slow_answers_are_counted_by_arm_and_route() {
     let running = Running::start(&[&stable], &[&canary], [app, "", BY_USER]);
     let rollout = running.rollout();
     let edges = [0, 20, 60, 5_000, 6_000, 7_000];
-    rollout.set_edges(edges.map(Duration::from_millis));
-    rollout.set_weight(10_000);
+    rollout.set_edges(&edges.map(Duration::from_millis));
+    rollout.set_weight(Weight::of_parts(10_000));
     canary.answer_after(Duration::from_millis(100));
     for user in 0..3 {
         assert_eq!(running.get(&format!("X-User: {user}\r\n")).status, 200);
@@ -133,9 +133,9 @@ fn bad_and_slow_answers_are_counted_by_arm_and_route() {
         panic!("{counts:?}");
     };
     assert_eq!(route.route, "all");
-    assert_eq!((route.canary.requests, route.canary.bad), (8, 4));
-    assert!((3..=4).contains(&route.canary.slow), "{counts:?}");
-    let slower = route.canary.slower;
+    assert_eq!((route.arms.canary.requests, route.arms.canary.bad), (8, 4));
+    assert!((3..=4).contains(&route.arms.canary.slow), "{counts:?}");
+    let slower = route.arms.canary.slower;
     assert_eq!((slower[0], slower[3]), (4, 0), "none of the bad ones");
     assert!(
         (3..=4).contains(&slower[1]) && (3..=4).contains(&slower[2]),
@@ -154,14 +154,14 @@ fn what_a_version_on_trial_answers_is_not_given_to_others() {
         &[&canary],
         ["", "cache = {}", "by = \"request\""],
     );
-    running.rollout().set_weight(9_999);
+    running.rollout().set_weight(Weight::of_parts(9_999));
     for _ in 0..3 {
         assert_eq!(running.get("").body, "canary");
     }
     assert_eq!(canary.count(), 3, "none of them was stored");
-    running.rollout().set_weight(0);
+    running.rollout().set_weight(Weight::of_parts(0));
     assert_eq!(running.get("").body, "stable");
-    running.rollout().set_weight(9_999);
+    running.rollout().set_weight(Weight::of_parts(9_999));
     // What is stored is the service's, and good for all.
     assert_eq!(running.get("").body, "stable");
     assert_eq!((stable.count(), canary.count()), (1, 3));
@@ -173,7 +173,7 @@ fn once_all_is_moved_what_the_version_answers_is_stored() {
     let stable = Service::with_fields("stable", fields);
     let canary = Service::with_fields("canary", fields);
     let running = Running::start(&[&stable], &[&canary], ["", "cache = {}", ""]);
-    running.rollout().set_weight(10_000);
+    running.rollout().set_weight(Weight::of_parts(10_000));
     wait_until("it is stored", || {
         assert_eq!(running.get("").body, "canary");
         running.ended(Cause::Cached) > 0

@@ -3,14 +3,12 @@
 //! A key is what stays together: a client, a tenant, the value of a header or a cookie. Its place is a hash of it and of
 //! the rollout's name; the canary has the places below its weight. So a key that is moved at 5 % stays moved at 20 %, the
 //! same in all threads, processes and machines, and which keys go first is another set in each rollout.
-//! Units: weights are parts of 10,000. Invariants: at 0 nothing is moved, at 10,000 everything; a larger weight moves
+//! Invariants: at no weight nothing is moved, at all of it everything; a larger weight moves
 //! all that a smaller one does.
 //! Elsewhere: what the key is (gateway); what the weight is (the rollout's state machine).
 
+use super::Weight;
 use crate::balance::{hash_key, mix};
-
-/// A weight that moves everything.
-pub const WHOLE: u32 = 10_000;
 
 /// Which of two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,10 +57,10 @@ impl Split {
 
     /// Where `key` goes at this weight. Keys are hashes, see [`hash_key`].
     #[inline]
-    pub fn arm(self, key: u64, weight: u32) -> Arm {
+    pub fn arm(self, key: u64, weight: Weight) -> Arm {
         let place = mix(key.rotate_left(32) ^ self.seed) >> 32;
         // Below 2^32 times 10,000: no overflow.
-        if (place * u64::from(WHOLE)) >> 32 < u64::from(weight) {
+        if (place * u64::from(Weight::ALL.parts())) >> 32 < u64::from(weight.parts()) {
             Arm::Canary
         } else {
             Arm::Stable
@@ -80,7 +78,8 @@ mod tests {
         hash_key(&client.to_le_bytes())
     }
 
-    fn moved(split: Split, weight: u32, clients: u64) -> u64 {
+    fn moved(split: Split, weight: u16, clients: u64) -> u64 {
+        let weight = Weight::of_parts(weight);
         let is_moved = |client: &u64| split.arm(key(*client), weight) == Arm::Canary;
         (0..clients).filter(is_moved).count() as u64
     }
@@ -89,7 +88,8 @@ mod tests {
     fn the_split_is_the_same_in_every_process() {
         // Pinned: another figure here would move users to the other version at an upgrade.
         let split = Split::new("checkout-v2");
-        let first = (0..).find(|client| split.arm(key(*client), 100) == Arm::Canary);
+        let first =
+            (0..).find(|client| split.arm(key(*client), Weight::of_parts(100)) == Arm::Canary);
         assert_eq!(first, Some(87));
     }
 
@@ -97,8 +97,7 @@ mod tests {
     fn nothing_moves_at_zero_and_everything_at_the_whole() {
         let split = Split::new("a");
         assert_eq!(moved(split, 0, 10_000), 0);
-        assert_eq!(moved(split, WHOLE, 10_000), 10_000);
-        assert_eq!(moved(split, WHOLE + 1, 100), 100);
+        assert_eq!(moved(split, 10_000, 10_000), 10_000);
     }
 
     #[test]
@@ -107,7 +106,7 @@ mod tests {
         let both = |client: &u64| {
             [one, other]
                 .iter()
-                .all(|split| split.arm(key(*client), 1_000) == Arm::Canary)
+                .all(|split| split.arm(key(*client), Weight::of_parts(1_000)) == Arm::Canary)
         };
         let both = (0..100_000).filter(both).count();
         // 1 % of them, give or take six standard deviations.
@@ -116,18 +115,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_share_is_the_weight(name in "[a-z]{1,12}", weight in 0..=WHOLE) {
+        fn the_share_is_the_weight(name in "[a-z]{1,12}", weight in 0..=10_000_u16) {
             let clients = 20_000_u64;
             let share = moved(Split::new(&name), weight, clients) as f64 / clients as f64;
-            let expected = f64::from(weight) / f64::from(WHOLE);
+            let expected = Weight::of_parts(weight).share();
             // Six standard deviations.
             let spread = 6.0 * (expected * (1.0 - expected) / clients as f64).sqrt();
             prop_assert!((share - expected).abs() <= spread + 1e-9, "{share} of {expected}");
         }
 
         #[test]
-        fn who_is_moved_stays_moved(name in "[a-z]{1,12}", key in any::<u64>(), lower in 0..=WHOLE, upper in 0..=WHOLE) {
-            let (lower, upper) = (lower.min(upper), lower.max(upper));
+        fn who_is_moved_stays_moved(name in "[a-z]{1,12}", key in any::<u64>(), lower in 0..=10_000_u16, upper in 0..=10_000_u16) {
+            let (lower, upper) = (Weight::of_parts(lower.min(upper)), Weight::of_parts(lower.max(upper)));
             let split = Split::new(&name);
             prop_assert!(split.arm(key, lower) <= split.arm(key, upper));
         }

@@ -111,7 +111,7 @@ pub(super) static ROLLOUT: Table = Table {
         Key::new(
             "batch",
             Kind::Duration {
-                min: SECOND,
+                min: Duration::from_millis(100),
                 max: HOUR,
             },
             "For how long answers are collected before they are judged together.",
@@ -120,7 +120,7 @@ pub(super) static ROLLOUT: Table = Table {
         Key::new(
             "cooldown",
             Kind::Duration {
-                min: SECOND,
+                min: Duration::from_millis(100),
                 max: DAY,
             },
             "How long the version gets no requests after the first strike, before it is tried once more.",
