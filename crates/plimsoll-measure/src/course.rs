@@ -85,6 +85,40 @@ impl CauseGroup {
     }
 }
 
+/// What was answered in place of the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StandIn {
+    /// What is stored and fresh.
+    Fresh,
+    /// What is stored and stale.
+    Stale,
+    /// A fallback, also that of a feature which is dimmed.
+    Fallback,
+}
+
+impl StandIn {
+    /// All of them, the one at the bottom of a stack first.
+    pub const ALL: [Self; 3] = [Self::Fresh, Self::Stale, Self::Fallback];
+
+    /// The word on pages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Stale => "stale",
+            Self::Fallback => "fallback",
+        }
+    }
+
+    fn of(cause: Cause) -> Option<Self> {
+        match cause {
+            Cause::Cached => Some(Self::Fresh),
+            Cause::Stale => Some(Self::Stale),
+            Cause::Fallback | Cause::Dimmed => Some(Self::Fallback),
+            _ => None,
+        }
+    }
+}
+
 /// How a service's protections stand at the end of a second.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Standing {
@@ -115,6 +149,8 @@ pub struct Step {
     pub bad: u64,
     /// Those that were not good, in the order of [`CauseGroup::ALL`].
     pub causes: [u64; CauseGroup::ALL.len()],
+    /// Those that something else answered in place of the service, in the order of [`StandIn::ALL`].
+    pub stand_ins: [u64; StandIn::ALL.len()],
     /// The limit at its end; in flight and waiting, the most of all its seconds; endpoints, their mean; acting, in all of them.
     pub standing: Standing,
     /// Half of the latencies are shorter.
@@ -142,6 +178,15 @@ impl Step {
         let place = CauseGroup::ALL.iter().position(|it| *it == group);
         place
             .and_then(|place| self.causes.get(place))
+            .copied()
+            .unwrap_or(0)
+    }
+
+    /// Those that this answered in place of the service.
+    pub fn of_stand_in(&self, stand_in: StandIn) -> u64 {
+        let place = StandIn::ALL.iter().position(|it| *it == stand_in);
+        place
+            .and_then(|place| self.stand_ins.get(place))
             .copied()
             .unwrap_or(0)
     }
@@ -331,10 +376,16 @@ impl Steps {
 impl Open {
     fn close(&self) -> Step {
         let mut causes = [0; CauseGroup::ALL.len()];
+        let mut stand_ins = [0; StandIn::ALL.len()];
         for (cause, count) in self.causes.iter() {
             let group = CauseGroup::of(cause);
             let place = group.and_then(|group| CauseGroup::ALL.iter().position(|it| *it == group));
             if let Some(sum) = place.and_then(|place| causes.get_mut(place)) {
+                *sum += count;
+            }
+            let stand_in = StandIn::of(cause);
+            let place = stand_in.and_then(|it| StandIn::ALL.iter().position(|other| *other == it));
+            if let Some(sum) = place.and_then(|place| stand_ins.get_mut(place)) {
                 *sum += count;
             }
         }
@@ -354,6 +405,7 @@ impl Open {
             good: self.causes.with_outcome(Outcome::Good),
             bad: self.causes.with_outcome(Outcome::Bad),
             causes,
+            stand_ins,
             standing: self.standing,
             p50: histogram.quantile(0.5),
             p99: histogram.quantile(0.99),

@@ -29,7 +29,7 @@ mod window;
 
 pub use burn_detector::{Alarm, BurnDetector, Unwatchable, Urgency};
 pub use condition::Condition;
-pub use course::{CauseGroup, Courses, Standing, Step, StepLength, row_upper};
+pub use course::{CauseGroup, Courses, StandIn, Standing, Step, StepLength, row_upper};
 pub use histogram::{AtomicHistogram, Histogram, QUANTILE_ERROR, SCALE, SLOTS, SparseHistogram};
 pub use histogram::{slot_of, upper_nanos};
 pub use incident::{

@@ -353,6 +353,7 @@ fn a_busy_hour_of_a_service_fits() {
         good: 38_000 + 613 * (place % 5),
         bad: 1_700 + 31 * (place % 11),
         causes: [700, 400, 300, 10, 290 + place],
+        stand_ins: [9_000 + 37 * (place % 9), 700, 41],
         standing: plimsoll_measure::Standing {
             limit: Some(200 + (place % 13) as u32),
             in_flight: 150 + (place % 17) as u32,
@@ -382,6 +383,35 @@ fn a_busy_hour_of_a_service_fits() {
     let page = frame::framed(&page, Some(&sight.snapshot), None, "/");
     let size = page.len() + style;
     assert!(size < 150 << 10, "{size}");
+}
+
+#[test]
+fn what_answered_in_place_of_a_service_is_drawn_where_something_did() {
+    let mut snapshot = fleet(0);
+    snapshot.services.push(service("shop", Condition::Burning));
+    let now = snapshot.now.as_seconds();
+    let drawn = |stand_ins: [u64; 3]| {
+        let step = Step {
+            start: now - now % 30,
+            observed: Duration::from_secs(30),
+            requests: 1_000,
+            good: 1_000,
+            stand_ins,
+            ..Step::default()
+        };
+        let sight = Sight {
+            steps: vec![step],
+            ..sight(snapshot.clone())
+        };
+        let page = draw(&Address::parse("/services/shop").unwrap(), &sight);
+        frame::framed(&page, Some(&sight.snapshot), None, "/services/shop")
+    };
+    let page = drawn([200, 0, 50]);
+    assert!(page.contains("25.0 % lately"), "{page}");
+    assert!(page.contains("</svg>fresh<"), "{page}");
+    assert!(page.contains("</svg>fallback<"), "{page}");
+    assert!(!page.contains("</svg>stale<"), "{page}");
+    assert!(!drawn([0; 3]).contains("Answered in its place"));
 }
 
 #[test]

@@ -22,6 +22,11 @@ pub(super) fn acts(snapshot: &Snapshot, service: &ServiceView, who: Option<&Call
         (Verb::Brownout, "Brownout…"),
         (Verb::GovernorMode, "Governor's mode…"),
     ];
+    let governed = service.governed.as_ref();
+    let has_features = governed.is_some_and(|it| it.brownout.is_some());
+    let verbs = verbs
+        .into_iter()
+        .filter(|(verb, _)| *verb != Verb::Brownout || has_features);
     let entries = snapshot.overlay.iter();
     let mine: Vec<_> = entries.filter(|it| it.service == service.name).collect();
     html! {

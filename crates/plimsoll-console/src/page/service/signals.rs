@@ -3,7 +3,7 @@
 
 use maud::{Markup, PreEscaped, html};
 use plimsoll_core::{Mode, Timestamp};
-use plimsoll_measure::{CauseGroup, Condition, ServiceView, Step, figure, row_upper};
+use plimsoll_measure::{CauseGroup, Condition, ServiceView, StandIn, Step, figure, row_upper};
 use plimsoll_plot::{
     Chart, HeatMap, Layer, Mark, MarkKind, Marks, Promise, Scale, Series, Span, TimeAxis,
 };
@@ -102,6 +102,7 @@ pub(super) fn signals(
                     div { (PreEscaped(marks(sight, service, &axis, records, &decisions))) }
                     (latency(service, &axis, &steps))
                     (bad(&axis, &steps, false))
+                    (stand_ins(&axis, &steps))
                     (concurrency(service, &axis, &steps))
                     (traffic(&axis, &steps))
                     (values(&axis, &steps))
@@ -434,6 +435,69 @@ fn bad(axis: &TimeAxis, steps: &[Option<&Step>], times: bool) -> Markup {
     )
 }
 
+/// Steps that are drawn as one where the page would become large otherwise.
+const MERGED: usize = 3;
+
+/// What answered in place of the service; nothing where nothing did.
+fn stand_ins(axis: &TimeAxis, steps: &[Option<&Step>]) -> Markup {
+    let axis = TimeAxis {
+        begin: axis.begin,
+        step: axis.step * MERGED as f64,
+        points: axis.points.div_ceil(MERGED),
+        cuts: axis.cuts.clone(),
+        onsets: axis.onsets.clone(),
+        faults: axis.faults.clone(),
+        format: axis.format,
+    };
+    let share_of = |steps: &[Option<&Step>], count: &dyn Fn(&Step) -> u64| {
+        let known = || steps.iter().flatten();
+        let all: u64 = known().map(|it| it.requests).sum();
+        let counted: u64 = known().map(|it| count(it)).sum();
+        (all > 0).then(|| counted as f64 / all as f64)
+    };
+    let of = |stand_in: StandIn| {
+        let count = move |step: &Step| step.of_stand_in(stand_in);
+        steps.chunks(MERGED).map(move |some| share_of(some, &count))
+    };
+    let series = |stand_in: StandIn| {
+        let class = match stand_in {
+            StandIn::Fresh => "c-fresh",
+            StandIn::Stale => "c-stale",
+            StandIn::Fallback => "c-fallback",
+        };
+        Series::new(stand_in.name(), class, of(stand_in))
+    };
+    let is_there = |it: &StandIn| of(*it).flatten().any(|share| share > 0.0);
+    let there: Vec<StandIn> = StandIn::ALL.into_iter().filter(is_there).collect();
+    if there.is_empty() {
+        return html! {};
+    }
+    let all = |step: &Step| step.stand_ins.iter().sum();
+    let last = steps
+        .chunks(MERGED)
+        .rev()
+        .find_map(|some| share_of(some, &all));
+    let chart = Chart {
+        axis: &axis,
+        height: 80,
+        finding: format!(
+            "Requests that were answered in place of the service; {} lately",
+            figure::percent(last, " ")
+        ),
+        scale: Scale::linear([1.0]),
+        format: share,
+        layers: vec![Layer::Stack(there.into_iter().map(series).collect())],
+        promise: None,
+        times: false,
+    };
+    row(
+        "Answered in its place",
+        "share of requests: fresh and stale from the cache, by a fallback; the rest reached it or was refused",
+        &chart.key(),
+        chart.svg(),
+    )
+}
+
 /// Where single latencies are not kept.
 fn past_latency(service: &ServiceView, axis: &TimeAxis, steps: &[Option<&Step>]) -> Markup {
     let of = |quantile: fn(&Step) -> Option<std::time::Duration>| {
@@ -621,6 +685,8 @@ fn past_values(axis: &TimeAxis, steps: &[Option<&Step>]) -> Markup {
 
 /// The values of all plots; of two steps the later one, so that the page stays small.
 fn values(axis: &TimeAxis, steps: &[Option<&Step>]) -> Markup {
+    // Columns that have something to say, so that the page stays small.
+    let answers = steps.iter().flatten().any(|it| it.stand_ins != [0; 3]);
     let written = |step: &Step| {
         let time = |it: Option<std::time::Duration>| {
             it.map_or("none".to_owned(), |it| seconds(it.as_secs_f64()))
@@ -640,6 +706,13 @@ fn values(axis: &TimeAxis, steps: &[Option<&Step>]) -> Markup {
             None => "none".to_owned(),
         });
         cells.extend(shares);
+        if answers {
+            let shares = StandIn::ALL.map(|it| match step.share(step.of_stand_in(it)) {
+                Some(share) => figure::percent(Some(share), ""),
+                None => "none".to_owned(),
+            });
+            cells.extend(shares);
+        }
         cells
     };
     let heads = [
@@ -651,6 +724,11 @@ fn values(axis: &TimeAxis, steps: &[Option<&Step>]) -> Markup {
         "in flight",
         "waiting",
     ];
+    let mut heads = heads.to_vec();
+    heads.extend(CauseGroup::ALL.map(CauseGroup::name));
+    if answers {
+        heads.extend(StandIn::ALL.map(StandIn::name));
+    }
     let rows = steps.iter().enumerate().skip(1).step_by(2);
     html! {
         details.values {
@@ -658,13 +736,13 @@ fn values(axis: &TimeAxis, steps: &[Option<&Step>]) -> Markup {
             div.scroll tabindex="0" role="region" aria-label="Values of all plots" { table.tight {
                 thead { tr {
                     th scope="col" { "from, UTC" }
-                    @for head in heads.into_iter().chain(CauseGroup::ALL.map(CauseGroup::name)) { th.r scope="col" { (head) } }
+                    @for head in &heads { th.r scope="col" { (head) } }
                 } }
                 tbody.rs { @for (place, step) in rows { tr {
                     th scope="row" { ((axis.format)(axis.begin + axis.step * place as f64)) }
                     @match step {
                         Some(step) => { @for cell in written(step) { td { (cell) } } }
-                        None => { td colspan="12" { "unknown" } }
+                        None => { td colspan=(heads.len()) { "unknown" } }
                     }
                 } } }
             } }
