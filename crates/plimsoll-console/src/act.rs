@@ -8,10 +8,12 @@
 
 mod degrade;
 mod incident;
+mod rollout;
 mod run;
 
 pub(crate) use degrade::{end_path, set_path};
 pub(crate) use incident::{deed_path, review_path};
+pub(crate) use rollout::roll_path;
 
 use std::sync::Arc;
 
@@ -38,6 +40,7 @@ const FORM_BYTES_MAX: usize = 8 << 10;
 pub(crate) fn routes() -> Router<App> {
     degrade::routes()
         .merge(incident::routes())
+        .merge(rollout::routes())
         .merge(run::routes())
         .merge(crate::sign_in::routes())
         .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))

@@ -16,6 +16,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post, put};
 use axum::{Extension, Json, Router};
+use plimsoll_measure::RolloutView;
 use plimsoll_measure::incident::Refusal;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -27,6 +28,7 @@ use crate::incident::{DeedVerb, DeedWanted, IncidentList};
 use crate::overlay::{Overlay, SettingWanted, Verb};
 use crate::problem::Problem;
 use crate::purge::PurgeWanted;
+use crate::rollout::{RolloutList, RolloutVerb, RolloutWanted};
 use crate::turns::Turns;
 use crate::wire::{JournalQuery, TokenWanted, TryWanted, WithoutQuery, shown};
 
@@ -51,6 +53,8 @@ enum Needs {
     Service,
     /// An operator of the service of the incident that the path names.
     Incident,
+    /// An operator of the service of the rollout that the path names.
+    Rollout,
     /// An operator of all services.
     AllServices,
 }
@@ -277,6 +281,42 @@ const ROUTES: &[Route] = &[
         handler: || post(act),
     },
     Route {
+        method: "get",
+        path: "/api/v1/rollouts",
+        id: "rollouts",
+        about: "All rollouts of the configuration, and how they stand.",
+        needs: Needs::Nothing,
+        query: &[],
+        body: None,
+        answer: (200, "Rollouts"),
+        refusals: &[],
+        handler: || get(rollouts),
+    },
+    Route {
+        method: "get",
+        path: "/api/v1/rollouts/{rollout}",
+        id: "rollout",
+        about: "One rollout, with its evidence.",
+        needs: Needs::Nothing,
+        query: &[],
+        body: None,
+        answer: (200, "Rollout"),
+        refusals: &[404],
+        handler: || get(rollout),
+    },
+    Route {
+        method: "post",
+        path: "/api/v1/rollouts/{rollout}/{step}",
+        id: "roll",
+        about: "Starts, pauses, resumes, promotes or aborts a rollout.",
+        needs: Needs::Rollout,
+        query: &[],
+        body: Some("RolloutWanted"),
+        answer: (200, "Changed"),
+        refusals: &[404, 409, 422, 503, 504],
+        handler: || post(roll),
+    },
+    Route {
         method: "post",
         path: "/api/v1/notify/test",
         id: "tryNotifiers",
@@ -369,6 +409,16 @@ async fn enforce(
                 caller.needs(Role::Operator)?;
                 may_act(control.as_ref(), &caller, incident_id(id)?)?;
                 Ok(caller)
+            })
+        }
+        Needs::Rollout => {
+            let mut parameters = parameters.iter();
+            let name = parameters.find(|(name, _)| *name == "rollout");
+            let name = name.map_or("", |(_, name)| name);
+            who.and_then(|caller| {
+                caller.needs(Role::Operator)?;
+                let service = found_rollout(control.as_ref(), name)?.service;
+                may_change(control.as_ref(), &caller, &service).map(|()| caller)
             })
         }
         Needs::AllServices => who.and_then(|caller| caller.may_change_all().map(|()| caller)),
@@ -516,6 +566,42 @@ async fn act(
     let wanted: DeedWanted = read(&headers, body)?;
     let deed = wanted.check(verb, control.snapshot().now)?;
     answer(control.act(&by, incident_id(&id)?, deed)).await
+}
+
+/// A rollout of the configuration.
+pub(crate) fn found_rollout(control: &dyn Control, name: &str) -> Result<RolloutView, Problem> {
+    let known = control.rollouts();
+    let found = known.iter().find(|it| it.name == name);
+    found.cloned().ok_or_else(|| {
+        let name = shown(name);
+        Problem::not_found(format!(
+            "there is no rollout `{name}`: `plimsoll rollout list` has those of the configuration"
+        ))
+    })
+}
+
+async fn rollouts(State(control): State<App>) -> Response {
+    let rollouts = control.rollouts().as_ref().clone();
+    Json(RolloutList { rollouts }).into_response()
+}
+
+async fn rollout(
+    State(control): State<App>,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    Ok(Json(found_rollout(control.as_ref(), &name)?).into_response())
+}
+
+async fn roll(
+    State(control): State<App>,
+    Extension(by): Extension<Caller>,
+    Path((name, verb)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let verb = verb.parse::<RolloutVerb>().map_err(Problem::not_found)?;
+    let wanted: RolloutWanted = read(&headers, body)?;
+    answer(control.roll(&by, &name, wanted.check(verb)?)).await
 }
 
 async fn try_notifiers(

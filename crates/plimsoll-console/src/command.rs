@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::incident::{DeedVerb, DeedWanted};
 use crate::overlay::{SettingWanted, Verb};
+use crate::rollout::RolloutVerb;
 use crate::wire::shown;
 
 pub(crate) use incident::act;
@@ -96,6 +97,12 @@ pub(crate) fn set(service: &str, verb: Verb, wanted: &SettingWanted) -> String {
         }
     };
     format!("plimsoll {what} --for {length} --why {why}")
+}
+
+/// The command line that does this about a rollout.
+pub(crate) fn roll(name: &str, verb: RolloutVerb, why: Option<&str>) -> String {
+    let (name, why) = (quoted(name), quoted_or(why, "REASON"));
+    format!("plimsoll rollout {verb} {name} --why {why}")
 }
 
 /// The command line that ends this.

@@ -4,13 +4,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plimsoll_measure::{Courses, Deed, Format, Incidents, Snapshot};
+use plimsoll_measure::{Courses, Deed, Format, Incidents, RolloutView, Snapshot};
 
 use crate::access::Caller;
 use crate::overlay::{Setting, Verb};
 use crate::page::{Past, PastView, Water};
 use crate::problem::Problem;
 use crate::purge::Purging;
+use crate::rollout::RolloutDeed;
 use crate::wire::{
     Changed, IncidentRecords, JournalQuery, Records, TokenCreated, TokenWanted, Tokens, Tried,
     WithoutPlimsoll, WithoutQuery,
@@ -126,6 +127,12 @@ pub trait Control: Send + Sync + 'static {
 
     /// Takes out of a service's cache what is wrong.
     fn purge(&self, by: &Caller, service: &str, purging: Purging) -> Answer<Changed>;
+
+    /// All rollouts of the configuration, by name.
+    fn rollouts(&self) -> Arc<Vec<RolloutView>>;
+
+    /// Does something about a rollout.
+    fn roll(&self, by: &Caller, rollout: &str, deed: RolloutDeed) -> Answer<Changed>;
 
     /// Sends a test to a notifier, or to all.
     fn try_notifiers(&self, by: &Caller, name: Option<String>) -> Answer<Tried>;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Reads a length in whole seconds, minutes, hours or days; `None` if it is none, or zero.
-pub(crate) fn parse(text: &str) -> Option<Duration> {
+pub fn parse(text: &str) -> Option<Duration> {
     let unit = text.chars().last()?;
     let digits = text.strip_suffix(unit)?;
     if !digits.bytes().all(|byte| byte.is_ascii_digit()) {

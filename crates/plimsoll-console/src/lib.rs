@@ -31,6 +31,7 @@ mod overlay;
 mod page;
 mod problem;
 mod purge;
+mod rollout;
 mod server;
 mod session;
 mod share;
@@ -44,11 +45,13 @@ pub use access::{Caller, Role};
 pub use console::{ConsoleOptions, serve_console};
 pub use control::{Answer, Control, Runbook};
 pub use incident::{DeedVerb, DeedWanted, IncidentList, NOTE_MAX};
+pub use length::parse as length;
 pub use ops::serve_ops;
 pub use overlay::{LENGTH_MAX, LEVEL_MAX, Overlay, Setting, SettingWanted, Verb};
 pub use page::{Past, PastView, Water};
 pub use problem::Problem;
 pub use purge::{PurgeOf, PurgeWanted, Purging};
+pub use rollout::{RolloutDeed, RolloutList, RolloutVerb, RolloutWanted};
 pub use turns::Turns;
 pub use wire::{
     Changed, Estimate, IncidentRecords, JournalQuery, Records, TargetTried, TokenCreated,

@@ -18,12 +18,14 @@ mod parts;
 mod past;
 mod record;
 mod request;
+mod rollouts;
 mod service;
 pub(crate) mod sign_in;
 mod topology;
 
 pub(crate) use incidents::path as incident_path;
 pub(crate) use parts::{segment, service_path};
+pub(crate) use rollouts::path as rollout_path;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,7 +35,7 @@ use axum::extract::Query;
 use axum::http::{StatusCode, Uri};
 use maud::{Markup, html};
 use plimsoll_core::Timestamp;
-use plimsoll_measure::{Incidents, Snapshot, Step, StepLength};
+use plimsoll_measure::{Incidents, RolloutView, Snapshot, Step, StepLength};
 
 use crate::access::Caller;
 use crate::control::{Control, Runbook};
@@ -72,6 +74,10 @@ pub(crate) enum Address {
     Incidents,
     /// `/incidents/ID`.
     Incident(u64),
+    /// `/rollouts`.
+    Rollouts,
+    /// `/rollouts/NAME`.
+    Rollout(String),
     /// `/topology`.
     Topology,
     /// `/configuration`.
@@ -81,13 +87,15 @@ pub(crate) enum Address {
 }
 
 /// The paths of all pages, for the router.
-pub(crate) const PATHS: [&str; 9] = [
+pub(crate) const PATHS: [&str; 11] = [
     "/",
     "/services/{name}",
     "/decisions",
     "/decisions/{sequence}",
     "/incidents",
     "/incidents/{id}",
+    "/rollouts",
+    "/rollouts/{name}",
     "/topology",
     "/configuration",
     "/requests/{id}",
@@ -114,6 +122,8 @@ impl Address {
             )),
             ("incidents", None) => Some(Self::Incidents),
             ("incidents", Some(id)) => Some(Self::Incident(id?.parse().ok()?)),
+            ("rollouts", None) => Some(Self::Rollouts),
+            ("rollouts", Some(name)) => Some(Self::Rollout(name?)),
             ("topology", None) => Some(Self::Topology),
             ("configuration", None) => Some(Self::Configuration),
             ("requests", Some(id)) => Some(Self::Request(id?)),
@@ -125,7 +135,7 @@ impl Address {
     pub(crate) fn has_acts(&self) -> bool {
         matches!(
             self,
-            Self::Service(..) | Self::Incident(_) | Self::Configuration
+            Self::Service(..) | Self::Incident(_) | Self::Rollout(_) | Self::Configuration
         )
     }
 
@@ -144,6 +154,8 @@ impl Address {
                 ..JournalQuery::default()
             }),
             Self::Fleet(_)
+            | Self::Rollouts
+            | Self::Rollout(_)
             | Self::Incidents
             | Self::Incident(_)
             | Self::Topology
@@ -179,6 +191,7 @@ pub(crate) enum Place {
     Fleet,
     Decisions,
     Incidents,
+    Rollouts,
     Topology,
     Configuration,
     None,
@@ -220,6 +233,7 @@ pub(crate) struct Sight {
     request: Option<String>,
     incidents: Result<Arc<Incidents>, Problem>,
     runbook: Option<Runbook>,
+    rollouts: Arc<Vec<RolloutView>>,
     told: Arc<Told>,
 }
 
@@ -301,6 +315,7 @@ impl Sight {
             },
             runbook: service.and_then(|it| control.runbook(&it)),
             incidents,
+            rollouts: control.rollouts(),
             told: Arc::default(),
         }
     }
@@ -383,6 +398,15 @@ async fn told(control: &Arc<dyn Control>, address: &Address, sight: &Sight) -> O
             sight.incidents.as_ref().ok()?.get(*id)?;
             return Some(of_incident(control.incident_records(*id).await));
         }
+        (Address::Rollout(name), _) => {
+            let rollout = sight.rollouts.iter().find(|it| it.name == *name)?;
+            JournalQuery {
+                subject: Some(format!("service/{}/rollout/{name}", rollout.service)),
+                since: Some("7d".to_owned()),
+                count: Some(SERVICE_RECORDS),
+                ..JournalQuery::default()
+            }
+        }
         (Address::Request(_), Some(line)) => before_request(line)?,
         _ => address.asked()?,
     };
@@ -459,6 +483,8 @@ fn draw(address: &Address, sight: &Sight) -> Page {
         Address::Record(sequence, query) => decisions::record(*sequence, query, sight),
         Address::Incidents => incidents::page(sight),
         Address::Incident(id) => incident::page(*id, sight),
+        Address::Rollouts => rollouts::list(sight),
+        Address::Rollout(name) => rollouts::page(name, sight),
         Address::Topology => topology::page(sight),
         Address::Configuration => configuration::page(sight),
         Address::Request(id) => request::page(id, sight),

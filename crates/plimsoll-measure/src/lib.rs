@@ -57,6 +57,10 @@ pub use snapshot::{
     ActionView, ClassView, DOES_NOT_FIT, ProtectionView, REFUSALS, RefusedView, refusing_policy,
 };
 pub use snapshot::{
+    ArmView, RolloutEvidenceView, RolloutPointView, RolloutPriceView, RolloutRunView, RolloutState,
+    RolloutStepView, RolloutView,
+};
+pub use snapshot::{
     BrownoutView, ChangeView, GovernedView, JournalView, MovedView, NotifierFailure, NotifierView,
     OnsetView, PageDelayView, SplitView, StoreFailure,
 };

@@ -12,6 +12,7 @@ mod mark;
 mod notifier;
 mod overlay;
 mod protection;
+mod rollout;
 mod suspect;
 pub mod wire;
 
@@ -37,6 +38,10 @@ pub use notifier::{NotifierFailure, NotifierView};
 pub use overlay::OverlayView;
 pub use protection::{
     ActionView, ClassView, DOES_NOT_FIT, ProtectionView, REFUSALS, RefusedView, refusing_policy,
+};
+pub use rollout::{
+    ArmView, RolloutEvidenceView, RolloutPointView, RolloutPriceView, RolloutRunView, RolloutState,
+    RolloutStepView, RolloutView,
 };
 pub use suspect::{EvidenceKind, EvidenceView, SidesView, Strength, SuspectKind, SuspectView};
 

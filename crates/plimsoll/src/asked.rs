@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use plimsoll_console::{
-    Answer, Changed, Problem, Purging, Setting, TokenCreated, TokenWanted, Tried, Verb,
+    Answer, Changed, Problem, Purging, RolloutDeed, Setting, TokenCreated, TokenWanted, Tried, Verb,
 };
 use plimsoll_measure::Deed;
 use tokio::sync::{mpsc, oneshot};
@@ -35,6 +35,12 @@ pub(crate) enum Asked {
         by: String,
         service: String,
         verb: Verb,
+        tell: Tell<Changed>,
+    },
+    Roll {
+        by: String,
+        rollout: String,
+        deed: RolloutDeed,
         tell: Tell<Changed>,
     },
     Purge {

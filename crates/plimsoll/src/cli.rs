@@ -20,6 +20,7 @@ use crate::incident::{IncidentCommand, incident};
 use crate::journal::command::{JournalCommand, journal};
 use crate::launch;
 use crate::notify::{NotifyCommand, notify};
+use crate::rollout::{RolloutCommand, rollout};
 use crate::simulate::{Simulate, simulate};
 use crate::slo::{SloCommand, slo};
 use crate::status::look::{Look, clean};
@@ -132,6 +133,11 @@ enum Command {
     Cache {
         #[command(subcommand)]
         command: CacheCommand,
+    },
+    /// New versions of services, step by step: each is judged against the old one, and undone when it is worse.
+    Rollout {
+        #[command(subcommand)]
+        command: RolloutCommand,
     },
     /// What the governor may do.
     Governor {
@@ -315,6 +321,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Incident { command } => incident(&command).into(),
         Command::Degrade(asked) => degrade(&asked).into(),
         Command::Cache { command } => cache(&command).into(),
+        Command::Rollout { command } => rollout(&command).into(),
         Command::Governor { command } => governor(&command).into(),
         Command::Notify { command } => notify(&command).into(),
         Command::Token { command } => token(&command).into(),

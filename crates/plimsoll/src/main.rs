@@ -25,6 +25,8 @@ mod notifying;
 mod overlay;
 mod past;
 mod process;
+mod rollout;
+mod rollouts;
 mod simulate;
 mod slo;
 mod state;

@@ -6,6 +6,7 @@ mod notices;
 mod overlay;
 mod purging;
 mod reloading;
+mod rolling;
 mod saying;
 mod server;
 
@@ -49,6 +50,7 @@ use crate::launch::LaunchError;
 use crate::notifying::Notifying;
 use crate::overlay::Overlay;
 use crate::past::Pasts;
+use crate::rollouts::Rollouts;
 use crate::state::{LastGood, StateFolder};
 use crate::systemd;
 use crate::upgrade::{self, Package, Predecessor};
@@ -145,6 +147,7 @@ pub(crate) struct Process {
     revoked: BTreeSet<String>,
     overlay: OverlayState,
     incidents: Register,
+    rollouts: Rollouts,
     /// Incidents that nobody watched when it was last looked.
     unwatched: BTreeSet<u64>,
     health: mpsc::Receiver<HealthEvent>,
@@ -202,6 +205,7 @@ impl Process {
             water: ArcSwap::default(),
             pasts: Pasts::new(parts.state.store()),
             incidents: ArcSwapOption::empty(),
+            rollouts: ArcSwap::default(),
             runbooks: ArcSwap::from_pointee(wiring::runbooks(&parts.loaded.config)),
             configuration: ArcSwap::from_pointee(shown_text(&parts.loaded)),
             access_log: parts.access_log.sender(),
@@ -236,6 +240,7 @@ impl Process {
             let bytes = read.map_err(|error| error.to_string())?;
             Overlay::from_file(&bytes, now, timestamp)
         });
+        let rollouts = read_rollouts(&parts.state, timestamp);
         let mut process = Self {
             run: parts.run,
             source: parts.source,
@@ -271,6 +276,7 @@ impl Process {
             revoked: BTreeSet::new(),
             overlay: OverlayState::read(overlay),
             incidents: Register::default(),
+            rollouts,
             unwatched: BTreeSet::new(),
             health,
             upgrades,
@@ -279,6 +285,7 @@ impl Process {
             turns: BTreeMap::new(),
             handing_over: false,
         };
+        process.weigh();
         process.keep_last_good();
         let version = env!("CARGO_PKG_VERSION");
         process.journal_process(
@@ -507,6 +514,7 @@ impl Process {
             .tick(self.ticks, self.loaded.config.journal_keep);
         self.keep_up_with_store();
         self.tick_overlay();
+        self.tick_rollouts();
         self.tick_incidents();
         if self.ticks.is_multiple_of(LEARNT_EVERY) {
             self.keep_learnt();
@@ -780,6 +788,19 @@ async fn accept(
         Some(listener) => listener.accept().await,
         None => std::future::pending().await,
     }
+}
+
+/// What an earlier process knew of rollouts. What can't be read gets no traffic: that is safe, and said.
+fn read_rollouts(state: &StateFolder, now: Timestamp) -> Rollouts {
+    let read = match state.rollouts() {
+        None => return Rollouts::default(),
+        Some(Ok(bytes)) => Rollouts::from_file(&bytes, now),
+        Some(Err(error)) => Err(error.to_string()),
+    };
+    read.unwrap_or_else(|error| {
+        tracing::warn!(%error, "rollouts.json can't be read: no version gets requests until its rollout is begun anew");
+        Rollouts::default()
+    })
 }
 
 /// Says in the state folder where this process can be asked.

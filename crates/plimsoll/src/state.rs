@@ -20,6 +20,7 @@ const LIMITS: &str = "limits.json";
 
 /// What people have set for a while.
 const OVERLAY: &str = "overlay.json";
+const ROLLOUTS: &str = "rollouts.json";
 
 /// The journal's signed head.
 const JOURNAL_HEAD: &str = "journal.head";
@@ -277,6 +278,22 @@ impl StateFolder {
     /// What people had set; `None` if there is no file.
     pub(crate) fn overlay(&self) -> Option<io::Result<Vec<u8>>> {
         match fs::read(self.path.join(OVERLAY)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            read => Some(read),
+        }
+    }
+
+    /// Keeps how rollouts stand.
+    ///
+    /// # Errors
+    /// The file can't be written; the one before stays.
+    pub(crate) fn write_rollouts(&self, rollouts: &[u8]) -> Result<(), StateError> {
+        self.write(ROLLOUTS, rollouts)
+    }
+
+    /// How rollouts stood; `None` if there is no file.
+    pub(crate) fn rollouts(&self) -> Option<io::Result<Vec<u8>>> {
+        match fs::read(self.path.join(ROLLOUTS)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             read => Some(read),
         }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use plimsoll_console::{
     Answer, Caller, Changed, Control, IncidentRecords, JournalQuery, Past, PastView, Problem,
-    Purging, Records, Runbook, Setting, TokenCreated, TokenWanted, Tokens, Tried, Turns, Verb,
-    Water, WithoutPlimsoll, WithoutQuery,
+    Purging, Records, RolloutDeed, Runbook, Setting, TokenCreated, TokenWanted, Tokens, Tried,
+    Turns, Verb, Water, WithoutPlimsoll, WithoutQuery,
 };
 use plimsoll_core::{Class, Instant, Mode, Timestamp};
 use plimsoll_gateway::{AccessLogSender, CacheCounts, CacheStats, GuardView, Plan};
@@ -16,7 +16,7 @@ use plimsoll_lifecycle::Counter;
 use plimsoll_measure::{
     CacheDiskView, CacheStoreView, CacheView, Courses, Deed, EndpointInput, EndpointState, Format,
     GovernedView, Incidents, ProcessView, ProtectionCounter, ProtectionInput, Registry,
-    ServiceInput, Snapshot,
+    RolloutView, ServiceInput, Snapshot,
 };
 use plimsoll_policy::{AdmissionParameters, LimiterKind, Verdict, Would};
 use plimsoll_upstream::{Clock, Cluster};
@@ -42,6 +42,8 @@ pub(crate) struct View {
     pub(crate) pasts: Pasts,
     /// `None`: not read yet.
     pub(crate) incidents: ArcSwapOption<Incidents>,
+    /// How those of the configuration stand.
+    pub(crate) rollouts: ArcSwap<Vec<RolloutView>>,
     /// What to do, as the people of services wrote it down.
     pub(crate) runbooks: ArcSwap<BTreeMap<String, Runbook>>,
     /// The text of the configuration in force, without what may be secret in it.
@@ -209,6 +211,20 @@ impl Control for View {
             by,
             service,
             purging,
+            tell,
+        })
+    }
+
+    fn rollouts(&self) -> Arc<Vec<RolloutView>> {
+        self.rollouts.load_full()
+    }
+
+    fn roll(&self, by: &Caller, rollout: &str, deed: RolloutDeed) -> Answer<Changed> {
+        let (by, rollout) = (by.name.clone(), rollout.to_owned());
+        ask(&self.asks, |tell| Asked::Roll {
+            by,
+            rollout,
+            deed,
             tell,
         })
     }

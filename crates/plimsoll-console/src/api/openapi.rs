@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use plimsoll_measure::RolloutState;
 use serde_json::{Map, Value, json};
 
 use super::{Needs, Route};
@@ -12,6 +13,7 @@ use crate::access::Role;
 use crate::incident::{DeedVerb, NOTE_MAX};
 use crate::overlay::{LEVEL_MAX, Verb};
 use crate::purge::{KEY_BYTES_MAX, URL_BYTES_MAX};
+use crate::rollout::RolloutVerb;
 
 /// The whole document.
 pub(super) fn document(routes: &[Route]) -> Value {
@@ -98,6 +100,10 @@ fn needs(needs: Needs) -> String {
             "Needs a token with the role operator that covers the owner of the incident's service."
                 .to_owned()
         }
+        Needs::Rollout => {
+            "Needs a token with the role operator that covers the owner of the rollout's service."
+                .to_owned()
+        }
         Needs::AllServices => {
             "Needs a token with the role operator that covers all owners.".to_owned()
         }
@@ -139,6 +145,7 @@ fn parameters(route: &Route) -> Vec<Value> {
         let name = part.strip_prefix('{')?.strip_suffix('}')?;
         let schema = match name {
             "verb" => one_of(&Verb::ALL.map(Verb::name)),
+            "step" => one_of(&RolloutVerb::ALL.map(RolloutVerb::name)),
             "deed" => one_of(&DeedVerb::ALL.map(DeedVerb::name)),
             _ => json!({ "type": "string" }),
         };
@@ -298,6 +305,26 @@ fn schemas() -> Value {
             ("into", whole()),
             ("for", length()),
             ("why", json!({ "type": "string", "minLength": 1, "maxLength": 500 })),
+        ]),
+        "Rollouts": object([("rollouts", list(&reference("Rollout")))]),
+        "Rollout": object([
+            ("name", text()),
+            ("service", text()),
+            ("owner", nullable(text())),
+            ("version", text()),
+            ("kind", one_of(&["canary", "blue-green", "mirror"])),
+            ("by", text()),
+            ("state", one_of(&RolloutState::ALL.map(RolloutState::name))),
+            ("says", text()),
+            ("weight", json!({ "type": "number", "minimum": 0, "maximum": 1 })),
+            ("revision", whole()),
+            ("steps", list(&any())),
+            ("step", nullable(whole())),
+            ("run", nullable(any())),
+        ]),
+        "RolloutWanted": wanted(&["why"], [
+            ("why", json!({ "type": "string", "minLength": 1, "maxLength": 500 })),
+            ("revision", whole()),
         ]),
         "TryWanted": wanted(&[], [("name", text())]),
         "Tried": object([("targets", list(&reference("TargetTried")))]),

@@ -61,6 +61,7 @@ fn top(page: &Page, snapshot: Option<&Snapshot>, who: Option<&Caller>, sign_in: 
         ("/", "Fleet", Place::Fleet),
         ("/decisions", "Decisions", Place::Decisions),
         ("/incidents", "Incidents", Place::Incidents),
+        ("/rollouts", "Rollouts", Place::Rollouts),
         ("/topology", "Topology", Place::Topology),
         ("/configuration", "Configuration", Place::Configuration),
     ];
@@ -128,6 +129,7 @@ fn keys() -> Markup {
         ("g f", "fleet"),
         ("g i", "incidents"),
         ("g d", "decisions"),
+        ("g r", "rollouts"),
         ("g t", "topology"),
         ("g c", "configuration"),
         ("j k", "next and previous row"),

@@ -1,8 +1,8 @@
 use plimsoll_core::{Mode, Timestamp};
 use plimsoll_measure::{
     BurnView, Condition, ConfigView, EndpointState, EndpointView, Forecast, GovernedView,
-    IncidentRecord, IncidentView, Incidents, ObjectiveView, OverlayView, RouteView, SCHEMA,
-    ServiceView, TrafficView,
+    IncidentRecord, IncidentView, Incidents, ObjectiveView, OverlayView, RolloutState, RolloutView,
+    RouteView, SCHEMA, ServiceView, TrafficView,
 };
 
 use proptest::prelude::*;
@@ -39,6 +39,7 @@ fn sight(snapshot: Snapshot) -> Sight {
             json!(EVIL),
             json!(EVIL)
         )),
+        rollouts: Arc::new(vec![rollout(EVIL)]),
         told: Arc::new(Told {
             records: Ok(Records {
                 records: vec![event(EVIL)],
@@ -99,6 +100,31 @@ fn incidents() -> Incidents {
     all
 }
 
+/// A rollout that was struck once and is on again.
+fn rollout(name: &str) -> RolloutView {
+    let arm = json!({ "requests": 1_000, "bad": 4, "slow": 9, "up": 1, "endpoints": 2 });
+    serde_json::from_value(json!({
+        "name": name, "service": name, "owner": name, "version": name, "kind": "canary", "by": name, "state": "running",
+        "says": name, "weight": 0.05, "revision": 4, "step": 1,
+        "steps": [
+            { "weight": 0.01, "seconds": 300.0, "gate": false, "began": "2026-11-25T14:00:00.000Z" },
+            { "weight": 0.05, "seconds": 600.0, "gate": false, "began": "2026-11-25T14:05:00.000Z" },
+            { "weight": 1.0, "seconds": 3600.0, "gate": true, "began": null },
+        ],
+        "run": {
+            "began": "2026-11-25T14:00:00.000Z", "ended": null, "by": name, "why": name, "journal": 7, "strikes": 1, "strikes_max": 2,
+            "evidence": [{ "of": name, "e": 3.5, "strikes_at": 10.0, "ratio_least": 0.8, "ratio_most": null }],
+            "price": { "spent": 0.0004, "limit": 0.02, "requests": 1e8, "period_seconds": 2_419_200.0, "worst": 0.013, "more": 210.0 },
+            "stable": arm, "canary": arm,
+            "course": [
+                { "at": "2026-11-25T14:00:10.000Z", "weight": 0.01, "e": 1.0, "ladder": 1.0, "spent": 0.0 },
+                { "at": "2026-11-25T14:07:00.000Z", "weight": 0.05, "e": 3.5, "ladder": 0.7, "spent": 0.0004 },
+            ],
+        },
+    }))
+    .unwrap()
+}
+
 /// The addresses of all pages.
 fn addresses() -> Vec<String> {
     let name = segment(EVIL);
@@ -109,6 +135,7 @@ fn addresses() -> Vec<String> {
         "/incidents",
         "/incidents/3",
         "/incidents/7",
+        "/rollouts",
         "/topology",
         "/configuration",
     ]
@@ -116,6 +143,7 @@ fn addresses() -> Vec<String> {
     .into();
     all.push(format!("/services/{name}?range=10m"));
     all.push(format!("/requests/{name}"));
+    all.push(format!("/rollouts/{name}"));
     all.push(format!(
         "/decisions?service={name}&text={name}&kind={name}&since={name}&before={name}"
     ));
@@ -990,4 +1018,46 @@ pub(super) fn service(name: &str, condition: Condition) -> ServiceView {
             traffic: TrafficView::default(),
         }],
     }
+}
+
+#[test]
+fn a_rollout_says_what_is_known_and_offers_what_can_be_done_now() {
+    use crate::access::Role;
+    let seen = |state: RolloutState, who: Option<(Role, &str)>| {
+        let mut rollout = rollout("shop-v2");
+        rollout.state = state;
+        let who = who.map(|(role, owner)| Caller {
+            name: "ana".to_owned(),
+            role,
+            owners: vec![owner.to_owned()],
+        });
+        let sight = Sight {
+            who,
+            rollouts: Arc::new(vec![rollout]),
+            ..sight(fleet(1))
+        };
+        let page = draw(&Address::parse("/rollouts/shop-v2").unwrap(), &sight);
+        frame::framed(&page, Some(&sight.snapshot), sight.who.as_ref(), "/")
+    };
+    let mine = Some((Role::Operator, "shop-v2"));
+    let page = seen(RolloutState::Running, mine);
+    for expected in [
+        "Pause…",
+        "Undo now…",
+        "strikes at 10",
+        "1 of 2",
+        "210",
+        "not decided yet",
+        "when a person allows it",
+    ] {
+        assert!(page.contains(expected), "{expected}: {page}");
+    }
+    assert!(!page.contains("Start…"), "{page}");
+    assert!(seen(RolloutState::Asking, mine).contains("Next step…"));
+    assert!(seen(RolloutState::Paused, mine).contains("Go on…"));
+    let ended = seen(RolloutState::RolledBack, mine);
+    assert!(ended.contains("Start…") && !ended.contains("Pause…"));
+    let others = seen(RolloutState::Running, Some((Role::Operator, "others")));
+    assert!(others.contains("disabled") && !others.contains("/rollouts/shop-v2/abort"));
+    assert!(!seen(RolloutState::Running, None).contains("Undo now…"));
 }

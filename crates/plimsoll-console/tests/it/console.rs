@@ -324,6 +324,28 @@ fn roles_and_owners_decide_on_changes() {
 }
 
 #[test]
+fn a_rollout_is_driven_by_who_covers_the_owner_of_its_service() {
+    let server = Server::console(LOOPBACK);
+    let roll = |name: &str, verb: &str, token: &str| {
+        let line = format!("POST /api/v1/rollouts/{name}/{verb}");
+        server.send_json(&line, token, r#"{"why":"release 2","revision":3}"#)
+    };
+    let (status, answer) = roll("shop-v2", "start", PAYMENTS);
+    assert_eq!(status, 200);
+    assert!(
+        answer.contains("pat start shop-v2 Some(3) release 2"),
+        "{answer}"
+    );
+    assert_eq!(roll("shop-v2", "abort", VIEWER).0, 403);
+    assert_eq!(roll("shop-v2", "abort", "wrong").0, 401);
+    assert_eq!(roll("shop-v2", "undo", TOKEN).0, 404);
+    assert_eq!(
+        [VIEWER, TOKEN].map(|it| roll("shop-v3", "start", it).0),
+        [403, 404]
+    );
+}
+
+#[test]
 fn an_incident_is_worked_on_by_who_covers_the_owner_of_its_service() {
     let server = Server::console(LOOPBACK);
     let note = |id: &str, token: &str| {

@@ -77,6 +77,20 @@ const REQUESTS: &[(&str, Asked, Option<Asked>)] = &[
         ),
         Some(("POST /api/v1/incidents/1/silence", r#"{"for":"10m"}"#)),
     ),
+    ("rollouts", ("GET /api/v1/rollouts", ""), None),
+    (
+        "rollout",
+        ("GET /api/v1/rollouts/shop-v2", ""),
+        Some(("GET /api/v1/rollouts/shop-v3", "")),
+    ),
+    (
+        "roll",
+        (
+            "POST /api/v1/rollouts/shop-v2/start",
+            r#"{"why":"release 2","revision":0}"#,
+        ),
+        Some(("POST /api/v1/rollouts/shop-v2/start", "{}")),
+    ),
     (
         "tryNotifiers",
         ("POST /api/v1/notify/test", r#"{"name":"oncall"}"#),

@@ -9,14 +9,14 @@ use std::time::Duration;
 use aws_lc_rs::digest::{SHA256, digest};
 use plimsoll_console::{
     Answer, Caller, Changed, ConsoleOptions, Control, Estimate, IncidentRecords, JournalQuery,
-    Past, PastView, Problem, Purging, Records, Role, Runbook, Setting, TargetTried, TokenCreated,
-    TokenView, TokenWanted, Tokens, Tried, Turns, Verb, Water, WithoutPlimsoll, WithoutQuery,
-    serve_console, serve_ops,
+    Past, PastView, Problem, Purging, Records, Role, RolloutDeed, Runbook, Setting, TargetTried,
+    TokenCreated, TokenView, TokenWanted, Tokens, Tried, Turns, Verb, Water, WithoutPlimsoll,
+    WithoutQuery, serve_console, serve_ops,
 };
 use plimsoll_core::{Instant, Timestamp};
 use plimsoll_measure::{
     Courses, Deed, Format, IncidentRecord, Incidents, Inputs, Layout, Measure, ProcessView,
-    Registry, Snapshot, render_metrics,
+    Registry, RolloutView, Snapshot, render_metrics,
 };
 
 pub(crate) const TOKEN: &str = "a-token-for-the-tests-only";
@@ -201,6 +201,26 @@ impl Control for Process {
     fn purge(&self, by: &Caller, service: &str, purging: Purging) -> Answer<Changed> {
         let Purging { of, why } = purging;
         self.act(format!("{} purges {service} {of:?} {why}", by.name))
+    }
+
+    fn rollouts(&self) -> Arc<Vec<RolloutView>> {
+        let view = serde_json::json!({
+            "name": "shop-v2", "service": "checkout", "owner": "payments", "version": "v2", "kind": "canary", "by": "client", "state": "idle",
+            "says": "it has not begun", "weight": 0.0, "revision": 0, "step": null, "steps": [], "run": null,
+        });
+        Arc::new(vec![serde_json::from_value(view).unwrap()])
+    }
+
+    fn roll(&self, by: &Caller, rollout: &str, deed: RolloutDeed) -> Answer<Changed> {
+        let RolloutDeed {
+            verb,
+            why,
+            revision,
+        } = deed;
+        Process::act(
+            self,
+            format!("{} {verb} {rollout} {revision:?} {why}", by.name),
+        )
     }
 
     fn try_notifiers(&self, by: &Caller, name: Option<String>) -> Answer<Tried> {

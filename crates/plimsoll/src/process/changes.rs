@@ -61,6 +61,12 @@ impl Process {
                 purging,
                 tell,
             } => self.purge(&by, &service, purging, tell),
+            Asked::Roll {
+                by,
+                rollout,
+                deed,
+                tell,
+            } => self.roll(&by, &rollout, deed, tell),
             Asked::Act {
                 by,
                 incident,

@@ -124,6 +124,7 @@ impl Process {
         lock(&self.protection).apply(&plan, &BTreeMap::new(), self.clock.now());
         self.shared = shared;
         self.plan = plan;
+        self.weigh();
         let before = std::mem::replace(&mut self.loaded, loaded);
         self.loaded_at = self.clock.timestamp();
         self.source = source;

@@ -19,7 +19,7 @@ const ROWS_MAX: usize = 24;
 /// Decisions that are lines in the plots, at most; the latest.
 const DRAWN_MAX: usize = 40;
 /// What is a decision to whoever looks for what was done.
-const DONE: [&str; 5] = ["move", "page", "defer", "helpless", "resolved"];
+const DONE: [&str; 6] = ["move", "page", "defer", "helpless", "resolved", "rollout"];
 
 pub(super) fn signals(
     sight: &Sight,
