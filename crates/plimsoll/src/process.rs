@@ -1,5 +1,6 @@
 //! The running process: the control thread's loop.
 
+mod applying;
 mod changes;
 mod incidents;
 mod notices;
@@ -56,6 +57,7 @@ use crate::view::{Since, View, cache_store, service_inputs};
 use crate::water::{self, Kept};
 use crate::wiring;
 use crate::without::Estimates;
+use applying::Changing;
 use changes::Later;
 pub(crate) use incidents::not_read;
 use overlay::{OverlayState, features};
@@ -144,6 +146,7 @@ pub(crate) struct Process {
     /// Whose tokens were revoked while the store could not be told.
     revoked: BTreeSet<String>,
     overlay: OverlayState,
+    changing: Changing,
     incidents: Register,
     /// Incidents that nobody watched when it was last looked.
     unwatched: BTreeSet<u64>,
@@ -204,6 +207,9 @@ impl Process {
             incidents: ArcSwapOption::empty(),
             runbooks: ArcSwap::from_pointee(wiring::runbooks(&parts.loaded.config)),
             configuration: ArcSwap::from_pointee(shown_text(&parts.loaded)),
+            in_force: ArcSwap::default(),
+            configurations: ArcSwap::default(),
+            state: parts.state.clone(),
             access_log: parts.access_log.sender(),
             started: timestamp,
             not_ready: Mutex::new(Some("starting".to_owned())),
@@ -236,6 +242,7 @@ impl Process {
             let bytes = read.map_err(|error| error.to_string())?;
             Overlay::from_file(&bytes, now, timestamp)
         });
+        let changing = Changing::read(&parts.state);
         let mut process = Self {
             run: parts.run,
             source: parts.source,
@@ -270,6 +277,7 @@ impl Process {
             settled,
             revoked: BTreeSet::new(),
             overlay: OverlayState::read(overlay),
+            changing,
             incidents: Register::default(),
             unwatched: BTreeSet::new(),
             health,
@@ -288,6 +296,7 @@ impl Process {
         );
         let body = journal::configuration(before.as_deref(), &process.loaded);
         process.journal.write("change", "configuration", &body);
+        process.begin_changing();
         process.read_tokens();
         process.on_told(&told);
         process.tick();
@@ -338,7 +347,10 @@ impl Process {
                 Some(result) = handovers.recv() => Wake::HandedOver(result),
             };
             match wake {
-                Wake::Tick => self.tick(),
+                Wake::Tick => {
+                    self.tick();
+                    self.follow_watch().await;
+                }
                 Wake::Health(event) => self.on_health(&event),
                 Wake::Hangup => self.reload("SIGHUP", None).await,
                 Wake::Asked(asked) => self.on_asked(asked).await,
@@ -642,6 +654,7 @@ impl Process {
         let notifiers = self.notifying.notifiers.views();
         warnings.extend(notifiers.iter().filter_map(NotifierView::warning));
         warnings.extend(self.notifying.warnings());
+        warnings.extend(self.changing.warnings());
         if stats.connections_refused > 0 {
             warnings.push(format!(
                 "{} connections were turned away at a limit of [gateway.limits]",
