@@ -2,7 +2,9 @@
 //!
 //! What is looked at are steps of 5 s of the services that the change is about: how many requests were bad, whoever's fault it
 //! was, for a limit that is set too low shows as refusals of Plimsoll itself; and, where a latency is promised, how many
-//! were slower. The step in which the change was made is left out: it is of both.
+//! were slower. Beside them, how many requests no route led to a service, for a route may be gone. The step in which the change was made is left out: it is of both.
+
+mod unrouted;
 
 use std::collections::BTreeMap;
 
@@ -16,8 +18,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::state::StateFolder;
 
+pub(crate) use unrouted::Unrouted;
+
 /// What may be bad where nothing is promised.
 const ALLOWED: f64 = 0.01;
+/// Stands for requests that are of no service: none has an empty name.
+const NO_SERVICE: &str = "";
 /// The file that a watch survives a restart by.
 const FILE: &str = "watch.json";
 /// How many services are watched at most: those that come first by name.
@@ -92,6 +98,13 @@ impl Suffers {
             requests,
             ..
         } = self.evidence;
+        if self.service == NO_SERVICE {
+            let before = before.map_or("unknown".to_owned(), |it| figure::percent(Some(it), ""));
+            return format!(
+                "{bad} of {requests} requests were led to no service by a route: {}, {before} before",
+                figure::percent(Some(after), "")
+            );
+        }
         let what = match &self.objective {
             None => "were bad".to_owned(),
             Some(objective) => format!("were slower than its objective `{objective}` allows"),
@@ -118,7 +131,7 @@ impl Watching {
         begun: Begun,
         scope: &Scope,
         config: &Config,
-        courses: &Courses,
+        (courses, unrouted): (&Courses, &Unrouted),
         now: Timestamp,
         seconds: u64,
     ) -> Option<Self> {
@@ -174,6 +187,15 @@ impl Watching {
         if kept.is_empty() {
             return None;
         }
+        let over = |start: u64| start + StepLength::Short.seconds() <= since;
+        let before = unrouted.ended_since(0).filter(|(start, _)| over(*start));
+        kept.push(Kept {
+            service: NO_SERVICE.to_owned(),
+            objective: None,
+            below_seconds: None,
+            allowed: ALLOWED,
+            before: before.map(|(_, it)| (it.requests, it.bad)).collect(),
+        });
         let Begun {
             plan,
             by,
@@ -243,17 +265,24 @@ impl Watching {
     }
 
     /// Looks at what is over since it last looked.
-    pub(crate) fn look(&mut self, courses: &Courses) -> Option<Suffers> {
+    pub(crate) fn look(&mut self, courses: &Courses, unrouted: &Unrouted) -> Option<Suffers> {
         let mut found = None;
         let mut seen = BTreeMap::new();
         for (kept, watch) in self.watched.kept.iter().zip(&mut self.watches) {
             let from = self.next.get(&kept.service).copied().unwrap_or(0);
-            for step in courses.ended_since(&kept.service, from) {
-                seen.insert(kept.service.clone(), step.start + 1);
+            let judged = |step: &Step| {
                 let batch = match kept.below_seconds {
                     Some(below) => slower(step, below),
                     None => failed(step),
                 };
+                (step.start, batch)
+            };
+            let batches: Vec<(u64, WatchBatch)> = match kept.service.as_str() {
+                NO_SERVICE => unrouted.ended_since(from).collect(),
+                service => courses.ended_since(service, from).map(judged).collect(),
+            };
+            for (start, batch) in batches {
+                seen.insert(kept.service.clone(), start + 1);
                 if let Some(evidence) = watch.on_batch(batch)
                     && found.is_none()
                 {
@@ -271,13 +300,15 @@ impl Watching {
 
     /// The services that are watched.
     pub(crate) fn services(&self) -> Vec<String> {
-        self.next.keys().cloned().collect()
+        let names = self.next.keys().filter(|it| *it != NO_SERVICE);
+        names.cloned().collect()
     }
 
     /// What was seen so far, in words.
     pub(crate) fn seen(&self) -> String {
         let whole = self.watched.kept.iter().zip(&self.watches);
-        let whole = whole.filter(|(kept, _)| kept.objective.is_none());
+        let whole =
+            whole.filter(|(kept, _)| kept.objective.is_none() && kept.service != NO_SERVICE);
         let sum = whole.fold(WatchBatch::default(), |sum, (_, watch)| WatchBatch {
             requests: sum.requests + watch.after().requests,
             bad: sum.bad + watch.after().bad,

@@ -17,7 +17,7 @@ use crate::journal;
 use crate::kept::{self, How, Kept, Origin, SetAside, sha256};
 use crate::planning::{self, InForce};
 use crate::state::StateFolder;
-use crate::watching::{Begun, STARTS_MAX, Suffers, Watching};
+use crate::watching::{Begun, STARTS_MAX, Suffers, Unrouted, Watching};
 
 /// For how many seconds a change is watched at least after a restart.
 const WATCH_AFTER_START: u64 = 60;
@@ -31,6 +31,7 @@ pub(super) struct Changing {
     watch: Option<Watching>,
     /// The last watch that ended.
     ended: Option<WatchView>,
+    unrouted: Unrouted,
 }
 
 impl Changing {
@@ -40,6 +41,7 @@ impl Changing {
             aside: SetAside::read(state),
             watch: None,
             ended: None,
+            unrouted: Unrouted::default(),
         }
     }
 
@@ -143,10 +145,7 @@ impl Process {
     /// The file was read again and is in force.
     pub(super) fn on_reloaded(&mut self, by: &str, before: &str) {
         if before != self.loaded.text {
-            self.end_watch(
-                "superseded",
-                "another configuration was reloaded".to_owned(),
-            );
+            self.supersede(format!("{by} reloaded another configuration"));
         }
         self.set_aside(None);
         self.remember(How::Reload, by, None, None);
@@ -258,7 +257,8 @@ impl Process {
         let watch = change.and_then(|change| {
             let courses = lock(&self.view.courses);
             let seconds = applying.watch.as_secs();
-            Watching::begin(begun, &change.scope, new, &courses, now, seconds)
+            let seen = (&*courses, &self.changing.unrouted);
+            Watching::begin(begun, &change.scope, new, seen, now, seconds)
         });
         let Some(watch) = watch else {
             let text = "nothing to watch: no request of a service notices it";
@@ -275,6 +275,10 @@ impl Process {
 
     /// Looks at what is watched; to be called each second.
     pub(super) async fn follow_watch(&mut self) {
+        let served = self.measure.ended();
+        let served = served.map(|(_, causes, _)| causes.total()).sum();
+        let (at, none) = (self.measure.second().at, self.measure.ended_unrouted());
+        self.changing.unrouted.on_second(at, served, none);
         // A successor goes on with it.
         if self.handing_over {
             return;
@@ -282,7 +286,7 @@ impl Process {
         let Some(watch) = &mut self.changing.watch else {
             return;
         };
-        let suffers = watch.look(&lock(&self.view.courses));
+        let suffers = watch.look(&lock(&self.view.courses), &self.changing.unrouted);
         let died_often = watch.watched.starts >= STARTS_MAX;
         let is_over = self.clock.timestamp().as_seconds() >= watch.watched.until;
         let seen = watch.seen();
@@ -379,10 +383,17 @@ impl Process {
             "plan": watch.watched.plan,
             "by": watch.watched.by,
             "services": watch.services(),
-            "suffers": suffers.map(|it| it.service.as_str()),
+            "suffers": suffers.map(|it| it.service.as_str()).filter(|it| !it.is_empty()),
             "evidence": evidence,
         });
         self.journal.write("decision", "configuration", &body);
+    }
+
+    /// Another configuration is in force than the one that is watched.
+    fn supersede(&mut self, why: String) {
+        let text = format!("the change is watched no longer: {why}");
+        self.journal_verdict("superseded", &text, None);
+        self.end_watch("superseded", why);
     }
 
     fn end_watch(&mut self, state: &str, evidence: String) {
@@ -493,10 +504,7 @@ impl Process {
         let loaded = configuration::load(&former, &self.run).map_err(NotDone::loading)?;
         let source = Source::File(kept.file.clone().into());
         let before = self.put_in_force(loaded, source).await?;
-        self.end_watch(
-            "superseded",
-            format!("{by} went back to configuration {number}"),
-        );
+        self.supersede(format!("{by} went back to configuration {number}"));
         // What the file says now is not what is wanted; where it says the same, or nothing, there is nothing to set aside.
         let on_disk = std::fs::read_to_string(&kept.file).ok();
         let aside = on_disk.map(|text| sha256(&text));

@@ -102,6 +102,9 @@ fn a_plan_says_what_would_change_and_is_all_that_is_applied() {
     std::fs::write(&next, "[gateway]\ndrian = 1\n").unwrap();
     assert!(ends_with(&plan(&[&next]), 1).contains("drian"));
     ends_with(&plan(&["/nowhere.toml"]), 2);
+    home.write("[gateway]\ndrian = 1\n");
+    assert!(ends_with(&plan(&[]), 1).contains("drian"));
+    assert!(ends_with(&home.ask(&["apply", "--yes"]), 1).contains("drian"));
 
     // The file has changed since.
     home.write(&text("2s"));
@@ -127,6 +130,63 @@ fn a_plan_says_what_would_change_and_is_all_that_is_applied() {
     let applied = &by_plan.expect("the journal has it")["data"];
     assert_eq!(applied["why"], "shorter is better");
     assert_eq!(applied["changed"][0], "service.app.protect.deadline");
+}
+
+/// The log is of what the configuration in force asks for; without one nothing is predicted.
+#[test]
+fn a_plan_predicts_on_traffic_that_was_recorded() {
+    let service = Service::start();
+    let home = Home::new();
+    let log = home.path("access.log");
+    let logged = format!("log = {{ to = \"{}\", sample = \"100%\" }}", log.display());
+    home.write(&config(&[service.address], &logged, ""));
+    let plimsoll = home.run(&[]);
+    let load = load(&plimsoll, "/delay/50", 8);
+    wait_until("the log has it", || {
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        text.lines().count() > 400
+    });
+    load.stop().assert_all_ok();
+    let limited = "[service.app.protect]\nlimiter = 1\nqueue.wait = \"0s\"\n";
+    home.write(&config(&[service.address], &logged, limited));
+    let plan = ends_with(&home.ask(&["plan"]), 4);
+    assert!(plan.contains("recorded traffic: "), "{plan}");
+    assert!(
+        plan.contains("app: good \u{2212}") && plan.contains("refused +"),
+        "{plan}"
+    );
+    // Another log, named by hand.
+    let few: Vec<String> = std::fs::read_to_string(&log)
+        .unwrap()
+        .lines()
+        .take(2)
+        .map(str::to_owned)
+        .collect();
+    let short = home.path("short.log").display().to_string();
+    std::fs::write(&short, few.join("\n")).unwrap();
+    let plan = ends_with(&home.ask(&["plan", "--traffic", &short]), 4);
+    assert!(
+        plan.contains("nothing is predicted: there are too few"),
+        "{plan}"
+    );
+}
+
+#[test]
+fn a_route_that_is_gone_is_taken_back() {
+    let service = Service::start();
+    let home = Home::new();
+    let text = config(&[service.address], "", "");
+    home.write(&text);
+    let plimsoll = home.run(&[]);
+    let load = load(&plimsoll, "/", 4);
+    let gone = text.replace("name = \"all\"\n", "name = \"all\"\npath = \"/other\"\n");
+    assert_ne!(gone, text);
+    home.write(&gone);
+    let apply = home.ask(&["apply", "--yes", "--wait", "--watch", "2m"]);
+    let text = ends_with(&apply, 5);
+    assert!(text.contains("led to no service by a route"), "{text}");
+    assert_eq!(get(plimsoll.address(), "/").0, 200);
+    assert!(load.stop().status(404) > 0);
 }
 
 #[test]
@@ -186,8 +246,13 @@ fn what_was_in_force_is_listed_and_can_be_again_and_the_file_is_set_aside() {
     ends_with(&home.ask(&["apply", "--yes", "--watch", "0s"]), 0);
     assert!(serves(&plimsoll, 2));
     assert!(!status().contains("not in force"));
-    // Another file is as any other.
+    // A watch ends where another configuration comes into force.
+    home.write(&text(4));
+    ends_with(&home.ask(&["apply", "--yes"]), 0);
+    assert!(list().contains("watching until"), "{}", list());
     ends_with(&home.ask(&["config", "rollback"]), 0);
+    assert!(list().contains("superseded"), "{}", list());
+    // Another file is as any other.
     home.write(&text(3));
     ends_with(&home.ask(&["reload"]), 0);
     assert!(serves(&plimsoll, 3));
