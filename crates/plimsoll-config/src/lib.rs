@@ -32,7 +32,7 @@ mod url;
 
 pub use address::EndpointError;
 pub use diagnostic::{Diagnostic, Severity, render, to_json};
-pub use difference::changed_keys;
+pub use difference::{Alteration, AlterationKind, Risk, changed_keys, difference};
 pub use files::{RUNBOOK_BYTES_MAX, RunbookError, check_files, read_runbook};
 pub use init::{InitError, init};
 pub use model::*;

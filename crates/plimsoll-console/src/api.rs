@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{Path, Query, RawPathParams, Request, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, RawPathParams, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -23,6 +23,7 @@ use serde::de::DeserializeOwned;
 
 use crate::access::{Caller, Role};
 use crate::act::may_change;
+use crate::change::{ApplyWanted, PlanWanted, RollbackWanted, TEXT_BYTES_MAX};
 use crate::control::{Answer, Control};
 use crate::incident::{DeedVerb, DeedWanted, IncidentList};
 use crate::overlay::{Overlay, SettingWanted, Verb};
@@ -149,6 +150,66 @@ const ROUTES: &[Route] = &[
         answer: (200, "Changed"),
         refusals: &[422, 503, 504],
         handler: || post(reload),
+    },
+    Route {
+        method: "get",
+        path: "/api/v1/config",
+        id: "configurations",
+        about: "The configurations that were in force, and how a change that is watched goes.",
+        needs: Needs::Nothing,
+        query: &[],
+        body: None,
+        answer: (200, "Configurations"),
+        refusals: &[],
+        handler: || get(configurations),
+    },
+    Route {
+        method: "get",
+        path: "/api/v1/config/{number}",
+        id: "configuration",
+        about: "One of them, with its text, without what may be secret in it.",
+        needs: Needs::Nothing,
+        query: &[],
+        body: None,
+        answer: (200, "ConfigurationText"),
+        refusals: &[404, 503],
+        handler: || get(configuration),
+    },
+    Route {
+        method: "post",
+        path: "/api/v1/plan",
+        id: "plan",
+        about: "What a file would change of what is in force, how much may go wrong, and the hash to apply it by.",
+        needs: Needs::AllServices,
+        query: &[],
+        body: Some("PlanWanted"),
+        answer: (200, "ChangePlan"),
+        refusals: &[422, 503, 504],
+        handler: || post(plan).layer(DefaultBodyLimit::max(2 * TEXT_BYTES_MAX)),
+    },
+    Route {
+        method: "post",
+        path: "/api/v1/apply",
+        id: "apply",
+        about: "Puts exactly what was planned in force, watches what comes of it, and returns to what was before where services suffer.",
+        needs: Needs::AllServices,
+        query: &[],
+        body: Some("ApplyWanted"),
+        answer: (200, "Changed"),
+        refusals: &[409, 422, 503, 504],
+        handler: || post(apply),
+    },
+    Route {
+        method: "post",
+        path: "/api/v1/config/rollback",
+        id: "rollBack",
+        about: "Puts a configuration in force again that was before.",
+        needs: Needs::AllServices,
+        query: &[],
+        body: Some("RollbackWanted"),
+        answer: (200, "Changed"),
+        refusals: &[404, 409, 422, 503, 504],
+        handler: || post(roll_back),
     },
     Route {
         method: "get",
@@ -468,6 +529,57 @@ async fn reload(
     Extension(by): Extension<Caller>,
 ) -> Result<Response, Problem> {
     answer(control.reload(&by)).await
+}
+
+async fn configurations(State(control): State<App>) -> Response {
+    Json(control.configurations().as_ref()).into_response()
+}
+
+async fn configuration(
+    State(control): State<App>,
+    Path(number): Path<String>,
+) -> Result<Response, Problem> {
+    let number = number.parse().map_err(|_| {
+        let number = shown(&number);
+        Problem::not_found(format!(
+            "`{number}` is no configuration: expected its number"
+        ))
+    })?;
+    answer(control.configuration_text(number)).await
+}
+
+async fn plan(
+    State(control): State<App>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let wanted: PlanWanted = read(&headers, body)?;
+    let length = wanted.text.as_ref().map_or(0, String::len);
+    if length > TEXT_BYTES_MAX {
+        let text = format!("a configuration has at most {TEXT_BYTES_MAX} bytes");
+        return Err(Problem::invalid(text));
+    }
+    answer(control.plan(wanted)).await
+}
+
+async fn apply(
+    State(control): State<App>,
+    Extension(by): Extension<Caller>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let wanted: ApplyWanted = read(&headers, body)?;
+    answer(control.apply(&by, wanted.check()?)).await
+}
+
+async fn roll_back(
+    State(control): State<App>,
+    Extension(by): Extension<Caller>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let wanted: RollbackWanted = read(&headers, body)?;
+    answer(control.roll_back(&by, wanted.check()?)).await
 }
 
 async fn journal(

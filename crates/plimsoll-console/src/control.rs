@@ -7,6 +7,9 @@ use std::time::Duration;
 use plimsoll_measure::{Courses, Deed, Format, Incidents, RolloutView, Snapshot};
 
 use crate::access::Caller;
+use crate::change::{
+    Applying, ChangePlan, ConfigurationText, Configurations, PlanWanted, RollbackWanted,
+};
 use crate::overlay::{Setting, Verb};
 use crate::page::{Past, PastView, Water};
 use crate::problem::Problem;
@@ -89,6 +92,21 @@ pub trait Control: Send + Sync + 'static {
 
     /// Reads the configuration again and puts it in force. An invalid one is refused, and the old one stays.
     fn reload(&self, by: &Caller) -> Answer<Changed>;
+
+    /// What a file would change of what is in force.
+    fn plan(&self, wanted: PlanWanted) -> Answer<ChangePlan>;
+
+    /// Puts exactly what was planned in force, and watches what comes of it.
+    fn apply(&self, by: &Caller, applying: Applying) -> Answer<Changed>;
+
+    /// The configurations that were in force, and how a change that is watched goes.
+    fn configurations(&self) -> Arc<Configurations>;
+
+    /// One of them, with its text.
+    fn configuration_text(&self, number: u64) -> Answer<ConfigurationText>;
+
+    /// Puts one of them in force again.
+    fn roll_back(&self, by: &Caller, wanted: RollbackWanted) -> Answer<Changed>;
 
     /// Records of the journal.
     fn journal(&self, asked: JournalQuery) -> Answer<Records>;

@@ -18,6 +18,7 @@ mod access;
 mod act;
 mod api;
 mod assets;
+mod change;
 mod command;
 mod console;
 mod control;
@@ -42,6 +43,10 @@ mod watch;
 mod wire;
 
 pub use access::{Caller, Role};
+pub use change::{
+    ApplyWanted, Applying, ChangePlan, ConfigurationText, Configurations, KeptConfiguration,
+    PlanWanted, PlannedChange, RollbackWanted, WatchView,
+};
 pub use console::{ConsoleOptions, serve_console};
 pub use control::{Answer, Control, Runbook};
 pub use incident::{DeedVerb, DeedWanted, IncidentList, NOTE_MAX};

@@ -38,6 +38,7 @@ use plimsoll_core::Timestamp;
 use plimsoll_measure::{Incidents, RolloutView, Snapshot, Step, StepLength};
 
 use crate::access::Caller;
+use crate::change::Configurations;
 use crate::control::{Control, Runbook};
 use crate::problem::Problem;
 use crate::turns::Turns;
@@ -230,6 +231,7 @@ pub(crate) struct Sight {
     without: Option<Result<WithoutPlimsoll, Problem>>,
     water: Arc<Water>,
     configuration: Arc<str>,
+    configurations: Arc<Configurations>,
     request: Option<String>,
     incidents: Result<Arc<Incidents>, Problem>,
     runbook: Option<Runbook>,
@@ -308,6 +310,10 @@ impl Sight {
             configuration: match address {
                 Address::Configuration => control.configuration(),
                 _ => "".into(),
+            },
+            configurations: match address {
+                Address::Configuration => control.configurations(),
+                _ => Arc::default(),
             },
             request: match address {
                 Address::Request(id) => control.request(id),

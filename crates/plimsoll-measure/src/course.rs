@@ -285,6 +285,13 @@ impl Courses {
         all
     }
 
+    /// Its short steps that are over and began at `from` or later, the oldest first.
+    pub fn ended_since(&self, service: &str, from: u64) -> impl Iterator<Item = &Step> {
+        let course = self.0.get(service);
+        let done = course.into_iter().flat_map(|course| &course.short.done);
+        done.filter(move |step| step.start >= from)
+    }
+
     /// Requests and bad ones of a service over the last hour, in `points` parts of the same length; `None` where nothing was
     /// observed. Each is how many in a second.
     pub fn traffic(&self, service: &str, at: u64, points: usize) -> Vec<Option<(f64, f64)>> {
@@ -465,6 +472,20 @@ mod tests {
             };
             courses.on_second("shop", at, SECOND, &causes, &latency, standing);
         }
+    }
+
+    #[test]
+    fn steps_that_are_over_are_given_from_a_time_on() {
+        let mut courses = Courses::default();
+        run(&mut courses, 1_003..1_016, 7);
+        let starts = |from| -> Vec<u64> {
+            let ended = courses.ended_since("shop", from);
+            ended.map(|it| it.start).collect()
+        };
+        // That of 1,015 is on.
+        assert_eq!(starts(0), [1_000, 1_005, 1_010]);
+        assert_eq!(starts(1_001), [1_005, 1_010]);
+        assert_eq!(courses.ended_since("mail", 0).count(), 0);
     }
 
     #[test]

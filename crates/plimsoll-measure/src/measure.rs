@@ -349,6 +349,12 @@ impl Measure {
         })
     }
 
+    /// How many requests came with the last tick that no route led to a service.
+    pub fn ended_unrouted(&self) -> u64 {
+        let tracked = self.tracked.get(&SeriesKey::Unrouted);
+        tracked.map_or(0, |tracked| tracked.latest.total())
+    }
+
     /// The same at an endpoint of a service; `None`: nothing is known of it.
     pub fn ended_at(
         &self,

@@ -9,6 +9,7 @@ mod balance;
 mod brownout;
 mod bulkhead;
 pub mod cache;
+mod change_watch;
 pub mod deadline;
 mod endpoint;
 pub mod hedge;
@@ -31,6 +32,7 @@ pub use admission::{
 pub use balance::{Balancer, Candidate, Choice, Method, Ring, hash_key};
 pub use brownout::{BrownoutControl, BrownoutParameters, BrownoutReading, BrownoutShared};
 pub use bulkhead::{BulkheadKind, BulkheadParameters, BulkheadPlace, BulkheadShared};
+pub use change_watch::{ChangeWatch, Suffering, WatchBatch, WatchEvidence};
 pub use deadline::{GrpcTimeout, PlimsollDeadline};
 pub use endpoint::{
     DownCause, EndKind, Ended, EndpointControl, EndpointParameters, EndpointShared, Look, Peer,

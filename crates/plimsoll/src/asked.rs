@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use plimsoll_console::{
-    Answer, Changed, Problem, Purging, RolloutDeed, Setting, TokenCreated, TokenWanted, Tried, Verb,
+    Answer, Applying, Changed, Problem, Purging, RollbackWanted, RolloutDeed, Setting,
+    TokenCreated, TokenWanted, Tried, Verb,
 };
 use plimsoll_measure::Deed;
 use tokio::sync::{mpsc, oneshot};
@@ -17,6 +18,16 @@ pub(crate) type Tell<T> = oneshot::Sender<Result<T, Problem>>;
 pub(crate) enum Asked {
     Reload {
         by: String,
+        tell: Tell<Changed>,
+    },
+    Apply {
+        by: String,
+        applying: Applying,
+        tell: Tell<Changed>,
+    },
+    RollBack {
+        by: String,
+        wanted: RollbackWanted,
         tell: Tell<Changed>,
     },
     CreateToken {

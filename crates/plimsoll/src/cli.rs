@@ -20,6 +20,7 @@ use crate::incident::{IncidentCommand, incident};
 use crate::journal::command::{JournalCommand, journal};
 use crate::launch;
 use crate::notify::{NotifyCommand, notify};
+use crate::plan::{Apply, ConfigCommand, PlanOptions, apply, config, plan};
 use crate::rollout::{RolloutCommand, rollout};
 use crate::simulate::{Simulate, simulate};
 use crate::slo::{SloCommand, slo};
@@ -43,7 +44,8 @@ Examples:
   plimsoll status                                what burns, what is down, what is slow
   plimsoll journal list                          what changed, and what was decided
 
-Exit codes: 0 done, 1 refused (errors in the file, reload refused), 2 could not run, 3 no running Plimsoll found."
+Exit codes: 0 done, 1 refused (errors in the file, reload refused), 2 could not run, 3 no running Plimsoll found;
+`plan` ends with 4 where there is something to change, `apply --wait` with 5 where it was taken back."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -100,6 +102,15 @@ enum Command {
     Reload {
         #[command(flatten)]
         at: At,
+    },
+    /// What a file would change of what is in force, and how much may go wrong.
+    Plan(PlanOptions),
+    /// Put what was planned in force, and watch it: where services suffer, the process returns to what was before by itself.
+    Apply(Apply),
+    /// The configurations that were in force, and back to one of them.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
     },
     /// What became of one request, and why. Refused, failed and slow ones are known, and a sample of the others.
     #[command(
@@ -316,6 +327,9 @@ pub(crate) fn main() -> ExitCode {
             }
         }
         Command::Reload { at } => reload(&at.target()).into(),
+        Command::Plan(options) => plan(&options).into(),
+        Command::Apply(options) => apply(&options).into(),
+        Command::Config { command } => config(&command).into(),
         Command::Explain { id, at, json } => explain(&at.target(), &id, json).into(),
         Command::Journal { command } => journal(&command).into(),
         Command::Incident { command } => incident(&command).into(),

@@ -196,7 +196,8 @@ fn check_notifier(name: &str, notifier: &Notifier) -> Result<(), String> {
     }
 }
 
-fn from_text(text: String, file: &str) -> Result<Loaded, LoadError> {
+/// Checks a text, as if it stood in this file.
+pub(crate) fn from_text(text: String, file: &str) -> Result<Loaded, LoadError> {
     let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let (config, mut diagnostics) = plimsoll_config::parse(&text, file).map_err(|errors| {
         LoadError::Invalid(plimsoll_config::render(&errors, &text, file, color))

@@ -14,6 +14,10 @@ pub(crate) enum Exit {
     Failed = 2,
     /// There is no running Plimsoll to talk to.
     Unreachable = 3,
+    /// It looked, and there is something to change. Not 2, as some have it: a mistyped option must not look like a change.
+    Differs = 4,
+    /// What it put in force was taken back, since services suffered.
+    Returned = 5,
 }
 
 impl From<Exit> for ExitCode {

@@ -15,6 +15,7 @@ use crate::cli::Run;
 use crate::configuration::{self, Source};
 use crate::descriptors;
 use crate::exit::{Exit, report, say};
+use crate::kept::{SetAside, sha256};
 use crate::process::{Parts, Process};
 use crate::state::{StateError, StateFolder};
 use crate::upgrade::{self, Package, Predecessor};
@@ -96,9 +97,12 @@ fn source_of(run: &Run) -> Result<Source, LaunchError> {
 
 fn start(run: &Run, source: Source, loaded: configuration::Loaded) -> Result<Exit, LaunchError> {
     let clock = Clock::new();
-    let config = &loaded.config;
-    let state = StateFolder::locate(run.state.as_deref().or(config.state_path.as_deref()));
+    let folder = run.state.as_deref();
+    let folder = folder.or(loaded.config.state_path.as_deref());
+    let state = StateFolder::locate(folder);
     state.create()?;
+    let loaded = without_set_aside(run, &state, loaded);
+    let config = &loaded.config;
     let (mut inherited, predecessor) = if run.upgrade {
         match upgrade::take_over(&state.upgrade_socket()).map_err(LaunchError::TakeOver)? {
             Some((package, predecessor)) => (Some(package), Some(predecessor)),
@@ -186,6 +190,35 @@ fn start(run: &Run, source: Source, loaded: configuration::Loaded) -> Result<Exi
         seed: random_seed(),
     };
     Ok(runtime.block_on(serve(parts, predecessor)))
+}
+
+/// In place of a file that was set aside as it is: what was in force instead. Whoever wants the file applies it again.
+fn without_set_aside(
+    run: &Run,
+    state: &StateFolder,
+    loaded: configuration::Loaded,
+) -> configuration::Loaded {
+    let Some(aside) = SetAside::read(state).filter(|it| it.sha256 == sha256(&loaded.text)) else {
+        return loaded;
+    };
+    let instead = Source::LastGood {
+        text: aside.instead.clone(),
+        file: aside.file.clone(),
+    };
+    match configuration::load(&instead, run) {
+        Ok(instead) => {
+            say(&format!("warning: {}", aside.says()));
+            say("warning: starting with the configuration that was in force instead");
+            instead
+        }
+        Err(error) => {
+            say(&error.to_string());
+            say(
+                "warning: the configuration that was in force instead can't be used: starting with the file that was set aside",
+            );
+            loaded
+        }
+    }
 }
 
 async fn serve(parts: Parts, predecessor: Option<Predecessor>) -> Exit {

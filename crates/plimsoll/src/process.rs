@@ -1,5 +1,6 @@
 //! The running process: the control thread's loop.
 
+mod applying;
 mod changes;
 mod incidents;
 mod notices;
@@ -58,6 +59,7 @@ use crate::view::{Since, View, cache_store, service_inputs};
 use crate::water::{self, Kept};
 use crate::wiring;
 use crate::without::Estimates;
+use applying::Changing;
 use changes::Later;
 pub(crate) use incidents::not_read;
 use overlay::{OverlayState, features};
@@ -146,6 +148,7 @@ pub(crate) struct Process {
     /// Whose tokens were revoked while the store could not be told.
     revoked: BTreeSet<String>,
     overlay: OverlayState,
+    changing: Changing,
     incidents: Register,
     rollouts: Rollouts,
     /// Incidents that nobody watched when it was last looked.
@@ -208,6 +211,9 @@ impl Process {
             rollouts: ArcSwap::default(),
             runbooks: ArcSwap::from_pointee(wiring::runbooks(&parts.loaded.config)),
             configuration: ArcSwap::from_pointee(shown_text(&parts.loaded)),
+            in_force: ArcSwap::default(),
+            configurations: ArcSwap::default(),
+            state: parts.state.clone(),
             access_log: parts.access_log.sender(),
             started: timestamp,
             not_ready: Mutex::new(Some("starting".to_owned())),
@@ -241,6 +247,7 @@ impl Process {
             Overlay::from_file(&bytes, now, timestamp)
         });
         let rollouts = read_rollouts(&parts.state, timestamp);
+        let changing = Changing::read(&parts.state);
         let mut process = Self {
             run: parts.run,
             source: parts.source,
@@ -275,6 +282,7 @@ impl Process {
             settled,
             revoked: BTreeSet::new(),
             overlay: OverlayState::read(overlay),
+            changing,
             incidents: Register::default(),
             rollouts,
             unwatched: BTreeSet::new(),
@@ -295,6 +303,7 @@ impl Process {
         );
         let body = journal::configuration(before.as_deref(), &process.loaded);
         process.journal.write("change", "configuration", &body);
+        process.begin_changing();
         process.read_tokens();
         process.on_told(&told);
         process.tick();
@@ -345,7 +354,10 @@ impl Process {
                 Some(result) = handovers.recv() => Wake::HandedOver(result),
             };
             match wake {
-                Wake::Tick => self.tick(),
+                Wake::Tick => {
+                    self.tick();
+                    self.follow_watch().await;
+                }
                 Wake::Health(event) => self.on_health(&event),
                 Wake::Hangup => self.reload("SIGHUP", None).await,
                 Wake::Asked(asked) => self.on_asked(asked).await,
@@ -650,6 +662,7 @@ impl Process {
         let notifiers = self.notifying.notifiers.views();
         warnings.extend(notifiers.iter().filter_map(NotifierView::warning));
         warnings.extend(self.notifying.warnings());
+        warnings.extend(self.changing.warnings());
         if stats.connections_refused > 0 {
             warnings.push(format!(
                 "{} connections were turned away at a limit of [gateway.limits]",

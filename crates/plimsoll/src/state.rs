@@ -323,8 +323,17 @@ impl StateFolder {
         self.path.join("upgrade.sock")
     }
 
+    /// Removes a file; that there is none is well.
+    pub(crate) fn remove(&self, name: &str) {
+        if let Err(error) = fs::remove_file(self.path.join(name))
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, name, "this can't be removed from the state folder");
+        }
+    }
+
     /// Writes a file whole or not at all, for this user alone.
-    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
         let temporary = self.path.join(format!(".{name}.{}", std::process::id()));
         let result = (|| {
             let mut file = OpenOptions::new()

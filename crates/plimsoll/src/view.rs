@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use plimsoll_console::{
-    Answer, Caller, Changed, Control, IncidentRecords, JournalQuery, Past, PastView, Problem,
-    Purging, Records, RolloutDeed, Runbook, Setting, TokenCreated, TokenWanted, Tokens, Tried,
-    Turns, Verb, Water, WithoutPlimsoll, WithoutQuery,
+    Answer, Applying, Caller, ChangePlan, Changed, ConfigurationText, Configurations, Control,
+    IncidentRecords, JournalQuery, Past, PastView, PlanWanted, Problem, Purging, Records,
+    RollbackWanted, RolloutDeed, Runbook, Setting, TokenCreated, TokenWanted, Tokens, Tried, Turns,
+    Verb, Water, WithoutPlimsoll, WithoutQuery,
 };
 use plimsoll_core::{Class, Instant, Mode, Timestamp};
 use plimsoll_gateway::{AccessLogSender, CacheCounts, CacheStats, GuardView, Plan};
@@ -25,8 +26,11 @@ use tokio::sync::mpsc;
 use crate::access::TokenRegister;
 use crate::asked::{Asked, ask};
 use crate::journal::read::JournalReader;
+use crate::kept;
 use crate::past::Pasts;
+use crate::planning::{self, InForce};
 use crate::process::not_read;
+use crate::state::StateFolder;
 use crate::status::look::clean;
 use crate::without::Estimates;
 
@@ -48,6 +52,11 @@ pub(crate) struct View {
     pub(crate) runbooks: ArcSwap<BTreeMap<String, Runbook>>,
     /// The text of the configuration in force, without what may be secret in it.
     pub(crate) configuration: ArcSwap<String>,
+    /// What a plan is made against.
+    pub(crate) in_force: ArcSwap<InForce>,
+    /// What was in force, and how a change that is watched goes.
+    pub(crate) configurations: ArcSwap<Configurations>,
+    pub(crate) state: StateFolder,
     pub(crate) access_log: AccessLogSender,
     pub(crate) started: Timestamp,
     /// Why no new requests are welcome.
@@ -127,6 +136,44 @@ impl Control for View {
     fn reload(&self, by: &Caller) -> Answer<Changed> {
         let by = by.name.clone();
         ask(&self.asks, |tell| Asked::Reload { by, tell })
+    }
+
+    fn plan(&self, wanted: PlanWanted) -> Answer<ChangePlan> {
+        let in_force = self.in_force.load_full();
+        // Reads and compares files: not on the control thread.
+        let planned = tokio::task::spawn_blocking(move || planning::plan(&in_force, wanted));
+        Box::pin(async move {
+            let failed = |_| Problem::unavailable("the plan could not be made: see the log");
+            planned.await.map_err(failed)?
+        })
+    }
+
+    fn apply(&self, by: &Caller, applying: Applying) -> Answer<Changed> {
+        let by = by.name.clone();
+        ask(&self.asks, |tell| Asked::Apply { by, applying, tell })
+    }
+
+    fn configurations(&self) -> Arc<Configurations> {
+        self.configurations.load_full()
+    }
+
+    fn configuration_text(&self, number: u64) -> Answer<ConfigurationText> {
+        let state = self.state.clone();
+        let all = self.configurations.load();
+        let is_latest = all.configurations.first().map(|it| it.number) == Some(number);
+        let read = tokio::task::spawn_blocking(move || kept::text(&state, number, is_latest));
+        Box::pin(async move {
+            read.await.ok().flatten().ok_or_else(|| {
+                Problem::not_found(format!(
+                    "configuration {number} is not kept: see `plimsoll config list`"
+                ))
+            })
+        })
+    }
+
+    fn roll_back(&self, by: &Caller, wanted: RollbackWanted) -> Answer<Changed> {
+        let by = by.name.clone();
+        ask(&self.asks, |tell| Asked::RollBack { by, wanted, tell })
     }
 
     fn journal(&self, asked: JournalQuery) -> Answer<Records> {

@@ -1,6 +1,7 @@
 //! The crate as its users see it: whole files in, a model or diagnostics out.
 
 mod degrade;
+mod difference;
 mod files;
 mod golden;
 mod model;

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Needs, Route};
 use crate::access::Role;
+use crate::change::TEXT_BYTES_MAX;
 use crate::incident::{DeedVerb, NOTE_MAX};
 use crate::overlay::{LEVEL_MAX, Verb};
 use crate::purge::{KEY_BYTES_MAX, URL_BYTES_MAX};
@@ -188,6 +189,20 @@ fn estimate() -> Value {
     ])
 }
 
+/// How a change is watched.
+fn watch() -> Value {
+    let states = ["watching", "kept", "returned", "failed", "superseded"];
+    object([
+        ("plan", text()),
+        ("by", text()),
+        ("since", time()),
+        ("until", time()),
+        ("services", list(&text())),
+        ("state", one_of(&states)),
+        ("evidence", text()),
+    ])
+}
+
 fn nullable(mut schema: Value) -> Value {
     if let Some(kind) = schema.get_mut("type") {
         *kind = json!([kind.take(), "null"]);
@@ -224,6 +239,7 @@ fn schemas() -> Value {
     let verb = || one_of(&Verb::ALL.map(Verb::name));
     let level = || json!({ "type": "integer", "minimum": 1, "maximum": LEVEL_MAX });
     let any = || json!({ "type": "object" });
+    let risk = || one_of(&["none", "low", "high"]);
     let length = || json!({ "type": "string", "pattern": "^[0-9]+[smhd]$" });
     json!({
         "Problem": object([("title", text()), ("status", whole()), ("detail", text())]),
@@ -231,6 +247,56 @@ fn schemas() -> Value {
             ("message", text()),
             ("journal", nullable(whole())),
             ("warning", nullable(text())),
+        ]),
+        "PlanWanted": wanted(&[], [("text", json!({ "type": "string", "maxLength": TEXT_BYTES_MAX }))]),
+        "ChangePlan": object([
+            ("hash", text()),
+            ("file", text()),
+            ("before", text()),
+            ("after", text()),
+            ("changes", list(&reference("PlannedChange"))),
+            ("risk", risk()),
+            ("approvals", list(&text())),
+            ("set_aside", nullable(text())),
+        ]),
+        "PlannedChange": object([
+            ("service", nullable(text())),
+            ("thing", text()),
+            ("key", text()),
+            ("kind", one_of(&["added", "removed", "changed"])),
+            ("before", nullable(text())),
+            ("after", nullable(text())),
+            ("risk", risk()),
+            ("why", text()),
+        ]),
+        "ApplyWanted": wanted(&["plan"], [
+            ("plan", text()),
+            ("why", json!({ "type": "string", "minLength": 1, "maxLength": 500 })),
+            ("watch", length()),
+        ]),
+        "RollbackWanted": wanted(&[], [
+            ("number", whole()),
+            ("why", json!({ "type": "string", "minLength": 1, "maxLength": 500 })),
+        ]),
+        "Configurations": object([
+            ("configurations", list(&reference("KeptConfiguration"))),
+            ("watch", nullable(watch())),
+            ("set_aside", nullable(text())),
+        ]),
+        "KeptConfiguration": object([
+            ("number", whole()),
+            ("at", time()),
+            ("by", text()),
+            ("why", nullable(text())),
+            ("how", one_of(&["start", "reload", "apply", "rollback", "return"])),
+            ("plan", nullable(text())),
+            ("sha256", text()),
+            ("bytes", whole()),
+            ("in_force", json!({ "type": "boolean" })),
+        ]),
+        "ConfigurationText": object([
+            ("configuration", reference("KeptConfiguration")),
+            ("text", text()),
         ]),
         "Document": any(),
         "RequestLine": any(),

@@ -10,7 +10,10 @@ use plimsoll_measure::{Snapshot, figure};
 use super::parts::{Ending, ending, moment, service_path};
 use super::{Page, Place, Section, Sight};
 use crate::access::Caller;
+use crate::change::{Configurations, WatchView};
 
+/// How many versions are shown; the others are listed by the command.
+const VERSIONS_MAX: usize = 10;
 /// How much of the file is shown.
 const TEXT_BYTES_MAX: usize = 100 << 10;
 
@@ -24,6 +27,10 @@ pub(super) fn page(sight: &Sight) -> Page {
         Section {
             id: "version",
             markup: version(snapshot),
+        },
+        Section {
+            id: "versions",
+            markup: versions(&sight.configurations),
         },
         Section {
             id: "overlay",
@@ -55,9 +62,46 @@ fn version(snapshot: &Snapshot) -> Markup {
                 div { dt { "Services" } dd { (snapshot.services.len()) } }
                 div { dt { "Plimsoll" } dd { (snapshot.version) ", up " (figure::duration(snapshot.uptime_seconds - snapshot.uptime_seconds % 60.0)) } }
             }
+            div.cmd { code { "plimsoll plan" } span.s.q { "what the file would change; " code { "plimsoll apply" } " puts that in force and watches it" } }
             div.cmd { code { "plimsoll reload" } span.s.q { "reads the file again; an invalid one is refused and this one stays" } }
             p.s { a href="/decisions?kind=change" { "What was changed, and when" } }
         }
+    }
+}
+
+/// What was in force, and how the last change goes.
+fn versions(all: &Configurations) -> Markup {
+    html! {
+        section.panel aria-label="Versions" {
+            div.head { h2 { "Versions" } span.end.s.q { "what was in force, the latest first" } }
+            @if let Some(aside) = &all.set_aside { p.pad { strong { "The file on disk is not in force: " } (aside) } }
+            @if let Some(watch) = &all.watch { p.pad { (watched(watch)) } }
+            @if all.configurations.is_empty() { p.pad.q { "None is kept." } }
+            @else { div.scroll tabindex="0" role="region" aria-label="Versions" { table {
+                thead { tr { th.r scope="col" { "Number" } th scope="col" { "Since, UTC" } th scope="col" { "How" } th scope="col" { "Who" } th scope="col" { "Why" } th scope="col" { "SHA-256" } } }
+                tbody { @for kept in all.configurations.iter().take(VERSIONS_MAX) { tr {
+                    th.r scope="row" { (kept.number) @if kept.in_force { span.q { " in force" } } }
+                    td.n { (moment(kept.at)) }
+                    td { (kept.how) }
+                    td.wrap { (kept.by) }
+                    td.wrap { (kept.why.as_deref().unwrap_or("")) }
+                    td.code { (kept.sha256.chars().take(12).collect::<String>()) }
+                } } }
+            } } }
+            div.cmd.pad { code { "plimsoll config rollback NUMBER" } span.s.q { "puts one in force again" } }
+        }
+    }
+}
+
+fn watched(watch: &WatchView) -> Markup {
+    let services = match watch.services.as_slice() {
+        [only] => only.clone(),
+        all => format!("{} services", all.len()),
+    };
+    html! {
+        "The change by " (watch.by) " of " (moment(watch.since)) " UTC: " strong { (watch.state) }
+        @if watch.state == "watching" { " until " (moment(watch.until)) " UTC" }
+        ", " (services) "; " (watch.evidence)
     }
 }
 

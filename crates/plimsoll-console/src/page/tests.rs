@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::change::{KeptConfiguration, WatchView};
 
 const EVIL: &str = "<script>alert(1)</script>\"'&<img src=x onerror=alert(1)>";
 
@@ -29,6 +30,29 @@ fn sight(snapshot: Snapshot) -> Sight {
         without: None,
         water: Arc::default(),
         configuration: EVIL.into(),
+        configurations: Arc::new(Configurations {
+            configurations: vec![KeptConfiguration {
+                number: 12,
+                at: Timestamp::from_seconds(1_795_615_000),
+                by: EVIL.to_owned(),
+                why: Some(EVIL.to_owned()),
+                how: "apply".to_owned(),
+                plan: None,
+                sha256: EVIL.to_owned(),
+                bytes: 7,
+                in_force: true,
+            }],
+            watch: Some(WatchView {
+                plan: EVIL.to_owned(),
+                by: EVIL.to_owned(),
+                since: Timestamp::from_seconds(1_795_615_000),
+                until: Timestamp::from_seconds(1_795_615_300),
+                services: vec![EVIL.to_owned()],
+                state: "watching".to_owned(),
+                evidence: EVIL.to_owned(),
+            }),
+            set_aside: Some(EVIL.to_owned()),
+        }),
         incidents: Ok(Arc::new(incidents())),
         runbook: Some(Runbook::Text {
             name: EVIL.to_owned(),

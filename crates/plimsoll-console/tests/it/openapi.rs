@@ -28,6 +28,33 @@ const REQUESTS: &[(&str, Asked, Option<Asked>)] = &[
     ),
     ("reload", ("POST /api/v1/reload", ""), None),
     (
+        "plan",
+        ("POST /api/v1/plan", r#"{"text":"[service.shop]"}"#),
+        Some(("POST /api/v1/plan", r#"{"path":"/etc/passwd"}"#)),
+    ),
+    (
+        "apply",
+        (
+            "POST /api/v1/apply",
+            r#"{"plan":"ab","why":"it is better","watch":"1m"}"#,
+        ),
+        Some(("POST /api/v1/apply", r#"{"plan":"ab","watch":"1s"}"#)),
+    ),
+    ("configurations", ("GET /api/v1/config", ""), None),
+    (
+        "configuration",
+        ("GET /api/v1/config/1", ""),
+        Some(("GET /api/v1/config/first", "")),
+    ),
+    (
+        "rollBack",
+        (
+            "POST /api/v1/config/rollback",
+            r#"{"number":1,"why":"it was better"}"#,
+        ),
+        Some(("POST /api/v1/config/rollback", r#"{"number":1,"why":""}"#)),
+    ),
+    (
         "journal",
         (
             "GET /api/v1/journal?kind=change&subject=service/a&since=1h&count=5",

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use plimsoll_console::{
-    Answer, Caller, Changed, ConsoleOptions, Control, Estimate, IncidentRecords, JournalQuery,
-    Past, PastView, Problem, Purging, Records, Role, RolloutDeed, Runbook, Setting, TargetTried,
-    TokenCreated, TokenView, TokenWanted, Tokens, Tried, Turns, Verb, Water, WithoutPlimsoll,
-    WithoutQuery, serve_console, serve_ops,
+    Answer, Applying, Caller, ChangePlan, Changed, ConfigurationText, Configurations,
+    ConsoleOptions, Control, Estimate, IncidentRecords, JournalQuery, KeptConfiguration, Past,
+    PastView, PlanWanted, PlannedChange, Problem, Purging, Records, Role, RollbackWanted,
+    RolloutDeed, Runbook, Setting, TargetTried, TokenCreated, TokenView, TokenWanted, Tokens,
+    Tried, Turns, Verb, WatchView, Water, WithoutPlimsoll, WithoutQuery, serve_console, serve_ops,
 };
 use plimsoll_core::{Instant, Timestamp};
 use plimsoll_measure::{
@@ -49,6 +50,20 @@ impl Process {
         let answer = changed(&said);
         self.acted.lock().unwrap().push(said);
         Box::pin(async { Ok(answer) })
+    }
+}
+
+fn kept() -> KeptConfiguration {
+    KeptConfiguration {
+        number: 1,
+        at: Timestamp::from_seconds(1_795_615_000),
+        by: "ana".to_owned(),
+        why: None,
+        how: "reload".to_owned(),
+        plan: None,
+        sha256: "cd".to_owned(),
+        bytes: 14,
+        in_force: true,
     }
 }
 
@@ -125,6 +140,64 @@ impl Control for Process {
             }
             Ok(changed("2 services"))
         })
+    }
+
+    fn plan(&self, wanted: PlanWanted) -> Answer<ChangePlan> {
+        let change = PlannedChange {
+            service: Some("shop".to_owned()),
+            thing: "service shop".to_owned(),
+            key: "tier".to_owned(),
+            kind: "changed".to_owned(),
+            before: Some("1".to_owned()),
+            after: None,
+            risk: "low".to_owned(),
+            why: "who is called changes with it".to_owned(),
+        };
+        Box::pin(async move {
+            Ok(ChangePlan {
+                hash: "ab".to_owned(),
+                file: "/etc/plimsoll.toml".to_owned(),
+                before: "cd".to_owned(),
+                after: wanted.text.unwrap_or_default(),
+                changes: vec![change],
+                risk: "low".to_owned(),
+                approvals: Vec::new(),
+                set_aside: None,
+            })
+        })
+    }
+
+    fn apply(&self, by: &Caller, applying: Applying) -> Answer<Changed> {
+        self.act(format!("{} applies {}", by.name, applying.plan))
+    }
+
+    fn configurations(&self) -> Arc<Configurations> {
+        Arc::new(Configurations {
+            configurations: vec![kept()],
+            watch: Some(WatchView {
+                plan: "ab".to_owned(),
+                by: "ana".to_owned(),
+                since: Timestamp::from_seconds(1_795_615_000),
+                until: Timestamp::from_seconds(1_795_615_300),
+                services: vec!["shop".to_owned()],
+                state: "watching".to_owned(),
+                evidence: String::new(),
+            }),
+            set_aside: None,
+        })
+    }
+
+    fn configuration_text(&self, _: u64) -> Answer<ConfigurationText> {
+        Box::pin(async {
+            Ok(ConfigurationText {
+                configuration: kept(),
+                text: "[service.shop]".to_owned(),
+            })
+        })
+    }
+
+    fn roll_back(&self, by: &Caller, wanted: RollbackWanted) -> Answer<Changed> {
+        self.act(format!("{} rolls back to {:?}", by.name, wanted.number))
     }
 
     fn journal(&self, asked: JournalQuery) -> Answer<Records> {

@@ -37,6 +37,8 @@ impl Process {
     pub(super) async fn on_asked(&mut self, asked: Asked) {
         match asked {
             Asked::Reload { by, tell } => self.reload(&by, Some(tell)).await,
+            Asked::Apply { by, applying, tell } => self.apply_plan(&by, applying, tell).await,
+            Asked::RollBack { by, wanted, tell } => self.roll_back(&by, wanted, tell).await,
             Asked::CreateToken {
                 by,
                 wanted,
@@ -106,6 +108,7 @@ impl Process {
             }
             Ok((said, Some(before))) => {
                 tracing::info!("{said}");
+                self.on_reloaded(by, &before);
                 let body = crate::journal::configuration(Some(&before), &self.loaded);
                 ("change", body, Ok(said))
             }

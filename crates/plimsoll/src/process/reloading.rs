@@ -40,6 +40,18 @@ impl Process {
             said: error.to_string(),
             why: error.without_text_of_the_file(),
         })?;
+        self.refuse_set_aside(&loaded)?;
+        let before = self.take_over(loaded, source).await?;
+        let path = self.loaded.path.clone().unwrap_or_default();
+        Ok((format!("reloaded: {path}"), Some(before)))
+    }
+
+    /// Puts a configuration in force, or refuses it as a whole. Gives the text of the one before.
+    pub(super) async fn take_over(
+        &mut self,
+        loaded: Loaded,
+        source: Source,
+    ) -> Result<String, Refused> {
         let refused = |why: String| Refused {
             said: format!("error: {why}"),
             why,
@@ -60,8 +72,7 @@ impl Process {
             .apply(loaded, source, &old, clusters)
             .map_err(refused)?;
         self.loaded.warn();
-        let path = self.loaded.path.clone().unwrap_or_default();
-        Ok((format!("reloaded: {path}"), Some(before)))
+        Ok(before)
     }
 
     pub(super) fn apply(

@@ -11,6 +11,7 @@
 )]
 
 mod access;
+mod apply;
 mod browser;
 mod budgets;
 mod cache;
