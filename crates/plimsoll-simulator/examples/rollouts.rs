@@ -460,7 +460,7 @@ fn wilson(of: usize, all: usize) -> (f64, f64) {
     let z = Z * Z / n;
     let middle = (p + z / 2.0) / (1.0 + z);
     let half = Z / (1.0 + z) * (p * (1.0 - p) / n + z / (4.0 * n)).sqrt();
-    (middle - half, middle + half)
+    ((middle - half).max(0.0), middle + half)
 }
 
 fn write(file: &str, figures: &str) -> std::io::Result<()> {
