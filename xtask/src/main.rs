@@ -35,7 +35,8 @@ Commands:
                        their length; NAME is a package or a part of a test's name, `limiter` (the
                        suite of scenarios), `loom` (with more orders between threads), `search` (10,000 random
                        scenarios), `mutations` (whether that search finds broken policies), `governor`
-                       (bad days with a governor and without: writes docs/governor.md), or `without`
+                       (bad days with a governor and without: writes docs/governor.md), `rollouts` (versions that are
+                       worse and that are not: writes docs/reference/rollouts.md), or `without`
                        (how good the estimate of incidents without Plimsoll is: writes docs/reference/without.md)
   bench http [OPTIONS] nginx, HAProxy and Plimsoll side by side; `cargo xtask bench http --help`
   bench overload [OPTIONS]

@@ -10,13 +10,14 @@ const CASES: &str = "20000";
 ///
 /// `name` is a package of the workspace, a part of a test's name, `limiter`: the suite of scenarios, `loom`: more
 /// orders between threads, `search`: many random scenarios, `mutations`: whether these find broken policies, `governor`:
-/// bad days with one and without, `causes`: incidents with a known cause, or `without`: incidents whose truth is known,
-/// for what is estimated of them.
+/// bad days with one and without, `causes`: incidents with a known cause, `rollouts`: versions that are worse and
+/// versions that are not, or `without`: incidents whose truth is known, for what is estimated of them.
 pub(crate) fn soak(name: Option<&str>) -> Result<(), Failure> {
     match name {
         Some("search") => return search(),
         Some("governor") => return governor(),
         Some("causes") => return causes(),
+        Some("rollouts") => return rollouts(),
         Some("without") => return without(),
         Some("mutations") => return crate::mutations::soak(),
         _ => tools::ensure(tools::FOR_TESTS)?,
@@ -93,6 +94,27 @@ fn causes() -> Result<(), Failure> {
         "--write",
     ]);
     step("soak causes", command.arg(file))
+}
+
+/// Ten thousand rollouts of each kind that is no worse, four hundred of each that is: the figures go into the docs.
+fn rollouts() -> Result<(), Failure> {
+    let file = crate::run::root().join("docs/reference/rollouts.md");
+    let mut command = cargo(&[
+        "run",
+        "--release",
+        "--locked",
+        "--package",
+        "plimsoll-simulator",
+        "--example",
+        "rollouts",
+        "--",
+        "--alike",
+        "10000",
+        "--worse",
+        "400",
+        "--write",
+    ]);
+    step("soak rollouts", command.arg(file))
 }
 
 /// A thousand days as flows and fifty hours by request, with a governor and without: their figures go into the docs.

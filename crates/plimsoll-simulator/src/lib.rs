@@ -20,6 +20,7 @@ pub mod incidents;
 pub mod oracle;
 mod random;
 mod record;
+pub mod rollouts;
 mod scenario;
 pub mod scenarios;
 mod score;

@@ -62,7 +62,7 @@ impl Stream {
     }
 
     /// Standard normal, two at a time (G. Box, M. Muller, 1958).
-    fn normal(&mut self) -> f64 {
+    pub(crate) fn normal(&mut self) -> f64 {
         if let Some(spare) = self.spare.take() {
             return spare;
         }

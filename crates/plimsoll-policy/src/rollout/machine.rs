@@ -97,6 +97,7 @@ impl Rollout {
         parameters.check()?;
         Ok(Self {
             stable: parameters.before,
+            judge: Judge::new(0, &parameters.judging),
             parameters,
             last: now,
             clock: Duration::ZERO,
@@ -107,7 +108,6 @@ impl Rollout {
             },
             paused: None,
             struck: false,
-            judge: Judge::default(),
             seen: None,
             excess_before: 0.0,
             errors_before: Pair::default(),
@@ -290,7 +290,7 @@ impl Rollout {
             (Command::Advance, State::At { step, .. }) => {
                 self.paused = None;
                 // Whoever lets it go on has seen what it was held for.
-                self.judge.forget_ladder();
+                self.judge.forget_ladder(&self.parameters.judging);
                 self.take_step(&mut events, step.map_or(0, |it| it + 1), Some(by));
             }
             (Command::Promote, _) => {
@@ -330,7 +330,7 @@ impl Rollout {
     }
 
     pub(super) fn scores(&self) -> Scores {
-        self.judge.scores(&self.parameters.judging)
+        self.judge.scores()
     }
 
     fn on_inputs(&mut self, observed: &Observed<'_>) {
@@ -346,7 +346,7 @@ impl Rollout {
     fn on_counts(&mut self, elapsed: Duration, routes: &[Arms]) -> bool {
         let routes = routes.get(..ROUTES_MAX + 1).unwrap_or(routes);
         let Some(seen) = &mut self.seen else {
-            self.judge = Judge::new(routes.len());
+            self.judge = Judge::new(routes.len(), &self.parameters.judging);
             self.seen = Some(routes.to_vec());
             return false;
         };
@@ -415,7 +415,7 @@ impl Rollout {
         // The figures are those that led to it.
         self.note(events, What::Struck, before);
         self.settle_excess();
-        self.judge.begin_anew();
+        self.judge.begin_anew(&self.parameters.judging);
     }
 
     fn go_on(&mut self, events: &mut Vec<Event>) {
@@ -578,7 +578,7 @@ impl Rollout {
 
     fn resume(&mut self, events: &mut Vec<Event>, step: usize, by: Option<Person>) {
         let before = self.weight();
-        self.judge.begin_anew();
+        self.judge.begin_anew(&self.parameters.judging);
         self.enter(Some(step));
         self.note(events, What::Resumed { by }, before);
     }

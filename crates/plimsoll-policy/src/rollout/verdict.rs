@@ -61,6 +61,8 @@ pub(super) struct Judge {
     worse_ever: u32,
     /// What stable did before, while the canary has all of the traffic.
     before: Option<Known>,
+    /// What all of this comes to: ticks are many, and batches few.
+    scores: Scores,
 }
 
 /// One route, in errors only.
@@ -80,11 +82,13 @@ struct Known {
 }
 
 impl Judge {
-    pub(super) fn new(routes: usize) -> Self {
-        Self {
+    pub(super) fn new(routes: usize, judging: &Judging) -> Self {
+        let mut new = Self {
             routes: vec![Route::default(); routes.min(ROUTES_MAX + 1)],
             ..Self::default()
-        }
+        };
+        new.score(judging);
+        new
     }
 
     /// What came in the time since the last call, in all and by route. True if a batch of the whole was closed.
@@ -95,6 +99,7 @@ impl Judge {
         by_route: impl Iterator<Item = Arms>,
         judging: &Judging,
     ) -> bool {
+        let mut any = false;
         for (route, came) in self.routes.iter_mut().zip(by_route) {
             route.open.add(&came.errors());
             route.age += elapsed;
@@ -102,6 +107,7 @@ impl Judge {
             // Routes have nothing known from before: where there is no stable, the whole is judged.
             if self.before.is_none() && judging.batch.is_full(route.age, n_c, n_s) {
                 route.close(judging);
+                any = true;
             }
         }
         self.open.add(all);
@@ -115,6 +121,9 @@ impl Judge {
         if full {
             self.close_whole(judging);
         }
+        if full || any {
+            self.score(judging);
+        }
         full
     }
 
@@ -124,6 +133,7 @@ impl Judge {
             route.close(judging);
         }
         self.close_whole(judging);
+        self.score(judging);
     }
 
     /// From now on there is no stable to compare with; it did this before.
@@ -142,41 +152,25 @@ impl Judge {
     }
 
     /// After a strike: evidence begins anew; what is open is dropped. The price's evidence stays.
-    pub(super) fn begin_anew(&mut self) {
+    pub(super) fn begin_anew(&mut self, judging: &Judging) {
         self.open = Arms::default();
         self.age = Duration::ZERO;
         self.errors = Bets::default();
         self.slow = Bets::default();
         self.worse = 0;
         self.routes.fill(Route::default());
-        self.forget_ladder();
+        self.forget_ladder(judging);
     }
 
     /// A person has seen that latencies have another shape.
-    pub(super) fn forget_ladder(&mut self) {
+    pub(super) fn forget_ladder(&mut self, judging: &Judging) {
         self.rungs = Default::default();
         self.mixtures = Default::default();
+        self.score(judging);
     }
 
-    pub(super) fn scores(&self, judging: &Judging) -> Scores {
-        let whole = self.errors.evidence();
-        let by_route: f64 = self.routes.iter().map(|it| it.errors.evidence()).sum();
-        let errors = match self.routes.len() {
-            0 => whole,
-            routes => 0.5 * (whole + by_route / routes as f64),
-        };
-        let slow = self.slow.evidence();
-        Scores {
-            harm: if judging.latency_objective {
-                ERRORS_WEIGHT * errors + (1.0 - ERRORS_WEIGHT) * slow
-            } else {
-                errors
-            },
-            errors,
-            slow,
-            ladder: self.ladder(judging),
-            unbroken: self.unbroken.evidence(),
-        }
+    pub(super) fn scores(&self) -> Scores {
+        self.scores
     }
 
     /// Whether more than one burst or one client spoke against the canary, of so many clients with bad answers.
@@ -211,6 +205,27 @@ impl Judge {
         let of_routes = self.routes.iter().map(|it| it.errors.evidence());
         let worst = of_routes.enumerate().max_by(|a, b| a.1.total_cmp(&b.1));
         worst.filter(|(_, evidence)| *evidence > 1.0)
+    }
+
+    fn score(&mut self, judging: &Judging) {
+        let whole = self.errors.evidence();
+        let by_route: f64 = self.routes.iter().map(|it| it.errors.evidence()).sum();
+        let errors = match self.routes.len() {
+            0 => whole,
+            routes => 0.5 * (whole + by_route / routes as f64),
+        };
+        let slow = self.slow.evidence();
+        self.scores = Scores {
+            harm: if judging.latency_objective {
+                ERRORS_WEIGHT * errors + (1.0 - ERRORS_WEIGHT) * slow
+            } else {
+                errors
+            },
+            errors,
+            slow,
+            ladder: self.ladder(judging),
+            unbroken: self.unbroken.evidence(),
+        };
     }
 
     fn ladder(&self, judging: &Judging) -> f64 {
