@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use plimsoll_config::{Config, LogTarget};
 use plimsoll_gateway::{AccessLogWriter, Gateway, Plan, RolloutShared, bind};
 use plimsoll_measure::{Cause, Registry, SeriesKey};
-use plimsoll_policy::{EndpointParameters, Salt};
+use plimsoll_policy::{DownCause, EndpointParameters, Salt, Verdict};
 use plimsoll_upstream::{Balance, Clock, ClusterConfig, Clusters, EndpointConfig};
 
 const THREADS: usize = 2;
@@ -218,6 +218,19 @@ impl Running {
     pub(crate) fn rollout(&self) -> &RolloutShared {
         let (_, rollout) = self.plan.rollout("next").unwrap();
         &rollout.shared
+    }
+
+    /// All endpoints of the version are down, or up again.
+    pub(crate) fn set_canary_up(&self, up: bool) {
+        let (service, rollout) = self.plan.rollout("next").unwrap();
+        let group = &service.cluster.groups[rollout.group];
+        for endpoint in service.cluster.of(group) {
+            endpoint.shared.publish(match up {
+                true => Verdict::Up { slow_start: None },
+                false => Verdict::Down(DownCause::Connect),
+            });
+        }
+        assert_eq!(service.canary_is_up(), up);
     }
 
     /// Asks over a connection of its own.
