@@ -41,6 +41,7 @@ mod overlay;
 mod protection;
 mod reload;
 mod report;
+mod rollout_split;
 mod script;
 mod shutdown;
 mod slo;
