@@ -248,6 +248,14 @@ pub struct Service {
     pub degrade: Degrade,
 }
 
+impl Service {
+    /// Its own endpoints, then those of its other versions.
+    pub fn all_endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        let versions = self.versions.values().flat_map(|it| &it.endpoints);
+        self.endpoints.iter().chain(versions)
+    }
+}
+
 /// What a service gives up before it fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Degrade {

@@ -182,7 +182,7 @@ pub(crate) fn request_fields(
 
 /// Whether a field of Plimsoll's is not passed on, since its value changes on the way.
 fn is_said_anew(name: &[u8]) -> bool {
-    [CLASS, DEADLINE, NO_RETRY, BROWNOUT, MIRROR]
+    [CLASS, DEADLINE, NO_RETRY, BROWNOUT]
         .iter()
         .any(|own| name.eq_ignore_ascii_case(own.as_bytes()))
 }

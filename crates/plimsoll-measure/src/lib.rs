@@ -67,7 +67,7 @@ pub use snapshot::{
 pub use snapshot::{
     BurnView, CalendarView, ConfigView, EndpointState, EndpointView, ErrorView, EventView,
     JourneyView, LatencyView, MaintenanceView, Mark, ObjectiveView, RouteView, SCHEMA, ServiceView,
-    Snapshot, StepView, TrafficView,
+    Snapshot, StepView, TrafficView, VersionView,
 };
 pub use snapshot::{CacheDiskView, CacheStoreView, CacheView};
 pub use snapshot::{EvidenceKind, EvidenceView, SidesView, Strength, SuspectKind, SuspectView};

@@ -32,7 +32,7 @@ use crate::series::CauseCounts;
 use crate::snapshot::{
     CacheStoreView, CacheView, ConfigView, DOES_NOT_FIT, EndpointState, EndpointView, EventView,
     GovernedView, JournalView, MaintenanceView, NotifierView, OverlayView, RouteView, SCHEMA,
-    ServiceView, Snapshot, TrafficView,
+    ServiceView, Snapshot, TrafficView, VersionView,
 };
 
 use clock::BudgetClock;
@@ -127,6 +127,8 @@ pub struct ServiceInput {
     pub protection: Option<ProtectionInput>,
     /// What the cache of its routes did; `None` where none has one.
     pub cache: Option<CacheView>,
+    /// Other versions of it.
+    pub versions: Vec<VersionView>,
     /// How the governor sees it.
     pub governed: Option<GovernedView>,
 }
@@ -134,6 +136,8 @@ pub struct ServiceInput {
 /// What is known of an endpoint now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EndpointInput {
+    /// The other version of the service that it is of.
+    pub version: Option<String>,
     /// Whether it gets requests.
     pub state: EndpointState,
     /// Since when.
@@ -454,6 +458,7 @@ impl Measure {
                 .and_then(|input| input.protection.as_ref())
                 .map(|protection| protection::view(protection, tracked, self.ticked)),
             cache: input.and_then(|input| input.cache),
+            versions: input.map_or_else(Vec::new, |input| input.versions.clone()),
             traffic: self.traffic(&key),
             objectives: layout
                 .objectives
@@ -485,6 +490,7 @@ impl Measure {
         let input = input.and_then(|input| input.endpoints.get(name));
         EndpointView {
             name: name.to_owned(),
+            version: input.and_then(|input| input.version.clone()),
             state: input.map_or_else(EndpointState::default, |input| input.state),
             since: input.and_then(|input| input.since),
             in_flight: input.and_then(|input| input.in_flight),

@@ -137,6 +137,9 @@ pub struct ServiceView {
     /// What the cache of its routes did; `null` where none has one.
     #[serde(default)]
     pub cache: Option<CacheView>,
+    /// Other versions of it, by name.
+    #[serde(default)]
+    pub versions: Vec<VersionView>,
     /// Its requests.
     pub traffic: TrafficView,
     /// In the order of the configuration.
@@ -284,11 +287,29 @@ pub struct BurnView {
     pub observed_seconds: f64,
 }
 
+/// Another version of a service, at endpoints of its own.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct VersionView {
+    /// Its name.
+    pub name: String,
+    /// The rollout by which it gets requests; `null`: it gets none.
+    pub rollout: Option<String>,
+    /// `canary`, `blue-green`, or `mirror`: then it gets copies.
+    pub kind: Option<String>,
+    /// The share of requests that goes to it now.
+    pub weight: f64,
+    /// Requests of it that the service itself served, since none of its endpoints was up.
+    pub instead: u64,
+}
+
 /// An endpoint of a service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EndpointView {
     /// `http://host:port`.
     pub name: String,
+    /// The other version of the service that it is of; `null`: it is the service's own.
+    #[serde(default)]
+    pub version: Option<String>,
     /// Whether it gets requests.
     pub state: EndpointState,
     /// Since when it is in that state; `null` where it is not known.

@@ -98,7 +98,7 @@ fn rendered(line: &Map<String, Value>, records: &[Record], look: Look) -> String
     );
     say(&look.paint(Tone::Strong, &look.text(&head)));
     for keys in [
-        ["service", "route", "class"].as_slice(),
+        ["service", "version", "route", "class"].as_slice(),
         &["tenant", "client", "protocol"],
         &["time", "id", "trace_id"],
     ] {
@@ -230,10 +230,10 @@ mod tests {
              \x20 over after 0.0 ms, 0 attempts\n  at the service then: 20 in flight, limit 20, 3 waited\n",
         );
         check(
-            r#"{"method":"GET","path":"/","status":200,"cause":"answered","service":"shop","endpoint":"http://b","attempts":2,
+            r#"{"method":"GET","path":"/","status":200,"cause":"answered","service":"shop","version":"v2","endpoint":"http://b","attempts":2,
                 "waited_seconds":0.012,"failed":[{"endpoint":"http://a","end":"upstream-5xx","status":502,"after_seconds":0.004}],
                 "head_seconds":0.03,"duration_seconds":1.5,"sample":0.01}"#,
-            "GET /: 200, answered\n  service shop\n\n  waited 12.0 ms for its turn\n\
+            "GET /: 200, answered\n  service shop  version v2\n\n  waited 12.0 ms for its turn\n\
              \x20 http://a failed: upstream-5xx 502 after 4.0 ms\n  answered by http://b, its head after 30.0 ms\n\
              \x20 over after 1.50 s, 2 attempts\n  one of 100 that went well: the others were not recorded\n",
         );

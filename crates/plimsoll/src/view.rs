@@ -12,15 +12,15 @@ use plimsoll_console::{
     Verb, Water, WithoutPlimsoll, WithoutQuery,
 };
 use plimsoll_core::{Class, Instant, Mode, Timestamp};
-use plimsoll_gateway::{AccessLogSender, CacheCounts, CacheStats, GuardView, Plan};
+use plimsoll_gateway::{AccessLogSender, CacheCounts, CacheStats, GuardView, Plan, ServicePlan};
 use plimsoll_lifecycle::Counter;
 use plimsoll_measure::{
     CacheDiskView, CacheStoreView, CacheView, Courses, Deed, EndpointInput, EndpointState, Format,
     GovernedView, Incidents, ProcessView, ProtectionCounter, ProtectionInput, Registry,
-    RolloutView, ServiceInput, Snapshot,
+    RolloutView, ServiceInput, Snapshot, VersionView,
 };
 use plimsoll_policy::{AdmissionParameters, LimiterKind, Verdict, Would};
-use plimsoll_upstream::{Clock, Cluster};
+use plimsoll_upstream::{Clock, Cluster, Group};
 use tokio::sync::mpsc;
 
 use crate::access::TokenRegister;
@@ -359,10 +359,11 @@ pub(crate) fn service_inputs(
     for service in &plan.services {
         let mut endpoints = BTreeMap::new();
         let mut up = 0;
-        for endpoint in &service.cluster.endpoints {
+        for (place, endpoint) in service.cluster.endpoints.iter().enumerate() {
+            let version = service.cluster.version_at(place);
             let state = match endpoint.shared.verdict() {
                 verdict @ Verdict::Up { .. } => {
-                    up += 1;
+                    up += u32::from(version.is_none());
                     if verdict.weight(now) < 1.0 {
                         EndpointState::SlowStart
                     } else {
@@ -374,6 +375,7 @@ pub(crate) fn service_inputs(
             };
             let key = (service.name.clone(), endpoint.name.clone());
             let input = EndpointInput {
+                version: version.map(str::to_owned),
                 state,
                 since: since.get(&key).copied(),
                 in_flight: Some(endpoint.shared.in_flight().into()),
@@ -390,10 +392,27 @@ pub(crate) fn service_inputs(
                 .map(|guard| protection_input(guard, &service.guard.admission, &service.cluster)),
             governed: governed(&service.name),
             cache: (!service.cached.is_empty()).then(|| cache_view(service.shared.cache_counts())),
+            versions: versions(service),
         };
         inputs.insert(service.name.clone(), input);
     }
     inputs
+}
+
+/// The other versions of a service.
+fn versions(service: &ServicePlan) -> Vec<VersionView> {
+    let groups = service.cluster.groups.iter().enumerate();
+    let view = |(place, group): (usize, &Group)| {
+        let rollout = service.rollout.as_deref().filter(|it| it.group == place);
+        Some(VersionView {
+            name: group.version.clone()?,
+            rollout: rollout.map(|it| it.shared.name.clone()),
+            kind: rollout.map(|it| it.kind.name().to_owned()),
+            weight: rollout.map_or(0.0, |it| it.shared.weight().share()),
+            instead: rollout.map_or(0, |it| it.shared.counts().instead),
+        })
+    };
+    groups.filter_map(view).collect()
 }
 
 fn cache_view(counts: CacheCounts) -> CacheView {

@@ -201,7 +201,7 @@ pub(crate) fn layout(config: &Config) -> Layout {
         depends_on: service.depends_on.clone(),
         mode: service.protect.mode,
         objectives: objective_specs(service),
-        endpoints: all_endpoints(service).map(ToString::to_string).collect(),
+        endpoints: service.all_endpoints().map(ToString::to_string).collect(),
         routes: config
             .routes
             .iter()
@@ -220,10 +220,4 @@ pub(crate) fn layout(config: &Config) -> Layout {
         services: services.collect(),
         journeys: journeys.collect(),
     }
-}
-
-/// The endpoints of a service and of its other versions, in the order of its cluster.
-fn all_endpoints(service: &Service) -> impl Iterator<Item = &Endpoint> {
-    let versions = service.versions.values().flat_map(|it| &it.endpoints);
-    service.endpoints.iter().chain(versions)
 }

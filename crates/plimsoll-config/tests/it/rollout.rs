@@ -19,8 +19,15 @@ fn app(lines: &str) -> String {
 }
 
 fn rollout(lines: &str) -> (Rollout, usize) {
-    let (config, warnings) = parse(&app(lines), "p.toml").unwrap();
-    (config.rollouts["next"].clone(), warnings.len())
+    let parsed = parse(&app(lines), "p.toml");
+    let parsed = parsed.map(|(mut config, warnings)| {
+        let rollout = config.rollouts.remove("next");
+        (rollout, warnings.len())
+    });
+    match parsed {
+        Ok((Some(rollout), warnings)) => (rollout, warnings),
+        mistakes => panic!("{mistakes:?}"),
+    }
 }
 
 /// In parts of 10,000, for how many seconds, and whether a person is asked.

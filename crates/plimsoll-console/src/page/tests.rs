@@ -769,6 +769,7 @@ fn shares_of_few_requests_say_of_how_many_and_endpoints_what_they_get() {
     };
     let endpoint = |name: &str, traffic: TrafficView| EndpointView {
         name: name.to_owned(),
+        version: None,
         state: EndpointState::Up,
         since: None,
         in_flight: None,
@@ -1012,6 +1013,7 @@ pub(super) fn service(name: &str, condition: Condition) -> ServiceView {
         maintenance: None,
         protection: None,
         cache: None,
+        versions: Vec::new(),
         traffic: TrafficView::default(),
         objectives: vec![ObjectiveView {
             name: name.to_owned(),
@@ -1031,6 +1033,7 @@ pub(super) fn service(name: &str, condition: Condition) -> ServiceView {
         }],
         endpoints: vec![EndpointView {
             name: name.to_owned(),
+            version: None,
             state: EndpointState::Down,
             since: None,
             in_flight: None,

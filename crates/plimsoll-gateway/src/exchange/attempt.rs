@@ -165,9 +165,10 @@ impl Exchange<'_> {
         }
     }
 
-    /// Calls `emit` with what only a copy of a request has.
+    /// Calls `emit` with what only a copy of a request has. What a trusted peer's copy says so is passed on.
     fn copied(&self, mut emit: impl FnMut(&[u8], &[u8])) {
-        if self.call.effects().mirrors {
+        let said = self.facts.trusted && self.head.fields.get_named(b"plimsoll-mirror").is_some();
+        if self.call.effects().mirrors && !said {
             emit(heads::MIRROR.as_bytes(), b"?1");
         }
     }

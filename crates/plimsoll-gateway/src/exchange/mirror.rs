@@ -250,18 +250,16 @@ impl Exchange<'_> {
         let idle = self.call.bounds().idle;
         let mut progressed = (0, self.thread.clock.now());
         let whole = poll_fn(|cx| {
-            loop {
-                match download.poll(&mut up, &mut nobody, cx) {
-                    Poll::Ready(Ok(())) => return Poll::Ready(Some(true)),
-                    Poll::Ready(Err(_)) => return Poll::Ready(Some(false)),
-                    Poll::Pending => (),
-                }
-                if download.bytes > progressed.0 {
-                    progressed = (download.bytes, self.thread.clock.now());
-                }
-                let until = self.deadline_total(progressed.1 + idle);
-                return timer.poll_at(cx, until).map(|()| None);
+            match download.poll(&mut up, &mut nobody, cx) {
+                Poll::Ready(Ok(())) => return Poll::Ready(Some(true)),
+                Poll::Ready(Err(_)) => return Poll::Ready(Some(false)),
+                Poll::Pending => (),
             }
+            if download.bytes > progressed.0 {
+                progressed = (download.bytes, self.thread.clock.now());
+            }
+            let until = self.deadline_total(progressed.1 + idle);
+            timer.poll_at(cx, until).map(|()| None)
         })
         .await;
         let grpc = crate::answer::is_grpc(self.head);

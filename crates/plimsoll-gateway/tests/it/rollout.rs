@@ -109,6 +109,46 @@ fn where_the_version_has_nobody_left_the_service_itself_is_asked() {
 }
 
 #[test]
+fn while_the_version_is_down_its_users_are_served_and_are_evidence_for_neither() {
+    let (stable, canary) = (Service::start("stable"), Service::start("canary"));
+    let running = Running::start(&[&stable], &[&canary], ["", "", BY_USER]);
+    running.rollout().set_weight(Weight::ALL);
+    running.set_canary_up(false);
+    for user in 0..10 {
+        let answer = running.get(&format!("X-User: {user}\r\n"));
+        assert_eq!((answer.status, answer.body.as_str()), (200, "stable"));
+    }
+    let counted = running.rollout().counts();
+    assert_eq!((counted.instead, canary.count()), (10, 0));
+    assert_eq!(counts(&running), Default::default());
+    running.set_canary_up(true);
+    assert_eq!(running.get("").body, "canary");
+    assert_eq!(counts(&running).1.requests, 1);
+}
+
+#[test]
+fn a_second_attempt_beside_the_first_is_at_the_same_version_or_not_made() {
+    let app = "protect.hedge = { mode = \"enforce\", after = \"20ms\", budget = \"100%\" }";
+    let stable = Service::start("stable");
+    let (slow, quick) = (Service::start("slow"), Service::start("quick"));
+    slow.answer_after(Duration::from_millis(300));
+    let running = Running::start(&[&stable], &[&slow], [app, "", ""]);
+    running.rollout().set_weight(Weight::ALL);
+    assert_eq!(running.get("").body, "slow");
+    assert_eq!(stable.count(), 0, "it has no other endpoint");
+    drop(running);
+    let running = Running::start(&[&stable], &[&slow, &quick], [app, "", ""]);
+    running.rollout().set_weight(Weight::ALL);
+    wait_until("a hedge has won", || {
+        let before = slow.count();
+        running.get("").body == "quick" && slow.count() > before
+    });
+    assert_eq!(stable.count(), 0);
+    let (at_stable, at_canary) = counts(&running);
+    assert_eq!((at_stable.requests, at_canary.bad), (0, 0));
+}
+
+#[test]
 fn bad_and_slow_answers_are_counted_by_arm_and_route() {
     let (stable, canary) = (Service::start("stable"), Service::start("canary"));
     let app = "objective.latency = { target = \"99%\", below = \"50ms\" }";

@@ -6,12 +6,12 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use plimsoll_config::{Config, LogTarget};
 use plimsoll_gateway::{AccessLogWriter, Gateway, Plan, RolloutShared, bind};
 use plimsoll_measure::{Cause, Registry, SeriesKey};
-use plimsoll_policy::{EndpointParameters, Salt};
+use plimsoll_policy::{DownCause, EndpointParameters, Salt, Verdict};
 use plimsoll_upstream::{Balance, Clock, ClusterConfig, Clusters, EndpointConfig};
 
 const THREADS: usize = 2;
@@ -92,6 +92,7 @@ fn serve(mut stream: TcpStream, told: &Told) {
             let _closed = stream.read(&mut [0; 64]);
             return;
         }
+        #[expect(clippy::disallowed_methods, reason = "a service takes its time")]
         std::thread::sleep(Duration::from_millis(
             told.delay_millis.load(Ordering::SeqCst),
         ));
@@ -220,6 +221,19 @@ impl Running {
         &rollout.shared
     }
 
+    /// All endpoints of the version are down, or up again.
+    pub(crate) fn set_canary_up(&self, up: bool) {
+        let (service, rollout) = self.plan.rollout("next").unwrap();
+        let group = &service.cluster.groups[rollout.group];
+        for endpoint in service.cluster.of(group) {
+            endpoint.shared.publish(match up {
+                true => Verdict::Up { slow_start: None },
+                false => Verdict::Down(DownCause::Connect),
+            });
+        }
+        assert_eq!(service.canary_is_up(), up);
+    }
+
     /// Asks over a connection of its own.
     pub(crate) fn get(&self, fields: &str) -> Answer {
         self.ask("GET", fields, "")
@@ -262,9 +276,13 @@ impl Drop for Running {
 /// Waits until it is so.
 #[track_caller]
 pub(crate) fn wait_until(what: &str, is_so: impl Fn() -> bool) {
-    let end = Instant::now() + Duration::from_secs(20);
-    while !is_so() {
-        assert!(Instant::now() < end, "it never came to this: {what}");
-        std::thread::sleep(Duration::from_millis(5));
+    const STEP: Duration = Duration::from_millis(5);
+    for _ in 0..4_000 {
+        if is_so() {
+            return;
+        }
+        #[expect(clippy::disallowed_methods, reason = "real services are waited for")]
+        std::thread::sleep(STEP);
     }
+    panic!("it never came to this: {what}");
 }

@@ -238,6 +238,43 @@ fn an_endpoint_whose_calls_fail_is_out_until_probes_of_real_calls_succeed() {
     });
 }
 
+#[test]
+fn versions_are_judged_each_among_its_own_endpoints() {
+    on_a_thread(async {
+        let (_own, one) = listen().await;
+        let (_other, two) = listen().await;
+        let (_next, next) = listen().await;
+        let mut config = cluster(vec![one, two]);
+        config.versions = vec![("v2".to_owned(), vec![next])];
+        let mut watched = Watched::new(config);
+        let endpoints = watched.clusters.borrow().cluster("shop").unwrap().clone();
+        let fail = |place: usize| {
+            let endpoint = &endpoints.endpoints[place].shared;
+            for _ in 0..12 {
+                let generation = endpoint.begin();
+                endpoint.end();
+                endpoint.on_attempt_end(Ended {
+                    kind: EndKind::Failed,
+                    latency: Duration::from_millis(1),
+                    generation,
+                });
+            }
+        };
+        assert_eq!(endpoints.version_at(2), Some("v2"));
+        // Half of one is none: it would be one of three.
+        fail(2);
+        fail(0);
+        let event = watched.next().await;
+        assert_eq!(event.endpoint.key, endpoints.endpoints[0].key);
+        assert_eq!(event.transition.verdict, Verdict::Down(DownCause::Breaker));
+        let up = endpoints
+            .endpoints
+            .iter()
+            .map(|it| it.shared.verdict().is_up());
+        assert_eq!(up.collect::<Vec<_>>(), [false, true, true]);
+    });
+}
+
 async fn answer_grpc(
     request: http::Request<h2::RecvStream>,
     mut respond: h2::server::SendResponse<Bytes>,

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use plimsoll_config::{Config, RouteAction};
+use plimsoll_config::{Config, RouteAction, Service};
 use plimsoll_core::Timestamp;
 use plimsoll_governor::{Change, PartKind, Place, Scope};
 
@@ -68,6 +68,7 @@ impl About {
         let (table, name) = (parts.next().unwrap_or_default(), parts.next());
         match (table, name, parts.next()) {
             ("service", Some(name), rest) => self.service(name, rest, before, after),
+            ("rollout", name, _) => self.rollout(name, before, after),
             ("gateway", Some("log"), _) => (),
             (table, ..) if OFF_PATH.contains(&table) => (),
             (table, ..) => match route_number(table) {
@@ -83,18 +84,27 @@ impl About {
             return;
         }
         self.services.insert(name.to_owned());
-        if key != Some("endpoints") {
+        if !matches!(key, Some("endpoints" | "version")) {
             self.whole = true;
             return;
         }
         let endpoints = |config: &Config| -> BTreeSet<String> {
             let service = config.services.get(name);
-            let all = service.into_iter().flat_map(|it| &it.endpoints);
+            let all = service.into_iter().flat_map(Service::all_endpoints);
             all.map(ToString::to_string).collect()
         };
         let (before, after) = (endpoints(before), endpoints(after));
         let changed = before.symmetric_difference(&after).cloned();
         self.endpoints.extend(changed);
+    }
+
+    /// Whose version it is of; without a name, of all: there were none before, or there are none any more.
+    fn rollout(&mut self, name: Option<&str>, before: &Config, after: &Config) {
+        let rollouts = before.rollouts.iter().chain(&after.rollouts);
+        let rollouts = rollouts.filter(|(it, _)| name.is_none_or(|name| name == *it));
+        self.services
+            .extend(rollouts.map(|(_, rollout)| rollout.service.clone()));
+        self.whole = true;
     }
 
     fn route(&mut self, number: usize, before: &Config, after: &Config) {
@@ -172,6 +182,12 @@ mod tests {
         let endpoint = text("10s", ", \"http://127.0.0.1:2\"", "b", "/buy");
         let place = Some((PartKind::Endpoint, "http://127.0.0.1:2"));
         check(&endpoint, Some((Scope::service("shop"), place)));
+        let next = "[service.shop.version.next]\nendpoints = [\"http://127.0.0.1:4\"]\n";
+        let version = text("10s", "", "a", "/buy") + next;
+        let place = Some((PartKind::Endpoint, "http://127.0.0.1:4"));
+        check(&version, Some((Scope::service("shop"), place)));
+        let rollout = "[rollout.shop]\nservice = \"shop\"\nversion = \"next\"\n";
+        check(&(version + rollout), Some((Scope::service("shop"), None)));
         let route = text("10s", "", "a", "/pay");
         let place = Some((PartKind::Route, "buy"));
         check(&route, Some((Scope::service("cart"), place)));

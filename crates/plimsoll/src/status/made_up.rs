@@ -185,6 +185,7 @@ fn service(
         maintenance: None,
         protection: Some(protection()),
         cache: None,
+        versions: Vec::new(),
         traffic: TrafficView {
             requests_total: 1_000_000,
             requests_per_second: Some(rate),
@@ -286,6 +287,7 @@ fn endpoint(name: &str, state: EndpointState, since: Timestamp) -> EndpointView 
     let traffic = TrafficView::default();
     EndpointView {
         name: name.to_owned(),
+        version: None,
         state,
         since: Some(since),
         in_flight: Some(3),

@@ -13,14 +13,17 @@ use crate::notify::python;
 use crate::script::Script;
 
 /// A real origin, which ends with this.
-struct Origin {
-    address: SocketAddr,
+pub(crate) struct Origin {
+    pub(crate) address: SocketAddr,
     process: Child,
 }
 
 impl Origin {
-    fn start(home: &Home) -> Self {
-        let address = free_address();
+    pub(crate) fn start(home: &Home) -> Self {
+        Self::start_at(free_address(), home)
+    }
+
+    pub(crate) fn start_at(address: SocketAddr, home: &Home) -> Self {
         let port = address.port().to_string();
         let mut python = Command::new(python());
         python.args(["-m", "http.server", &port, "--bind", "127.0.0.1"]);
@@ -34,7 +37,7 @@ impl Origin {
         origin
     }
 
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }

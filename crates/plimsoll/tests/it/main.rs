@@ -43,6 +43,7 @@ mod protection;
 mod reload;
 mod report;
 mod rollout;
+mod rollout_split;
 mod script;
 mod shutdown;
 mod slo;
