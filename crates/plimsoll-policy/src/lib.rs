@@ -11,6 +11,7 @@ mod bulkhead;
 pub mod cache;
 pub mod deadline;
 mod endpoint;
+pub mod flag;
 pub mod hedge;
 mod limiter;
 #[cfg(all(test, loom))]
