@@ -2,6 +2,7 @@
 
 mod degrade;
 mod files;
+mod flags;
 mod golden;
 mod model;
 mod notify;
