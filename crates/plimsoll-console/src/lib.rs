@@ -22,6 +22,7 @@ mod command;
 mod console;
 mod control;
 mod events;
+mod flag;
 mod guard;
 mod incident;
 mod length;
@@ -43,6 +44,10 @@ mod wire;
 pub use access::{Caller, Role};
 pub use console::{ConsoleOptions, serve_console};
 pub use control::{Answer, Control, Runbook};
+pub use flag::{
+    FlagAct, FlagActWanted, FlagChange, FlagChanged, FlagContextWanted, FlagEvaluated, FlagList,
+    FlagSetting, FlagView, FlagWanted,
+};
 pub use incident::{DeedVerb, DeedWanted, IncidentList, NOTE_MAX};
 pub use ops::serve_ops;
 pub use overlay::{LENGTH_MAX, LEVEL_MAX, Overlay, Setting, SettingWanted, Verb};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use plimsoll_console::{
-    Answer, Changed, Problem, Purging, Setting, TokenCreated, TokenWanted, Tried, Verb,
+    Answer, Changed, FlagChange, Problem, Purging, Setting, TokenCreated, TokenWanted, Tried, Verb,
 };
 use plimsoll_measure::Deed;
 use tokio::sync::{mpsc, oneshot};
@@ -52,6 +52,12 @@ pub(crate) enum Asked {
         by: String,
         incident: u64,
         deed: Deed,
+        tell: Tell<Changed>,
+    },
+    ChangeFlag {
+        by: String,
+        key: String,
+        change: FlagChange,
         tell: Tell<Changed>,
     },
     RevokeToken {

@@ -1,7 +1,9 @@
 //! The running process: the control thread's loop.
 
 mod changes;
+mod flags;
 mod incidents;
+mod managed;
 mod notices;
 mod overlay;
 mod purging;
@@ -41,6 +43,7 @@ use crate::budgets::Budgets;
 use crate::cli::Run;
 use crate::configuration::{Loaded, Source};
 use crate::exit::{Exit, say, with_causes};
+use crate::flags::{Flags, News};
 use crate::governing::{self, Contributions, Governing};
 use crate::incidents::Register;
 use crate::journal::read::JournalReader;
@@ -104,6 +107,7 @@ pub(crate) struct Parts {
     pub(crate) access_log: AccessLogWriter,
     pub(crate) ops: TcpListener,
     pub(crate) console: TcpListener,
+    pub(crate) flags: (Flags, Option<News>),
     pub(crate) seed: u64,
 }
 
@@ -144,6 +148,7 @@ pub(crate) struct Process {
     /// Whose tokens were revoked while the store could not be told.
     revoked: BTreeSet<String>,
     overlay: OverlayState,
+    flags: Flags,
     incidents: Register,
     /// Incidents that nobody watched when it was last looked.
     unwatched: BTreeSet<u64>,
@@ -213,6 +218,7 @@ impl Process {
             turns,
             asks: ask_sender,
             estimates: Estimates::new(),
+            flags: Arc::clone(&parts.flags.0.shared),
         });
         let mut protection = parts.gateway.protection();
         protection.apply(&parts.plan, &parts.state.limits(), now);
@@ -236,6 +242,7 @@ impl Process {
             let bytes = read.map_err(|error| error.to_string())?;
             Overlay::from_file(&bytes, now, timestamp)
         });
+        let (flags, news) = parts.flags;
         let mut process = Self {
             run: parts.run,
             source: parts.source,
@@ -270,6 +277,7 @@ impl Process {
             settled,
             revoked: BTreeSet::new(),
             overlay: OverlayState::read(overlay),
+            flags,
             incidents: Register::default(),
             unwatched: BTreeSet::new(),
             health,
@@ -288,6 +296,9 @@ impl Process {
         );
         let body = journal::configuration(before.as_deref(), &process.loaded);
         process.journal.write("change", "configuration", &body);
+        if let Some(news) = news {
+            process.on_flags(news);
+        }
         process.read_tokens();
         process.on_told(&told);
         process.tick();
@@ -351,6 +362,7 @@ impl Process {
                     self.journal_process("hand-over", "a successor serves", &json!({}));
                     self.ops.task.abort();
                     self.console.task.abort();
+                    self.flags.stop();
                     // It has what receivers know, and tells them the rest.
                     self.notifying.notifiers.stop();
                     succeeded = true;
@@ -427,6 +439,9 @@ impl Process {
             say(&format!("listening on {address}"));
         }
         say(&format!("console on http://{}", self.console.address()));
+        if let Some(address) = self.flags.address() {
+            say(&format!("flags on http://{address}"));
+        }
         say(&format!("metrics on http://{}/metrics", self.ops.address()));
         let services: Vec<&str> = self
             .loaded
@@ -507,6 +522,7 @@ impl Process {
             .tick(self.ticks, self.loaded.config.journal_keep);
         self.keep_up_with_store();
         self.tick_overlay();
+        self.tick_flags();
         self.tick_incidents();
         if self.ticks.is_multiple_of(LEARNT_EVERY) {
             self.keep_learnt();
@@ -642,6 +658,7 @@ impl Process {
         let notifiers = self.notifying.notifiers.views();
         warnings.extend(notifiers.iter().filter_map(NotifierView::warning));
         warnings.extend(self.notifying.warnings());
+        warnings.extend(self.flags.warning());
         if stats.connections_refused > 0 {
             warnings.push(format!(
                 "{} connections were turned away at a limit of [gateway.limits]",
