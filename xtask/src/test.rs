@@ -13,6 +13,7 @@ pub(crate) fn test(filter: Option<&str>) -> Result<(), Failure> {
     }
     timed("tools", || tools::ensure(tools::FOR_TESTS))?;
     tools::ensure_python()?;
+    tools::ensure_node()?;
     let pure = timed("pure crates", purity::check);
     // Tests of the whole program run it as a child process; examples are compiled as well.
     step(

@@ -47,10 +47,29 @@ pub(crate) const FOR_TESTS: &[Tool] = &[
         program: "chromium",
         package: "chromium",
     },
+    Tool {
+        program: "node",
+        package: "nodejs",
+    },
+    Tool {
+        program: "npm",
+        package: "npm",
+    },
 ];
 
 /// Python packages that tests check our own work with, at the versions that they were written for.
-const PYTHON_FOR_TESTS: &[&str] = &["standardwebhooks==1.1.0", "aiosmtpd==1.4.6"];
+const PYTHON_FOR_TESTS: &[&str] = &[
+    "standardwebhooks==1.1.0",
+    "aiosmtpd==1.4.6",
+    "openfeature-sdk==0.10.0",
+    "openfeature-provider-ofrep==0.3.0",
+];
+
+/// The same for JavaScript.
+const NODE_FOR_TESTS: &[&str] = &[
+    "@openfeature/server-sdk@1.23.0",
+    "@openfeature/ofrep-provider@0.1.3",
+];
 
 /// What `bench http` compares with and measures with.
 pub(crate) const FOR_BENCH_HTTP: &[Tool] = &[
@@ -145,22 +164,54 @@ pub(crate) fn ensure(tools: &[Tool]) -> Result<(), Failure> {
 
 /// Installs [`PYTHON_FOR_TESTS`] beside what is built, unless that was done: tests look for them in `python` there.
 pub(crate) fn ensure_python() -> Result<(), Failure> {
+    ensure_packages("python", PYTHON_FOR_TESTS, |folder| {
+        let mut venv = Command::new("python3");
+        venv.args(["-m", "venv"]).arg(folder);
+        step("python3 -m venv", &mut venv)?;
+        let mut install = Command::new(folder.join("bin/pip"));
+        install
+            .args(["install", "--quiet", "--disable-pip-version-check"])
+            .args(PYTHON_FOR_TESTS);
+        step("pip install", &mut install)
+    })
+}
+
+/// Installs [`NODE_FOR_TESTS`] beside what is built, unless that was done: tests look for them in `node` there.
+pub(crate) fn ensure_node() -> Result<(), Failure> {
+    ensure_packages("node", NODE_FOR_TESTS, |folder| {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| Failure::Tool(format!("making {}: {error}", folder.display())))?;
+        let mut install = Command::new("npm");
+        install
+            .args([
+                "install",
+                "--silent",
+                "--no-audit",
+                "--no-fund",
+                "--ignore-scripts",
+                "--prefix",
+            ])
+            .arg(folder)
+            .args(NODE_FOR_TESTS);
+        step("npm install", &mut install)
+    })
+}
+
+/// What is installed is written down, so that it is done once.
+fn ensure_packages(
+    name: &str,
+    packages: &[&str],
+    install: impl FnOnce(&Path) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let target = std::env::var_os("CARGO_TARGET_DIR");
     let target = target.map_or_else(|| root().join("target"), |folder| root().join(folder));
-    let folder = target.join("python");
-    let (pip, done) = (folder.join("bin/pip"), folder.join("plimsoll-packages"));
-    let wanted = PYTHON_FOR_TESTS.join("\n");
+    let folder = target.join(name);
+    let done = folder.join("plimsoll-packages");
+    let wanted = packages.join("\n");
     if std::fs::read_to_string(&done).is_ok_and(|installed| installed == wanted) {
         return Ok(());
     }
-    let mut venv = Command::new("python3");
-    venv.args(["-m", "venv"]).arg(&folder);
-    step("python3 -m venv", &mut venv)?;
-    let mut install = Command::new(pip);
-    install
-        .args(["install", "--quiet", "--disable-pip-version-check"])
-        .args(PYTHON_FOR_TESTS);
-    step("pip install", &mut install)?;
+    install(&folder)?;
     std::fs::write(&done, wanted)
         .map_err(|error| Failure::Tool(format!("writing {}: {error}", done.display())))
 }

@@ -3,6 +3,7 @@
 //! Everything returns `None` where a value is missing or was wrong, which has been reported before: a
 //! whole [`Config`] comes out only where nothing was.
 
+mod flags;
 mod governor;
 mod notify;
 mod protect;
@@ -69,6 +70,7 @@ pub(crate) fn config(file: &Fields) -> Option<Config> {
             .iter()
             .map(|(name, field)| Some((name.to_owned(), rollout::rollout(field.node.as_table()?)?)))
             .collect::<Option<_>>()?,
+        flags: flags::flags(file.table("flags")?)?,
         notifiers: file
             .table("notify")?
             .iter()

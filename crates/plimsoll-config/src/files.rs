@@ -7,6 +7,7 @@ use std::fs;
 use std::io::Read as _;
 use std::path::Path;
 
+use plimsoll_policy::flag::{FILE_BYTES_MAX, FlagSet, FractionalVersion};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -46,7 +47,8 @@ fn check_node(node: &Node, diagnostics: &mut Vec<Diagnostic>) {
             if let Err((code, message, label)) = check_file(path, *kind) {
                 // Without a runbook everything works, and people have less to go by.
                 let diagnostic = match kind {
-                    FileKind::Runbook => Diagnostic::warning,
+                    // Nor are there flags before it is right: those that were there before stay.
+                    FileKind::Runbook | FileKind::Flags => Diagnostic::warning,
                     _ => Diagnostic::error,
                 };
                 diagnostics.push(diagnostic(code, node.span.clone(), message).label(label));
@@ -87,6 +89,36 @@ pub fn read_runbook(path: &Path) -> Result<String, RunbookError> {
         return Err(RunbookError::TooLarge);
     }
     String::from_utf8(bytes).map_err(|_| RunbookError::NoText)
+}
+
+/// A file of flags can't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum FlagFileError {
+    /// It is not there, or may not be read.
+    #[error("reading the file of flags")]
+    Read(#[source] std::io::Error),
+    /// It is larger than [`FILE_BYTES_MAX`].
+    #[error("a file of flags has at most 1 MiB")]
+    TooLarge,
+    /// It is no text.
+    #[error("it is no text in UTF-8")]
+    NoText,
+}
+
+/// Reads a file of flags, whole; whether they can be is another matter.
+///
+/// # Errors
+/// It can't be read.
+pub fn read_flags(path: &Path) -> Result<String, FlagFileError> {
+    let file = fs::File::open(path).map_err(FlagFileError::Read)?;
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(FlagFileError::Read)?;
+    if bytes.len() > FILE_BYTES_MAX {
+        return Err(FlagFileError::TooLarge);
+    }
+    String::from_utf8(bytes).map_err(|_| FlagFileError::NoText)
 }
 
 type Finding = (&'static str, String, String);
@@ -131,6 +163,24 @@ fn check_file(path: &Path, kind: FileKind) -> Result<(), Finding> {
             Err(error) => Err((
                 "bad-runbook",
                 format!("{shown} can't be shown"),
+                error.to_string(),
+            )),
+        },
+        FileKind::Flags => match read_flags(path) {
+            Ok(text) => match FlagSet::parse(&text, FractionalVersion::default()) {
+                Ok(_) => Ok(()),
+                Err(problems) => Err((
+                    "bad-flags",
+                    format!("{shown} has flags that can't be"),
+                    problems
+                        .first()
+                        .map_or_else(String::new, ToString::to_string),
+                )),
+            },
+            Err(FlagFileError::Read(error)) => Err(unreadable(path, &error)),
+            Err(error) => Err((
+                "bad-flags",
+                format!("{shown} is no file of flags"),
                 error.to_string(),
             )),
         },

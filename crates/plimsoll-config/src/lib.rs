@@ -33,7 +33,9 @@ mod url;
 pub use address::EndpointError;
 pub use diagnostic::{Diagnostic, Severity, render, to_json};
 pub use difference::{Alteration, AlterationKind, Risk, changed_keys, difference};
-pub use files::{RUNBOOK_BYTES_MAX, RunbookError, check_files, read_runbook};
+pub use files::{
+    FlagFileError, RUNBOOK_BYTES_MAX, RunbookError, check_files, read_flags, read_runbook,
+};
 pub use init::{InitError, init};
 pub use model::*;
 pub use nearest::nearest;

@@ -3,6 +3,7 @@
 //! Every value here is valid because it exists: names refer to something, bounds are above zero,
 //! durations are durations. Maps are ordered by name, so that two runs see the same order.
 
+mod flags;
 mod notify;
 mod protect;
 mod rollout;
@@ -19,6 +20,7 @@ use plimsoll_measure::{Maintenance, Period};
 use crate::page::{PageError, Template, read_page};
 use crate::pattern::{HostPattern, PathPattern};
 
+pub use flags::*;
 pub use notify::*;
 pub use protect::*;
 pub use rollout::*;
@@ -45,6 +47,8 @@ pub struct Config {
     pub journeys: BTreeMap<String, Journey>,
     /// Rollouts by name; no two of one service.
     pub rollouts: BTreeMap<String, Rollout>,
+    /// Flags for the code of services.
+    pub flags: Flags,
     /// Who is called, by name.
     pub notifiers: BTreeMap<String, Notifier>,
     /// Services by name.

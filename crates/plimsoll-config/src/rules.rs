@@ -2,10 +2,11 @@
 //!
 //! Elsewhere: what a single value must look like (`scalar`); rules about routes (`rules/routes.rs`),
 //! about protections (`rules/protect.rs`), about what services give up (`rules/degrade.rs`), about what the governor knows (`rules/governor.rs`),
-//! about journeys (`rules/journey.rs`), about maintenance (`rules/maintenance.rs`), about notifiers (`rules/notify.rs`),
+//! about journeys (`rules/journey.rs`), about maintenance (`rules/maintenance.rs`), about notifiers (`rules/notify.rs`), about flags (`rules/flags.rs`),
 //! about versions and rollouts (`rules/rollout.rs`), about tenants and rates (`rules/tenants.rs`).
 
 mod degrade;
+mod flags;
 mod governor;
 mod journey;
 mod maintenance;
@@ -32,6 +33,7 @@ pub(crate) fn check(file: &Fields, diagnostics: &mut Vec<Diagnostic>) {
     check_listeners(&listeners, diagnostics);
     check_console(file, diagnostics);
     check_limits(file, diagnostics);
+    flags::check(file, diagnostics);
     let Some(services) = file.table("service") else {
         return;
     };
@@ -115,9 +117,13 @@ fn listeners(file: &Fields) -> Vec<Listening> {
     let gateway = gateway
         .iter()
         .filter_map(|node| Some(("gateway.listen", node.as_table()?.node("address")?)));
-    let others = [("ops.listen", "ops"), ("console.listen", "console")]
-        .into_iter()
-        .filter_map(|(what, table)| Some((what, file.table(table)?.node("listen")?)));
+    let others = [
+        ("ops.listen", "ops"),
+        ("console.listen", "console"),
+        ("flags.listen", "flags"),
+    ]
+    .into_iter()
+    .filter_map(|(what, table)| Some((what, file.table(table)?.node("listen")?)));
     gateway
         .chain(others)
         .filter_map(|(what, node)| match node.value {

@@ -158,7 +158,7 @@ mod tests {
             gateway["properties"]["limits"]["properties"]["headers_max"]["maximum"],
             256
         );
-        assert!(schema["properties"].get("flags").is_none());
+        assert!(schema["properties"].get("fleet").is_none());
         let service = &schema["properties"]["service"]["additionalProperties"];
         assert_eq!(service["required"], json!(["endpoints"]));
         assert_eq!(service["additionalProperties"], false);

@@ -227,6 +227,8 @@ pub(crate) enum FileKind {
     Key,
     /// A secret in one line.
     Secret,
+    /// Flags in flagd's format.
+    Flags,
     /// Markdown; or the URL of a page, which is no file.
     Runbook,
     /// A page for clients.

@@ -25,6 +25,7 @@ use crate::access::{Caller, Role};
 use crate::act::may_change;
 use crate::change::{ApplyWanted, PlanWanted, RollbackWanted, TEXT_BYTES_MAX};
 use crate::control::{Answer, Control};
+use crate::flag::{FlagActWanted, FlagContextWanted, FlagWanted};
 use crate::incident::{DeedVerb, DeedWanted, IncidentList};
 use crate::overlay::{Overlay, SettingWanted, Verb};
 use crate::problem::Problem;
@@ -56,6 +57,8 @@ enum Needs {
     Incident,
     /// An operator of the service of the rollout that the path names.
     Rollout,
+    /// An operator of whoever owns the flag that the path names; of a new one that is looked at with its definition.
+    Flag,
     /// An operator of all services.
     AllServices,
 }
@@ -378,6 +381,78 @@ const ROUTES: &[Route] = &[
         handler: || post(roll),
     },
     Route {
+        method: "get",
+        path: "/api/v1/flags",
+        id: "flags",
+        about: "All flags: what they are by default, what is set of them, which are stale.",
+        needs: Needs::Nothing,
+        query: &[],
+        body: None,
+        answer: (200, "Flags"),
+        refusals: &[],
+        handler: || get(flags),
+    },
+    Route {
+        method: "get",
+        path: "/api/v1/flags/{key}",
+        id: "flag",
+        about: "One flag, with its definition and the version that a change may name.",
+        needs: Needs::Nothing,
+        query: &[],
+        body: None,
+        answer: (200, "Flag"),
+        refusals: &[404],
+        handler: || get(flag),
+    },
+    Route {
+        method: "put",
+        path: "/api/v1/flags/{key}",
+        id: "defineFlag",
+        about: "Gives a flag a definition, in flagd's format. Only where flags are managed.",
+        needs: Needs::Flag,
+        query: &[],
+        body: Some("FlagWanted"),
+        answer: (200, "Changed"),
+        refusals: &[409, 422, 503, 504],
+        handler: || put(define_flag),
+    },
+    Route {
+        method: "delete",
+        path: "/api/v1/flags/{key}",
+        id: "deleteFlag",
+        about: "Takes a flag away: clients get their code's own default. Only where flags are managed.",
+        needs: Needs::Flag,
+        query: &[],
+        body: Some("FlagActWanted"),
+        answer: (200, "Changed"),
+        refusals: &[404, 409, 422, 503, 504],
+        handler: || delete(delete_flag),
+    },
+    Route {
+        method: "post",
+        path: "/api/v1/flags/{key}/evaluate",
+        id: "evaluateFlag",
+        about: "What a flag is for a context. It is not counted.",
+        needs: Needs::Role(Role::Viewer),
+        query: &[],
+        body: Some("FlagContextWanted"),
+        answer: (200, "FlagEvaluated"),
+        refusals: &[404, 422],
+        handler: || post(evaluate_flag),
+    },
+    Route {
+        method: "post",
+        path: "/api/v1/flags/{key}/{act}",
+        id: "actOnFlag",
+        about: "Enables or disables a flag, sets a variant for all, for a while or until that is ended. Only where flags are managed.",
+        needs: Needs::Flag,
+        query: &[],
+        body: Some("FlagActWanted"),
+        answer: (200, "Changed"),
+        refusals: &[404, 409, 422, 503, 504],
+        handler: || post(act_on_flag),
+    },
+    Route {
         method: "post",
         path: "/api/v1/notify/test",
         id: "tryNotifiers",
@@ -480,6 +555,18 @@ async fn enforce(
                 caller.needs(Role::Operator)?;
                 let service = found_rollout(control.as_ref(), name)?.service;
                 may_change(control.as_ref(), &caller, &service).map(|()| caller)
+            })
+        }
+        Needs::Flag => {
+            let mut parameters = parameters.iter();
+            let key = parameters.find(|(name, _)| *name == "key");
+            let key = key.map_or("", |(_, key)| key);
+            who.and_then(|caller| {
+                caller.needs(Role::Operator)?;
+                if let Some(flag) = control.flag(key) {
+                    may_change_flag(&caller, key, flag.owner.as_deref())?;
+                }
+                Ok(caller)
             })
         }
         Needs::AllServices => who.and_then(|caller| caller.may_change_all().map(|()| caller)),
@@ -633,6 +720,88 @@ async fn purge(
 ) -> Result<Response, Problem> {
     let wanted: PurgeWanted = read(&headers, body)?;
     answer(control.purge(&by, &service, wanted.check()?)).await
+}
+
+async fn flags(State(control): State<App>) -> Response {
+    Json(control.flags()).into_response()
+}
+
+async fn flag(State(control): State<App>, Path(key): Path<String>) -> Result<Response, Problem> {
+    let found = control.flag(&key).ok_or_else(|| no_flag(&key))?;
+    Ok(Json(found).into_response())
+}
+
+fn no_flag(key: &str) -> Problem {
+    Problem::not_found(format!("there is no flag `{}`", shown(key)))
+}
+
+fn may_change_flag(by: &Caller, key: &str, owner: Option<&str>) -> Result<(), Problem> {
+    by.may_change(&format!("flag {}", shown(key)), owner)
+}
+
+async fn define_flag(
+    State(control): State<App>,
+    Extension(by): Extension<Caller>,
+    Path(key): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let wanted: FlagWanted = read(&headers, body)?;
+    // Whoever gives it away may do that; but nobody takes it for an owner that is not theirs.
+    let owner = wanted.definition.pointer("/metadata/plimsoll/owner");
+    let owner = owner.and_then(serde_json::Value::as_str).map(str::to_owned);
+    may_change_flag(&by, &key, owner.as_deref())?;
+    answer(control.change_flag(&by, &key, wanted.check()?)).await
+}
+
+async fn delete_flag(
+    State(control): State<App>,
+    Extension(by): Extension<Caller>,
+    Path(key): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    change_flag(&control, &by, &key, "delete", &headers, body).await
+}
+
+async fn act_on_flag(
+    State(control): State<App>,
+    Extension(by): Extension<Caller>,
+    Path((key, act)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    if act == "delete" {
+        return Err(Problem::not_found("a flag is deleted with `DELETE`"));
+    }
+    change_flag(&control, &by, &key, &act, &headers, body).await
+}
+
+async fn change_flag(
+    control: &App,
+    by: &Caller,
+    key: &str,
+    act: &str,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let wanted: FlagActWanted = read(headers, body)?;
+    let change = wanted.check(act)?;
+    if control.flag(key).is_none() {
+        return Err(no_flag(key));
+    }
+    answer(control.change_flag(by, key, change)).await
+}
+
+async fn evaluate_flag(
+    State(control): State<App>,
+    Path(key): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let wanted: FlagContextWanted = read(&headers, body)?;
+    let context = wanted.context.unwrap_or_else(|| serde_json::json!({}));
+    Ok(Json(control.evaluate_flag(&key, context)?).into_response())
 }
 
 /// The number of an incident, as a path has it.

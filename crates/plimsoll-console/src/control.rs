@@ -10,6 +10,11 @@ use crate::access::Caller;
 use crate::change::{
     Applying, ChangePlan, ConfigurationText, Configurations, PlanWanted, RollbackWanted,
 };
+use plimsoll_measure::{Courses, Deed, Format, Incidents, Snapshot};
+use serde_json::Value;
+
+use crate::access::Caller;
+use crate::flag::{FlagChange, FlagEvaluated, FlagList, FlagView};
 use crate::overlay::{Setting, Verb};
 use crate::page::{Past, PastView, Water};
 use crate::problem::Problem;
@@ -151,6 +156,20 @@ pub trait Control: Send + Sync + 'static {
 
     /// Does something about a rollout.
     fn roll(&self, by: &Caller, rollout: &str, deed: RolloutDeed) -> Answer<Changed>;
+    /// All flags.
+    fn flags(&self) -> FlagList;
+
+    /// One flag, with its definition; `None`: there is none.
+    fn flag(&self, key: &str) -> Option<FlagView>;
+
+    /// What a flag is for a context, as a client of OFREP sends one. It is not counted.
+    ///
+    /// # Errors
+    /// There is no answer.
+    fn evaluate_flag(&self, key: &str, context: Value) -> Result<FlagEvaluated, Problem>;
+
+    /// Changes a flag.
+    fn change_flag(&self, by: &Caller, key: &str, change: FlagChange) -> Answer<Changed>;
 
     /// Sends a test to a notifier, or to all.
     fn try_notifiers(&self, by: &Caller, name: Option<String>) -> Answer<Tried>;

@@ -23,6 +23,7 @@ mod command;
 mod console;
 mod control;
 mod events;
+mod flag;
 mod guard;
 mod incident;
 mod length;
@@ -49,6 +50,10 @@ pub use change::{
 };
 pub use console::{ConsoleOptions, serve_console};
 pub use control::{Answer, Control, Runbook};
+pub use flag::{
+    FlagAct, FlagActWanted, FlagChange, FlagChanged, FlagContextWanted, FlagEvaluated, FlagList,
+    FlagSetting, FlagView, FlagWanted,
+};
 pub use incident::{DeedVerb, DeedWanted, IncidentList, NOTE_MAX};
 pub use length::parse as length;
 pub use ops::serve_ops;

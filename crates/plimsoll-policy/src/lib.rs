@@ -12,6 +12,7 @@ pub mod cache;
 mod change_watch;
 pub mod deadline;
 mod endpoint;
+pub mod flag;
 pub mod hedge;
 mod limiter;
 #[cfg(all(test, loom))]

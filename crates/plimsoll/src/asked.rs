@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use plimsoll_console::{
-    Answer, Applying, Changed, Problem, Purging, RollbackWanted, RolloutDeed, Setting,
+    Answer, Applying, Changed, FlagChange, Problem, Purging, RollbackWanted, RolloutDeed, Setting,
     TokenCreated, TokenWanted, Tried, Verb,
 };
 use plimsoll_measure::Deed;
@@ -69,6 +69,12 @@ pub(crate) enum Asked {
         by: String,
         incident: u64,
         deed: Deed,
+        tell: Tell<Changed>,
+    },
+    ChangeFlag {
+        by: String,
+        key: String,
+        change: FlagChange,
         tell: Tell<Changed>,
     },
     RevokeToken {

@@ -16,6 +16,7 @@ use crate::configuration;
 use crate::degrade::{Degrade, GovernorCommand, degrade, governor};
 use crate::exit::{Exit, report, say};
 use crate::explain::explain;
+use crate::flags::command::{FlagCommand, flag};
 use crate::incident::{IncidentCommand, incident};
 use crate::journal::command::{JournalCommand, journal};
 use crate::launch;
@@ -149,6 +150,11 @@ enum Command {
     Rollout {
         #[command(subcommand)]
         command: RolloutCommand,
+    },
+    /// Flags: what code gets of them, who changed them, which should go.
+    Flag {
+        #[command(subcommand)]
+        command: FlagCommand,
     },
     /// What the governor may do.
     Governor {
@@ -336,6 +342,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Degrade(asked) => degrade(&asked).into(),
         Command::Cache { command } => cache(&command).into(),
         Command::Rollout { command } => rollout(&command).into(),
+        Command::Flag { command } => flag(&command).into(),
         Command::Governor { command } => governor(&command).into(),
         Command::Notify { command } => notify(&command).into(),
         Command::Token { command } => token(&command).into(),

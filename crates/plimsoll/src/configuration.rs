@@ -122,12 +122,15 @@ pub(crate) fn from_file(path: &Path) -> Result<Loaded, LoadError> {
     from_text(text, &file)
 }
 
-/// Puts in place what stands in the environment or in files: the keys of tenants, the URLs and secrets of notifiers.
+/// Puts in place what stands in the environment or in files: the keys of tenants, the tokens of flags, the URLs and secrets of notifiers.
 fn read_keys(config: &mut Config) -> Result<(), LoadError> {
     for (name, tenant) in &mut config.tenants {
         for key in &mut tenant.keys {
             read_secret(key, &format!("the key of tenant `{name}`"))?;
         }
+    }
+    for token in &mut config.flags.tokens {
+        read_secret(token, "a token of `flags`")?;
     }
     for (name, notifier) in &mut config.notifiers {
         for (what, secret) in notifier.secrets_mut() {

@@ -15,6 +15,7 @@ use crate::cli::Run;
 use crate::configuration::{self, Source};
 use crate::descriptors;
 use crate::exit::{Exit, report, say};
+use crate::flags::Flags;
 use crate::kept::{SetAside, sha256};
 use crate::process::{Parts, Process};
 use crate::state::{StateError, StateFolder};
@@ -35,6 +36,8 @@ pub(crate) enum LaunchError {
     Ops(#[source] BindError),
     #[error("starting the console; `[console] listen` or --console gives it another address")]
     Console(#[source] BindError),
+    #[error("serving flags; `[flags] listen` gives them another address")]
+    Flags(#[source] BindError),
     #[error(transparent)]
     Cluster(#[from] ClusterError),
     #[error(transparent)]
@@ -136,6 +139,7 @@ fn start(run: &Run, source: Source, loaded: configuration::Loaded) -> Result<Exi
         inherited.as_mut().map(|package| &mut package.console),
     )
     .map_err(LaunchError::Console)?;
+    let flags = Flags::start(&config.flags, &state, clock).map_err(LaunchError::Flags)?;
     let bound = listeners(config, threads, inherited.as_mut())?;
 
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -187,6 +191,7 @@ fn start(run: &Run, source: Source, loaded: configuration::Loaded) -> Result<Exi
         access_log,
         ops,
         console,
+        flags,
         seed: random_seed(),
     };
     Ok(runtime.block_on(serve(parts, predecessor)))

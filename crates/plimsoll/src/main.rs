@@ -15,6 +15,7 @@ mod degrade;
 mod descriptors;
 mod exit;
 mod explain;
+mod flags;
 mod governing;
 mod incident;
 mod incidents;

@@ -2,7 +2,9 @@
 
 mod applying;
 mod changes;
+mod flags;
 mod incidents;
+mod managed;
 mod notices;
 mod overlay;
 mod purging;
@@ -43,6 +45,7 @@ use crate::budgets::Budgets;
 use crate::cli::Run;
 use crate::configuration::{Loaded, Source};
 use crate::exit::{Exit, say, with_causes};
+use crate::flags::{Flags, News};
 use crate::governing::{self, Contributions, Governing};
 use crate::incidents::Register;
 use crate::journal::read::JournalReader;
@@ -108,6 +111,7 @@ pub(crate) struct Parts {
     pub(crate) access_log: AccessLogWriter,
     pub(crate) ops: TcpListener,
     pub(crate) console: TcpListener,
+    pub(crate) flags: (Flags, Option<News>),
     pub(crate) seed: u64,
 }
 
@@ -149,6 +153,7 @@ pub(crate) struct Process {
     revoked: BTreeSet<String>,
     overlay: OverlayState,
     changing: Changing,
+    flags: Flags,
     incidents: Register,
     rollouts: Rollouts,
     /// Incidents that nobody watched when it was last looked.
@@ -223,6 +228,7 @@ impl Process {
             turns,
             asks: ask_sender,
             estimates: Estimates::new(),
+            flags: Arc::clone(&parts.flags.0.shared),
         });
         let mut protection = parts.gateway.protection();
         protection.apply(&parts.plan, &parts.state.limits(), now);
@@ -248,6 +254,7 @@ impl Process {
         });
         let rollouts = read_rollouts(&parts.state, timestamp);
         let changing = Changing::read(&parts.state);
+        let (flags, news) = parts.flags;
         let mut process = Self {
             run: parts.run,
             source: parts.source,
@@ -283,6 +290,7 @@ impl Process {
             revoked: BTreeSet::new(),
             overlay: OverlayState::read(overlay),
             changing,
+            flags,
             incidents: Register::default(),
             rollouts,
             unwatched: BTreeSet::new(),
@@ -304,6 +312,9 @@ impl Process {
         let body = journal::configuration(before.as_deref(), &process.loaded);
         process.journal.write("change", "configuration", &body);
         process.begin_changing();
+        if let Some(news) = news {
+            process.on_flags(news);
+        }
         process.read_tokens();
         process.on_told(&told);
         process.tick();
@@ -370,6 +381,7 @@ impl Process {
                     self.journal_process("hand-over", "a successor serves", &json!({}));
                     self.ops.task.abort();
                     self.console.task.abort();
+                    self.flags.stop();
                     // It has what receivers know, and tells them the rest.
                     self.notifying.notifiers.stop();
                     succeeded = true;
@@ -446,6 +458,9 @@ impl Process {
             say(&format!("listening on {address}"));
         }
         say(&format!("console on http://{}", self.console.address()));
+        if let Some(address) = self.flags.address() {
+            say(&format!("flags on http://{address}"));
+        }
         say(&format!("metrics on http://{}/metrics", self.ops.address()));
         let services: Vec<&str> = self
             .loaded
@@ -527,6 +542,7 @@ impl Process {
         self.keep_up_with_store();
         self.tick_overlay();
         self.tick_rollouts();
+        self.tick_flags();
         self.tick_incidents();
         if self.ticks.is_multiple_of(LEARNT_EVERY) {
             self.keep_learnt();
@@ -663,6 +679,7 @@ impl Process {
         warnings.extend(notifiers.iter().filter_map(NotifierView::warning));
         warnings.extend(self.notifying.warnings());
         warnings.extend(self.changing.warnings());
+        warnings.extend(self.flags.warning());
         if stats.connections_refused > 0 {
             warnings.push(format!(
                 "{} connections were turned away at a limit of [gateway.limits]",

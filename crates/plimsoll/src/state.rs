@@ -22,6 +22,12 @@ const LIMITS: &str = "limits.json";
 const OVERLAY: &str = "overlay.json";
 const ROLLOUTS: &str = "rollouts.json";
 
+/// The flags that were last in force, from a file that was valid.
+const FLAGS: &str = "flags.json";
+
+/// The flags that people made.
+const MANAGED_FLAGS: &str = "managed-flags.json";
+
 /// The journal's signed head.
 const JOURNAL_HEAD: &str = "journal.head";
 
@@ -297,6 +303,25 @@ impl StateFolder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             read => Some(read),
         }
+    }
+    /// Keeps the flags in force.
+    pub(crate) fn write_flags(&self, text: &str) -> Result<(), StateError> {
+        self.write(FLAGS, text.as_bytes())
+    }
+
+    /// The flags that an earlier process had in force.
+    pub(crate) fn flags(&self) -> Option<String> {
+        fs::read_to_string(self.path.join(FLAGS)).ok()
+    }
+
+    /// Keeps the flags that people made.
+    pub(crate) fn write_managed_flags(&self, flags: &[u8]) -> Result<(), StateError> {
+        self.write(MANAGED_FLAGS, flags)
+    }
+
+    /// The flags that people made; `None` if there is no file.
+    pub(crate) fn managed_flags(&self) -> Option<Vec<u8>> {
+        fs::read(self.path.join(MANAGED_FLAGS)).ok()
     }
 
     /// The database of the store.

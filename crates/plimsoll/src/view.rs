@@ -7,9 +7,9 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use plimsoll_console::{
     Answer, Applying, Caller, ChangePlan, Changed, ConfigurationText, Configurations, Control,
-    IncidentRecords, JournalQuery, Past, PastView, PlanWanted, Problem, Purging, Records,
-    RollbackWanted, RolloutDeed, Runbook, Setting, TokenCreated, TokenWanted, Tokens, Tried, Turns,
-    Verb, Water, WithoutPlimsoll, WithoutQuery,
+    FlagChange, FlagEvaluated, FlagList, FlagView, IncidentRecords, JournalQuery, Past, PastView,
+    PlanWanted, Problem, Purging, Records, RollbackWanted, RolloutDeed, Runbook, Setting,
+    TokenCreated, TokenWanted, Tokens, Tried, Turns, Verb, Water, WithoutPlimsoll, WithoutQuery,
 };
 use plimsoll_core::{Class, Instant, Mode, Timestamp};
 use plimsoll_gateway::{AccessLogSender, CacheCounts, CacheStats, GuardView, Plan, ServicePlan};
@@ -25,6 +25,7 @@ use tokio::sync::mpsc;
 
 use crate::access::TokenRegister;
 use crate::asked::{Asked, ask};
+use crate::flags::shown::FlagsShared;
 use crate::journal::read::JournalReader;
 use crate::kept;
 use crate::past::Pasts;
@@ -66,6 +67,7 @@ pub(crate) struct View {
     pub(crate) journal: JournalReader,
     pub(crate) asks: mpsc::Sender<Asked>,
     pub(crate) estimates: Estimates,
+    pub(crate) flags: Arc<FlagsShared>,
     /// What is read and drawn for people is, in turn.
     pub(crate) turns: Turns,
 }
@@ -272,6 +274,31 @@ impl Control for View {
             by,
             rollout,
             deed,
+            tell,
+        })
+    }
+    fn flags(&self) -> FlagList {
+        self.flags.list(self.clock.timestamp())
+    }
+
+    fn flag(&self, key: &str) -> Option<FlagView> {
+        self.flags.one(key, self.clock.timestamp())
+    }
+
+    fn evaluate_flag(
+        &self,
+        key: &str,
+        context: serde_json::Value,
+    ) -> Result<FlagEvaluated, Problem> {
+        self.flags.evaluate(key, context, self.clock.timestamp())
+    }
+
+    fn change_flag(&self, by: &Caller, key: &str, change: FlagChange) -> Answer<Changed> {
+        let (by, key) = (by.name.clone(), key.to_owned());
+        ask(&self.asks, move |tell| Asked::ChangeFlag {
+            by,
+            key,
+            change,
             tell,
         })
     }

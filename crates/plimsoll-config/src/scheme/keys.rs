@@ -1,5 +1,6 @@
 //! The keys of the configuration file, in the order of the reference page.
 
+mod flags;
 mod governor;
 mod journey;
 mod maintenance;
@@ -13,6 +14,7 @@ mod tenant;
 use std::time::Duration;
 
 use super::{FileKind, Key, Kind, NameKind, Table, Word};
+use flags::FLAGS;
 use governor::GOVERNOR;
 use journey::JOURNEY;
 use maintenance::MAINTENANCE;
@@ -135,7 +137,12 @@ pub(crate) static FILE: Table = Table {
             "Who is called, and how, by name.",
         )
         .default("{}"),
-        Key::later("flags"),
+        Key::new(
+            "flags",
+            Kind::Table(&FLAGS),
+            "Flags for the code of services, and who may ask for them.",
+        )
+        .default("{}"),
         Key::new(
             "rollout",
             Kind::Map {

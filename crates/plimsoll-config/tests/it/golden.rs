@@ -101,7 +101,7 @@ fn keys() {
     insta::assert_snapshot!(apps(&[
         "[gatway]\n",
         "speed = 1\n",
-        "[flags]\nmode = \"observe\"\n",
+        "[fleet]\nmode = \"observe\"\n",
         "contract = { file = \"api.yaml\" }\n",
         "[service.app.objective.latency]\nbelow = \"250ms\"\n",
         "[service.\"a b\"]\nendpoints = \"http://10.0.0.2\"\n",

@@ -3,6 +3,7 @@
 mod degrade;
 mod difference;
 mod files;
+mod flags;
 mod golden;
 mod model;
 mod notify;

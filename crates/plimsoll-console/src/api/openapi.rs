@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::{Needs, Route};
 use crate::access::Role;
 use crate::change::TEXT_BYTES_MAX;
+use crate::flag::VERBS;
 use crate::incident::{DeedVerb, NOTE_MAX};
 use crate::overlay::{LEVEL_MAX, Verb};
 use crate::purge::{KEY_BYTES_MAX, URL_BYTES_MAX};
@@ -105,6 +106,9 @@ fn needs(needs: Needs) -> String {
             "Needs a token with the role operator that covers the owner of the rollout's service."
                 .to_owned()
         }
+        Needs::Flag => {
+            "Needs a token with the role operator that covers the owner of the flag.".to_owned()
+        }
         Needs::AllServices => {
             "Needs a token with the role operator that covers all owners.".to_owned()
         }
@@ -148,6 +152,7 @@ fn parameters(route: &Route) -> Vec<Value> {
             "verb" => one_of(&Verb::ALL.map(Verb::name)),
             "step" => one_of(&RolloutVerb::ALL.map(RolloutVerb::name)),
             "deed" => one_of(&DeedVerb::ALL.map(DeedVerb::name)),
+            "act" => one_of(&VERBS),
             _ => json!({ "type": "string" }),
         };
         Some(json!({ "name": name, "in": "path", "required": true, "schema": schema }))
@@ -231,6 +236,44 @@ fn wanted<const FIELDS: usize>(needed: &[&str], fields: [(&str, Value); FIELDS])
         schema.insert("additionalProperties".to_owned(), false.into());
     }
     schema
+}
+
+/// What is shown of a flag wherever it is.
+fn flag() -> [(&'static str, Value); 11] {
+    [
+        ("key", text()),
+        ("owner", nullable(text())),
+        ("enabled", json!({ "type": "boolean" })),
+        ("variants", list(&text())),
+        ("default", nullable(text())),
+        ("targeting", json!({ "type": "boolean" })),
+        ("stale", nullable(text())),
+        ("evaluations", whole()),
+        ("version", nullable(whole())),
+        (
+            "changed",
+            nullable(object([("by", text()), ("why", text()), ("at", time())])),
+        ),
+        (
+            "set",
+            nullable(object([
+                ("verb", one_of(&["enable", "disable", "set"])),
+                ("variant", nullable(text())),
+                ("by", text()),
+                ("why", text()),
+                ("until", nullable(time())),
+            ])),
+        ),
+    ]
+}
+
+fn flag_with_definition() -> Value {
+    let mut flag = object(flag());
+    let properties = flag.pointer_mut("/properties");
+    if let Some(properties) = properties.and_then(Value::as_object_mut) {
+        properties.insert("definition".to_owned(), json!({ "type": "object" }));
+    }
+    flag
 }
 
 fn schemas() -> Value {
@@ -327,6 +370,31 @@ fn schemas() -> Value {
             ("mode", mode()),
             ("for", length()),
             ("why", json!({ "type": "string", "minLength": 1, "maxLength": 500 })),
+        ]),
+        "Flags": object([
+            ("source", text()),
+            ("digest", text()),
+            ("flags", list(&reference("FlagInShort"))),
+        ]),
+        "FlagInShort": object(flag()),
+        "Flag": flag_with_definition(),
+        "FlagWanted": wanted(&["definition", "why"], [
+            ("definition", any()),
+            ("version", whole()),
+            ("why", json!({ "type": "string", "minLength": 1, "maxLength": 500 })),
+        ]),
+        "FlagActWanted": wanted(&["why"], [
+            ("variant", text()),
+            ("for", length()),
+            ("version", whole()),
+            ("why", json!({ "type": "string", "minLength": 1, "maxLength": 500 })),
+        ]),
+        "FlagContextWanted": wanted(&[], [("context", any())]),
+        "FlagEvaluated": object([
+            ("key", text()),
+            ("variant", nullable(text())),
+            ("value", json!({ "type": ["boolean", "string", "number", "object", "null"] })),
+            ("reason", one_of(&["STATIC", "TARGETING_MATCH", "SPLIT", "DISABLED", "DEFAULT"])),
         ]),
         "PurgeWanted": wanted(&["why"], [
             ("url", json!({ "type": "string", "maxLength": URL_BYTES_MAX })),

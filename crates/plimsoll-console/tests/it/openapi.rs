@@ -79,6 +79,44 @@ const REQUESTS: &[(&str, Asked, Option<Asked>)] = &[
         ("DELETE /api/v1/overlay/checkout/shed", ""),
         Some(("DELETE /api/v1/overlay/nothing/shed", "")),
     ),
+    ("flags", ("GET /api/v1/flags", ""), None),
+    (
+        "flag",
+        ("GET /api/v1/flags/new-cart", ""),
+        Some(("GET /api/v1/flags/nothing", "")),
+    ),
+    (
+        "defineFlag",
+        (
+            "PUT /api/v1/flags/new-cart",
+            r#"{"definition":{"variants":{"on":true}},"version":3,"why":"it begins"}"#,
+        ),
+        Some((
+            "PUT /api/v1/flags/new-cart",
+            r#"{"definition":7,"why":"it begins"}"#,
+        )),
+    ),
+    (
+        "deleteFlag",
+        ("DELETE /api/v1/flags/new-cart", r#"{"why":"it is over"}"#),
+        Some(("DELETE /api/v1/flags/nothing", r#"{"why":"it is over"}"#)),
+    ),
+    (
+        "evaluateFlag",
+        (
+            "POST /api/v1/flags/new-cart/evaluate",
+            r#"{"context":{"targetingKey":"u"}}"#,
+        ),
+        Some(("POST /api/v1/flags/nothing/evaluate", "{}")),
+    ),
+    (
+        "actOnFlag",
+        (
+            "POST /api/v1/flags/new-cart/set",
+            r#"{"variant":"on","for":"10m","why":"for all"}"#,
+        ),
+        Some(("POST /api/v1/flags/new-cart/set", r#"{"why":"for all"}"#)),
+    ),
     ("incidents", ("GET /api/v1/incidents", ""), None),
     (
         "incident",

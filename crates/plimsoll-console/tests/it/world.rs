@@ -9,10 +9,11 @@ use std::time::Duration;
 use aws_lc_rs::digest::{SHA256, digest};
 use plimsoll_console::{
     Answer, Applying, Caller, ChangePlan, Changed, ConfigurationText, Configurations,
-    ConsoleOptions, Control, Estimate, IncidentRecords, JournalQuery, KeptConfiguration, Past,
-    PastView, PlanWanted, PlannedChange, Problem, Purging, Records, Role, RollbackWanted,
-    RolloutDeed, Runbook, Setting, TargetTried, TokenCreated, TokenView, TokenWanted, Tokens,
-    Tried, Turns, Verb, WatchView, Water, WithoutPlimsoll, WithoutQuery, serve_console, serve_ops,
+    ConsoleOptions, Control, Estimate, FlagChange, FlagChanged, FlagEvaluated, FlagList,
+    FlagSetting, FlagView, IncidentRecords, JournalQuery, KeptConfiguration, Past, PastView,
+    PlanWanted, PlannedChange, Problem, Purging, Records, Role, RollbackWanted, RolloutDeed,
+    Runbook, Setting, TargetTried, TokenCreated, TokenView, TokenWanted, Tokens, Tried, Turns,
+    Verb, WatchView, Water, WithoutPlimsoll, WithoutQuery, serve_console, serve_ops,
 };
 use plimsoll_core::{Instant, Timestamp};
 use plimsoll_measure::{
@@ -295,6 +296,41 @@ impl Control for Process {
             format!("{} {verb} {rollout} {revision:?} {why}", by.name),
         )
     }
+    fn flags(&self) -> FlagList {
+        FlagList {
+            source: "managed".to_owned(),
+            digest: "00".to_owned(),
+            flags: vec![made_up_flag()],
+        }
+    }
+
+    fn flag(&self, key: &str) -> Option<FlagView> {
+        (key == "new-cart").then(|| FlagView {
+            definition: Some(serde_json::json!({ "variants": { "on": true } })),
+            ..made_up_flag()
+        })
+    }
+
+    fn evaluate_flag(
+        &self,
+        key: &str,
+        context: serde_json::Value,
+    ) -> Result<FlagEvaluated, Problem> {
+        match key {
+            "new-cart" => Ok(FlagEvaluated {
+                key: key.to_owned(),
+                variant: Some("on".to_owned()),
+                value: context,
+                reason: "STATIC".to_owned(),
+            }),
+            _ => Err(Problem::not_found("there is no such flag")),
+        }
+    }
+
+    fn change_flag(&self, by: &Caller, key: &str, change: FlagChange) -> Answer<Changed> {
+        let FlagChange { act, why, .. } = change;
+        self.act(format!("{} changes {key} {act:?} {why}", by.name))
+    }
 
     fn try_notifiers(&self, by: &Caller, name: Option<String>) -> Answer<Tried> {
         let tried = TargetTried {
@@ -503,5 +539,32 @@ impl Server {
             .and_then(|status| status.parse().ok())
             .unwrap_or(0);
         (status, answer)
+    }
+}
+
+fn made_up_flag() -> FlagView {
+    FlagView {
+        key: "new-cart".to_owned(),
+        owner: Some("payments".to_owned()),
+        enabled: true,
+        variants: vec!["on".to_owned()],
+        default: Some("on".to_owned()),
+        targeting: false,
+        stale: None,
+        evaluations: 7,
+        version: Some(3),
+        changed: Some(FlagChanged {
+            by: "ana".to_owned(),
+            why: "it begins".to_owned(),
+            at: Timestamp::from_seconds(1_795_615_852),
+        }),
+        set: Some(FlagSetting {
+            verb: "set".to_owned(),
+            variant: Some("on".to_owned()),
+            by: "ana".to_owned(),
+            why: "for all".to_owned(),
+            until: None,
+        }),
+        definition: None,
     }
 }

@@ -76,6 +76,12 @@ impl Process {
                 tell,
             } => self.act(&by, incident, deed, tell),
             Asked::TryNotifiers { by, name, tell } => self.try_notifiers(by, name, tell),
+            Asked::ChangeFlag {
+                by,
+                key,
+                change,
+                tell,
+            } => self.change_flag(&by, &key, change, tell),
             Asked::RevokeToken { by, name, tell } => self.revoke_token(&by, name, tell),
         }
     }

@@ -98,6 +98,10 @@ impl Process {
         }
         let ops = self.ops.changed(config.ops_listen)?;
         let console = self.console.changed(config.console_listen)?;
+        let flags = self
+            .flags
+            .prepare(&config.flags)
+            .map_err(|error| with_causes(&error))?;
         let notifiers = self
             .notifying
             .prepare(config)
@@ -117,6 +121,7 @@ impl Process {
         if let Err(error) = self.access_log.reopen(&config.gateway.log.to) {
             tracing::warn!(error = %with_causes(&error), "the access log stays where it was");
         }
+        let news = self.flags.apply(&config.flags, flags, &self.state);
         let gone = self.notifying.apply(notifiers);
         self.forget_notifiers(gone);
         clusters.supersede(old);
@@ -168,6 +173,9 @@ impl Process {
             self.governing.on_change(change);
         }
         self.note(None, text);
+        if let Some(news) = news {
+            self.on_flags(news);
+        }
         self.warn_of_features(&before.config);
         self.budgets.on_versions(&self.measure, &changes);
         self.on_versions(&changes);

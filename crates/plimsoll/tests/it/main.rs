@@ -29,6 +29,8 @@ mod degrade_fallback;
 mod demo;
 mod explain;
 mod figures;
+mod flags;
+mod flags_managed;
 mod forward;
 mod governor;
 mod hedge;

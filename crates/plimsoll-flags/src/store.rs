@@ -1,0 +1,204 @@
+//! The set of flags in force, how often it was asked, and who is told that it has changed.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use aws_lc_rs::digest::{SHA256, digest};
+use plimsoll_core::Timestamp;
+use plimsoll_policy::flag::{Evaluation, EvaluationError, FlagContext, FlagReason, FlagSet};
+use tokio::sync::watch;
+
+/// How many flags are counted by name; what comes after is counted together.
+const COUNTED_MAX: usize = 1_000;
+/// What those are counted as.
+const OTHERS: &str = "";
+
+/// See the module's docs.
+#[derive(Debug)]
+pub struct FlagStore {
+    served: ArcSwap<Served>,
+    changes: watch::Sender<u64>,
+    /// Held for a look-up and an addition.
+    counts: Mutex<BTreeMap<String, Counts>>,
+}
+
+/// A set of flags, and where it stands among others.
+#[derive(Debug, Default)]
+pub struct Served {
+    /// The flags.
+    pub set: FlagSet,
+    /// Of the text that they were read from, in hexadecimal: the same text has the same.
+    pub digest: String,
+    /// That text; empty: there are no flags.
+    pub text: String,
+    /// Since when they are in force.
+    pub since: Timestamp,
+}
+
+/// How often a flag was evaluated, by what came of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// In the order of [`FlagReason::ALL`].
+    pub by_reason: [u64; FlagReason::ALL.len()],
+    /// There was no answer.
+    pub errors: u64,
+}
+
+impl Default for FlagStore {
+    fn default() -> Self {
+        Self {
+            served: ArcSwap::default(),
+            changes: watch::Sender::new(0),
+            counts: Mutex::default(),
+        }
+    }
+}
+
+impl FlagStore {
+    /// Puts a set in force that was read from `text`. The same text again changes nothing.
+    pub fn replace(&self, set: FlagSet, text: &str, now: Timestamp) {
+        let digest = hex(text.as_bytes());
+        if self.served.load().digest == digest {
+            return;
+        }
+        let served = Served {
+            set,
+            digest,
+            text: text.to_owned(),
+            since: now,
+        };
+        self.served.store(Arc::new(served));
+        self.changes.send_modify(|changes| *changes += 1);
+    }
+
+    /// Takes all flags out of force.
+    pub fn clear(&self, now: Timestamp) {
+        self.served.store(Arc::new(Served {
+            since: now,
+            ..Served::default()
+        }));
+        self.changes.send_modify(|changes| *changes += 1);
+    }
+
+    /// What is in force.
+    pub fn served(&self) -> Arc<Served> {
+        self.served.load_full()
+    }
+
+    /// Told of each change; those that come together may be told once.
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Evaluates a flag of a set, and counts that.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub fn evaluate<'a>(
+        &self,
+        served: &'a Served,
+        key: &str,
+        context: &FlagContext,
+        now: Timestamp,
+    ) -> Result<Evaluation<'a>, EvaluationError> {
+        let evaluated = served.set.evaluate(key, context, now);
+        // A flag that is not there is not counted by name: the name is the client's.
+        if !matches!(evaluated, Err(EvaluationError::NotFound(_))) {
+            self.count(key, evaluated.as_ref().ok().map(|given| given.reason));
+        } else {
+            self.count(OTHERS, None);
+        }
+        evaluated
+    }
+
+    fn count(&self, key: &str, reason: Option<FlagReason>) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_room = counts.len() < COUNTED_MAX;
+        let key = match counts.contains_key(key) || has_room {
+            true => key,
+            false => OTHERS,
+        };
+        let counted = match counts.get_mut(key) {
+            Some(counted) => counted,
+            None => counts.entry(key.to_owned()).or_default(),
+        };
+        let place = reason.and_then(|reason| FlagReason::ALL.iter().position(|it| *it == reason));
+        match place.and_then(|place| counted.by_reason.get_mut(place)) {
+            Some(count) => *count += 1,
+            None => counted.errors += 1,
+        }
+    }
+
+    /// How often flags were evaluated, by their names; those beyond a bound, and those that are not there, under no name.
+    pub fn counts(&self) -> BTreeMap<String, Counts> {
+        self.counts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+/// Tells texts apart, also where somebody would like to make two the same.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let digest = digest(&SHA256, bytes);
+    let half = digest.as_ref().iter().take(16);
+    half.map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use plimsoll_policy::flag::FractionalVersion;
+
+    use super::*;
+
+    fn text(flags: usize) -> String {
+        let flag = |at| {
+            format!(r#""f{at:04}": {{ "variants": {{ "on": true }}, "defaultVariant": "on" }}"#)
+        };
+        let flags: Vec<String> = (0..flags).map(flag).collect();
+        format!("{{ \"flags\": {{ {} }} }}", flags.join(","))
+    }
+
+    fn put(store: &FlagStore, text: &str, seconds: u64) {
+        let set = FlagSet::parse(text, FractionalVersion::V2).unwrap();
+        store.replace(set, text, Timestamp::from_seconds(seconds));
+    }
+
+    #[test]
+    fn who_waits_is_told_of_a_change_and_not_of_the_same_again() {
+        let store = FlagStore::default();
+        let mut told = store.subscribe();
+        put(&store, &text(1), 1);
+        assert!(told.has_changed().unwrap());
+        told.mark_unchanged();
+        put(&store, &text(1), 2);
+        assert!(!told.has_changed().unwrap());
+        assert_eq!(store.served().since, Timestamp::from_seconds(1));
+        put(&store, &text(2), 3);
+        assert!(told.has_changed().unwrap());
+    }
+
+    #[test]
+    fn flags_are_counted_by_name_up_to_a_bound_and_names_of_clients_never() {
+        let store = FlagStore::default();
+        put(&store, &text(1_200), 1);
+        let served = store.served();
+        let context = FlagContext::empty();
+        let ask = |key: &str| {
+            store
+                .evaluate(&served, key, &context, Timestamp::default())
+                .is_ok()
+        };
+        assert!(!ask("made-up"));
+        for at in 0..1_200 {
+            assert!(ask(&format!("f{at:04}")));
+        }
+        let counts = store.counts();
+        assert_eq!(counts.len(), COUNTED_MAX);
+        assert_eq!(counts["f0000"].by_reason, [1, 0, 0, 0, 0]);
+        assert!(!counts.contains_key("made-up"));
+        let others = counts[OTHERS];
+        assert_eq!((others.errors, others.by_reason[0]), (1, 201));
+    }
+}
