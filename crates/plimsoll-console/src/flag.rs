@@ -36,6 +36,9 @@ pub struct FlagView {
     pub key: String,
     /// Whose it is.
     pub owner: Option<String>,
+    /// The rollout that says who gets one of its variants.
+    #[serde(default)]
+    pub rollout: Option<String>,
     /// Whether it is in use.
     pub enabled: bool,
     /// The names of its variants.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest::{SHA256, digest};
 use plimsoll_core::Timestamp;
-use plimsoll_policy::flag::{Evaluation, EvaluationError, FlagContext, FlagReason, FlagSet};
+use plimsoll_policy::flag::{Evaluation, EvaluationError, FlagContext, FlagReason, FlagSet, Guard};
 use tokio::sync::watch;
 
 /// How many flags are counted by name; what comes after is counted together.
@@ -27,8 +27,10 @@ pub struct FlagStore {
 #[derive(Debug, Default)]
 pub struct Served {
     /// The flags.
-    pub set: FlagSet,
-    /// Of the text that they were read from, in hexadecimal: the same text has the same.
+    pub set: Arc<FlagSet>,
+    /// Variants that are rolled out, by flag.
+    pub guards: BTreeMap<String, Guard>,
+    /// Of the text that they were read from and of what is rolled out, in hexadecimal: the same have the same.
     pub digest: String,
     /// That text; empty: there are no flags.
     pub text: String,
@@ -58,14 +60,35 @@ impl Default for FlagStore {
 impl FlagStore {
     /// Puts a set in force that was read from `text`. The same text again changes nothing.
     pub fn replace(&self, set: FlagSet, text: &str, now: Timestamp) {
-        let digest = hex(text.as_bytes());
+        let guards = self.served.load().guards.clone();
+        self.put(Arc::new(set), text.to_owned(), guards, now);
+    }
+
+    /// Rolls these variants out, by flag, and no others. The same again change nothing.
+    pub fn guard(&self, guards: BTreeMap<String, Guard>, now: Timestamp) {
+        let served = self.served.load_full();
+        if served.guards != guards {
+            let (set, text) = (Arc::clone(&served.set), served.text.clone());
+            self.put(set, text, guards, now);
+        }
+    }
+
+    fn put(
+        &self,
+        set: Arc<FlagSet>,
+        text: String,
+        guards: BTreeMap<String, Guard>,
+        now: Timestamp,
+    ) {
+        let digest = digest_of(&text, &guards);
         if self.served.load().digest == digest {
             return;
         }
         let served = Served {
             set,
+            guards,
             digest,
-            text: text.to_owned(),
+            text,
             since: now,
         };
         self.served.store(Arc::new(served));
@@ -102,7 +125,7 @@ impl FlagStore {
         context: &FlagContext,
         now: Timestamp,
     ) -> Result<Evaluation<'a>, EvaluationError> {
-        let evaluated = served.set.evaluate(key, context, now);
+        let evaluated = served.evaluate(key, context, now);
         // A flag that is not there is not counted by name: the name is the client's.
         if !matches!(evaluated, Err(EvaluationError::NotFound(_))) {
             self.count(key, evaluated.as_ref().ok().map(|given| given.reason));
@@ -137,6 +160,45 @@ impl FlagStore {
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
+}
+
+impl Served {
+    /// What a flag is for a context. It is not counted.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub fn evaluate(
+        &self,
+        key: &str,
+        context: &FlagContext,
+        now: Timestamp,
+    ) -> Result<Evaluation<'_>, EvaluationError> {
+        let given = self.set.evaluate(key, context, now)?;
+        let guard = self.guards.get(key).zip(self.set.flag(key));
+        Ok(match guard {
+            Some((guard, flag)) => guard.apply(flag, context, given),
+            None => given,
+        })
+    }
+}
+
+fn digest_of(text: &str, guards: &BTreeMap<String, Guard>) -> String {
+    if guards.is_empty() {
+        return hex(text.as_bytes());
+    }
+    let mut covered = text.to_owned();
+    for (key, guard) in guards {
+        let Guard {
+            rollout,
+            variant,
+            weight,
+        } = guard;
+        covered.push_str(&format!(
+            "\n{key:?} {rollout:?} {variant:?} {}",
+            weight.parts()
+        ));
+    }
+    hex(covered.as_bytes())
 }
 
 /// Tells texts apart, also where somebody would like to make two the same.
@@ -177,6 +239,38 @@ mod tests {
         assert_eq!(store.served().since, Timestamp::from_seconds(1));
         put(&store, &text(2), 3);
         assert!(told.has_changed().unwrap());
+    }
+
+    #[test]
+    fn what_is_rolled_out_is_told_like_a_change_and_outlives_other_flags() {
+        let store = FlagStore::default();
+        let guard = |percent: u16| {
+            let guard = Guard {
+                rollout: "cart-on".to_owned(),
+                variant: "on".to_owned(),
+                weight: plimsoll_policy::rollout::Weight::of_parts(100 * percent),
+            };
+            BTreeMap::from([("cart".to_owned(), guard)])
+        };
+        let flags = r#"{ "flags": { "cart": { "variants": { "on": true, "off": false }, "defaultVariant": "off" } } }"#;
+        put(&store, flags, 1);
+        let mut told = store.subscribe();
+        let has = || {
+            let served = store.served();
+            let context = FlagContext::of("ana");
+            let given = served.evaluate("cart", &context, Timestamp::default());
+            given.unwrap().variant == Some("on")
+        };
+        assert!(!has());
+        store.guard(guard(100), Timestamp::from_seconds(2));
+        assert!(has() && told.has_changed().unwrap());
+        told.mark_unchanged();
+        store.guard(guard(100), Timestamp::from_seconds(3));
+        assert!(!told.has_changed().unwrap());
+        put(&store, &flags.replace("flags\": {", "flags\":  {"), 4);
+        assert!(has(), "other flags, the same rollout");
+        store.guard(guard(0), Timestamp::from_seconds(5));
+        assert!(!has());
     }
 
     #[test]

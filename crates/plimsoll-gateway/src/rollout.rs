@@ -155,7 +155,11 @@ impl RolloutPlan {
         let mut all = config.rollouts.iter();
         let (name, rollout) = all.find(|(_, it)| it.service == service && it.mode != Mode::Off)?;
         let mut groups = cluster.groups.iter();
-        let group = groups.position(|it| it.version.as_ref() == Some(&rollout.version));
+        // What a flag says is done by the service itself.
+        let group = match &rollout.flag {
+            Some(_) => Some(0),
+            None => groups.position(|it| it.version.as_ref() == Some(&rollout.version)),
+        };
         let Some(group) = group else {
             never!(group.is_none());
             return None;

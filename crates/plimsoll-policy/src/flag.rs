@@ -12,6 +12,7 @@ mod compile;
 mod evaluate;
 mod expression;
 mod fractional;
+mod guard;
 mod load;
 mod murmur;
 mod place;
@@ -28,6 +29,7 @@ use serde_json::{Map, Value};
 
 use evaluate::{Evaluator, Stop, WORK_MAX};
 use expression::Expression;
+pub use guard::Guard;
 pub use load::{FILE_BYTES_MAX, FLAGS_MAX, FlagProblem};
 pub use settings::{FlagSettings, Prerequisite, Ramp, Step};
 

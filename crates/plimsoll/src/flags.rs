@@ -7,7 +7,7 @@ pub(crate) mod command;
 pub(crate) mod managed;
 pub(crate) mod shown;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, mpsc};
 
@@ -16,7 +16,7 @@ use plimsoll_flags::{
     FlagEvent, FlagFile, FlagService, FlagServiceOptions, FlagStore, OfrepOptions,
 };
 use plimsoll_gateway::BindError;
-use plimsoll_policy::flag::{FlagSet, FractionalVersion};
+use plimsoll_policy::flag::{FlagSet, FractionalVersion, Guard};
 use plimsoll_upstream::Clock;
 use serde_json::Value;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -199,6 +199,11 @@ impl Flags {
 
     fn put(&self, set: FlagSet, text: &str) {
         self.store.replace(set, text, self.clock.timestamp());
+    }
+
+    /// These variants are rolled out, by flag, and no others.
+    pub(crate) fn guard(&self, guards: BTreeMap<String, Guard>) {
+        self.store.guard(guards, self.clock.timestamp());
     }
 
     /// Nobody is answered from here on: a successor is.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use plimsoll_core::Ratio;
 
 use super::{endpoint, mode};
-use crate::model::{Rollout, RolloutKind, RolloutStep, SplitBy, Version};
+use crate::model::{GuardedFlag, Rollout, RolloutKind, RolloutStep, SplitBy, Version};
 use crate::node::{Fields, Value};
 
 /// How long a `blue-green` rollout that does not say is watched.
@@ -38,9 +38,21 @@ pub(super) fn rollout(fields: &Fields) -> Option<Rollout> {
                 .collect::<Option<_>>()?
         }
     };
+    let flag = match fields.table("flag") {
+        Some(flag) => Some(GuardedFlag {
+            key: flag.text("key")?.to_owned(),
+            variant: flag.text("variant")?.to_owned(),
+        }),
+        None => None,
+    };
+    let version = match &flag {
+        Some(flag) => flag.name(),
+        None => fields.text("version")?.to_owned(),
+    };
     Some(Rollout {
         service: fields.text("service")?.to_owned(),
-        version: fields.text("version")?.to_owned(),
+        version,
+        flag,
         kind,
         steps,
         by: match &fields.node("by")?.value {

@@ -18,8 +18,10 @@ pub struct Version {
 pub struct Rollout {
     /// A service that there is; it has no other rollout.
     pub service: String,
-    /// A version of it.
+    /// A version of it, or what is moved in its place, in words.
     pub version: String,
+    /// The variant that users are moved to, in place of a version.
+    pub flag: Option<GuardedFlag>,
     /// What goes to the version.
     pub kind: RolloutKind,
     /// At least one; weights rise.
@@ -44,6 +46,22 @@ pub struct Rollout {
     pub hold_max: Duration,
     /// Whether it acts.
     pub mode: Mode,
+}
+
+/// A variant of a flag that is judged like a version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GuardedFlag {
+    /// The flag.
+    pub key: String,
+    /// The variant.
+    pub variant: String,
+}
+
+impl GuardedFlag {
+    /// In words: `new-cart=on`.
+    pub fn name(&self) -> String {
+        format!("{}={}", self.key, self.variant)
+    }
 }
 
 /// What goes to a version.

@@ -67,6 +67,7 @@ pub(super) fn check(file: &Fields, services: &Fields, diagnostics: &mut Vec<Diag
             continue;
         };
         check_version(name, rollout, services, diagnostics);
+        check_flag(name, field, file, rollout, diagnostics);
         if let (Some(service), Some(node)) = (rollout.text("service"), rollout.node("service")) {
             match seen.iter().find(|(other, ..)| *other == service) {
                 Some((_, other, first)) => {
@@ -83,6 +84,73 @@ pub(super) fn check(file: &Fields, services: &Fields, diagnostics: &mut Vec<Diag
         check_steps(name, field, rollout, diagnostics);
         check_split(name, rollout, diagnostics);
         check_shares(name, rollout, diagnostics);
+    }
+}
+
+/// It is of a version or of a flag's variant; who gets that must be told apart in the same way by services.
+fn check_flag(
+    name: &str,
+    field: &Field,
+    file: &Fields,
+    rollout: &Fields,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    let (version, flag) = (rollout.field("version"), rollout.field("flag"));
+    let flag = match (version, flag) {
+        (Some(version), Some(flag)) => {
+            let message = format!("rollout `{name}` is of a version and of a flag");
+            diagnostics.push(
+                contradiction(&flag.key_span, &version.key_span, message)
+                    .help("leave one of them out"),
+            );
+            return;
+        }
+        (None, None) => {
+            let message = format!("rollout `{name}` does not say what requests are moved to");
+            diagnostics.push(
+                Diagnostic::error("missing-key", field.key_span.clone(), message)
+                    .label("`version` or `flag` was expected"),
+            );
+            return;
+        }
+        (Some(_), None) => return,
+        (None, Some(flag)) => flag,
+    };
+    let flags = file.table("flags");
+    let has_flags = flags
+        .is_some_and(|it| it.text("file").is_some() || it.boolean("managed").unwrap_or_default());
+    if !has_flags {
+        let message = format!("rollout `{name}` is of a flag, and there are no flags");
+        diagnostics.push(
+            Diagnostic::error("missing-key", flag.key_span.clone(), message)
+                .label("`[flags]` with `file` or `managed` was expected"),
+        );
+    }
+    let by = rollout.node("by").map(|it| &it.value);
+    if !matches!(by, Some(Value::Table(_) | Value::Word("tenant"))) {
+        let message = format!("rollout `{name}` does not say by what users are told apart");
+        diagnostics.push(
+            Diagnostic::error("missing-key", flag.key_span.clone(), message)
+                .label("`by` with a header, a cookie or \"tenant\" was expected")
+                .help("write what services give as the targeting key, as in `by = { header = \"x-user\" }`"),
+        );
+    }
+    if let Some(kind) = rollout.field("kind")
+        && rollout.word("kind") != Some("canary")
+    {
+        let message = format!("rollout `{name}` is of a flag and no `canary`");
+        diagnostics.push(
+            contradiction(&kind.key_span, &flag.key_span, message)
+                .label("a variant goes to a growing share of users"),
+        );
+    }
+    if let Some(header) = rollout.field("header") {
+        let message = format!("rollout `{name}` is of a flag, and lets requests choose");
+        diagnostics.push(
+            contradiction(&header.key_span, &flag.key_span, message)
+                .label("what a user gets is said by the flag")
+                .help("leave it out; target those users in the flag itself"),
+        );
     }
 }
 

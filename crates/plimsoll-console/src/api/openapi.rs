@@ -243,6 +243,7 @@ fn flag() -> [(&'static str, Value); 11] {
     [
         ("key", text()),
         ("owner", nullable(text())),
+        ("rollout", nullable(text())),
         ("enabled", json!({ "type": "boolean" })),
         ("variants", list(&text())),
         ("default", nullable(text())),

@@ -546,6 +546,7 @@ fn made_up_flag() -> FlagView {
     FlagView {
         key: "new-cart".to_owned(),
         owner: Some("payments".to_owned()),
+        rollout: None,
         enabled: true,
         variants: vec!["on".to_owned()],
         default: Some("on".to_owned()),

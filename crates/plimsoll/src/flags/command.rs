@@ -11,7 +11,7 @@ use plimsoll_console::{
     Changed, FlagActWanted, FlagContextWanted, FlagEvaluated, FlagList, FlagView, FlagWanted,
 };
 use plimsoll_core::Timestamp;
-use plimsoll_policy::flag::{FlagContext, FlagSet, FractionalVersion};
+use plimsoll_policy::flag::{Evaluation, EvaluationError, FlagContext, FlagSet, FractionalVersion};
 use plimsoll_upstream::Clock;
 use serde_json::{Value, json};
 
@@ -399,7 +399,8 @@ fn evaluate_file(file: &Path, key: &str, context: Value, json: bool) -> Exit {
             return Exit::Refused;
         }
     };
-    match evaluated(&set, key, context, Clock::new().timestamp()) {
+    let now = Clock::new().timestamp();
+    match evaluated(key, context, |context| set.evaluate(key, context, now)) {
         Ok(given) => tell(&given, json),
         Err(why) => {
             say(&clean(&why));
@@ -409,16 +410,13 @@ fn evaluate_file(file: &Path, key: &str, context: Value, json: bool) -> Exit {
 }
 
 /// What a flag is for a context, or why there is no answer.
-pub(crate) fn evaluated(
-    set: &FlagSet,
+pub(crate) fn evaluated<'a>(
     key: &str,
     context: Value,
-    now: Timestamp,
+    evaluate: impl FnOnce(&FlagContext) -> Result<Evaluation<'a>, EvaluationError>,
 ) -> Result<FlagEvaluated, String> {
     let context = FlagContext::new(context).map_err(|error| error.to_string())?;
-    let given = set
-        .evaluate(key, &context, now)
-        .map_err(|error| error.to_string())?;
+    let given = evaluate(&context).map_err(|error| error.to_string())?;
     Ok(FlagEvaluated {
         key: key.to_owned(),
         variant: given.variant.map(str::to_owned),

@@ -84,7 +84,8 @@ impl FlagsShared {
         if served.set.flag(key).is_none() {
             return Err(Problem::not_found("there is no such flag"));
         }
-        evaluated(&served.set, key, context, now).map_err(Problem::invalid)
+        let given = evaluated(key, context, |context| served.evaluate(key, context, now));
+        given.map_err(Problem::invalid)
     }
 }
 
@@ -131,6 +132,7 @@ fn view(
     Some(FlagView {
         key: key.to_owned(),
         owner: flag.settings().owner.clone(),
+        rollout: served.guards.get(key).map(|it| it.rollout.clone()),
         enabled: flag.is_enabled(),
         variants: flag.variants().keys().cloned().collect(),
         default: flag.default_variant(now).map(str::to_owned),

@@ -5,10 +5,11 @@
 use std::sync::Arc;
 
 use plimsoll_console::{Changed, Problem, RolloutDeed, RolloutVerb};
-use plimsoll_core::Timestamp;
+use plimsoll_core::{Mode, Timestamp};
 use plimsoll_gateway::RolloutPlan;
 use plimsoll_governor::{Change, ChangeKind, Dose, Scope};
 use plimsoll_measure::{Condition, figure};
+use plimsoll_policy::flag::Guard;
 use plimsoll_policy::rollout::{Command, Event, Outcome, Person, What};
 use serde_json::{Value, json};
 
@@ -176,6 +177,17 @@ impl Process {
                 shared.set_weight(weight);
             }
         }
+        let described = self.loaded.config.rollouts.iter();
+        let guards = described.filter_map(|(name, it)| {
+            let flag = it.flag.as_ref().filter(|_| it.mode != Mode::Off)?;
+            let guard = Guard {
+                rollout: name.clone(),
+                variant: flag.variant.clone(),
+                weight: self.rollouts.weight(name),
+            };
+            Some((flag.key.clone(), guard))
+        });
+        self.flags.guard(guards.collect());
     }
 
     /// What happened is shown, logged and journaled; it is a change that may be behind what comes next.

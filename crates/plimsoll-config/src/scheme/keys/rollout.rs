@@ -19,11 +19,34 @@ pub(super) static VERSION: Table = Table {
     main: Some("endpoints"),
 };
 
+static FLAG: Table = Table {
+    doc: "A variant of a flag that is judged.",
+    groups: &[&[
+        Key::new("key", Kind::Text, "The flag.").required(),
+        Key::new(
+            "variant",
+            Kind::Text,
+            "The variant that users are moved to; the others get what they had.",
+        )
+        .required(),
+    ]],
+    main: None,
+};
+
 pub(super) static ROLLOUT: Table = Table {
     doc: "How requests of a service are moved to another version of it, and what ends that. It describes: it begins with `plimsoll rollout start NAME`.",
     groups: &[&[
         Key::new("service", Kind::Text, "The service, by name.").required(),
-        Key::new("version", Kind::Text, "The version that requests are moved to.").required(),
+        Key::new(
+            "version",
+            Kind::Text,
+            "The version that requests are moved to; this or `flag`.",
+        ),
+        Key::new(
+            "flag",
+            Kind::Table(&FLAG),
+            "The variant of a flag that users are moved to, in place of a version: they get it by OFREP, and what came of their requests is judged. It needs `by` with a header, a cookie or `tenant`, whose value services give as the targeting key.",
+        ),
         Key::new(
             "kind",
             Kind::Either {
