@@ -8,7 +8,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::child::{Child, explain};
 use crate::director::Event;
 use crate::message::{ShopOrder, ShopState};
-use crate::options::Scene;
+use crate::plan::Plan;
 use crate::proxy::{Addresses, ProxyKind, prepare, state_of};
 
 /// A shop and its proxy.
@@ -25,24 +25,22 @@ pub(crate) struct Arm {
 }
 
 impl Arm {
-    /// Starts the shop of the arm at `index`; its proxy comes later, when the shop's ports are known.
+    /// Starts the shop of the arm at `index`, with a `spare` endpoint for the catalogue; its proxy comes later, when the shop's
+    /// ports are known.
     pub(crate) fn start(
         index: usize,
         kind: ProxyKind,
         seed: u64,
+        spare: bool,
         folder: &Path,
         events: UnboundedSender<Event>,
     ) -> Result<Self, String> {
         let name = if index == 0 { "without" } else { "with" };
         let seed = seed.to_string();
+        let mut args = vec!["shop", &seed];
+        args.extend(spare.then_some("spare"));
         let event = move |news| Event::Shop(index, news);
-        let shop = Child::part(
-            &format!("shop {name}"),
-            &["shop", &seed],
-            folder,
-            events,
-            event,
-        );
+        let shop = Child::part(&format!("shop {name}"), &args, folder, events, event);
         Ok(Self {
             kind,
             addresses: Addresses::NONE,
@@ -59,7 +57,7 @@ impl Arm {
         &mut self,
         plimsoll: &Path,
         folder: &Path,
-        scene: Scene,
+        plan: &Plan,
     ) -> Result<(), String> {
         let folder = self.folder(folder);
         let launch = std::fs::create_dir_all(&folder)
@@ -70,7 +68,7 @@ impl Arm {
                     &folder,
                     self.addresses,
                     &self.ports,
-                    scene,
+                    plan,
                 )
             })
             .map_err(|error| format!("writing the configuration of {}: {error}", self.name))?;

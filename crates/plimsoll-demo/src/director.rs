@@ -1,5 +1,8 @@
 //! Starts the processes, makes happen what the plan says, watches, and draws the conclusion.
 
+mod faults;
+mod rolling;
+
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,14 +18,15 @@ use crate::child::{Child, explain};
 use crate::clock::Clock;
 use crate::conclusion;
 use crate::cpu::CpuMeter;
+use crate::deploy::{self, Faulty};
 use crate::insight::{self, Answer, Insight};
 use crate::interrupt::Interrupt;
 use crate::journal::{self, Journal};
 use crate::limits;
 use crate::message::{
-    Fault, LoadDone, LoadLive, LoadNews, LoadOrder, LoadSetup, ShopNews, ShopOrder, ShopState,
+    LoadDone, LoadLive, LoadNews, LoadOrder, LoadSetup, ShopNews, ShopOrder, ShopState,
 };
-use crate::options::DemoOptions;
+use crate::options::{DemoOptions, Scene};
 use crate::peak::Peak;
 use crate::plain::Plain;
 use crate::plan::{PhaseKind, Plan};
@@ -66,6 +70,8 @@ pub(crate) enum Event {
     Load(LoadNews),
     Key(Key),
     Insight(Box<Answer>),
+    /// The rollout began, or why it did not.
+    Begun(Result<(), String>),
 }
 
 async fn direct(options: &DemoOptions) -> Result<u8, String> {
@@ -105,14 +111,18 @@ struct Director<'a> {
     phase: Option<usize>,
     /// When the first phase began.
     began: Option<Duration>,
+    /// When the phase began that is on.
+    phase_began: Duration,
     cpu: CpuMeter,
     interactive: bool,
     factor: f64,
     flood: bool,
     slow: bool,
     weak: bool,
-    /// The endpoints with a fault, as their service's place and their own, and the fault.
-    faults: &'static [(usize, usize, Fault)],
+    /// The endpoints of each arm that have a fault.
+    faults: [Vec<Faulty>; 2],
+    /// How many endpoints the rolling deploy has given the bad version to.
+    replaced: usize,
     /// What came to the catalogue of each arm once it was back.
     returns: [Peak; 2],
     protections: bool,
@@ -133,7 +143,12 @@ impl<'a> Director<'a> {
                 .map_or(ProxyKind::Plimsoll, ProxyKind::Peer),
         ];
         let (send, events) = unbounded_channel();
-        let arm = |index, kind| Arm::start(index, kind, options.seed, folder.path(), send.clone());
+        let arm = |index, kind| {
+            // Where a rollout finds its version.
+            let spare = options.scene == Scene::BadDeploy && index == 1;
+            let (seed, send) = (options.seed, send.clone());
+            Arm::start(index, kind, seed, spare, folder.path(), send)
+        };
         let [without, with] = kinds;
         let arms = [arm(0, without)?, arm(1, with)?];
         let descriptors_per_request = kinds
@@ -163,13 +178,15 @@ impl<'a> Director<'a> {
             program: None,
             phase: None,
             began: None,
+            phase_began: Duration::ZERO,
             cpu: CpuMeter::default(),
             interactive: false,
             factor: 1.0,
             flood: false,
             slow: false,
             weak: false,
-            faults: &[],
+            faults: Default::default(),
+            replaced: 0,
             returns: Default::default(),
             protections: false,
             folder,
@@ -202,6 +219,7 @@ impl<'a> Director<'a> {
                     if self.plain.is_unread() {
                         return Ok(None);
                     }
+                    self.go_on_replacing();
                 }
             }
         }
@@ -239,7 +257,7 @@ impl<'a> Director<'a> {
             Addresses::free().map_err(|error| format!("finding free ports: {error}"))?;
         for (arm, addresses) in self.arms.iter_mut().zip(addresses) {
             arm.addresses = addresses;
-            arm.start_proxy(&program, self.folder.path(), self.plan.scene)?;
+            arm.start_proxy(&program, self.folder.path(), &self.plan)?;
         }
         for index in 0..self.arms.len() {
             self.await_proxy(index).await?;
@@ -332,6 +350,10 @@ impl<'a> Director<'a> {
                 }
                 self.insight.guards = answer.guards;
             }
+            Event::Begun(Ok(())) => (),
+            Event::Begun(Err(why)) => {
+                self.notes.push(format!("The rollout did not begin: {why}"));
+            }
             Event::Key(Key::Interrupt) => return Ok(false),
             Event::Key(Key::End) if self.phase.is_none() => return Ok(false),
             Event::Key(key) => self.on_key(key),
@@ -362,6 +384,7 @@ impl<'a> Director<'a> {
         self.phase = Some(index);
         let now = self.clock.now();
         self.began.get_or_insert(now);
+        self.phase_began = now;
         self.look_at_cpu();
         let Some(phase) = self.plan.phases.get(index) else {
             return;
@@ -372,7 +395,17 @@ impl<'a> Director<'a> {
         }
         self.set_slow(kind == PhaseKind::SlowDependency);
         self.set_weak(kind == PhaseKind::LessCapacity);
-        self.set_faults(kind.faults());
+        // On the left a person has rolled it back; on the right nobody does.
+        self.replaced = 0;
+        let (left, right) = match (kind, self.plan.deploy) {
+            (PhaseKind::BadDeploy | PhaseKind::Recovery, Some(_)) => (Vec::new(), deploy::spare()),
+            _ => (kind.faults().to_vec(), kind.faults().to_vec()),
+        };
+        self.set_faults([left, right]);
+        if kind == PhaseKind::BadDeploy {
+            self.go_on_replacing();
+            self.begin_rollout();
+        }
     }
 
     fn set_weak(&mut self, on: bool) {
@@ -394,39 +427,9 @@ impl<'a> Director<'a> {
         }
     }
 
-    fn set_faults(&mut self, faults: &'static [(usize, usize, Fault)]) {
-        if self.faults == faults {
-            return;
-        }
-        let before = std::mem::replace(&mut self.faults, faults);
-        for arm in &mut self.arms {
-            for &(service, endpoint, _) in before {
-                arm.tell(&ShopOrder::Endpoint {
-                    service,
-                    endpoint,
-                    fault: None,
-                });
-            }
-            for &(service, endpoint, fault) in faults {
-                arm.tell(&ShopOrder::Endpoint {
-                    service,
-                    endpoint,
-                    fault: Some(fault),
-                });
-            }
-        }
-    }
-
     fn on_live(&mut self, live: &LoadLive) {
         let cpu = self.cpu.share_at(self.clock.now(), &self.processes());
-        let fault = match *self.faults {
-            [] => None,
-            [(service, endpoint, fault)] => Some((self.endpoint_name(service, endpoint), fault)),
-            [(service, _, fault), ..] => {
-                let name = SERVICES.get(service).map_or("?", |model| model.name);
-                Some((format!("all of {name}"), fault))
-            }
-        };
+        let fault = self.fault();
         if let Some(screen) = &mut self.screen {
             let [without, with] = &self.arms;
             screen.draw(&Seen {
@@ -463,10 +466,14 @@ impl<'a> Director<'a> {
         }
         self.interactive = true;
         match key {
-            Key::Kill => self.set_faults(match self.faults {
-                [] => PhaseKind::CrashedEndpoint.faults(),
-                _ => &[],
-            }),
+            Key::Kill => {
+                let are_well = self.faults.iter().all(Vec::is_empty);
+                let faults: &[Faulty] = match are_well {
+                    true => PhaseKind::CrashedEndpoint.faults(),
+                    false => &[],
+                };
+                self.set_faults([faults.to_vec(), faults.to_vec()]);
+            }
             Key::Slow => self.set_slow(!self.slow),
             Key::Flood => {
                 self.flood = !self.flood;
@@ -502,18 +509,6 @@ impl<'a> Director<'a> {
         }
     }
 
-    fn endpoint_name(&self, service: usize, endpoint: usize) -> String {
-        let name = SERVICES.get(service).map_or("?", |model| model.name);
-        let [_, with] = &self.arms;
-        let port = with
-            .ports
-            .get(service)
-            .and_then(|ports| ports.get(endpoint))
-            .copied()
-            .unwrap_or(0);
-        format!("{name} 127.0.0.1:{port}")
-    }
-
     /// A sentence about the first process that ended, if one has.
     fn ended(&mut self) -> Option<String> {
         let of_arms = self.arms.iter_mut().find_map(Arm::ended);
@@ -535,6 +530,7 @@ impl<'a> Director<'a> {
 
     fn report(&mut self, done: &LoadDone) -> Report {
         let journal = self.journal();
+        let deploy = self.deploy_figures(&journal);
         let [without, with] = &self.arms;
         let mut report = Report {
             scene: self.options.scene,
@@ -552,6 +548,7 @@ impl<'a> Director<'a> {
                 .plan
                 .has(PhaseKind::OriginDown)
                 .then(|| self.origin_figures()),
+            deploy,
             journal: journal.verified,
         };
         if let Some(why) = journal.broken {

@@ -8,12 +8,15 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::report::Event;
+use crate::rollout::{self, Turn};
 
 /// The right arm's journal of a run.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Journal {
     /// In order of time.
     pub(crate) events: Vec<Event>,
+    /// What became of a version, likewise, in seconds since the first phase began.
+    pub(crate) turns: Vec<(f64, Turn)>,
     /// What checking it said; `None`: it could not be read.
     pub(crate) verified: Option<String>,
     /// Why it is not to be believed.
@@ -51,15 +54,23 @@ pub(crate) fn read(program: &Path, state: &Path, when: impl Fn(&EventView) -> f6
         && let Ok(output) = run("export")
     {
         let export = text(output.stdout);
-        let events = export.lines().filter_map(|line| event(line, &when));
-        journal.events = events.collect();
+        for line in export.lines() {
+            let Ok(record) = serde_json::from_str::<Record>(line) else {
+                continue;
+            };
+            let Some(event) = event(&record, &when) else {
+                continue;
+            };
+            let turn = rollout::turn(&record.data);
+            journal.turns.extend(turn.map(|turn| (event.at, turn)));
+            journal.events.push(event);
+        }
     }
     journal
 }
 
-/// What one record says that belongs to the story: of endpoints, and of decisions.
-fn event(line: &str, when: impl Fn(&EventView) -> f64) -> Option<Event> {
-    let record: Record = serde_json::from_str(line).ok()?;
+/// What one record says that belongs to the story: of endpoints, of decisions, and of who began a rollout.
+fn event(record: &Record, when: impl Fn(&EventView) -> f64) -> Option<Event> {
     let mut subject = record.subject.splitn(4, '/');
     let service = subject.next().filter(|it| *it == "service")?;
     let service = subject.next().unwrap_or(service).to_owned();
@@ -70,6 +81,7 @@ fn event(line: &str, when: impl Fn(&EventView) -> f64) -> Option<Event> {
             shorten(&format!("endpoint {endpoint} is {text}"))
         }
         "plimsoll.decision" => shorten(text),
+        "plimsoll.change" if record.data.get("rollout").is_some() => shorten(text),
         _ => return None,
     };
     let at = json!({ "at": record.time, "service": service, "text": what });
@@ -87,6 +99,8 @@ pub(crate) fn shorten(text: &str) -> String {
         Some((before, _)) => before.rsplit_once(" (").map_or(text, |(before, _)| before),
         None => text,
     };
+    // `(evidence 12.9; 9 of 30 bad, ...)`
+    let text = text.split_once(" (evidence ").map_or(text, |(it, _)| it);
     let (what, reason) = text.split_once(": ").unwrap_or((text, ""));
     let reason = reason.rsplit(": ").next().unwrap_or_default();
     let reason = reason
@@ -114,7 +128,8 @@ mod tests {
         });
         let began = Timestamp::from_seconds(1_795_687_200);
         let when = |event: &EventView| event.at.since(began).as_secs_f64();
-        let found = event(&line.to_string(), when);
+        let record: Record = serde_json::from_value(line).unwrap();
+        let found = event(&record, when);
         let found = found.as_ref();
         let said = found.map(|it| (it.service.as_str(), it.what.as_str()));
         assert_eq!(said, expected);
@@ -135,6 +150,11 @@ mod tests {
             "no retries: 14.3 % of what is let in fails (availability, 14.0x over 10 s, 100 % of the budget left)",
             Some(("checkout", "no retries: 14.3 % of what is let in fails")),
         );
+        let struck = "v2 of catalog gets nothing for a while, after 5.0 %: what it did was too bad to be chance \
+             (evidence 12.9; 9 of 30 bad, else 0 of 570 bad; it cost 2.6 % of the budget)";
+        let said = "v2 of catalog gets nothing for a while, after 5.0 %: what it did was too bad to be chance";
+        let rollout = "service/catalog/rollout/catalog-v2";
+        check("decision", rollout, struck, Some(("catalog", said)));
         check("process", "process", "started", None);
         check("outcome", "service/checkout", "no retries: better", None);
     }

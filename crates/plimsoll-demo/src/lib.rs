@@ -5,7 +5,8 @@
 //! same program, started as `demo-part`: see [`run_part`]. They talk JSON lines over standard input and
 //! output, and end when their input ends, so that nothing outlives the demo, whatever ended it.
 //!
-//! Invariant: the two arms differ in the proxy and in nothing else: same seed, same arrivals, same work.
+//! Invariant: the two arms differ in the proxy and in nothing else: same seed, same arrivals, same work. Where a bad version comes
+//! they differ in how it does, too.
 //! Figures are what clients saw, from the *intended* send time; nothing is taken from a proxy's own count.
 
 #![cfg_attr(test, allow(clippy::float_cmp))]
@@ -13,6 +14,7 @@
 // What happens, and to what: pure.
 mod arrivals;
 mod catalogue;
+mod deploy;
 mod options;
 mod plan;
 
@@ -30,6 +32,7 @@ mod message;
 mod part;
 mod peak;
 mod proxy;
+mod rollout;
 mod shop;
 
 // What came of it.
@@ -47,5 +50,7 @@ pub use director::run;
 pub use options::{Against, DemoOptions, Length, Scene};
 pub use part::run_part;
 pub use plan::PhaseKind;
-pub use report::{ArmFigures, KindFigures, OriginFigures, PhaseFigures, Report};
+pub use report::{
+    ArmFigures, DeployFigures, KindFigures, OriginFigures, PhaseFigures, Report, UserFigures,
+};
 pub use verdict::{Comparison, Finding, contradictions, verdict};

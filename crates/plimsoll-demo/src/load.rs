@@ -5,6 +5,7 @@
 
 mod connection;
 mod tally;
+mod users;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,6 +23,7 @@ use crate::message::{LoadNews, LoadOrder, LoadSetup, orders, tell};
 use crate::plan::{FLOOD_LOAD, PATIENCE, PhaseKind, RequestKind};
 use connection::Connections;
 use tally::{End, Request as Counted, Tally};
+use users::Asks;
 
 /// How often the director is told what clients see.
 const LIVE_INTERVAL: Duration = Duration::from_millis(250);
@@ -235,6 +237,8 @@ impl Generator {
             _ => arrival.number,
         };
         let path = Bytes::from(format!("{prefix}{number}"));
+        let (plan, seed) = (&self.setup.plan, self.setup.seed);
+        let user = plan.user_of(arrival.service, seed, arrival.number);
         for (arm, clients) in self.arms.iter().enumerate() {
             let connections = if arrival.flood {
                 &clients.flooding
@@ -247,12 +251,13 @@ impl Generator {
                 class: arrival.class,
                 flood: arrival.flood,
                 kind,
+                asks: user.map(|user| Asks::new(user, arrival.at)),
             };
             let method = match kind {
                 Some(RequestKind::Write) => Method::POST,
                 _ => Method::GET,
             };
-            let Some(request) = connections.request(method, path.clone()) else {
+            let Some(request) = connections.request(method, path.clone(), user) else {
                 continue;
             };
             self.lock().on_sent(counted);

@@ -42,6 +42,8 @@ pub(crate) enum Fault {
     Slow,
     /// It answers 500 at once.
     Failing,
+    /// It answers 500 to a share of requests, at once, and is well otherwise: a bad version.
+    Bad,
 }
 
 /// What a shop tells the director.
@@ -74,6 +76,9 @@ pub(crate) struct ServiceState {
     /// Requests that reached it since it began.
     #[serde(default)]
     pub(crate) arrived: u64,
+    /// Of these, requests that a bad version got.
+    #[serde(default)]
+    pub(crate) bad_version: u64,
     /// What is wrong with each endpoint; `None` = nothing.
     pub(crate) faults: Vec<Option<Fault>>,
 }

@@ -74,11 +74,18 @@ pub enum Scene {
     SlowDependency,
     /// The catalogue is gone for twenty seconds, and what was stored of it stands in; then everybody comes back at once.
     OriginDown,
+    /// The catalogue gets a bad version: at one endpoint after the other, or as a rollout that is judged.
+    BadDeploy,
 }
 
 impl Scene {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Day, Self::SlowDependency, Self::OriginDown];
+    pub const ALL: [Self; 4] = [
+        Self::Day,
+        Self::SlowDependency,
+        Self::OriginDown,
+        Self::BadDeploy,
+    ];
 
     /// The word for it on the command line.
     pub const fn name(self) -> &'static str {
@@ -86,6 +93,7 @@ impl Scene {
             Self::Day => "day",
             Self::SlowDependency => "slow-dependency",
             Self::OriginDown => "origin-down",
+            Self::BadDeploy => "bad-deploy",
         }
     }
 }
@@ -101,7 +109,7 @@ impl std::str::FromStr for Scene {
 
 /// The demo has no such scene.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the scenes are `day`, `slow-dependency` and `origin-down`, not `{0}`")]
+#[error("the scenes are `day`, `slow-dependency`, `origin-down` and `bad-deploy`, not `{0}`")]
 pub struct UnknownScene(pub String);
 
 /// How long the phases are.

@@ -6,14 +6,14 @@ use crate::{child, load, shop};
 
 /// Runs one part of the demo, as `plimsoll demo-part ARGS` for a program that is named in [`run`](crate::run).
 ///
-/// - `shop SEED`: an arm's shop.
+/// - `shop SEED`: an arm's shop; `shop SEED spare`: with an endpoint of the catalogue more than it serves from.
 /// - `load`: the generator for both arms.
 /// - `under PID PROGRAM ARG...`: becomes PROGRAM, which is ended when process PID ends.
 pub fn run_part(args: &[String]) -> ExitCode {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match args.as_slice() {
-        ["shop", seed] => match seed.parse() {
-            Ok(seed) => on_one_thread(shop::run(seed)),
+        ["shop", seed, rest @ ..] if matches!(rest, [] | ["spare"]) => match seed.parse() {
+            Ok(seed) => on_one_thread(shop::run(seed, !rest.is_empty())),
             Err(_) => Err(format!("`{seed}` is no seed")),
         },
         ["load"] => on_one_thread(load::run()),

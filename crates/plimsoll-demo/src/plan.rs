@@ -10,6 +10,7 @@ use plimsoll_core::Class;
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue::{self, CATALOGUE};
+use crate::deploy::{self, Deploy, Faulty};
 use crate::message::Fault;
 use crate::options::{Length, Scene};
 
@@ -37,13 +38,15 @@ pub enum PhaseKind {
     CrashedEndpoint,
     /// All endpoints of the catalogue are gone.
     OriginDown,
+    /// A version of the catalogue that fails part of what it is asked comes to users.
+    BadDeploy,
     /// Everything is repaired; what waits is worked off.
     Recovery,
 }
 
 impl PhaseKind {
     /// All kinds, in the order of tables; [`PhaseKind::index`] counts in this order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Calm,
         Self::FlashSale,
         Self::Flood,
@@ -54,6 +57,7 @@ impl PhaseKind {
         Self::FailingEndpoint,
         Self::CrashedEndpoint,
         Self::OriginDown,
+        Self::BadDeploy,
         Self::Recovery,
     ];
 
@@ -62,9 +66,9 @@ impl PhaseKind {
         self as usize
     }
 
-    /// The endpoints that have a fault, as their service's place and their own, and which fault. Where it is one, a
-    /// different one each time: what a proxy remembers of one is not carried into the next phase.
-    pub(crate) const fn faults(self) -> &'static [(usize, usize, Fault)] {
+    /// The endpoints that have a fault in both arms. Where it is one, a different one each time: what a proxy remembers of
+    /// one is not carried into the next phase.
+    pub(crate) const fn faults(self) -> &'static [Faulty] {
         match self {
             Self::FrozenEndpoint => &[(0, 2, Fault::Frozen)],
             Self::SlowEndpoint => &[(0, 3, Fault::Slow)],
@@ -93,6 +97,7 @@ impl PhaseKind {
             Self::FailingEndpoint => "failing endpoint",
             Self::CrashedEndpoint => "crashed endpoint",
             Self::OriginDown => "catalogue gone",
+            Self::BadDeploy => "bad version",
             Self::Recovery => "recovery",
         }
     }
@@ -142,6 +147,8 @@ pub(crate) struct Plan {
     pub(crate) scene: Scene,
     /// What a slow dependency adds.
     pub(crate) slow: Duration,
+    /// How fast a bad version comes, where that is what the scene is about.
+    pub(crate) deploy: Option<Deploy>,
 }
 
 /// Critical requests come at this load in every phase: people who pay do not come ten times as often.
@@ -168,8 +175,8 @@ impl Plan {
     /// The plan of a scene of `length`, with a flash sale of at most `load_max`.
     pub(crate) fn new(scene: Scene, length: Length, load_max: f64) -> Self {
         use PhaseKind::{
-            Calm, CrashedEndpoint, FailingEndpoint, FlashSale, Flood, FrozenEndpoint, LessCapacity,
-            OriginDown, Recovery, SlowDependency, SlowEndpoint,
+            BadDeploy, Calm, CrashedEndpoint, FailingEndpoint, FlashSale, Flood, FrozenEndpoint,
+            LessCapacity, OriginDown, Recovery, SlowDependency, SlowEndpoint,
         };
         // Recovery is long enough for what waits in the plain arm to be worked off or given up.
         let phases: &[(PhaseKind, f64)] = match (scene, length) {
@@ -185,6 +192,10 @@ impl Plan {
             (Scene::OriginDown, Length::Short) => {
                 &[(Calm, 6.0), (OriginDown, 6.0), (Recovery, 3.0)]
             }
+            (Scene::BadDeploy, Length::Full) => {
+                &[(Calm, 15.0), (BadDeploy, 60.0), (Recovery, 10.0)]
+            }
+            (Scene::BadDeploy, Length::Short) => &[(Calm, 5.0), (BadDeploy, 30.0), (Recovery, 3.0)],
             (Scene::Day, Length::Full) => &[
                 (Calm, 5.0),
                 (FlashSale, 10.0),
@@ -253,9 +264,10 @@ impl Plan {
             warm_up: Duration::from_secs_f64(warm_up),
             scene,
             slow: match scene {
-                Scene::Day | Scene::OriginDown => catalogue::SLOW_TIME,
+                Scene::Day | Scene::OriginDown | Scene::BadDeploy => catalogue::SLOW_TIME,
                 Scene::SlowDependency => catalogue::SLOWER_TIME,
             },
+            deploy: (scene == Scene::BadDeploy).then(|| Deploy::new(length)),
         }
     }
 
@@ -268,6 +280,12 @@ impl Plan {
             Scene::OriginDown if service == CATALOGUE => Some(RequestKind::Write),
             _ => None,
         }
+    }
+
+    /// Which user sends request `number` to a service; `None` where the scene is not about users of that.
+    pub(crate) fn user_of(&self, service: usize, seed: u64, number: u64) -> Option<u64> {
+        let has_users = self.deploy.is_some() && service == CATALOGUE;
+        has_users.then(|| deploy::user(seed, number))
     }
 
     /// Whether there is a phase of this kind.
@@ -331,7 +349,7 @@ mod tests {
                     .count();
                 let expected = match kind {
                     PhaseKind::Recovery => 8,
-                    PhaseKind::OriginDown => 0,
+                    PhaseKind::OriginDown | PhaseKind::BadDeploy => 0,
                     _ => 1,
                 };
                 assert_eq!(count, expected, "{kind:?}");

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 
 use plimsoll_core::Class;
 
-use crate::catalogue::{RECOMMENDATIONS, SERVICES, ServiceModel, is_stored};
+use crate::catalogue::{CATALOGUE, RECOMMENDATIONS, SERVICES, ServiceModel, is_stored};
+use crate::deploy::{self, Deploy, FIRST_STEP, ROLLOUT, USER_HEADER, VERSION};
 use crate::options::{Against, Scene};
+use crate::plan::Plan;
 
 /// What stands between clients and a shop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +115,7 @@ pub(crate) fn prepare(
     folder: &Path,
     addresses: Addresses,
     ports: &[Vec<u16>],
-    scene: Scene,
+    plan: &Plan,
 ) -> io::Result<Launch> {
     let write = |name: &str, text: String| -> io::Result<String> {
         let path = folder.join(name);
@@ -124,7 +126,7 @@ pub(crate) fn prepare(
         ProxyKind::Plain | ProxyKind::Plimsoll => {
             let plain = kind == ProxyKind::Plain;
             let name = if plain { "plain" } else { "plimsoll" };
-            let text = plimsoll_config(plain, &state_of(folder, kind), addresses, ports, scene);
+            let text = plimsoll_config(plain, &state_of(folder, kind), addresses, ports, plan);
             let path = write(&format!("{name}.toml"), text)?;
             Launch {
                 program: plimsoll.to_owned(),
@@ -176,7 +178,7 @@ fn plimsoll_config(
     state: &Path,
     addresses: Addresses,
     ports: &[Vec<u16>],
-    scene: Scene,
+    plan: &Plan,
 ) -> String {
     let mut text = String::new();
     let Addresses {
@@ -200,8 +202,10 @@ fn plimsoll_config(
         text.push_str("\n[governor]\nmode = \"enforce\"\n");
     }
     for (model, ports) in SERVICES.iter().zip(ports) {
+        // Those beyond are spare.
         let endpoints: Vec<String> = ports
             .iter()
+            .take(model.endpoints)
             .map(|port| format!("\"http://127.0.0.1:{port}\""))
             .collect();
         let name = model.name;
@@ -235,13 +239,33 @@ fn plimsoll_config(
                 name = model.name,
                 class = class.name(),
             );
-            let stores = scene == Scene::OriginDown && !plain;
+            let stores = plan.scene == Scene::OriginDown && !plain;
             if stores && is_stored(&format!("{}1", model.prefix(class))) {
                 text.push_str("cache = { stale = \"1h\" }\n");
             }
         }
     }
+    let spare = ports
+        .get(CATALOGUE)
+        .and_then(|it| it.get(deploy::endpoints()));
+    if let (Some(deploy), Some(port), false) = (plan.deploy, spare, plain) {
+        text.push_str(&rollout(deploy, *port));
+    }
     text
+}
+
+/// Another version of the catalogue, and how users are moved to it.
+fn rollout(deploy: Deploy, port: u16) -> String {
+    let name = SERVICES.get(CATALOGUE).map_or("?", |model| model.name);
+    // The hour's budget is small: what two strikes need is more than 2 % of it, and the price would end it at the first.
+    format!(
+        "\n[service.{name}.version.{VERSION}]\nendpoints = [\"http://127.0.0.1:{port}\"]\n\n\
+         [rollout.{ROLLOUT}]\nservice = \"{name}\"\nversion = \"{VERSION}\"\nby = {{ header = \"{USER_HEADER}\" }}\n\
+         steps = [{{ weight = \"{FIRST_STEP}%\", for = \"10m\" }}, {{ weight = \"100%\", for = \"10m\" }}]\n\
+         batch = \"{batch}s\"\ncooldown = \"{cooldown}s\"\nprice = \"100%\"\n",
+        batch = deploy.batch.as_secs(),
+        cooldown = deploy.cooldown.as_secs(),
+    )
 }
 
 /// `catalog-cart`
@@ -265,7 +289,7 @@ fn nginx_config(folder: &Path, front: SocketAddr, ports: &[Vec<u16>]) -> String 
     );
     for (model, ports) in SERVICES.iter().zip(ports) {
         let _ = writeln!(text, "  upstream {} {{", model.name);
-        for port in ports {
+        for port in ports.iter().take(model.endpoints) {
             let _ = writeln!(text, "    server 127.0.0.1:{port};");
         }
         text.push_str("    keepalive 64;\n    keepalive_requests 1000000000;\n  }\n");
@@ -297,7 +321,7 @@ fn haproxy_config(front: SocketAddr, ports: &[Vec<u16>]) -> String {
     }
     for (model, ports) in SERVICES.iter().zip(ports) {
         let _ = writeln!(text, "backend {}\n  balance roundrobin", model.name);
-        for (index, port) in ports.iter().enumerate() {
+        for (index, port) in ports.iter().take(model.endpoints).enumerate() {
             let _ = writeln!(text, "  server e{index} 127.0.0.1:{port}");
         }
     }
@@ -307,11 +331,12 @@ fn haproxy_config(front: SocketAddr, ports: &[Vec<u16>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::Length;
 
     #[test]
     fn the_plain_proxy_differs_in_its_policies_only() {
-        let with = plimsoll_config(false, Path::new("/s"), addresses(), &ports(), Scene::Day);
-        let without = plimsoll_config(true, Path::new("/s"), addresses(), &ports(), Scene::Day);
+        let with = config(false, Scene::Day);
+        let without = config(true, Scene::Day);
         let extra: Vec<&str> = without
             .lines()
             .filter(|line| !with.contains(line))
@@ -343,11 +368,7 @@ mod tests {
 
     #[test]
     fn what_may_be_stored_is_so_where_the_origin_goes_down() {
-        let text = |plain, scene| {
-            plimsoll_config(plain, Path::new("/s"), addresses(), &ports(), scene)
-                .matches("cache = ")
-                .count()
-        };
+        let text = |plain, scene| config(plain, scene).matches("cache = ").count();
         assert_eq!(text(false, Scene::OriginDown), 2);
         assert_eq!(text(true, Scene::OriginDown), 0);
         assert_eq!(text(false, Scene::Day), 0);
@@ -355,13 +376,50 @@ mod tests {
 
     #[test]
     fn every_route_and_endpoint_is_in_the_file() {
-        let text = plimsoll_config(false, Path::new("/s"), addresses(), &ports(), Scene::Day);
+        let text = config(false, Scene::Day);
         assert!(
             text.contains("name = \"catalog-cart\"\npath = \"/catalog/cart/*\""),
             "{text}"
         );
         assert_eq!(text.matches("[[route]]").count(), 12);
         assert_eq!(text.matches("http://127.0.0.1:").count(), 10);
+    }
+
+    #[test]
+    fn a_spare_endpoint_is_another_version_where_one_is_rolled_out_and_nobodys_else() {
+        let mut ports = ports();
+        ports[CATALOGUE].push(9_999);
+        let text = |plain, scene| {
+            let plan = Plan::new(scene, Length::Full, 10.0);
+            plimsoll_config(plain, Path::new("/s"), addresses(), &ports, &plan)
+        };
+        let with = text(false, Scene::BadDeploy);
+        let version = "[service.catalog.version.v2]\nendpoints = [\"http://127.0.0.1:9999\"]\n";
+        assert!(with.contains(version), "{with}");
+        assert!(
+            with.contains("batch = \"2s\"\ncooldown = \"8s\"\n"),
+            "{with}"
+        );
+        for other in [text(true, Scene::BadDeploy), text(false, Scene::Day)] {
+            assert!(!other.contains("9999"), "{other}");
+        }
+        assert_eq!(
+            nginx_config(Path::new("/s"), addresses().front, &ports)
+                .matches(":9999")
+                .count(),
+            0
+        );
+        assert_eq!(
+            haproxy_config(addresses().front, &ports)
+                .matches(":9999")
+                .count(),
+            0
+        );
+    }
+
+    fn config(plain: bool, scene: Scene) -> String {
+        let plan = Plan::new(scene, Length::Full, 10.0);
+        plimsoll_config(plain, Path::new("/s"), addresses(), &ports(), &plan)
     }
 
     fn addresses() -> Addresses {

@@ -39,6 +39,9 @@ pub struct Report {
     /// What came to the service that was gone, once it was back.
     #[serde(default)]
     pub origin: Option<OriginFigures>,
+    /// How a bad version came to users, and what became of it.
+    #[serde(default)]
+    pub deploy: Option<DeployFigures>,
     /// What checking that journal said; `None` where the right arm has none that could be read.
     #[serde(default)]
     pub journal: Option<String>,
@@ -109,6 +112,9 @@ pub struct PhaseFigures {
     /// Requests that change something, where the scene is about that.
     #[serde(default)]
     pub writes: KindFigures,
+    /// Who asked the service that a bad version is of, where the scene is about that.
+    #[serde(default)]
+    pub users: UserFigures,
     /// The median of all that was answered well or given up (which counts as 2 s).
     pub latency_p50: Option<f64>,
     /// The 99th percentile of the same.
@@ -152,6 +158,42 @@ pub struct OriginFigures {
     /// Whether each proxy can say that it answered with what was stored, or why it did not answer.
     #[serde(default)]
     pub tells: [bool; 2],
+}
+
+/// The users of one service in [`PhaseFigures`], and what they asked it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct UserFigures {
+    /// Users who asked at all.
+    pub asked: u64,
+    /// Of these, users who got an error.
+    pub hurt: u64,
+    /// Requests sent.
+    pub requests: u64,
+    /// Of these, what failed: 5xx, or the connection was lost.
+    pub failed: u64,
+    /// Of these, what was refused, or not answered before the client left.
+    pub unanswered: u64,
+    /// The share that failed of what was to be sent in the worst second.
+    pub worst_second: f64,
+}
+
+/// How a bad version came to users, and what became of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DeployFigures {
+    /// Of what it is asked, the version fails this share.
+    pub fails: f64,
+    /// Between two endpoints of the rolling deploy.
+    pub every_seconds: f64,
+    /// For how long the rollout collected answers before it judged them.
+    pub batch_seconds: f64,
+    /// How long the version got nothing after the first strike, before it was tried once more.
+    pub cooldown_seconds: f64,
+    /// Requests that the version got, without and with.
+    pub requests: [u64; 2],
+    /// When it first got nothing, in seconds since its phase began; `None` where it never came to that, or the right arm does not say.
+    pub stopped_at: Option<f64>,
+    /// When it was undone, likewise.
+    pub undone_at: Option<f64>,
 }
 
 impl ClassFigures {

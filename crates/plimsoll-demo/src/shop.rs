@@ -13,9 +13,10 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::catalogue::{
-    RECOMMENDATIONS, RECOMMENDATIONS_TIME, SERVICES, WEAK_FACTOR, parse_path, work,
+    CATALOGUE, RECOMMENDATIONS, RECOMMENDATIONS_TIME, SERVICES, WEAK_FACTOR, parse_path, work,
 };
 use crate::clock::Clock;
+use crate::deploy;
 use crate::message::{Fault, ServiceState, ShopNews, ShopOrder, ShopState, orders, tell};
 use endpoint::Endpoint;
 
@@ -33,8 +34,8 @@ pub(crate) struct Shop {
 /// How often a shop says how it is.
 const STATE_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Serves until standard input ends.
-pub(crate) async fn run(seed: u64) -> Result<(), String> {
+/// Serves until standard input ends. With a `spare`, the catalogue has an endpoint more than it serves from, which could take all.
+pub(crate) async fn run(seed: u64, spare: bool) -> Result<(), String> {
     let shop = Arc::new(Shop {
         clock: Clock::start(),
         seed,
@@ -47,9 +48,11 @@ pub(crate) async fn run(seed: u64) -> Result<(), String> {
     let mut services: Vec<Vec<Handle>> = Vec::new();
     for (index, model) in SERVICES.iter().enumerate() {
         let mut handles = Vec::new();
-        for _ in 0..model.endpoints {
-            let (endpoint, listener) = Endpoint::listen(index, model.slots)
-                .map_err(|error| format!("listening: {error}"))?;
+        let spare = (spare && index == CATALOGUE).then_some(model.endpoints * model.slots);
+        let slots = std::iter::repeat_n(model.slots, model.endpoints).chain(spare);
+        for slots in slots {
+            let (endpoint, listener) =
+                Endpoint::listen(index, slots).map_err(|error| format!("listening: {error}"))?;
             let endpoint = Arc::new(endpoint);
             let (send, receive) = tokio::sync::mpsc::unbounded_channel();
             tokio::spawn(endpoint::run(
@@ -125,10 +128,19 @@ impl Shop {
         Some(work(model, self.seed, number).mul_f64(factor) + waits)
     }
 
+    /// Whether a bad version fails the request for `path`.
+    fn fails(&self, path: &str) -> bool {
+        parse_path(path).is_some_and(|(_, _, number)| deploy::fails(self.seed, number))
+    }
+
     fn state(&self, services: &[Vec<Handle>]) -> ShopState {
         let service = |handles: &Vec<Handle>| ServiceState {
             waiting: handles.iter().map(|handle| handle.endpoint.waiting()).sum(),
             arrived: handles.iter().map(|handle| handle.endpoint.arrived()).sum(),
+            bad_version: handles
+                .iter()
+                .map(|handle| handle.endpoint.bad_version())
+                .sum(),
             faults: handles
                 .iter()
                 .map(|handle| handle.endpoint.fault())

@@ -1,5 +1,7 @@
 //! The end of a run, for people: the table, what was done, what did not help, what to do next.
 
+mod deploy;
+
 use std::fmt::Write;
 use std::io::IsTerminal;
 
@@ -61,6 +63,7 @@ pub(crate) fn render(report: &Report, style: Style) -> String {
     table(out, report, style);
     let _ = writeln!(out);
     origin(out, report);
+    deploy::deploy(out, report);
     if report.void.is_empty() {
         findings(out, report, style);
     } else {
@@ -352,6 +355,7 @@ fn missing(kind: PhaseKind) -> &'static str {
         | PhaseKind::FailingEndpoint
         | PhaseKind::CrashedEndpoint
         | PhaseKind::OriginDown
+        | PhaseKind::BadDeploy
         | PhaseKind::Recovery => "and it should have been",
     }
 }
@@ -369,6 +373,9 @@ fn footer(out: &mut String, report: &Report) {
          Budget: 1% of an hour in which every second weighs the same, so 36 s in which all fail; counted by \
          the clients."
     );
+    if let Some(deploy) = &report.deploy {
+        let _ = writeln!(out, "{}", deploy::shortened(deploy));
+    }
     for note in &report.notes {
         let _ = writeln!(out, "{note}");
     }

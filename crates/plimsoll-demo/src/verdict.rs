@@ -76,12 +76,13 @@ pub fn verdict(report: &Report) -> Vec<Finding> {
 /// lies between. Where one floods, a third is the others' sheddable requests, which make room for a flood of
 /// standard ones. The limit takes up to a few seconds to follow a capacity that fell, of the few that the phase
 /// has, so there more may be left.
-const HELPED: [(PhaseKind, Whose, f64); 6] = [
+const HELPED: [(PhaseKind, Whose, f64); 7] = [
     (PhaseKind::FlashSale, Whose::Critical, 0.5),
     (PhaseKind::Flood, Whose::Everybody, 0.5),
     (PhaseKind::Flood, Whose::Critical, 0.5),
     (PhaseKind::LessCapacity, Whose::Critical, 0.75),
     (PhaseKind::FrozenEndpoint, Whose::Everybody, 0.5),
+    (PhaseKind::BadDeploy, Whose::Everybody, 0.5),
     (PhaseKind::Recovery, Whose::Everybody, 0.5),
 ];
 

@@ -249,12 +249,13 @@ Examples:
   plimsoll demo
   plimsoll demo slow-dependency              one trouble that lasts, and what is decided
   plimsoll demo origin-down                  a service is gone, and what was stored stands in
+  plimsoll demo bad-deploy                   a bad version is undone, and a rolling deploy of it is not
   plimsoll demo --seed 7 --against nginx
   plimsoll demo --keep                       leaves it running, with its console
 
 Keys, on a terminal: k kill an endpoint, s slow a dependency, f flood from one tenant, + - load, q end.")]
 struct Demo {
-    /// What happens: `day`, `slow-dependency` or `origin-down`.
+    /// What happens: `day`, `slow-dependency`, `origin-down` or `bad-deploy`.
     #[arg(value_name = "SCENE", default_value = "day")]
     scene: plimsoll_demo::Scene,
     /// The same seed offers the same requests.

@@ -8,11 +8,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{Method, Uri};
+use http::{HeaderValue, Method, Uri};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
 
 use super::Wire;
+use crate::deploy::USER_HEADER;
 
 /// Connections of all clients together to one arm: 8,000 pending requests are 500 on each, under what each peer is
 /// configured to take.
@@ -68,8 +69,8 @@ impl Connections {
         self.next = (self.next + 1) % self.slots.len();
     }
 
-    /// A request for `path`.
-    pub(super) fn request(&self, method: Method, path: Bytes) -> Option<Wire> {
+    /// A request for `path`, of `user` where it matters who it is.
+    pub(super) fn request(&self, method: Method, path: Bytes, user: Option<u64>) -> Option<Wire> {
         let mut uri = http::uri::Parts::default();
         uri.scheme = Some(Scheme::HTTP);
         uri.authority = self.authority.clone();
@@ -77,6 +78,10 @@ impl Connections {
         let mut request = Wire::new(());
         *request.method_mut() = method;
         *request.uri_mut() = Uri::from_parts(uri).ok()?;
+        if let Some(user) = user {
+            let headers = request.headers_mut();
+            headers.insert(USER_HEADER, HeaderValue::from(user));
+        }
         Some(request)
     }
 

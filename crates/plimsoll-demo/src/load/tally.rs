@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use plimsoll_core::Class;
 
+use super::users::{Asks, Users};
 use crate::message::{ArmLive, LoadDone, LoadLive};
 use crate::plan::{GOOD_WITHIN, PhaseKind, Plan, RequestKind};
 use crate::report::{KindFigures, PhaseFigures, budget_spent, micros, quantile};
@@ -32,6 +33,8 @@ pub(super) struct Request {
     /// Sent by the client that floods: counted apart from the others, whom the figures are about.
     pub(super) flood: bool,
     pub(super) kind: Option<RequestKind>,
+    /// Who asks, where the scene is about that.
+    pub(super) asks: Option<Asks>,
 }
 
 /// All counts of a run.
@@ -55,6 +58,7 @@ struct PhaseArm {
     figures: PhaseFigures,
     /// Microseconds.
     latencies: Vec<u32>,
+    users: Users,
 }
 
 #[derive(Default)]
@@ -131,6 +135,9 @@ impl Tally {
             if let Some(of_kind) = of_kind(&mut arm.figures, request.kind) {
                 of_kind.offered += 1;
             }
+            if let Some(asks) = request.asks {
+                arm.users.on_sent(asks);
+            }
         }
     }
 
@@ -152,6 +159,11 @@ impl Tally {
             of_kind.stale += u64::from(good && end == End::Answered { stale: true });
             of_kind.lost += u64::from(!answered);
             of_kind.told += u64::from(matches!(end, End::Refused | End::Failed { told: true }));
+        }
+        match (request.asks, end) {
+            (Some(asks), End::Failed { .. }) => arm.users.on_failed(asks),
+            (Some(_), End::Refused | End::GaveUp) => arm.users.on_unanswered(),
+            _ => (),
         }
         match end {
             End::Answered { .. } if good => {
@@ -272,6 +284,7 @@ impl Tally {
                 let mut figures = arm.figures.clone();
                 figures.latency_p50 = quantile(&arm.latencies, 0.5);
                 figures.latency_p99 = quantile(&arm.latencies, 0.99);
+                figures.users = arm.users.figures();
                 into.phases.push(figures);
             }
         }
@@ -453,6 +466,30 @@ mod tests {
         assert_eq!((writes.lost, writes.told), (4, 2));
     }
 
+    #[test]
+    fn users_are_hurt_by_errors_and_what_is_refused_is_counted_apart() {
+        let mut tally = Tally::new();
+        for (user, end) in [
+            (1, ANSWERED),
+            (2, FAILED),
+            (2, End::Refused),
+            (3, End::GaveUp),
+        ] {
+            let request = Request {
+                asks: Some(Asks::new(user, Duration::from_secs(5))),
+                ..request()
+            };
+            tally.on_sent(request);
+            // Late is an answer.
+            tally.on_end(request, end, Duration::from_secs(1));
+        }
+        let plan = Plan::new(Scene::Day, Length::Full, 10.0);
+        let done = tally.done(&plan, Duration::from_secs(60));
+        let users = done.arms[1].phases[PhaseKind::FlashSale.index()].users;
+        assert_eq!((users.asked, users.hurt), (3, 1));
+        assert_eq!((users.requests, users.failed, users.unanswered), (4, 1, 2));
+    }
+
     const ANSWERED: End = End::Answered { stale: false };
     const FAILED: End = End::Failed { told: false };
 
@@ -463,6 +500,7 @@ mod tests {
             class: Class::Critical,
             flood: false,
             kind: None,
+            asks: None,
         }
     }
 }

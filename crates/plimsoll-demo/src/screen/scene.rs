@@ -165,6 +165,7 @@ fn happening(seen: &Seen) -> String {
             Fault::Frozen => "is frozen: it takes requests and answers none",
             Fault::Slow => "takes ten times as long",
             Fault::Failing => "fails all it is asked, at once",
+            Fault::Bad => "fails 3 requests in 10",
         };
         parts.push(format!("{endpoint} {what}"));
     }
@@ -321,6 +322,8 @@ fn endpoints<'a>(
                 Some(Fault::Frozen) => '#',
                 Some(Fault::Slow) => '~',
                 Some(Fault::Failing) => '!',
+                // Its version.
+                Some(Fault::Bad) => '2',
             };
             canvas.put(column, row, mark, hot(fault.is_some()));
             column += 1;
@@ -425,6 +428,7 @@ mod tests {
         let catalog = ServiceState {
             waiting: 0,
             arrived: 0,
+            bad_version: 0,
             faults: vec![None, None, Some(Fault::Frozen), None],
         };
         let shop = ShopState {

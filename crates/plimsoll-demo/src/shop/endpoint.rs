@@ -27,6 +27,8 @@ pub(super) struct Endpoint {
     address: SocketAddr,
     waiting: AtomicUsize,
     arrived: AtomicU64,
+    /// Of these, while it had a bad version.
+    bad_version: AtomicU64,
     fault: watch::Sender<Option<Fault>>,
 }
 
@@ -50,6 +52,7 @@ impl Endpoint {
             address,
             waiting: AtomicUsize::new(0),
             arrived: AtomicU64::new(0),
+            bad_version: AtomicU64::new(0),
             fault: watch::Sender::new(None),
         };
         Ok((endpoint, listener))
@@ -65,6 +68,10 @@ impl Endpoint {
 
     pub(super) fn arrived(&self) -> u64 {
         self.arrived.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn bad_version(&self) -> u64 {
+        self.bad_version.load(Ordering::Relaxed)
     }
 
     pub(super) fn fault(&self) -> Option<Fault> {
@@ -97,7 +104,7 @@ pub(super) struct Life {
 pub(super) enum Work {
     Done,
     NotFound,
-    /// The endpoint fails all it is asked.
+    /// The endpoint fails all it is asked, or its version this.
     Failed,
     /// The client left before work began, or the endpoint crashed.
     Dropped,
@@ -108,8 +115,15 @@ impl Life {
     pub(super) async fn work(&self, path: &str, gone: impl Future<Output = ()>) -> Work {
         self.shop.arrived.fetch_add(1, Ordering::Relaxed);
         self.endpoint.arrived.fetch_add(1, Ordering::Relaxed);
-        if self.endpoint.fault() == Some(Fault::Failing) {
-            return Work::Failed;
+        match self.endpoint.fault() {
+            Some(Fault::Failing) => return Work::Failed,
+            Some(Fault::Bad) => {
+                self.endpoint.bad_version.fetch_add(1, Ordering::Relaxed);
+                if self.shop.fails(path) {
+                    return Work::Failed;
+                }
+            }
+            _ => (),
         }
         let waiting = Waiting::new(&self.endpoint.waiting);
         // What a frozen endpoint was sent is looked at when it goes on, and was not there before.

@@ -46,10 +46,9 @@ fn run() -> Report {
     let void = !report.void.is_empty();
     assert_eq!(output.status.code(), Some(i32::from(void)), "{said}");
     let kinds: Vec<_> = report.phases.iter().map(|phase| phase.kind).collect();
-    // Of a scene of its own.
-    let of_a_day = PhaseKind::ALL
-        .iter()
-        .filter(|kind| **kind != PhaseKind::OriginDown);
+    // Of scenes of their own.
+    let others = [PhaseKind::OriginDown, PhaseKind::BadDeploy];
+    let of_a_day = PhaseKind::ALL.iter().filter(|kind| !others.contains(kind));
     assert!(kinds.iter().eq(of_a_day), "{kinds:?}");
     for arm in &report.arms {
         assert_eq!(arm.phases.len(), report.phases.len());
@@ -147,4 +146,40 @@ fn reads_are_answered_while_the_catalogue_is_gone_and_writes_are_refused() {
     assert!(share(with.writes.good, with.writes.offered) < 0.2);
     assert!(share(with.writes.told, with.writes.offered) > 0.7);
     assert!(report.origin.is_some_and(|origin| origin.most[1] > 0.0));
+}
+
+/// A version is judged by what both did at the same time, so that a busy machine makes neither worse. How many are hurt by errors
+/// needs no quiet machine either; how many are refused does, and the demo prints it.
+#[test]
+fn a_bad_version_is_undone_and_hurts_fewer_than_a_rolling_deploy_of_it() {
+    let output = program()
+        .args(["demo", "bad-deploy", "--short", "--json"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let report: Report = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("no report ({error}), {}: {said}", output.status));
+    let bad = report
+        .rows()
+        .find(|(phase, _, _)| phase.kind == PhaseKind::BadDeploy);
+    let (_, without, with) = bad.unwrap();
+    let deploy = report.deploy.unwrap();
+    println!("{without:#?}\n{with:#?}\n{deploy:#?}\n{:#?}", report.events);
+    let journal = report.journal.as_deref().unwrap_or_default();
+    assert!(journal.starts_with("whole: "), "{:?}", report.notes);
+    // Caught, and then undone, by what the journal says.
+    let (stopped, undone) = (deploy.stopped_at.unwrap(), deploy.undone_at.unwrap());
+    assert!(0.0 < stopped && stopped < undone, "{deploy:?}");
+    // The version was asked on both sides, and far fewer were hurt by it where it was undone.
+    let [of_all, of_few] = deploy.requests;
+    assert!(0 < of_few && of_few * 4 < of_all, "{deploy:?}");
+    let (without, with) = (without.users, with.users);
+    assert_eq!(
+        (without.requests, without.asked),
+        (with.requests, with.asked)
+    );
+    assert!(
+        0 < with.hurt && with.hurt * 2 < without.hurt,
+        "{with:?} {without:?}"
+    );
 }
