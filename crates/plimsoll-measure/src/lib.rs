@@ -11,6 +11,7 @@ mod condition;
 mod course;
 pub mod figure;
 mod histogram;
+mod hours;
 pub mod incident;
 mod interval;
 mod maintenance;
@@ -32,6 +33,7 @@ pub use condition::Condition;
 pub use course::{CauseGroup, Courses, Standing, Step, StepLength, row_upper};
 pub use histogram::{AtomicHistogram, Histogram, QUANTILE_ERROR, SCALE, SLOTS, SparseHistogram};
 pub use histogram::{slot_of, upper_nanos};
+pub use hours::Hours;
 pub use incident::{
     Act, Attention, Deed, Incident, IncidentCall, IncidentRecord, IncidentView, Incidents,
 };
