@@ -3,6 +3,7 @@
 //! Everything returns `None` where a value is missing or was wrong, which has been reported before: a
 //! whole [`Config`] comes out only where nothing was.
 
+mod approval;
 mod governor;
 mod notify;
 mod protect;
@@ -19,6 +20,7 @@ use crate::page::Template;
 use crate::pattern::{HostPattern, PathPattern};
 use crate::scheme::FileKind;
 
+pub(crate) use approval::time;
 pub(crate) use governor::dependency;
 pub(crate) use protect::{hedge_mode, is_tried_again};
 pub(crate) use tenant::{rate_burst, rate_name};
@@ -62,6 +64,16 @@ pub(crate) fn config(file: &Fields) -> Option<Config> {
             .table("journey")?
             .iter()
             .map(|(name, field)| Some((name.to_owned(), journey(field.node.as_table()?)?)))
+            .collect::<Option<_>>()?,
+        approvals: file
+            .table("approval")?
+            .iter()
+            .map(|(name, field)| approval::rule(name, field.node.as_table()?))
+            .collect::<Option<_>>()?,
+        freezes: file
+            .table("freeze")?
+            .iter()
+            .map(|(name, field)| Some((name.to_owned(), approval::freeze(field.node.as_table()?)?)))
             .collect::<Option<_>>()?,
         notifiers: file
             .table("notify")?
@@ -208,6 +220,7 @@ fn service(fields: &Fields) -> Option<Service> {
             .collect::<Option<_>>()?,
         protect: protect::protect(fields.table("protect")?)?,
         degrade: degrade(fields.table("degrade")?)?,
+        freeze: fields.boolean("freeze")?,
     })
 }
 

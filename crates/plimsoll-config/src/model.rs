@@ -3,6 +3,7 @@
 //! Every value here is valid because it exists: names refer to something, bounds are above zero,
 //! durations are durations. Maps are ordered by name, so that two runs see the same order.
 
+mod freeze;
 mod notify;
 mod protect;
 mod tenant;
@@ -18,6 +19,7 @@ use plimsoll_measure::{Maintenance, Period};
 use crate::page::{PageError, Template, read_page};
 use crate::pattern::{HostPattern, PathPattern};
 
+pub use freeze::*;
 pub use notify::*;
 pub use protect::*;
 pub use tenant::*;
@@ -41,6 +43,10 @@ pub struct Config {
     pub maintenances: BTreeMap<String, Maintenance>,
     /// Journeys by name.
     pub journeys: BTreeMap<String, Journey>,
+    /// What needs the approval of others, by name.
+    pub approvals: Vec<plimsoll_policy::approval::Rule>,
+    /// Times in which nothing risky is changed, by name.
+    pub freezes: BTreeMap<String, Freeze>,
     /// Who is called, by name.
     pub notifiers: BTreeMap<String, Notifier>,
     /// Services by name.
@@ -240,6 +246,8 @@ pub struct Service {
     pub protect: Protect,
     /// What it gives up before it fails.
     pub degrade: Degrade,
+    /// Whether the governor freezes it while its budget is exhausted.
+    pub freeze: bool,
 }
 
 /// What a service gives up before it fails.

@@ -1,5 +1,6 @@
 //! The keys of the configuration file, in the order of the reference page.
 
+mod approval;
 mod governor;
 mod journey;
 mod maintenance;
@@ -12,6 +13,7 @@ mod tenant;
 use std::time::Duration;
 
 use super::{FileKind, Key, Kind, NameKind, Table, Word};
+use approval::{APPROVAL, FREEZE};
 use governor::GOVERNOR;
 use journey::JOURNEY;
 use maintenance::MAINTENANCE;
@@ -133,10 +135,28 @@ pub(crate) static FILE: Table = Table {
             "Who is called, and how, by name.",
         )
         .default("{}"),
+        Key::new(
+            "approval",
+            Kind::Map {
+                noun: Some("approval"),
+                names: NameKind::Identifier,
+                of: &Kind::Table(&APPROVAL),
+            },
+            "What needs the approval of others, by name.",
+        )
+        .default("{}"),
+        Key::new(
+            "freeze",
+            Kind::Map {
+                noun: Some("freeze"),
+                names: NameKind::Identifier,
+                of: &Kind::Table(&FREEZE),
+            },
+            "Times in which nothing risky is changed, by name.",
+        )
+        .default("{}"),
         Key::later("flags"),
         Key::later("rollout"),
-        Key::later("approval"),
-        Key::later("freeze"),
         Key::later("queues"),
         Key::later("queue"),
         Key::later("database"),
