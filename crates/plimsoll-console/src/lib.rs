@@ -17,11 +17,13 @@
 mod access;
 mod act;
 mod api;
+mod approval;
 mod assets;
 mod command;
 mod console;
 mod control;
 mod events;
+mod freeze;
 mod guard;
 mod incident;
 mod length;
@@ -41,8 +43,10 @@ mod watch;
 mod wire;
 
 pub use access::{Caller, Role};
+pub use approval::{Answered, ApprovalList, ApprovalVerb, ApprovalWanted, How, HowWanted};
 pub use console::{ConsoleOptions, serve_console};
 pub use control::{Answer, Control, Runbook};
+pub use freeze::{FREEZE_LENGTH_MAX, FreezeList, FreezeWanted, Freezing};
 pub use incident::{DeedVerb, DeedWanted, IncidentList, NOTE_MAX};
 pub use ops::serve_ops;
 pub use overlay::{LENGTH_MAX, LEVEL_MAX, Overlay, Setting, SettingWanted, Verb};

@@ -7,6 +7,7 @@
 //! where it draws); nothing of it stands in a script or decides where a link of ours leads, but as an escaped segment.
 
 pub(crate) mod action;
+mod approvals;
 mod configuration;
 mod decisions;
 mod fleet;
@@ -22,6 +23,7 @@ mod service;
 pub(crate) mod sign_in;
 mod topology;
 
+pub(crate) use approvals::path as approval_path;
 pub(crate) use incidents::path as incident_path;
 pub(crate) use parts::{segment, service_path};
 
@@ -33,7 +35,7 @@ use axum::extract::Query;
 use axum::http::{StatusCode, Uri};
 use maud::{Markup, html};
 use plimsoll_core::Timestamp;
-use plimsoll_measure::{Incidents, Snapshot, Step, StepLength};
+use plimsoll_measure::{ApprovalView, Incidents, Snapshot, Step, StepLength};
 
 use crate::access::Caller;
 use crate::control::{Control, Runbook};
@@ -72,6 +74,10 @@ pub(crate) enum Address {
     Incidents,
     /// `/incidents/ID`.
     Incident(u64),
+    /// `/approvals`.
+    Approvals,
+    /// `/approvals/ID`.
+    Approval(u64),
     /// `/topology`.
     Topology,
     /// `/configuration`.
@@ -81,13 +87,15 @@ pub(crate) enum Address {
 }
 
 /// The paths of all pages, for the router.
-pub(crate) const PATHS: [&str; 9] = [
+pub(crate) const PATHS: [&str; 11] = [
     "/",
     "/services/{name}",
     "/decisions",
     "/decisions/{sequence}",
     "/incidents",
     "/incidents/{id}",
+    "/approvals",
+    "/approvals/{id}",
     "/topology",
     "/configuration",
     "/requests/{id}",
@@ -114,6 +122,8 @@ impl Address {
             )),
             ("incidents", None) => Some(Self::Incidents),
             ("incidents", Some(id)) => Some(Self::Incident(id?.parse().ok()?)),
+            ("approvals", None) => Some(Self::Approvals),
+            ("approvals", Some(id)) => Some(Self::Approval(id?.parse().ok()?)),
             ("topology", None) => Some(Self::Topology),
             ("configuration", None) => Some(Self::Configuration),
             ("requests", Some(id)) => Some(Self::Request(id?)),
@@ -125,7 +135,11 @@ impl Address {
     pub(crate) fn has_acts(&self) -> bool {
         matches!(
             self,
-            Self::Service(..) | Self::Incident(_) | Self::Configuration
+            Self::Service(..)
+                | Self::Incident(_)
+                | Self::Approvals
+                | Self::Approval(_)
+                | Self::Configuration
         )
     }
 
@@ -146,6 +160,8 @@ impl Address {
             Self::Fleet(_)
             | Self::Incidents
             | Self::Incident(_)
+            | Self::Approvals
+            | Self::Approval(_)
             | Self::Topology
             | Self::Configuration
             | Self::Request(_) => None,
@@ -179,6 +195,7 @@ pub(crate) enum Place {
     Fleet,
     Decisions,
     Incidents,
+    Approvals,
     Topology,
     Configuration,
     None,
@@ -220,6 +237,7 @@ pub(crate) struct Sight {
     request: Option<String>,
     incidents: Result<Arc<Incidents>, Problem>,
     runbook: Option<Runbook>,
+    approvals: Arc<Vec<ApprovalView>>,
     told: Arc<Told>,
 }
 
@@ -300,6 +318,7 @@ impl Sight {
                 _ => None,
             },
             runbook: service.and_then(|it| control.runbook(&it)),
+            approvals: control.approvals(),
             incidents,
             told: Arc::default(),
         }
@@ -459,6 +478,8 @@ fn draw(address: &Address, sight: &Sight) -> Page {
         Address::Record(sequence, query) => decisions::record(*sequence, query, sight),
         Address::Incidents => incidents::page(sight),
         Address::Incident(id) => incident::page(*id, sight),
+        Address::Approvals => approvals::page(sight),
+        Address::Approval(id) => approvals::one(*id, sight),
         Address::Topology => topology::page(sight),
         Address::Configuration => configuration::page(sight),
         Address::Request(id) => request::page(id, sight),

@@ -53,11 +53,11 @@ pub use period::{Calendar, Now, Period};
 pub use prometheus::{Format, ProcessView, render as render_metrics};
 pub use registry::{Reading, Registry, SERIES_MAX, SeriesKey};
 pub use series::{CauseCounts, Record, Series, Totals};
-pub use snapshot::OverlayView;
 pub use snapshot::wire;
 pub use snapshot::{
     ActionView, ClassView, DOES_NOT_FIT, ProtectionView, REFUSALS, RefusedView, refusing_policy,
 };
+pub use snapshot::{ApprovalView, FreezeView, OverlayView};
 pub use snapshot::{
     BrownoutView, ChangeView, GovernedView, JournalView, MovedView, NotifierFailure, NotifierView,
     OnsetView, PageDelayView, SplitView, StoreFailure,

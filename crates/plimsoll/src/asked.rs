@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use plimsoll_console::{
-    Answer, Changed, Problem, Purging, Setting, TokenCreated, TokenWanted, Tried, Verb,
+    Answer, Answered, Changed, Freezing, How, Problem, Purging, Setting, TokenCreated, TokenWanted,
+    Tried, Verb,
 };
 use plimsoll_measure::Deed;
 use tokio::sync::{mpsc, oneshot};
@@ -17,6 +18,7 @@ pub(crate) type Tell<T> = oneshot::Sender<Result<T, Problem>>;
 pub(crate) enum Asked {
     Reload {
         by: String,
+        how: How,
         tell: Tell<Changed>,
     },
     CreateToken {
@@ -35,6 +37,24 @@ pub(crate) enum Asked {
         by: String,
         service: String,
         verb: Verb,
+        tell: Tell<Changed>,
+    },
+    AnswerApproval {
+        by: String,
+        id: u64,
+        answered: Answered,
+        tell: Tell<Changed>,
+    },
+    Freeze {
+        by: String,
+        service: Option<String>,
+        freezing: Freezing,
+        tell: Tell<Changed>,
+    },
+    EndFreeze {
+        by: String,
+        service: Option<String>,
+        how: How,
         tell: Tell<Changed>,
     },
     Purge {

@@ -14,6 +14,8 @@ pub(crate) enum Exit {
     Failed = 2,
     /// There is no running Plimsoll to talk to.
     Unreachable = 3,
+    /// It is asked for, and waits for the approval of others.
+    Waits = 6,
 }
 
 impl From<Exit> for ExitCode {

@@ -5,6 +5,8 @@
 //! (`plimsoll-gateway`) never wait for it.
 
 mod access;
+mod approval;
+mod approvals;
 mod asked;
 mod budgets;
 mod cache;
@@ -15,6 +17,8 @@ mod degrade;
 mod descriptors;
 mod exit;
 mod explain;
+mod freeze;
+mod freezes;
 mod governing;
 mod incident;
 mod incidents;
@@ -32,6 +36,7 @@ mod status;
 mod systemd;
 mod token;
 mod top;
+mod touching;
 mod upgrade;
 mod view;
 mod water;

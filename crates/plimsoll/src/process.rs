@@ -1,7 +1,10 @@
 //! The running process: the control thread's loop.
 
+mod approvals;
 mod changes;
+mod freezing;
 mod incidents;
+mod mirror;
 mod notices;
 mod overlay;
 mod purging;
@@ -36,11 +39,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::access::TokenRegister;
+use crate::approvals::Approvals;
 use crate::asked::{Asked, Settled};
 use crate::budgets::Budgets;
 use crate::cli::Run;
 use crate::configuration::{Loaded, Source};
 use crate::exit::{Exit, say, with_causes};
+use crate::freezes::Freezes;
 use crate::governing::{self, Contributions, Governing};
 use crate::incidents::Register;
 use crate::journal::read::JournalReader;
@@ -49,14 +54,16 @@ use crate::launch::LaunchError;
 use crate::notifying::Notifying;
 use crate::overlay::Overlay;
 use crate::past::Pasts;
-use crate::state::{LastGood, StateFolder};
+use crate::state::{APPROVALS, FREEZES, LastGood, StateFolder};
 use crate::systemd;
 use crate::upgrade::{self, Package, Predecessor};
 use crate::view::{Since, View, cache_store, service_inputs};
 use crate::water::{self, Kept};
 use crate::wiring;
 use crate::without::Estimates;
+use approvals::{ApprovalState, Asking, SIGHUP};
 use changes::Later;
+use freezing::FreezeState;
 pub(crate) use incidents::not_read;
 use overlay::{OverlayState, features};
 use server::Server;
@@ -144,6 +151,8 @@ pub(crate) struct Process {
     /// Whose tokens were revoked while the store could not be told.
     revoked: BTreeSet<String>,
     overlay: OverlayState,
+    approvals: ApprovalState,
+    freezing: FreezeState,
     incidents: Register,
     /// Incidents that nobody watched when it was last looked.
     unwatched: BTreeSet<u64>,
@@ -204,6 +213,7 @@ impl Process {
             incidents: ArcSwapOption::empty(),
             runbooks: ArcSwap::from_pointee(wiring::runbooks(&parts.loaded.config)),
             configuration: ArcSwap::from_pointee(shown_text(&parts.loaded)),
+            approvals: ArcSwap::default(),
             access_log: parts.access_log.sender(),
             started: timestamp,
             not_ready: Mutex::new(Some("starting".to_owned())),
@@ -236,6 +246,13 @@ impl Process {
             let bytes = read.map_err(|error| error.to_string())?;
             Overlay::from_file(&bytes, now, timestamp)
         });
+        let kept = |name: &str| {
+            let read = parts.state.kept(name);
+            read.map(|read| read.map_err(|error| error.to_string()))
+        };
+        let approvals = kept(APPROVALS)
+            .map(|read| read.and_then(|bytes| Approvals::from_file(&bytes, timestamp)));
+        let freezes = kept(FREEZES).map(|read| read.and_then(|bytes| Freezes::from_file(&bytes)));
         let mut process = Self {
             run: parts.run,
             source: parts.source,
@@ -270,6 +287,8 @@ impl Process {
             settled,
             revoked: BTreeSet::new(),
             overlay: OverlayState::read(overlay),
+            approvals: ApprovalState::read(approvals),
+            freezing: FreezeState::read(freezes),
             incidents: Register::default(),
             unwatched: BTreeSet::new(),
             health,
@@ -288,6 +307,7 @@ impl Process {
         );
         let body = journal::configuration(before.as_deref(), &process.loaded);
         process.journal.write("change", "configuration", &body);
+        process.on_started(before.as_deref());
         process.read_tokens();
         process.on_told(&told);
         process.tick();
@@ -340,7 +360,7 @@ impl Process {
             match wake {
                 Wake::Tick => self.tick(),
                 Wake::Health(event) => self.on_health(&event),
-                Wake::Hangup => self.reload("SIGHUP", None).await,
+                Wake::Hangup => self.reload(&Asking::by(SIGHUP), None).await,
                 Wake::Asked(asked) => self.on_asked(asked).await,
                 Wake::Settled(settled) => settled(&mut self),
                 Wake::Notice(report) => self.on_notice(&report),
@@ -507,6 +527,8 @@ impl Process {
             .tick(self.ticks, self.loaded.config.journal_keep);
         self.keep_up_with_store();
         self.tick_overlay();
+        self.tick_approvals();
+        self.tick_freezes();
         self.tick_incidents();
         if self.ticks.is_multiple_of(LEARNT_EVERY) {
             self.keep_learnt();
@@ -642,6 +664,7 @@ impl Process {
         let notifiers = self.notifying.notifiers.views();
         warnings.extend(notifiers.iter().filter_map(NotifierView::warning));
         warnings.extend(self.notifying.warnings());
+        warnings.extend(self.broken_glass());
         if stats.connections_refused > 0 {
             warnings.push(format!(
                 "{} connections were turned away at a limit of [gateway.limits]",
@@ -675,6 +698,8 @@ impl Process {
                 .overlay
                 .overlay
                 .views(now, timestamp, |it| features(&self.loaded.config, it).len()),
+            approvals: self.waiting_views(),
+            freezes: self.freeze_views(),
             journal: Some(self.journal.view()),
             notifiers,
             incidents: self
@@ -694,6 +719,7 @@ impl Process {
 
     fn publish(&self, mut snapshot: Snapshot) {
         snapshot.recent_events = self.events.iter().cloned().collect();
+        self.view.approvals.store(Arc::new(self.approval_views()));
         self.view.snapshot.store(Arc::new(snapshot));
     }
 

@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use plimsoll_console::{
-    Answer, Caller, Changed, Control, IncidentRecords, JournalQuery, Past, PastView, Problem,
-    Purging, Records, Runbook, Setting, TokenCreated, TokenWanted, Tokens, Tried, Turns, Verb,
-    Water, WithoutPlimsoll, WithoutQuery,
+    Answer, Answered, Caller, Changed, Control, Freezing, How, IncidentRecords, JournalQuery, Past,
+    PastView, Problem, Purging, Records, Runbook, Setting, TokenCreated, TokenWanted, Tokens,
+    Tried, Turns, Verb, Water, WithoutPlimsoll, WithoutQuery,
 };
 use plimsoll_core::{Class, Instant, Mode, Timestamp};
 use plimsoll_gateway::{AccessLogSender, CacheCounts, CacheStats, GuardView, Plan};
 use plimsoll_lifecycle::Counter;
 use plimsoll_measure::{
-    CacheDiskView, CacheStoreView, CacheView, Courses, Deed, EndpointInput, EndpointState, Format,
-    GovernedView, Incidents, ProcessView, ProtectionCounter, ProtectionInput, Registry,
-    ServiceInput, Snapshot,
+    ApprovalView, CacheDiskView, CacheStoreView, CacheView, Courses, Deed, EndpointInput,
+    EndpointState, Format, GovernedView, Incidents, ProcessView, ProtectionCounter,
+    ProtectionInput, Registry, ServiceInput, Snapshot,
 };
 use plimsoll_policy::{AdmissionParameters, LimiterKind, Verdict, Would};
 use plimsoll_upstream::{Clock, Cluster};
@@ -46,6 +46,8 @@ pub(crate) struct View {
     pub(crate) runbooks: ArcSwap<BTreeMap<String, Runbook>>,
     /// The text of the configuration in force, without what may be secret in it.
     pub(crate) configuration: ArcSwap<String>,
+    /// What waits for approval, and what came of others.
+    pub(crate) approvals: ArcSwap<Vec<ApprovalView>>,
     pub(crate) access_log: AccessLogSender,
     pub(crate) started: Timestamp,
     /// Why no new requests are welcome.
@@ -122,9 +124,43 @@ impl Control for View {
         self.tokens.load().holder(token, self.clock.timestamp())
     }
 
-    fn reload(&self, by: &Caller) -> Answer<Changed> {
+    fn reload(&self, by: &Caller, how: How) -> Answer<Changed> {
         let by = by.name.clone();
-        ask(&self.asks, |tell| Asked::Reload { by, tell })
+        ask(&self.asks, |tell| Asked::Reload { by, how, tell })
+    }
+
+    fn approvals(&self) -> Arc<Vec<ApprovalView>> {
+        self.approvals.load_full()
+    }
+
+    fn answer_approval(&self, by: &Caller, id: u64, answered: Answered) -> Answer<Changed> {
+        let by = by.name.clone();
+        ask(&self.asks, move |tell| Asked::AnswerApproval {
+            by,
+            id,
+            answered,
+            tell,
+        })
+    }
+
+    fn freeze(&self, by: &Caller, service: Option<&str>, freezing: Freezing) -> Answer<Changed> {
+        let (by, service) = (by.name.clone(), service.map(str::to_owned));
+        ask(&self.asks, |tell| Asked::Freeze {
+            by,
+            service,
+            freezing,
+            tell,
+        })
+    }
+
+    fn end_freeze(&self, by: &Caller, service: Option<&str>, how: How) -> Answer<Changed> {
+        let (by, service) = (by.name.clone(), service.map(str::to_owned));
+        ask(&self.asks, |tell| Asked::EndFreeze {
+            by,
+            service,
+            how,
+            tell,
+        })
     }
 
     fn journal(&self, asked: JournalQuery) -> Answer<Records> {

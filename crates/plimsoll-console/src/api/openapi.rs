@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Needs, Route};
 use crate::access::Role;
+use crate::approval::ApprovalVerb;
 use crate::incident::{DeedVerb, NOTE_MAX};
 use crate::overlay::{LEVEL_MAX, Verb};
 use crate::purge::{KEY_BYTES_MAX, URL_BYTES_MAX};
@@ -53,6 +54,11 @@ fn operation(route: &Route) -> Value {
         content("It is so.", "application/json", schema),
     );
     for refusal in refusals(route) {
+        if refusal == 202 {
+            let content = content(meaning(refusal), "application/json", schema);
+            answers.insert(refusal.to_string(), content);
+            continue;
+        }
         let content = content(meaning(refusal), "application/problem+json", "Problem");
         answers.insert(refusal.to_string(), content);
     }
@@ -120,6 +126,7 @@ fn refusals(route: &Route) -> BTreeSet<u16> {
 
 fn meaning(status: u16) -> &'static str {
     match status {
+        202 => "Nothing is changed yet: it waits for the approval of others.",
         400 => "The request can't be read.",
         401 => "The token is missing or not valid.",
         403 => "The token is not enough, or a page of another site asks.",
@@ -139,6 +146,7 @@ fn parameters(route: &Route) -> Vec<Value> {
         let name = part.strip_prefix('{')?.strip_suffix('}')?;
         let schema = match name {
             "verb" => one_of(&Verb::ALL.map(Verb::name)),
+            "answer" => one_of(&ApprovalVerb::ALL.map(ApprovalVerb::name)),
             "deed" => one_of(&DeedVerb::ALL.map(DeedVerb::name)),
             _ => json!({ "type": "string" }),
         };
@@ -224,6 +232,50 @@ fn schemas() -> Value {
             ("message", text()),
             ("journal", nullable(whole())),
             ("warning", nullable(text())),
+            ("approval", nullable(whole())),
+        ]),
+        "Approvals": object([("approvals", list(&reference("Approval")))]),
+        "Approval": object([
+            ("id", whole()),
+            ("kind", one_of(&["config", "flag", "rollout", "freeze", "degrade", "runbook"])),
+            ("subject", text()),
+            ("says", text()),
+            ("effect", list(&text())),
+            ("services", list(&text())),
+            ("by", text()),
+            ("why", nullable(text())),
+            ("persons", whole()),
+            ("missing", whole()),
+            ("approved_by", list(&text())),
+            ("rules", list(&text())),
+            ("content", text()),
+            ("state", one_of(&["waiting", "begun", "done", "failed", "refused", "withdrawn", "expired", "broken"])),
+            ("came", text()),
+            ("since", time()),
+            ("until", time()),
+            ("changed", time()),
+            ("journal", nullable(whole())),
+        ]),
+        "ApprovalWanted": wanted(&[], [
+            ("content", text()),
+            ("why", json!({ "type": "string", "minLength": 1, "maxLength": 500 })),
+        ]),
+        "Freezes": object([("freezes", list(&reference("Freeze")))]),
+        "Freeze": object([
+            ("name", text()),
+            ("services", list(&text())),
+            ("all", json!({ "type": "boolean" })),
+            ("by", text()),
+            ("why", text()),
+            ("since", nullable(time())),
+            ("until", nullable(time())),
+            ("acts", json!({ "type": "boolean" })),
+            ("journal", nullable(whole())),
+        ]),
+        "FreezeWanted": wanted(&["for", "why"], [
+            ("for", length()),
+            ("why", json!({ "type": "string", "minLength": 1, "maxLength": 500 })),
+            ("break_glass", json!({ "type": "boolean" })),
         ]),
         "Document": any(),
         "RequestLine": any(),
@@ -254,6 +306,7 @@ fn schemas() -> Value {
             ("mode", mode()),
             ("for", length()),
             ("why", json!({ "type": "string", "minLength": 1, "maxLength": 500 })),
+            ("break_glass", json!({ "type": "boolean" })),
         ]),
         "PurgeWanted": wanted(&["why"], [
             ("url", json!({ "type": "string", "maxLength": URL_BYTES_MAX })),
@@ -351,6 +404,8 @@ fn schemas() -> Value {
             ("services", list(&any())),
             ("journeys", list(&any())),
             ("overlay", list(&reference("OverlayEntry"))),
+            ("approvals", list(&reference("Approval"))),
+            ("freezes", list(&reference("Freeze"))),
             ("unrouted", any()),
             ("recent_events", list(&any())),
             ("journal", nullable(any())),

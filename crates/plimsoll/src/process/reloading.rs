@@ -4,29 +4,45 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use plimsoll_config::{Alteration, AlterationKind, Risk};
+use plimsoll_console::Problem;
 use plimsoll_gateway::{Plan, bind};
+use plimsoll_store::Hash;
 use plimsoll_upstream::{Clusters, Resolver};
 
+use super::approvals::{Asking, Passage, Waiting};
 use super::server::Server;
 use super::{Process, keep_running, lock, shown_text};
+use crate::approvals::{LINES_MAX, Wanted};
 use crate::configuration::{self, Loaded, Source};
 use crate::exit::with_causes;
 use crate::governing::configuration_changed;
 use crate::journal;
 use crate::launch::RESOLVE_TIME_MAX;
+use crate::touching::touched;
 use crate::wiring;
 
-/// A reload that is refused.
-pub(super) struct Refused {
-    /// To the one who asked, and to the log.
-    pub(super) said: String,
-    /// To the journal, which must not hold what may be secret.
-    pub(super) why: String,
+/// A reload that is not done.
+pub(super) enum NotReloaded {
+    /// The configuration can't be.
+    Refused {
+        /// To the one who asked, and to the log.
+        said: String,
+        /// To the journal, which must not hold what may be secret.
+        why: String,
+    },
+    /// It may not be: a freeze or an approval is in its way.
+    Blocked(Problem),
+    /// It waits for others.
+    Waits(Waiting),
 }
 
 impl Process {
     /// Says what came of it, and the text of the configuration before; `None` where there was nothing to read.
-    pub(super) async fn try_to_reload(&mut self) -> Result<(String, Option<String>), Refused> {
+    pub(super) async fn try_to_reload(
+        &mut self,
+        asking: &Asking,
+    ) -> Result<(String, Option<String>), NotReloaded> {
         let source = match &self.source {
             // What was last good is not read again: the file it came from is.
             Source::LastGood { file, .. } => Source::File(file.into()),
@@ -36,11 +52,13 @@ impl Process {
             let said = "nothing to reload: this process was started with --to, without a file";
             return Ok((said.to_owned(), None));
         }
-        let loaded = configuration::load(&source, &self.run).map_err(|error| Refused {
-            said: error.to_string(),
-            why: error.without_text_of_the_file(),
-        })?;
-        let refused = |why: String| Refused {
+        let loaded =
+            configuration::load(&source, &self.run).map_err(|error| NotReloaded::Refused {
+                said: error.to_string(),
+                why: error.without_text_of_the_file(),
+            })?;
+        self.may_reload(asking, &loaded)?;
+        let refused = |why: String| NotReloaded::Refused {
             said: format!("error: {why}"),
             why,
         };
@@ -62,6 +80,51 @@ impl Process {
         self.loaded.warn();
         let path = self.loaded.path.clone().unwrap_or_default();
         Ok((format!("reloaded: {path}"), Some(before)))
+    }
+
+    /// Whether a configuration may come into force now: whoever puts one in force asks this first.
+    pub(super) fn may_reload(
+        &mut self,
+        asking: &Asking,
+        loaded: &Loaded,
+    ) -> Result<(), NotReloaded> {
+        let (before, after) = (&self.loaded, loaded);
+        let keys = plimsoll_config::changed_keys(&before.text, &after.text);
+        // The same again changes nothing; what was approved is looked at whatever has become of the file.
+        if keys.is_empty() && asking.carries.is_none() {
+            return Ok(());
+        }
+        let touching = touched(&before.config, &after.config, &keys);
+        let wanted = wanted((&before.text, &after.text), asking);
+        let passage = self
+            .unfrozen(&touching, asking.is_fix)
+            .and_then(|()| self.pass(asking, wanted, &touching));
+        match passage {
+            Ok(Passage::Free) => Ok(()),
+            Ok(Passage::Waits(waiting)) => Err(NotReloaded::Waits(waiting)),
+            Err(problem) => Err(NotReloaded::Blocked(problem)),
+        }
+    }
+
+    /// The process starts, after one with another configuration. A start takes the file as it is: where that needed an approval that
+    /// it does not have, nobody overlooks it.
+    pub(super) fn on_started(&mut self, before: Option<&str>) {
+        let Some(before) = before else {
+            return;
+        };
+        let keys = plimsoll_config::changed_keys(before, &self.loaded.text);
+        let Ok((config, _)) = plimsoll_config::parse(before, "last-good.json") else {
+            return;
+        };
+        if keys.is_empty() {
+            return;
+        }
+        let touching = touched(&config, &self.loaded.config, &keys);
+        let wanted = wanted((before, &self.loaded.text), &Asking::default());
+        if let Some(needed) = self.approval_needed(&config.approvals, &wanted, &touching) {
+            let why = "the process was started with a file that nobody approved";
+            self.break_glass("a start", why, wanted, needed, &touching);
+        }
     }
 
     pub(super) fn apply(
@@ -161,4 +224,44 @@ impl Process {
         self.on_versions(&changes);
         Ok(before.text)
     }
+}
+
+/// What a reload from one text to another does.
+fn wanted((before, after): (&str, &str), asking: &Asking) -> Wanted {
+    let hash = |text: &str| Hash::of(text.as_bytes()).to_string();
+    let differences = plimsoll_config::difference(before, after, "plimsoll.toml");
+    let mut lines: Vec<String> = differences.iter().flatten().map(line).collect();
+    let more = lines.len().saturating_sub(LINES_MAX);
+    lines.truncate(LINES_MAX);
+    Wanted::Config {
+        before: hash(before),
+        after: hash(after),
+        lines,
+        more,
+        why: asking.why.clone(),
+        is_fix: asking.is_fix,
+    }
+}
+
+/// A difference, as somebody would say it.
+fn line(it: &Alteration) -> String {
+    let what = [it.thing.as_str(), it.key.as_str()];
+    let what: Vec<&str> = what.into_iter().filter(|it| !it.is_empty()).collect();
+    let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
+    let change = match it.kind {
+        AlterationKind::Added => match &it.after {
+            Some(after) => format!("new: {after}"),
+            None => "new".to_owned(),
+        },
+        AlterationKind::Removed => match &it.before {
+            Some(before) => format!("gone, was {before}"),
+            None => "gone".to_owned(),
+        },
+        AlterationKind::Changed => format!("{} → {}", value(&it.before), value(&it.after)),
+    };
+    let risk = match it.risk {
+        Risk::None => String::new(),
+        risk => format!(" (risk {}: {})", risk.name(), it.why),
+    };
+    format!("{}: {change}{risk}", what.join(" "))
 }

@@ -11,6 +11,7 @@
 )]
 
 mod access;
+mod approvals;
 mod browser;
 mod budgets;
 mod cache;
