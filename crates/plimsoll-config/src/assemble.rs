@@ -3,6 +3,7 @@
 //! Everything returns `None` where a value is missing or was wrong, which has been reported before: a
 //! whole [`Config`] comes out only where nothing was.
 
+mod approval;
 mod flags;
 mod governor;
 mod notify;
@@ -21,6 +22,7 @@ use crate::page::Template;
 use crate::pattern::{HostPattern, PathPattern};
 use crate::scheme::FileKind;
 
+pub(crate) use approval::time;
 pub(crate) use governor::dependency;
 pub(crate) use protect::{hedge_mode, is_tried_again};
 pub(crate) use tenant::{rate_burst, rate_name};
@@ -71,6 +73,16 @@ pub(crate) fn config(file: &Fields) -> Option<Config> {
             .map(|(name, field)| Some((name.to_owned(), rollout::rollout(field.node.as_table()?)?)))
             .collect::<Option<_>>()?,
         flags: flags::flags(file.table("flags")?)?,
+        approvals: file
+            .table("approval")?
+            .iter()
+            .map(|(name, field)| approval::rule(name, field.node.as_table()?))
+            .collect::<Option<_>>()?,
+        freezes: file
+            .table("freeze")?
+            .iter()
+            .map(|(name, field)| Some((name.to_owned(), approval::freeze(field.node.as_table()?)?)))
+            .collect::<Option<_>>()?,
         notifiers: file
             .table("notify")?
             .iter()
@@ -221,6 +233,7 @@ fn service(fields: &Fields) -> Option<Service> {
             .collect::<Option<_>>()?,
         protect: protect::protect(fields.table("protect")?)?,
         degrade: degrade(fields.table("degrade")?)?,
+        freeze: fields.boolean("freeze")?,
     })
 }
 

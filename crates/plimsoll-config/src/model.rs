@@ -4,6 +4,7 @@
 //! durations are durations. Maps are ordered by name, so that two runs see the same order.
 
 mod flags;
+mod freeze;
 mod notify;
 mod protect;
 mod rollout;
@@ -21,6 +22,7 @@ use crate::page::{PageError, Template, read_page};
 use crate::pattern::{HostPattern, PathPattern};
 
 pub use flags::*;
+pub use freeze::*;
 pub use notify::*;
 pub use protect::*;
 pub use rollout::*;
@@ -49,6 +51,10 @@ pub struct Config {
     pub rollouts: BTreeMap<String, Rollout>,
     /// Flags for the code of services.
     pub flags: Flags,
+    /// What needs the approval of others, by name.
+    pub approvals: Vec<plimsoll_policy::approval::Rule>,
+    /// Times in which nothing risky is changed, by name.
+    pub freezes: BTreeMap<String, Freeze>,
     /// Who is called, by name.
     pub notifiers: BTreeMap<String, Notifier>,
     /// Services by name.
@@ -250,6 +256,8 @@ pub struct Service {
     pub protect: Protect,
     /// What it gives up before it fails.
     pub degrade: Degrade,
+    /// Whether the governor freezes it while its budget is exhausted.
+    pub freeze: bool,
 }
 
 impl Service {

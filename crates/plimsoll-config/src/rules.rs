@@ -2,9 +2,10 @@
 //!
 //! Elsewhere: what a single value must look like (`scalar`); rules about routes (`rules/routes.rs`),
 //! about protections (`rules/protect.rs`), about what services give up (`rules/degrade.rs`), about what the governor knows (`rules/governor.rs`),
-//! about journeys (`rules/journey.rs`), about maintenance (`rules/maintenance.rs`), about notifiers (`rules/notify.rs`), about flags (`rules/flags.rs`),
+//! about approvals and freezes (`rules/approval.rs`), about journeys (`rules/journey.rs`), about maintenance (`rules/maintenance.rs`), about notifiers (`rules/notify.rs`), about flags (`rules/flags.rs`),
 //! about versions and rollouts (`rules/rollout.rs`), about tenants and rates (`rules/tenants.rs`).
 
+mod approval;
 mod degrade;
 mod flags;
 mod governor;
@@ -69,6 +70,7 @@ pub(crate) fn check(file: &Fields, diagnostics: &mut Vec<Diagnostic>) {
             );
         }
     }
+    approval::check(file, services, diagnostics);
     governor::check(file, services, diagnostics);
     journey::check(file, services, diagnostics);
     maintenance::check(file, services, diagnostics);

@@ -66,6 +66,24 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Whether they may approve what others want to do with services of these owners; `None`: of all.
+    pub fn may_approve(&self, owners: Option<&[Option<String>]>) -> bool {
+        self.role >= Role::Approver && self.covers(owners)
+    }
+
+    /// Whether they may do something with services of these owners; `None`: with all.
+    pub fn may_operate(&self, owners: Option<&[Option<String>]>) -> bool {
+        self.role >= Role::Operator && self.covers(owners)
+    }
+
+    fn covers(&self, owners: Option<&[Option<String>]>) -> bool {
+        let covers = |owner: &Option<String>| {
+            let owner = owner.as_ref();
+            owner.is_some_and(|owner| self.owners.contains(owner))
+        };
+        self.owners.is_empty() || owners.is_some_and(|all| all.iter().all(covers))
+    }
+
     /// Refuses whoever has a weaker role.
     pub(crate) fn needs(&self, role: Role) -> Result<(), Problem> {
         if self.role >= role {
@@ -175,6 +193,21 @@ mod tests {
         // A stronger role does not widen whose services they are.
         let admin = caller(Role::Admin, &["payments"]);
         assert!(admin.may_change("mail", Some("ops")).is_err());
+    }
+
+    #[test]
+    fn an_approver_approves_what_touches_services_of_their_owners_only() {
+        let of = |owners: &[&str]| -> Vec<Option<String>> {
+            owners.iter().map(|it| Some((*it).to_owned())).collect()
+        };
+        let all = caller(Role::Approver, &[]);
+        assert!(all.may_approve(None) && all.may_approve(Some(&[None])));
+        let payments = caller(Role::Admin, &["payments"]);
+        assert!(payments.may_approve(Some(&of(&["payments"]))));
+        assert!(!payments.may_approve(Some(&of(&["payments", "search"]))));
+        assert!(!payments.may_approve(Some(&[None])));
+        assert!(!payments.may_approve(None));
+        assert!(!caller(Role::Operator, &[]).may_approve(Some(&of(&["payments"]))));
     }
 
     #[test]

@@ -6,11 +6,13 @@
 //! A new action is a file here: its routes, a page that asks by [`crate::page::action::form`], and a handler that begins with
 //! [`read`] and [`Visitor::sealed`] and ends with [`Visitor::acted`].
 
+mod approval;
 mod degrade;
 mod incident;
 mod rollout;
 mod run;
 
+pub(crate) use approval::approval_path;
 pub(crate) use degrade::{end_path, set_path};
 pub(crate) use incident::{deed_path, review_path};
 pub(crate) use rollout::roll_path;
@@ -38,7 +40,8 @@ type App = Arc<dyn Control>;
 const FORM_BYTES_MAX: usize = 8 << 10;
 
 pub(crate) fn routes() -> Router<App> {
-    degrade::routes()
+    approval::routes()
+        .merge(degrade::routes())
         .merge(incident::routes())
         .merge(rollout::routes())
         .merge(run::routes())

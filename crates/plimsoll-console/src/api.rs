@@ -23,16 +23,18 @@ use serde::de::DeserializeOwned;
 
 use crate::access::{Caller, Role};
 use crate::act::may_change;
+use crate::approval::{ApprovalList, ApprovalVerb, ApprovalWanted, HowWanted};
 use crate::change::{ApplyWanted, PlanWanted, RollbackWanted, TEXT_BYTES_MAX};
 use crate::control::{Answer, Control};
 use crate::flag::{FlagActWanted, FlagContextWanted, FlagWanted};
+use crate::freeze::{FreezeList, FreezeWanted};
 use crate::incident::{DeedVerb, DeedWanted, IncidentList};
 use crate::overlay::{Overlay, SettingWanted, Verb};
 use crate::problem::Problem;
 use crate::purge::PurgeWanted;
 use crate::rollout::{RolloutList, RolloutVerb, RolloutWanted};
 use crate::turns::Turns;
-use crate::wire::{JournalQuery, TokenWanted, TryWanted, WithoutQuery, shown};
+use crate::wire::{Changed, JournalQuery, TokenWanted, TryWanted, WithoutQuery, shown};
 
 /// How long anything may take: a reload opens listeners and reads certificates.
 const TIME_MAX: Duration = Duration::from_secs(60);
@@ -81,6 +83,21 @@ pub(crate) struct Route {
     refusals: &'static [u16],
     handler: fn() -> MethodRouter<App>,
 }
+
+/// How something is asked for that approvals or freezes may be in the way of.
+const HOW: &[(&str, &str, &str)] = &[
+    (
+        "fix",
+        "boolean",
+        "Whether it is a fix: no freeze is in its way. It needs `why`.",
+    ),
+    (
+        "break_glass",
+        "boolean",
+        "Whether it is done without the approval that it needs, loudly. It needs `why`.",
+    ),
+    ("why", "string", "Why, in 1 to 500 characters."),
+];
 
 const ROUTES: &[Route] = &[
     Route {
@@ -148,10 +165,10 @@ const ROUTES: &[Route] = &[
         id: "reload",
         about: "Reads the configuration again; an invalid one is refused, and the old one stays.",
         needs: Needs::AllServices,
-        query: &[],
+        query: HOW,
         body: None,
         answer: (200, "Changed"),
-        refusals: &[422, 503, 504],
+        refusals: &[202, 409, 422, 503, 504],
         handler: || post(reload),
     },
     Route {
@@ -281,7 +298,7 @@ const ROUTES: &[Route] = &[
         query: &[],
         body: Some("SettingWanted"),
         answer: (200, "Changed"),
-        refusals: &[404, 409, 422, 503, 504],
+        refusals: &[202, 404, 409, 422, 503, 504],
         handler: || put(set),
     },
     Route {
@@ -453,6 +470,102 @@ const ROUTES: &[Route] = &[
         handler: || post(act_on_flag),
     },
     Route {
+        method: "get",
+        path: "/api/v1/approvals",
+        id: "approvals",
+        about: "What waits for the approval of others, the oldest first; then what came of earlier requests, the latest first.",
+        needs: Needs::Nothing,
+        query: &[],
+        body: None,
+        answer: (200, "Approvals"),
+        refusals: &[],
+        handler: || get(approvals),
+    },
+    Route {
+        method: "get",
+        path: "/api/v1/approvals/{id}",
+        id: "approval",
+        about: "One request, by its number.",
+        needs: Needs::Nothing,
+        query: &[],
+        body: None,
+        answer: (200, "Approval"),
+        refusals: &[404],
+        handler: || get(approval),
+    },
+    Route {
+        method: "post",
+        path: "/api/v1/approvals/{id}/{answer}",
+        id: "answerApproval",
+        about: "Approves a request, refuses it (both: role approver, for the owners of all that it touches, and never whoever asked), or takes it back (whoever asked). Once enough approved it, it is done.",
+        needs: Needs::Role(Role::Operator),
+        query: &[],
+        body: Some("ApprovalWanted"),
+        answer: (200, "Changed"),
+        refusals: &[404, 409, 422, 503, 504],
+        handler: || post(answer_approval),
+    },
+    Route {
+        method: "get",
+        path: "/api/v1/freezes",
+        id: "freezes",
+        about: "Of which services nothing risky is changed now: by people, by the configuration, by the governor.",
+        needs: Needs::Nothing,
+        query: &[],
+        body: None,
+        answer: (200, "Freezes"),
+        refusals: &[],
+        handler: || get(freezes),
+    },
+    Route {
+        method: "put",
+        path: "/api/v1/freezes",
+        id: "freezeAll",
+        about: "Freezes all services for a while.",
+        needs: Needs::AllServices,
+        query: &[],
+        body: Some("FreezeWanted"),
+        answer: (200, "Changed"),
+        refusals: &[202, 409, 422, 503, 504],
+        handler: || put(freeze_all),
+    },
+    Route {
+        method: "delete",
+        path: "/api/v1/freezes",
+        id: "endFreezeOfAll",
+        about: "Ends what somebody froze of all services.",
+        needs: Needs::AllServices,
+        query: HOW,
+        body: None,
+        answer: (200, "Changed"),
+        refusals: &[202, 404, 409, 422, 503, 504],
+        handler: || delete(end_freeze_of_all),
+    },
+    Route {
+        method: "put",
+        path: "/api/v1/freezes/{service}",
+        id: "freeze",
+        about: "Freezes a service for a while.",
+        needs: Needs::Service,
+        query: &[],
+        body: Some("FreezeWanted"),
+        answer: (200, "Changed"),
+        refusals: &[202, 404, 409, 422, 503, 504],
+        handler: || put(freeze),
+    },
+    Route {
+        method: "delete",
+        path: "/api/v1/freezes/{service}",
+        id: "endFreeze",
+        about: "Ends what somebody froze of a service.",
+        needs: Needs::Service,
+        query: HOW,
+        body: None,
+        answer: (200, "Changed"),
+        refusals: &[202, 404, 409, 422, 503, 504],
+        handler: || delete(end_freeze),
+    },
+    Route {
         method: "post",
         path: "/api/v1/notify/test",
         id: "tryNotifiers",
@@ -614,8 +727,98 @@ async fn without(
 async fn reload(
     State(control): State<App>,
     Extension(by): Extension<Caller>,
+    how: Result<Query<HowWanted>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    answer(control.reload(&by)).await
+    changed(control.reload(&by, asked_how(how)?.check()?)).await
+}
+
+fn asked_how(how: Result<Query<HowWanted>, QueryRejection>) -> Result<HowWanted, Problem> {
+    let Query(how) = how.map_err(|error| Problem::bad_request(error.body_text()))?;
+    Ok(how)
+}
+
+/// The number of a request, as a path has it.
+pub(crate) fn approval_id(id: &str) -> Result<u64, Problem> {
+    id.parse().map_err(|_| {
+        let id = shown(id);
+        Problem::not_found(format!("`{id}` is no request: expected its number"))
+    })
+}
+
+async fn approvals(State(control): State<App>) -> Response {
+    let approvals = control.approvals().to_vec();
+    Json(ApprovalList { approvals }).into_response()
+}
+
+async fn approval(State(control): State<App>, Path(id): Path<String>) -> Result<Response, Problem> {
+    let (known, id) = (control.approvals(), approval_id(&id)?);
+    let found = known.iter().find(|it| it.id == id);
+    let found = found.ok_or_else(|| no_approval(id))?;
+    Ok(Json(found).into_response())
+}
+
+pub(crate) fn no_approval(id: u64) -> Problem {
+    Problem::not_found(format!(
+        "there is no request #{id}, or it is forgotten: see `plimsoll approval list`"
+    ))
+}
+
+async fn answer_approval(
+    State(control): State<App>,
+    Extension(by): Extension<Caller>,
+    Path((id, verb)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let verb = verb.parse::<ApprovalVerb>().map_err(Problem::not_found)?;
+    let wanted: ApprovalWanted = read(&headers, body)?;
+    if verb != ApprovalVerb::Withdraw {
+        by.needs(Role::Approver)?;
+    }
+    changed(control.answer_approval(&by, approval_id(&id)?, wanted.check(verb)?)).await
+}
+
+async fn freezes(State(control): State<App>) -> Response {
+    let freezes = control.snapshot().freezes.clone();
+    Json(FreezeList { freezes }).into_response()
+}
+
+async fn freeze_all(
+    State(control): State<App>,
+    Extension(by): Extension<Caller>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let wanted: FreezeWanted = read(&headers, body)?;
+    changed(control.freeze(&by, None, wanted.check()?)).await
+}
+
+async fn freeze(
+    State(control): State<App>,
+    Extension(by): Extension<Caller>,
+    Path(service): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let wanted: FreezeWanted = read(&headers, body)?;
+    changed(control.freeze(&by, Some(&service), wanted.check()?)).await
+}
+
+async fn end_freeze_of_all(
+    State(control): State<App>,
+    Extension(by): Extension<Caller>,
+    how: Result<Query<HowWanted>, QueryRejection>,
+) -> Result<Response, Problem> {
+    changed(control.end_freeze(&by, None, asked_how(how)?.check()?)).await
+}
+
+async fn end_freeze(
+    State(control): State<App>,
+    Extension(by): Extension<Caller>,
+    Path(service): Path<String>,
+    how: Result<Query<HowWanted>, QueryRejection>,
+) -> Result<Response, Problem> {
+    changed(control.end_freeze(&by, Some(&service), asked_how(how)?.check()?)).await
 }
 
 async fn configurations(State(control): State<App>) -> Response {
@@ -699,7 +902,7 @@ async fn set(
 ) -> Result<Response, Problem> {
     let verb = verb.parse::<Verb>().map_err(Problem::not_found)?;
     let wanted: SettingWanted = read(&headers, body)?;
-    answer(control.set(&by, &service, wanted.check(verb)?)).await
+    changed(control.set(&by, &service, wanted.check(verb)?)).await
 }
 
 async fn end(
@@ -917,6 +1120,16 @@ async fn revoke_token(
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
     answer(control.revoke_token(&by, &name)).await
+}
+
+/// What was changed; or, where it waits for others, that it is only asked for.
+async fn changed(answer: Answer<Changed>) -> Result<Response, Problem> {
+    let changed = in_time(answer).await?;
+    let status = match changed.approval {
+        Some(_) => StatusCode::ACCEPTED,
+        None => StatusCode::OK,
+    };
+    Ok((status, Json(changed)).into_response())
 }
 
 /// An answer, as JSON.

@@ -10,6 +10,7 @@ mod incident;
 
 use serde_json::Value;
 
+use crate::approval::ApprovalVerb;
 use crate::incident::{DeedVerb, DeedWanted};
 use crate::overlay::{SettingWanted, Verb};
 use crate::rollout::RolloutVerb;
@@ -115,6 +116,16 @@ pub(crate) fn end(service: &str, verb: Option<Verb>) -> String {
     }
 }
 
+/// The line that answers a request for approval.
+pub(crate) fn answer(id: u64, verb: ApprovalVerb, why: Option<&str>, content: &str) -> String {
+    let more = match verb {
+        ApprovalVerb::Approve => format!(" --content {}", quoted(content)),
+        ApprovalVerb::Refuse => format!(" --why {}", quoted_or(why, "REASON")),
+        ApprovalVerb::Withdraw => String::new(),
+    };
+    format!("plimsoll approval {verb} {id}{more}")
+}
+
 fn journal(given: &mut Given) -> Result<Asked, String> {
     if given.word("say `list`: the journal is read here")? != "list" {
         return Err("of the journal only `list` can be asked for here".to_owned());
@@ -200,6 +211,7 @@ fn setting(
         mode,
         lasts,
         why,
+        break_glass: false,
     };
     let mut whole = wanted.clone();
     whole.lasts.get_or_insert_with(|| "1s".to_owned());
@@ -400,6 +412,7 @@ mod tests {
             mode: None,
             lasts: lasts.map(str::to_owned),
             why: why.map(str::to_owned),
+            break_glass: false,
         };
         let set = |verb, wanted| {
             Ok(Asked::Set {
@@ -534,6 +547,7 @@ mod tests {
                 mode: None,
                 lasts: Some("10m".to_owned()),
                 why: Some(why),
+                break_glass: false,
             };
             let line = set(&service, Verb::Shed, &wanted);
             prop_assert_eq!(read(&line), Ok(Asked::Set { service: service.clone(), verb: Verb::Shed, wanted }));

@@ -4,17 +4,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plimsoll_measure::{Courses, Deed, Format, Incidents, RolloutView, Snapshot};
-
-use crate::access::Caller;
-use crate::change::{
-    Applying, ChangePlan, ConfigurationText, Configurations, PlanWanted, RollbackWanted,
-};
-use plimsoll_measure::{Courses, Deed, Format, Incidents, Snapshot};
+use plimsoll_measure::{ApprovalView, Courses, Deed, Format, Incidents, RolloutView, Snapshot};
 use serde_json::Value;
 
 use crate::access::Caller;
+use crate::approval::{Answered, How};
+use crate::change::{
+    Applying, ChangePlan, ConfigurationText, Configurations, PlanWanted, RollbackWanted,
+};
 use crate::flag::{FlagChange, FlagEvaluated, FlagList, FlagView};
+use crate::freeze::Freezing;
 use crate::overlay::{Setting, Verb};
 use crate::page::{Past, PastView, Water};
 use crate::problem::Problem;
@@ -96,7 +95,19 @@ pub trait Control: Send + Sync + 'static {
     fn holder(&self, token: &[u8; 32]) -> Result<Caller, Problem>;
 
     /// Reads the configuration again and puts it in force. An invalid one is refused, and the old one stays.
-    fn reload(&self, by: &Caller) -> Answer<Changed>;
+    fn reload(&self, by: &Caller, how: How) -> Answer<Changed>;
+
+    /// What waits for approval, the oldest first; then what came of others, the latest first.
+    fn approvals(&self) -> Arc<Vec<ApprovalView>>;
+
+    /// Somebody approves a request, refuses it or takes it back.
+    fn answer_approval(&self, by: &Caller, id: u64, answered: Answered) -> Answer<Changed>;
+
+    /// Freezes a service for a while; `None`: all.
+    fn freeze(&self, by: &Caller, service: Option<&str>, freezing: Freezing) -> Answer<Changed>;
+
+    /// Ends what somebody froze.
+    fn end_freeze(&self, by: &Caller, service: Option<&str>, how: How) -> Answer<Changed>;
 
     /// What a file would change of what is in force.
     fn plan(&self, wanted: PlanWanted) -> Answer<ChangePlan>;

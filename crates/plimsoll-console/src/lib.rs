@@ -17,6 +17,7 @@
 mod access;
 mod act;
 mod api;
+mod approval;
 mod assets;
 mod change;
 mod command;
@@ -24,6 +25,7 @@ mod console;
 mod control;
 mod events;
 mod flag;
+mod freeze;
 mod guard;
 mod incident;
 mod length;
@@ -44,6 +46,7 @@ mod watch;
 mod wire;
 
 pub use access::{Caller, Role};
+pub use approval::{Answered, ApprovalList, ApprovalVerb, ApprovalWanted, How, HowWanted};
 pub use change::{
     ApplyWanted, Applying, ChangePlan, ConfigurationText, Configurations, KeptConfiguration,
     PlanWanted, PlannedChange, RollbackWanted, WatchView,
@@ -54,6 +57,7 @@ pub use flag::{
     FlagAct, FlagActWanted, FlagChange, FlagChanged, FlagContextWanted, FlagEvaluated, FlagList,
     FlagSetting, FlagView, FlagWanted,
 };
+pub use freeze::{FREEZE_LENGTH_MAX, FreezeList, FreezeWanted, Freezing};
 pub use incident::{DeedVerb, DeedWanted, IncidentList, NOTE_MAX};
 pub use length::parse as length;
 pub use ops::serve_ops;

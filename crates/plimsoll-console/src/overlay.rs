@@ -114,6 +114,9 @@ pub struct SettingWanted {
     /// The reason: 1 to 500 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// Whether it is done without the approval that it may need.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub break_glass: bool,
 }
 
 /// What can be set.
@@ -129,6 +132,10 @@ pub struct Setting {
     pub lasts: Duration,
     /// The reason.
     pub why: String,
+    /// It is done without the approval that it may need.
+    pub breaks_glass: bool,
+    /// It is a step of a runbook.
+    pub from_runbook: bool,
 }
 
 impl SettingWanted {
@@ -156,6 +163,8 @@ impl SettingWanted {
             mode,
             lasts: length_of(self.lasts.as_deref())?,
             why: why_of(self.why)?,
+            breaks_glass: self.break_glass,
+            from_runbook: false,
         })
     }
 }

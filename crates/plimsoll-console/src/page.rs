@@ -7,6 +7,7 @@
 //! where it draws); nothing of it stands in a script or decides where a link of ours leads, but as an escaped segment.
 
 pub(crate) mod action;
+mod approvals;
 mod configuration;
 mod decisions;
 mod fleet;
@@ -23,6 +24,7 @@ mod service;
 pub(crate) mod sign_in;
 mod topology;
 
+pub(crate) use approvals::path as approval_path;
 pub(crate) use incidents::path as incident_path;
 pub(crate) use parts::{segment, service_path};
 pub(crate) use rollouts::path as rollout_path;
@@ -35,7 +37,7 @@ use axum::extract::Query;
 use axum::http::{StatusCode, Uri};
 use maud::{Markup, html};
 use plimsoll_core::Timestamp;
-use plimsoll_measure::{Incidents, RolloutView, Snapshot, Step, StepLength};
+use plimsoll_measure::{ApprovalView, Incidents, RolloutView, Snapshot, Step, StepLength};
 
 use crate::access::Caller;
 use crate::change::Configurations;
@@ -79,6 +81,10 @@ pub(crate) enum Address {
     Rollouts,
     /// `/rollouts/NAME`.
     Rollout(String),
+    /// `/approvals`.
+    Approvals,
+    /// `/approvals/ID`.
+    Approval(u64),
     /// `/topology`.
     Topology,
     /// `/configuration`.
@@ -88,7 +94,7 @@ pub(crate) enum Address {
 }
 
 /// The paths of all pages, for the router.
-pub(crate) const PATHS: [&str; 11] = [
+pub(crate) const PATHS: [&str; 13] = [
     "/",
     "/services/{name}",
     "/decisions",
@@ -97,6 +103,8 @@ pub(crate) const PATHS: [&str; 11] = [
     "/incidents/{id}",
     "/rollouts",
     "/rollouts/{name}",
+    "/approvals",
+    "/approvals/{id}",
     "/topology",
     "/configuration",
     "/requests/{id}",
@@ -125,6 +133,8 @@ impl Address {
             ("incidents", Some(id)) => Some(Self::Incident(id?.parse().ok()?)),
             ("rollouts", None) => Some(Self::Rollouts),
             ("rollouts", Some(name)) => Some(Self::Rollout(name?)),
+            ("approvals", None) => Some(Self::Approvals),
+            ("approvals", Some(id)) => Some(Self::Approval(id?.parse().ok()?)),
             ("topology", None) => Some(Self::Topology),
             ("configuration", None) => Some(Self::Configuration),
             ("requests", Some(id)) => Some(Self::Request(id?)),
@@ -136,7 +146,12 @@ impl Address {
     pub(crate) fn has_acts(&self) -> bool {
         matches!(
             self,
-            Self::Service(..) | Self::Incident(_) | Self::Rollout(_) | Self::Configuration
+            Self::Service(..)
+                | Self::Incident(_)
+                | Self::Rollout(_)
+                | Self::Approvals
+                | Self::Approval(_)
+                | Self::Configuration
         )
     }
 
@@ -159,6 +174,8 @@ impl Address {
             | Self::Rollout(_)
             | Self::Incidents
             | Self::Incident(_)
+            | Self::Approvals
+            | Self::Approval(_)
             | Self::Topology
             | Self::Configuration
             | Self::Request(_) => None,
@@ -193,6 +210,7 @@ pub(crate) enum Place {
     Decisions,
     Incidents,
     Rollouts,
+    Approvals,
     Topology,
     Configuration,
     None,
@@ -236,6 +254,7 @@ pub(crate) struct Sight {
     incidents: Result<Arc<Incidents>, Problem>,
     runbook: Option<Runbook>,
     rollouts: Arc<Vec<RolloutView>>,
+    approvals: Arc<Vec<ApprovalView>>,
     told: Arc<Told>,
 }
 
@@ -320,6 +339,7 @@ impl Sight {
                 _ => None,
             },
             runbook: service.and_then(|it| control.runbook(&it)),
+            approvals: control.approvals(),
             incidents,
             rollouts: control.rollouts(),
             told: Arc::default(),
@@ -491,6 +511,8 @@ fn draw(address: &Address, sight: &Sight) -> Page {
         Address::Incident(id) => incident::page(*id, sight),
         Address::Rollouts => rollouts::list(sight),
         Address::Rollout(name) => rollouts::page(name, sight),
+        Address::Approvals => approvals::page(sight),
+        Address::Approval(id) => approvals::one(*id, sight),
         Address::Topology => topology::page(sight),
         Address::Configuration => configuration::page(sight),
         Address::Request(id) => request::page(id, sight),

@@ -44,7 +44,8 @@ impl Problem {
         Self::new(StatusCode::UNAUTHORIZED, detail)
     }
 
-    pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
+    /// Whoever asks may not.
+    pub fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, detail)
     }
 

@@ -28,6 +28,9 @@ pub struct Changed {
     pub journal: Option<u64>,
     /// What someone should know of how it was done; `null` if all is well.
     pub warning: Option<String>,
+    /// Nothing is changed yet: it waits for the approval of others, as the request of this number; `null` where it is done.
+    #[serde(default)]
+    pub approval: Option<u64>,
 }
 
 /// Which records of the journal are asked for.

@@ -11,6 +11,7 @@ mod condition;
 mod course;
 pub mod figure;
 mod histogram;
+mod hours;
 pub mod incident;
 mod interval;
 mod maintenance;
@@ -32,6 +33,7 @@ pub use condition::Condition;
 pub use course::{CauseGroup, Courses, StandIn, Standing, Step, StepLength, row_upper};
 pub use histogram::{AtomicHistogram, Histogram, QUANTILE_ERROR, SCALE, SLOTS, SparseHistogram};
 pub use histogram::{slot_of, upper_nanos};
+pub use hours::Hours;
 pub use incident::{
     Act, Attention, Deed, Incident, IncidentCall, IncidentRecord, IncidentView, Incidents,
 };
@@ -51,11 +53,11 @@ pub use period::{Calendar, Now, Period};
 pub use prometheus::{Format, ProcessView, render as render_metrics};
 pub use registry::{Reading, Registry, SERIES_MAX, SeriesKey};
 pub use series::{CauseCounts, Record, Series, Totals};
-pub use snapshot::OverlayView;
 pub use snapshot::wire;
 pub use snapshot::{
     ActionView, ClassView, DOES_NOT_FIT, ProtectionView, REFUSALS, RefusedView, refusing_policy,
 };
+pub use snapshot::{ApprovalView, FreezeView, OverlayView};
 pub use snapshot::{
     ArmView, RolloutEvidenceView, RolloutPointView, RolloutPriceView, RolloutRunView, RolloutState,
     RolloutStepView, RolloutView,

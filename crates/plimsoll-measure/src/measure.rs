@@ -29,6 +29,7 @@ use crate::maintenance::{Maintenance, MaintenanceChange, Maintenances};
 use crate::objective::{Counts, ObjectiveSpec};
 use crate::registry::{Registry, SeriesKey};
 use crate::series::CauseCounts;
+use crate::snapshot::{ApprovalView, FreezeView};
 use crate::snapshot::{
     CacheStoreView, CacheView, ConfigView, DOES_NOT_FIT, EndpointState, EndpointView, EventView,
     GovernedView, JournalView, MaintenanceView, NotifierView, OverlayView, RouteView, SCHEMA,
@@ -104,6 +105,10 @@ pub struct Inputs {
     pub warnings: Vec<String>,
     /// What people have set for a while.
     pub overlay: Vec<OverlayView>,
+    /// What waits for the approval of others.
+    pub approvals: Vec<ApprovalView>,
+    /// Of which services nothing risky is changed now.
+    pub freezes: Vec<FreezeView>,
     /// The journal and its store; `None` where that is not known.
     pub journal: Option<JournalView>,
     /// Those who are called, by name.
@@ -425,6 +430,8 @@ impl Measure {
                 .collect(),
             services,
             overlay: inputs.overlay.clone(),
+            approvals: inputs.approvals.clone(),
+            freezes: inputs.freezes.clone(),
             unrouted: self.traffic(&SeriesKey::Unrouted),
             recent_events: inputs.events.iter().take(EVENTS_MAX).cloned().collect(),
             journal: inputs.journal.clone(),

@@ -465,6 +465,23 @@ fn governed(out: &mut Exposition, snapshot: &Snapshot) {
         let count = entries.filter(|it| it.service == service.name).count();
         out.sample("", &[("service", service.name.as_str())], count as f64);
     }
+    out.family(
+        "plimsoll_frozen",
+        Kind::Gauge,
+        "Whether nothing risky is changed of a service: 1, else 0; what the governor would freeze is 0.",
+    );
+    for service in &snapshot.services {
+        let mut freezes = snapshot.freezes.iter();
+        let is_frozen = freezes.any(|it| it.acts && it.covers(&service.name));
+        let labels = [("service", service.name.as_str())];
+        out.sample("", &labels, f64::from(u8::from(is_frozen)));
+    }
+    out.family(
+        "plimsoll_approvals_waiting",
+        Kind::Gauge,
+        "Requests that wait for the approval of others.",
+    );
+    out.sample("", &[], snapshot.approvals.len() as f64);
 }
 
 fn objectives(out: &mut Exposition, readings: &[Reading], snapshot: &Snapshot) {

@@ -4,7 +4,9 @@
 //! [`SCHEMA`]. An unknown is `null`, never zero. Units are in the names; shares are `0.0..=1.0`; times are
 //! RFC 3339 in UTC.
 
+mod approval;
 mod cache;
+mod freeze;
 mod governed;
 mod journal;
 mod journey;
@@ -27,7 +29,9 @@ use crate::objective::Forecast;
 use crate::outcome::{Cause, Origin, Outcome};
 use crate::period::Calendar;
 
+pub use approval::ApprovalView;
 pub use cache::{CacheDiskView, CacheStoreView, CacheView};
+pub use freeze::FreezeView;
 pub use governed::{
     BrownoutView, ChangeView, GovernedView, MovedView, OnsetView, PageDelayView, SplitView,
 };
@@ -81,6 +85,12 @@ pub struct Snapshot {
     /// What people have set for a while, by service and what is set.
     #[serde(default)]
     pub overlay: Vec<OverlayView>,
+    /// What waits for the approval of others, the oldest first.
+    #[serde(default)]
+    pub approvals: Vec<ApprovalView>,
+    /// Of which services nothing risky is changed now, or would not be.
+    #[serde(default)]
+    pub freezes: Vec<FreezeView>,
     /// What had no route: malformed requests, unknown hosts and paths.
     pub unrouted: TrafficView,
     /// The newest first.

@@ -5,6 +5,7 @@
 //! counts into, and a `Control` half that one thread ticks and that publishes into `Shared`.
 
 mod admission;
+pub mod approval;
 mod balance;
 mod brownout;
 mod bulkhead;

@@ -207,6 +207,16 @@ impl TokenRegister {
         })
     }
 
+    /// What somebody's token allows; `None`: they have none that is valid.
+    pub(crate) fn standing(&self, name: &str, now: Timestamp) -> Option<Caller> {
+        let (token, ..) = self.people.as_ref()?.get(name)?;
+        (!token.has_expired(now)).then(|| Caller {
+            name: token.name.clone(),
+            role: token.role,
+            owners: token.owners.clone(),
+        })
+    }
+
     pub(crate) fn list(&self, now: Timestamp) -> Result<Tokens, Problem> {
         let people = self.people.as_ref().ok_or_else(not_read)?;
         let tokens = people.values().map(|(token, ..)| token.view(now));

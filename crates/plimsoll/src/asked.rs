@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use plimsoll_console::{
-    Answer, Applying, Changed, FlagChange, Problem, Purging, RollbackWanted, RolloutDeed, Setting,
-    TokenCreated, TokenWanted, Tried, Verb,
+    Answer, Answered, Applying, Changed, FlagChange, Freezing, How, Problem, Purging,
+    RollbackWanted, RolloutDeed, Setting, TokenCreated, TokenWanted, Tried, Verb,
 };
 use plimsoll_measure::Deed;
 use tokio::sync::{mpsc, oneshot};
@@ -18,6 +18,7 @@ pub(crate) type Tell<T> = oneshot::Sender<Result<T, Problem>>;
 pub(crate) enum Asked {
     Reload {
         by: String,
+        how: How,
         tell: Tell<Changed>,
     },
     Apply {
@@ -52,6 +53,24 @@ pub(crate) enum Asked {
         by: String,
         rollout: String,
         deed: RolloutDeed,
+        tell: Tell<Changed>,
+    },
+    AnswerApproval {
+        by: String,
+        id: u64,
+        answered: Answered,
+        tell: Tell<Changed>,
+    },
+    Freeze {
+        by: String,
+        service: Option<String>,
+        freezing: Freezing,
+        tell: Tell<Changed>,
+    },
+    EndFreeze {
+        by: String,
+        service: Option<String>,
+        how: How,
         tell: Tell<Changed>,
     },
     Purge {

@@ -10,6 +10,7 @@ use plimsoll_console::Changed;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
+use crate::approval::{ApprovalCommand, approval};
 use crate::cache::{CacheCommand, cache};
 use crate::client::{self, ClientError, Target};
 use crate::configuration;
@@ -17,6 +18,7 @@ use crate::degrade::{Degrade, GovernorCommand, degrade, governor};
 use crate::exit::{Exit, report, say};
 use crate::explain::explain;
 use crate::flags::command::{FlagCommand, flag};
+use crate::freeze::{Freeze, freeze};
 use crate::incident::{IncidentCommand, incident};
 use crate::journal::command::{JournalCommand, journal};
 use crate::launch;
@@ -46,7 +48,7 @@ Examples:
   plimsoll journal list                          what changed, and what was decided
 
 Exit codes: 0 done, 1 refused (errors in the file, reload refused), 2 could not run, 3 no running Plimsoll found;
-`plan` ends with 4 where there is something to change, `apply --wait` with 5 where it was taken back."
+`plan` ends with 4 where there is something to change, `apply --wait` with 5 where it was taken back; 6 it waits for approval."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -100,9 +102,18 @@ enum Command {
         at: At,
     },
     /// Read the configuration file again. An invalid one is refused, and the old one stays.
+    #[command(after_help = "\
+Where [approval.NAME] asks for it, nothing is done before others approved it: exit code 6. See `plimsoll approval list`.
+
+Examples:
+  plimsoll reload
+  plimsoll reload --fix --why \"the limit was too low\"           also while the service is frozen
+  plimsoll reload --break-glass --why \"nobody is awake\"         without approval: journaled loudly")]
     Reload {
         #[command(flatten)]
         at: At,
+        #[command(flatten)]
+        how: How,
     },
     /// What a file would change of what is in force, and how much may go wrong.
     Plan(PlanOptions),
@@ -113,6 +124,13 @@ enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// What waits for the approval of others: requests, and what is said to them.
+    Approval {
+        #[command(subcommand)]
+        command: ApprovalCommand,
+    },
+    /// Change nothing risky of a service, or of all, for a while.
+    Freeze(Freeze),
     /// What became of one request, and why. Refused, failed and slow ones are known, and a sample of the others.
     #[command(
         after_help = "The id is in Plimsoll-Decision of an answer that went wrong, in X-Request-Id as services are sent it, and in the access log. A trace's id works too.\n\n\
@@ -200,6 +218,38 @@ impl At {
         Target {
             url: self.at.clone(),
             state: self.state.clone(),
+        }
+    }
+}
+
+/// How something is asked for that a freeze or an approval may be in the way of.
+#[derive(Debug, Args)]
+pub(crate) struct How {
+    /// It mends something: no freeze is in its way.
+    #[arg(long, requires = "why")]
+    pub(crate) fix: bool,
+    /// Do it without the approval that it needs: this is journaled loudly, and the owners are called.
+    #[arg(long, requires = "why")]
+    pub(crate) break_glass: bool,
+    /// Why, in a few words.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) why: Option<String>,
+}
+
+impl How {
+    /// As a query; empty where there is nothing to say.
+    pub(crate) fn query(&self) -> String {
+        let given = [("fix", self.fix), ("break_glass", self.break_glass)].into_iter();
+        let given = given.filter(|(_, given)| *given);
+        let mut query: Vec<String> = given.map(|(name, _)| format!("{name}=true")).collect();
+        query.extend(
+            self.why
+                .iter()
+                .map(|why| format!("why={}", client::part(why))),
+        );
+        match query.is_empty() {
+            true => String::new(),
+            false => format!("?{}", query.join("&")),
         }
     }
 }
@@ -333,10 +383,12 @@ pub(crate) fn main() -> ExitCode {
                 }
             }
         }
-        Command::Reload { at } => reload(&at.target()).into(),
         Command::Plan(options) => plan(&options).into(),
         Command::Apply(options) => apply(&options).into(),
         Command::Config { command } => config(&command).into(),
+        Command::Reload { at, how } => reload(&at.target(), &how).into(),
+        Command::Approval { command } => approval(&command).into(),
+        Command::Freeze(asked) => freeze(&asked).into(),
         Command::Explain { id, at, json } => explain(&at.target(), &id, json).into(),
         Command::Journal { command } => journal(&command).into(),
         Command::Incident { command } => incident(&command).into(),
@@ -408,8 +460,8 @@ fn status(target: &Target, would: bool, json: bool) -> Exit {
     }
 }
 
-fn reload(target: &Target) -> Exit {
-    match client::reload(target) {
+fn reload(target: &Target, how: &How) -> Exit {
+    match client::reload(target, &how.query()) {
         Ok(changed) => said(&changed),
         Err(error) => refused(&error),
     }
@@ -423,7 +475,10 @@ pub(crate) fn said(changed: &Changed) -> Exit {
     if let Some(warning) = &changed.warning {
         say(&format!("warning: {}", clean(warning)));
     }
-    Exit::Done
+    match changed.approval {
+        Some(_) => Exit::Waits,
+        None => Exit::Done,
+    }
 }
 
 /// Prints why nothing came of it.

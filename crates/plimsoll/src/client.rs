@@ -64,8 +64,9 @@ pub(crate) fn snapshot(target: &Target) -> Result<Snapshot, ClientError> {
     read(target, &snapshot_json(target)?)
 }
 
-pub(crate) fn reload(target: &Target) -> Result<Changed, ClientError> {
-    ask(target, "POST", "/api/v1/reload", None)
+/// `query` says how, as in `?fix=true`.
+pub(crate) fn reload(target: &Target, query: &str) -> Result<Changed, ClientError> {
+    ask(target, "POST", &format!("/api/v1/reload{query}"), None)
 }
 
 /// Asks, and reads the answer.

@@ -53,6 +53,9 @@ pub(crate) struct Reason {
     /// Why, in a few words: for whoever finds it in force.
     #[arg(long, value_name = "TEXT")]
     why: Option<String>,
+    /// Do it without the approval that it may need: this is journaled loudly, and the owners are called.
+    #[arg(long)]
+    break_glass: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -126,6 +129,7 @@ fn set(
         mode: mode.map(str::to_owned),
         lasts: reason.lasts.clone(),
         why: reason.why.clone(),
+        break_glass: reason.break_glass,
     };
     let body = json!(wanted);
     let changed: Changed = client::ask(target, "PUT", &path(service, verb), Some(&body))?;

@@ -18,6 +18,8 @@ pub(crate) enum Exit {
     Differs = 4,
     /// What it put in force was taken back, since services suffered.
     Returned = 5,
+    /// It is asked for, and waits for the approval of others.
+    Waits = 6,
 }
 
 impl From<Exit> for ExitCode {

@@ -5,6 +5,8 @@
 //! (`plimsoll-gateway`) never wait for it.
 
 mod access;
+mod approval;
+mod approvals;
 mod asked;
 mod budgets;
 mod cache;
@@ -16,6 +18,8 @@ mod descriptors;
 mod exit;
 mod explain;
 mod flags;
+mod freeze;
+mod freezes;
 mod governing;
 mod incident;
 mod incidents;
@@ -38,6 +42,7 @@ mod status;
 mod systemd;
 mod token;
 mod top;
+mod touching;
 mod upgrade;
 mod view;
 mod watching;

@@ -37,6 +37,20 @@ pub(crate) struct OpenCall {
     pub(crate) urgency: Urgency,
 }
 
+/// A request for approval that people are told of.
+pub(crate) struct Other {
+    pub(crate) id: u64,
+    /// What it needs was not waited for.
+    pub(crate) is_broken: bool,
+    /// The one service that it touches.
+    pub(crate) service: Option<String>,
+    /// The owner of all that it touches, where that is one.
+    pub(crate) owner: Option<String>,
+    pub(crate) title: String,
+    pub(crate) text: String,
+    pub(crate) at: Timestamp,
+}
+
 /// See the module's docs.
 pub(crate) struct Notifying {
     pub(crate) notifiers: Notifiers,
@@ -55,6 +69,8 @@ pub(crate) struct Notifying {
     not_set_up: Vec<String>,
     /// For so many ticks it is not known what people did about incidents.
     unread_incidents_ticks: u32,
+    /// What people are told besides what the governor has open, by key: what waits for approval, what was done without.
+    others: BTreeMap<String, Notification>,
 }
 
 impl Notifying {
@@ -69,6 +85,7 @@ impl Notifying {
             unread_ticks: Some(0),
             not_set_up: Vec::new(),
             unread_incidents_ticks: 0,
+            others: BTreeMap::new(),
         }
     }
 
@@ -202,8 +219,8 @@ impl Notifying {
             objective: objective.clone(),
             instance: self.instance.clone(),
             title: match call.matter {
-                Matter::Page => format!("{name} burns the error budget of {objective}"),
                 Matter::Absence => format!("{name} gets no requests any more"),
+                _ => format!("{name} burns the error budget of {objective}"),
             },
             text: text.to_owned(),
             // A file is nothing that receivers could open.
@@ -232,8 +249,8 @@ impl Notifying {
             let key = key(&call.service, &call.objective, call.matter.name());
             if !self.open.contains_key(&key) {
                 let text = match call.matter {
-                    Matter::Page => "it has burnt since before Plimsoll's last start",
                     Matter::Absence => "they have stayed away since before Plimsoll's last start",
+                    _ => "it has burnt since before Plimsoll's last start",
                 };
                 let notification = self.notification(config, call, text, None, at);
                 self.open.insert(key.clone(), notification);
@@ -266,12 +283,21 @@ impl Notifying {
             Some(incidents) => self.heed(incidents, &mut open, &mut dismissed, at),
             None => BTreeMap::new(),
         };
+        if !waits {
+            open.extend(self.others.clone());
+        }
+        let over = |begun: &Notification| end(begun, "it is over", at);
+        let is_other =
+            |it: &Notification| matches!(it.matter, Matter::Approval | Matter::BreakGlass);
         let passed_on = |begun: &Notification| {
             let now = open.get(&begun.key()).map(|it| &it.owner);
             let to = now.filter(|to| **to != begun.owner)?.as_ref()?;
             Some(end(begun, &format!("handed over to {to}"), at))
         };
-        let ends = |begun: &Notification| passed_on(begun).or_else(|| unwatched(begun));
+        let ends = |begun: &Notification| match is_other(begun) {
+            true => (!waits).then(|| over(begun)),
+            false => passed_on(begun).or_else(|| unwatched(begun)),
+        };
         self.notifiers.offer(&open, &self.ended, &quiet, ends);
         self.ended.clear();
         self.notifiers.tick();
@@ -320,6 +346,42 @@ impl Notifying {
         quiet
     }
 
+    /// What people are told of requests for approval, from the next tick on.
+    pub(crate) fn set_others(&mut self, others: Vec<Other>) {
+        let others = others.into_iter().map(|it| {
+            let matter = if it.is_broken {
+                Matter::BreakGlass
+            } else {
+                Matter::Approval
+            };
+            let urgency = if it.is_broken {
+                Urgency::Page
+            } else {
+                Urgency::Ticket
+            };
+            let service = it.service.unwrap_or_else(|| "all services".to_owned());
+            let notification = Notification {
+                stage: Stage::Firing,
+                matter,
+                urgency,
+                urgency_before: None,
+                objective: format!("request {}", it.id),
+                service,
+                owner: it.owner,
+                instance: self.instance.clone(),
+                title: it.title,
+                text: it.text,
+                runbook: None,
+                url: Some(format!("{}approvals/{}", self.console, it.id)),
+                since: Some(it.at),
+                at: it.at,
+            }
+            .cleaned();
+            (notification.key(), notification)
+        });
+        self.others = others.collect();
+    }
+
     /// A test, as it is sent.
     pub(crate) fn test(&self, by: &str, at: Timestamp) -> Notification {
         Notification::test(&self.instance, by, Some(self.console.clone()), at)
@@ -335,6 +397,8 @@ fn end(begun: &Notification, text: &str, at: Timestamp) -> Notification {
         title: match begun.matter {
             Matter::Page => format!("{service} is within the error budget of {objective} again"),
             Matter::Absence => format!("{service} gets requests again"),
+            Matter::Approval => format!("a request about {service} does not wait any more"),
+            Matter::BreakGlass => format!("{}: a day is over", begun.title),
         },
         text: text.to_owned(),
         at,

@@ -307,6 +307,8 @@ mod tests {
             mode: None,
             lasts: Duration::from_secs(seconds),
             why: "it melts".to_owned(),
+            breaks_glass: false,
+            from_runbook: false,
         };
         Overlay::entry("1".to_owned(), "ana", "app", &setting, at(0))
     }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use plimsoll_config::{Alteration, Risk, difference};
 use plimsoll_console::{ChangePlan, PlanWanted, PlannedChange, Problem};
+use plimsoll_policy::approval::{Kind, Rule};
 
 use crate::configuration::{self, LoadError};
 use crate::kept::{SetAside, sha256};
@@ -15,6 +16,8 @@ pub(crate) struct InForce {
     /// The file that is read on reload; `None`: the process was started with `--to`.
     pub(crate) file: Option<String>,
     pub(crate) set_aside: Option<SetAside>,
+    /// What needs the approval of others.
+    pub(crate) approvals: Vec<Rule>,
 }
 
 impl InForce {
@@ -44,7 +47,7 @@ pub(crate) fn plan(in_force: &InForce, wanted: PlanWanted) -> Result<ChangePlan,
     Ok(ChangePlan {
         hash: hash(&before, &after),
         file: file.to_owned(),
-        approvals: approvals_needed(&changes),
+        approvals: approvals_needed(&in_force.approvals),
         changes: changes.into_iter().map(planned).collect(),
         risk: risk.unwrap_or(Risk::None).name().to_owned(),
         set_aside: aside.map(|it| format!("set aside at {} by {}: {}", it.at, it.by, it.why)),
@@ -58,9 +61,18 @@ pub(crate) fn hash(before: &str, after: &str) -> String {
     sha256(&format!("plimsoll plan 1\n{before}\n{after}\n"))
 }
 
-/// Who must agree to these changes before they may be applied. No rule can ask for anybody yet.
-fn approvals_needed(_changes: &[Alteration]) -> Vec<String> {
-    Vec::new()
+/// Who may have to agree before another configuration is in force. Which rules hold is known when it is asked for: they go by the
+/// time, and by how services stand then.
+fn approvals_needed(rules: &[Rule]) -> Vec<String> {
+    let rules = rules.iter().filter(|it| it.what.contains(&Kind::Config));
+    let says = |rule: &Rule| {
+        let others = match rule.persons {
+            1 => "one other".to_owned(),
+            persons => format!("{persons} others"),
+        };
+        format!("{}: {others}", rule.name)
+    };
+    rules.map(says).collect()
 }
 
 /// A file that can't be planned.
@@ -97,6 +109,7 @@ mod tests {
             text: text("99.9%"),
             file: Some("/etc/plimsoll.toml".to_owned()),
             set_aside: None,
+            approvals: Vec::new(),
         };
         let wanted = PlanWanted {
             text: Some(after.to_owned()),

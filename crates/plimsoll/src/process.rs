@@ -1,10 +1,13 @@
 //! The running process: the control thread's loop.
 
 mod applying;
+mod approvals;
 mod changes;
 mod flags;
+mod freezing;
 mod incidents;
 mod managed;
+mod mirror;
 mod notices;
 mod overlay;
 mod purging;
@@ -40,12 +43,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::access::TokenRegister;
+use crate::approvals::Approvals;
 use crate::asked::{Asked, Settled};
 use crate::budgets::Budgets;
 use crate::cli::Run;
 use crate::configuration::{Loaded, Source};
 use crate::exit::{Exit, say, with_causes};
 use crate::flags::{Flags, News};
+use crate::freezes::Freezes;
 use crate::governing::{self, Contributions, Governing};
 use crate::incidents::Register;
 use crate::journal::read::JournalReader;
@@ -55,7 +60,7 @@ use crate::notifying::Notifying;
 use crate::overlay::Overlay;
 use crate::past::Pasts;
 use crate::rollouts::Rollouts;
-use crate::state::{LastGood, StateFolder};
+use crate::state::{APPROVALS, FREEZES, LastGood, StateFolder};
 use crate::systemd;
 use crate::upgrade::{self, Package, Predecessor};
 use crate::view::{Since, View, cache_store, service_inputs};
@@ -63,7 +68,9 @@ use crate::water::{self, Kept};
 use crate::wiring;
 use crate::without::Estimates;
 use applying::Changing;
+use approvals::{ApprovalState, Asking, SIGHUP};
 use changes::Later;
+use freezing::FreezeState;
 pub(crate) use incidents::not_read;
 use overlay::{OverlayState, features};
 use server::Server;
@@ -154,6 +161,8 @@ pub(crate) struct Process {
     overlay: OverlayState,
     changing: Changing,
     flags: Flags,
+    approvals: ApprovalState,
+    freezing: FreezeState,
     incidents: Register,
     rollouts: Rollouts,
     /// Incidents that nobody watched when it was last looked.
@@ -219,6 +228,7 @@ impl Process {
             in_force: ArcSwap::default(),
             configurations: ArcSwap::default(),
             state: parts.state.clone(),
+            approvals: ArcSwap::default(),
             access_log: parts.access_log.sender(),
             started: timestamp,
             not_ready: Mutex::new(Some("starting".to_owned())),
@@ -255,6 +265,13 @@ impl Process {
         let rollouts = read_rollouts(&parts.state, timestamp);
         let changing = Changing::read(&parts.state);
         let (flags, news) = parts.flags;
+        let kept = |name: &str| {
+            let read = parts.state.kept(name);
+            read.map(|read| read.map_err(|error| error.to_string()))
+        };
+        let approvals = kept(APPROVALS)
+            .map(|read| read.and_then(|bytes| Approvals::from_file(&bytes, timestamp)));
+        let freezes = kept(FREEZES).map(|read| read.and_then(|bytes| Freezes::from_file(&bytes)));
         let mut process = Self {
             run: parts.run,
             source: parts.source,
@@ -291,6 +308,8 @@ impl Process {
             overlay: OverlayState::read(overlay),
             changing,
             flags,
+            approvals: ApprovalState::read(approvals),
+            freezing: FreezeState::read(freezes),
             incidents: Register::default(),
             rollouts,
             unwatched: BTreeSet::new(),
@@ -315,6 +334,7 @@ impl Process {
         if let Some(news) = news {
             process.on_flags(news);
         }
+        process.on_started(before.as_deref());
         process.read_tokens();
         process.on_told(&told);
         process.tick();
@@ -370,7 +390,7 @@ impl Process {
                     self.follow_watch().await;
                 }
                 Wake::Health(event) => self.on_health(&event),
-                Wake::Hangup => self.reload("SIGHUP", None).await,
+                Wake::Hangup => self.reload(&Asking::by(SIGHUP), None).await,
                 Wake::Asked(asked) => self.on_asked(asked).await,
                 Wake::Settled(settled) => settled(&mut self),
                 Wake::Notice(report) => self.on_notice(&report),
@@ -543,6 +563,8 @@ impl Process {
         self.tick_overlay();
         self.tick_rollouts();
         self.tick_flags();
+        self.tick_approvals();
+        self.tick_freezes();
         self.tick_incidents();
         if self.ticks.is_multiple_of(LEARNT_EVERY) {
             self.keep_learnt();
@@ -680,6 +702,7 @@ impl Process {
         warnings.extend(self.notifying.warnings());
         warnings.extend(self.changing.warnings());
         warnings.extend(self.flags.warning());
+        warnings.extend(self.broken_glass());
         if stats.connections_refused > 0 {
             warnings.push(format!(
                 "{} connections were turned away at a limit of [gateway.limits]",
@@ -713,6 +736,8 @@ impl Process {
                 .overlay
                 .overlay
                 .views(now, timestamp, |it| features(&self.loaded.config, it).len()),
+            approvals: self.waiting_views(),
+            freezes: self.freeze_views(),
             journal: Some(self.journal.view()),
             notifiers,
             incidents: self
@@ -732,6 +757,7 @@ impl Process {
 
     fn publish(&self, mut snapshot: Snapshot) {
         snapshot.recent_events = self.events.iter().cloned().collect();
+        self.view.approvals.store(Arc::new(self.approval_views()));
         self.view.snapshot.store(Arc::new(snapshot));
     }
 

@@ -1,10 +1,11 @@
 //! `plimsoll rollout`: begins rollouts, says how they stand, and waits for what comes of them.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Subcommand;
 use plimsoll_console::{Changed, RolloutList, RolloutVerb, RolloutWanted};
 use plimsoll_measure::{RolloutState, RolloutView, figure};
+use plimsoll_upstream::Clock;
 use serde_json::json;
 
 use crate::cli::{At, print, refused, said};
@@ -207,31 +208,43 @@ fn status(target: &Target, name: &str, as_json: bool) -> Result<Exit, ClientErro
     Ok(Exit::Done)
 }
 
+/// Until it is looked again.
+fn pause() {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "nobody tells another process how a rollout goes on"
+    )]
+    std::thread::sleep(LOOK_EVERY);
+}
+
 /// Looks until it is decided.
 fn wait(target: &Target, name: &str, waiting: &Waiting) -> Result<Exit, ClientError> {
-    let began = Instant::now();
-    let (mut told, mut heard) = (String::new(), Instant::now());
+    let clock = Clock::new();
+    let began = clock.now();
+    let (mut told, mut heard) = (String::new(), clock.now());
     let (view, is_late) = loop {
         let view = match view(target, name) {
             Ok(view) => view,
             Err(ClientError::Io { .. } | ClientError::NotFound { .. })
-                if heard.elapsed() < GONE_MAX =>
+                if clock.now() - heard < GONE_MAX =>
             {
-                std::thread::sleep(LOOK_EVERY);
+                pause();
                 continue;
             }
             Err(error) => return Err(error),
         };
-        heard = Instant::now();
+        heard = clock.now();
         if view.says != told {
             say(&format!("{}: {}", view.state.name(), clean(&view.says)));
             told.clone_from(&view.says);
         }
-        let is_late = waiting.timeout.is_some_and(|most| began.elapsed() >= most);
+        let is_late = waiting
+            .timeout
+            .is_some_and(|most| clock.now() - began >= most);
         if !view.state.is_on() || view.state == RolloutState::Asking || is_late {
             break (view, is_late);
         }
-        std::thread::sleep(LOOK_EVERY);
+        pause();
     };
     print(&if waiting.json {
         format!("{:#}\n", json!(view))

@@ -28,6 +28,11 @@ const FLAGS: &str = "flags.json";
 /// The flags that people made.
 const MANAGED_FLAGS: &str = "managed-flags.json";
 
+/// What waits for the approval of others.
+pub(crate) const APPROVALS: &str = "approvals.json";
+/// What people have frozen.
+pub(crate) const FREEZES: &str = "freezes.json";
+
 /// The journal's signed head.
 const JOURNAL_HEAD: &str = "journal.head";
 
@@ -274,16 +279,26 @@ impl StateFolder {
 
     /// Keeps what people have set. Where that fails there is no file, so that a restart does not go on with an older one.
     pub(crate) fn write_overlay(&self, overlay: &[u8]) -> Result<(), StateError> {
-        let written = self.write(OVERLAY, overlay);
-        if written.is_err() {
-            let _impossible_too = fs::remove_file(self.path.join(OVERLAY));
-        }
-        written
+        self.keep(OVERLAY, overlay)
     }
 
     /// What people had set; `None` if there is no file.
     pub(crate) fn overlay(&self) -> Option<io::Result<Vec<u8>>> {
-        match fs::read(self.path.join(OVERLAY)) {
+        self.kept(OVERLAY)
+    }
+
+    /// Keeps a file. Where that fails there is none, so that a restart does not go on with an older one.
+    pub(crate) fn keep(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
+        let written = self.write(name, bytes);
+        if written.is_err() {
+            let _impossible_too = fs::remove_file(self.path.join(name));
+        }
+        written
+    }
+
+    /// What was kept; `None` if there is no file.
+    pub(crate) fn kept(&self, name: &str) -> Option<io::Result<Vec<u8>>> {
+        match fs::read(self.path.join(name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             read => Some(read),
         }

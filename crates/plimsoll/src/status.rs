@@ -92,9 +92,14 @@ fn configuration(snapshot: &Snapshot, look: Look) -> String {
 pub(crate) fn warnings(snapshot: &Snapshot, look: Look) -> Vec<String> {
     let observing = (snapshot.mode == Mode::Observe)
         .then(|| "observing only: policies decide and count, nothing acts".to_owned());
+    let waiting = snapshot.approvals.iter();
+    let waiting =
+        waiting.map(|it| format!("#{} waits for approval: {}, for {}", it.id, it.says, it.by));
+    let waiting: Vec<String> = waiting.collect();
     observing
         .iter()
         .chain(&snapshot.warnings)
+        .chain(&waiting)
         .map(|warning| look.paint(Tone::Burning, &look.cut(&format!("! {}", clean(warning)))))
         .collect()
 }
@@ -107,6 +112,9 @@ fn details(snapshot: &Snapshot, service: &ServiceView, look: Look) -> Vec<String
         lines.push("no objective: add one, and this row says how the service stands".to_owned());
     }
     lines.extend(set_by_people(snapshot, service));
+    let freezes = snapshot.freezes.iter();
+    let freezes = freezes.filter(|it| it.covers(&service.name));
+    lines.extend(freezes.map(|it| clean(&it.sentence())));
     if let Some(maintenance) = &service.maintenance {
         let name = clean(&maintenance.name);
         let ends = figure::duration(maintenance.until.since(now).as_secs_f64());
@@ -247,6 +255,7 @@ mod tests {
         ▲ checkout                 ▆▆▆▆▏·····o      58%    6.8×      212    238ms / 250ms    3.4%
             half of class sheddable is refused until 2026-11-25 14:20 UTC
               set by ana: the sale
+            frozen by bo until 2026-11-25 14:20 UTC: the audit
             severe for 2m 40s  paged: availability  moved: no retries
             not good over 1 min: upstream-5xx 3.1%, timeout 0.30%
             limit 38 of 1,000 (over the line)  in flight 38  queue 12, for at most 20ms  objective 250ms
@@ -292,6 +301,7 @@ mod tests {
         ^ checkout        ####......o      58%    6.8x      212    238ms / 250ms    3.4%
             half of class sheddable is refused until 2026-11-25 14:20 UTC
               set by ana: the sale
+            frozen by bo until 2026-11-25 14:20 UTC: the audit
             severe for 2m 40s  paged: availability  moved: no retries
             not good over 1 min: upstream-5xx 3.1%, timeout 0.30%
             limit 38 of 1,000 (over the line)  in flight 38  queue 12, for at most 20ms

@@ -6,18 +6,19 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use plimsoll_console::{
-    Answer, Applying, Caller, ChangePlan, Changed, ConfigurationText, Configurations, Control,
-    FlagChange, FlagEvaluated, FlagList, FlagView, IncidentRecords, JournalQuery, Past, PastView,
-    PlanWanted, Problem, Purging, Records, RollbackWanted, RolloutDeed, Runbook, Setting,
-    TokenCreated, TokenWanted, Tokens, Tried, Turns, Verb, Water, WithoutPlimsoll, WithoutQuery,
+    Answer, Answered, Applying, Caller, ChangePlan, Changed, ConfigurationText, Configurations,
+    Control, FlagChange, FlagEvaluated, FlagList, FlagView, Freezing, How, IncidentRecords,
+    JournalQuery, Past, PastView, PlanWanted, Problem, Purging, Records, RollbackWanted,
+    RolloutDeed, Runbook, Setting, TokenCreated, TokenWanted, Tokens, Tried, Turns, Verb, Water,
+    WithoutPlimsoll, WithoutQuery,
 };
 use plimsoll_core::{Class, Instant, Mode, Timestamp};
 use plimsoll_gateway::{AccessLogSender, CacheCounts, CacheStats, GuardView, Plan, ServicePlan};
 use plimsoll_lifecycle::Counter;
 use plimsoll_measure::{
-    CacheDiskView, CacheStoreView, CacheView, Courses, Deed, EndpointInput, EndpointState, Format,
-    GovernedView, Incidents, ProcessView, ProtectionCounter, ProtectionInput, Registry,
-    RolloutView, ServiceInput, Snapshot, VersionView,
+    ApprovalView, CacheDiskView, CacheStoreView, CacheView, Courses, Deed, EndpointInput,
+    EndpointState, Format, GovernedView, Incidents, ProcessView, ProtectionCounter,
+    ProtectionInput, Registry, RolloutView, ServiceInput, Snapshot, VersionView,
 };
 use plimsoll_policy::{AdmissionParameters, LimiterKind, Verdict, Would};
 use plimsoll_upstream::{Clock, Cluster, Group};
@@ -58,6 +59,8 @@ pub(crate) struct View {
     /// What was in force, and how a change that is watched goes.
     pub(crate) configurations: ArcSwap<Configurations>,
     pub(crate) state: StateFolder,
+    /// What waits for approval, and what came of others.
+    pub(crate) approvals: ArcSwap<Vec<ApprovalView>>,
     pub(crate) access_log: AccessLogSender,
     pub(crate) started: Timestamp,
     /// Why no new requests are welcome.
@@ -135,9 +138,43 @@ impl Control for View {
         self.tokens.load().holder(token, self.clock.timestamp())
     }
 
-    fn reload(&self, by: &Caller) -> Answer<Changed> {
+    fn reload(&self, by: &Caller, how: How) -> Answer<Changed> {
         let by = by.name.clone();
-        ask(&self.asks, |tell| Asked::Reload { by, tell })
+        ask(&self.asks, |tell| Asked::Reload { by, how, tell })
+    }
+
+    fn approvals(&self) -> Arc<Vec<ApprovalView>> {
+        self.approvals.load_full()
+    }
+
+    fn answer_approval(&self, by: &Caller, id: u64, answered: Answered) -> Answer<Changed> {
+        let by = by.name.clone();
+        ask(&self.asks, move |tell| Asked::AnswerApproval {
+            by,
+            id,
+            answered,
+            tell,
+        })
+    }
+
+    fn freeze(&self, by: &Caller, service: Option<&str>, freezing: Freezing) -> Answer<Changed> {
+        let (by, service) = (by.name.clone(), service.map(str::to_owned));
+        ask(&self.asks, |tell| Asked::Freeze {
+            by,
+            service,
+            freezing,
+            tell,
+        })
+    }
+
+    fn end_freeze(&self, by: &Caller, service: Option<&str>, how: How) -> Answer<Changed> {
+        let (by, service) = (by.name.clone(), service.map(str::to_owned));
+        ask(&self.asks, |tell| Asked::EndFreeze {
+            by,
+            service,
+            how,
+            tell,
+        })
     }
 
     fn plan(&self, wanted: PlanWanted) -> Answer<ChangePlan> {

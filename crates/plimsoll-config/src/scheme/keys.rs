@@ -1,5 +1,6 @@
 //! The keys of the configuration file, in the order of the reference page.
 
+mod approval;
 mod flags;
 mod governor;
 mod journey;
@@ -14,6 +15,7 @@ mod tenant;
 use std::time::Duration;
 
 use super::{FileKind, Key, Kind, NameKind, Table, Word};
+use approval::{APPROVAL, FREEZE};
 use flags::FLAGS;
 use governor::GOVERNOR;
 use journey::JOURNEY;
@@ -153,8 +155,26 @@ pub(crate) static FILE: Table = Table {
             "How requests are moved to another version of a service, by name.",
         )
         .default("{}"),
-        Key::later("approval"),
-        Key::later("freeze"),
+        Key::new(
+            "approval",
+            Kind::Map {
+                noun: Some("approval"),
+                names: NameKind::Identifier,
+                of: &Kind::Table(&APPROVAL),
+            },
+            "What needs the approval of others, by name.",
+        )
+        .default("{}"),
+        Key::new(
+            "freeze",
+            Kind::Map {
+                noun: Some("freeze"),
+                names: NameKind::Identifier,
+                of: &Kind::Table(&FREEZE),
+            },
+            "Times in which nothing risky is changed, by name.",
+        )
+        .default("{}"),
         Key::later("queues"),
         Key::later("queue"),
         Key::later("database"),

@@ -323,6 +323,18 @@ fn maintenance_is_of_services_that_there_are_at_times_that_there_are() {
 }
 
 #[test]
+fn approvals_and_freezes_are_of_what_there_is_at_times_that_there_are() {
+    insta::assert_snapshot!(apps(&[
+        "[approval.a]\nwhat = \"confg\"\nservices = \"ap\"\npersons = 3",
+        "[approval.a]\nwhat = []\ntiers = [0, 1]\nlasts = \"30s\"",
+        "[approval.a]\nwhat = \"config\"\nconditions = \"broken\"\nduring = [\"Mon-Fri 18:00-08:00\", \"nights\"]",
+        "[freeze.f]\nservices = [\"app\", \"shop\"]\nfrom = \"2026-12-24\"\nuntil = \"2026-12-27T00:00Z\"",
+        "[freeze.f]\nowners = \"nobody\"\nfrom = \"2026-12-27T00:00Z\"\nuntil = \"2026-12-24T00:00:00Z\"\nwhy = \"holidays\"",
+        "[approval.a]\nwhat = \"config\"\nduring = \"Sat,Sun\"\n[freeze.f]\nfrom = \"2026-12-24T00:00Z\"\nuntil = \"2026-12-27T00:00Z\"\nwhy = \"holidays\"",
+    ]));
+}
+
+#[test]
 fn a_journey_is_of_services_that_promise_as_much_for_the_same_period() {
     let app = "[service.app.objective.availability]\ntarget = \"99%\"\n[service.shop]\nendpoints = \"http://b:1\"\n[[route]]\nservice = \"shop\"\npath = \"/shop\"\n";
     let journey = |shop: &str, journey: &str| format!("{app}{shop}\n[journey.buy]\n{journey}");

@@ -61,6 +61,29 @@ fn the_whole_scheme_is_read() {
     let fast = &checkout.objectives["fast-enough"];
     assert_eq!(fast.routes, ["buy"]);
     assert_eq!(fast.classes, [Class::Critical, Class::Standard]);
+    let [risky] = config.approvals.as_slice() else {
+        panic!("{:?}", config.approvals);
+    };
+    assert_eq!(
+        (risky.what.len(), risky.during.len(), risky.persons),
+        (6, 2, 2)
+    );
+    assert_eq!(risky.conditions, [Condition::Burning, Condition::Severe]);
+    assert_eq!(risky.lasts, Duration::from_secs(900));
+    let christmas = &config.freezes["christmas"];
+    assert_eq!(
+        christmas.until.since(christmas.from),
+        Duration::from_secs(17 * 86_400 + 8 * 3_600)
+    );
+    // It is of services of all that it says.
+    assert!(
+        !config
+            .services
+            .iter()
+            .any(|(name, it)| christmas.covers(name, it))
+    );
+    assert!(christmas.is_on(christmas.from) && !christmas.is_on(christmas.until));
+    assert!(checkout.freeze && !config.services["stock"].freeze);
     assert_eq!(config.governor.mode, Mode::Enforce);
     let pairs = &config.governor.pairs;
     assert_eq!(pairs.len(), 1);

@@ -14,7 +14,7 @@ use super::{App, incident, may_change, read};
 use crate::access::Caller;
 use crate::api::in_time;
 use crate::command;
-use crate::overlay::{SettingWanted, Verb};
+use crate::overlay::{Setting, SettingWanted, Verb};
 use crate::page;
 use crate::page::action::{Action, Field, Link};
 use crate::problem::Problem;
@@ -62,6 +62,7 @@ impl Typed {
             mode: self.mode.clone(),
             lasts: self.lasts.clone(),
             why: self.why.clone(),
+            break_glass: false,
         }
     }
 }
@@ -103,22 +104,41 @@ async fn set(
         Err(problem) => return visitor.refused(&problem, uri.path()),
     };
     let changed = match typed.wanted().check(verb) {
-        Ok(setting) => in_time(control.set(caller, &service, setting)).await,
+        Ok(setting) => {
+            let setting = Setting {
+                from_runbook: typed.incident.is_some(),
+                ..setting
+            };
+            in_time(control.set(caller, &service, setting)).await
+        }
         Err(problem) => Err(problem),
     };
     let page = match changed {
         Ok(changed) => {
+            let waits = changed.approval;
             let mut changes = vec![changed];
-            if let Some(id) = typed.incident {
+            if let Some(id) = typed.incident.filter(|_| waits.is_none()) {
                 let command = command::set(&service, verb, &typed.wanted());
                 incident::note_run(control.as_ref(), caller, id, &command, &mut changes).await;
             }
-            let title = format!("{service}: {} is set", verb_in_words(verb));
-            let end = Link {
-                path: end_path(&service, Some(verb)),
-                name: "End it early…".to_owned(),
+            let what = verb_in_words(verb);
+            let (title, next) = match waits {
+                Some(id) => {
+                    let request = Link {
+                        path: page::approval_path(id),
+                        name: "To the request".to_owned(),
+                    };
+                    (format!("{service}: {what} waits for approval"), request)
+                }
+                None => {
+                    let end = Link {
+                        path: end_path(&service, Some(verb)),
+                        name: "End it early…".to_owned(),
+                    };
+                    (format!("{service}: {what} is set"), end)
+                }
             };
-            let links = [back(&service, typed.incident), end];
+            let links = [back(&service, typed.incident), next];
             Ok(page::action::done(&title, &changes, &links))
         }
         Err(problem) => Err(problem),

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Needs, Route};
 use crate::access::Role;
+use crate::approval::ApprovalVerb;
 use crate::change::TEXT_BYTES_MAX;
 use crate::flag::VERBS;
 use crate::incident::{DeedVerb, NOTE_MAX};
@@ -57,6 +58,11 @@ fn operation(route: &Route) -> Value {
         content("It is so.", "application/json", schema),
     );
     for refusal in refusals(route) {
+        if refusal == 202 {
+            let content = content(meaning(refusal), "application/json", schema);
+            answers.insert(refusal.to_string(), content);
+            continue;
+        }
         let content = content(meaning(refusal), "application/problem+json", "Problem");
         answers.insert(refusal.to_string(), content);
     }
@@ -131,6 +137,7 @@ fn refusals(route: &Route) -> BTreeSet<u16> {
 
 fn meaning(status: u16) -> &'static str {
     match status {
+        202 => "Nothing is changed yet: it waits for the approval of others.",
         400 => "The request can't be read.",
         401 => "The token is missing or not valid.",
         403 => "The token is not enough, or a page of another site asks.",
@@ -151,6 +158,7 @@ fn parameters(route: &Route) -> Vec<Value> {
         let schema = match name {
             "verb" => one_of(&Verb::ALL.map(Verb::name)),
             "step" => one_of(&RolloutVerb::ALL.map(RolloutVerb::name)),
+            "answer" => one_of(&ApprovalVerb::ALL.map(ApprovalVerb::name)),
             "deed" => one_of(&DeedVerb::ALL.map(DeedVerb::name)),
             "act" => one_of(&VERBS),
             _ => json!({ "type": "string" }),
@@ -239,7 +247,7 @@ fn wanted<const FIELDS: usize>(needed: &[&str], fields: [(&str, Value); FIELDS])
 }
 
 /// What is shown of a flag wherever it is.
-fn flag() -> [(&'static str, Value); 11] {
+fn flag() -> [(&'static str, Value); 12] {
     [
         ("key", text()),
         ("owner", nullable(text())),
@@ -277,7 +285,87 @@ fn flag_with_definition() -> Value {
     flag
 }
 
+/// All schemas: in parts, for a macro takes so many only.
 fn schemas() -> Value {
+    let mut all = of_services();
+    if let (Some(all), Value::Object(more)) = (all.as_object_mut(), of_changes()) {
+        all.extend(more);
+    }
+    all
+}
+
+/// Of what people do step by step, and with others.
+fn of_changes() -> Value {
+    let any = || json!({ "type": "object" });
+    let length = || json!({ "type": "string", "pattern": "^[0-9]+[smhd]$" });
+    json!({
+        "Approvals": object([("approvals", list(&reference("Approval")))]),
+        "Approval": object([
+            ("id", whole()),
+            ("kind", one_of(&["config", "flag", "rollout", "freeze", "degrade", "runbook"])),
+            ("subject", text()),
+            ("says", text()),
+            ("effect", list(&text())),
+            ("services", list(&text())),
+            ("by", text()),
+            ("why", nullable(text())),
+            ("persons", whole()),
+            ("missing", whole()),
+            ("approved_by", list(&text())),
+            ("rules", list(&text())),
+            ("content", text()),
+            ("state", one_of(&["waiting", "begun", "done", "failed", "refused", "withdrawn", "expired", "broken"])),
+            ("came", text()),
+            ("since", time()),
+            ("until", time()),
+            ("changed", time()),
+            ("journal", nullable(whole())),
+        ]),
+        "ApprovalWanted": wanted(&[], [
+            ("content", text()),
+            ("why", json!({ "type": "string", "minLength": 1, "maxLength": 500 })),
+        ]),
+        "Freezes": object([("freezes", list(&reference("Freeze")))]),
+        "Freeze": object([
+            ("name", text()),
+            ("services", list(&text())),
+            ("all", json!({ "type": "boolean" })),
+            ("by", text()),
+            ("why", text()),
+            ("since", nullable(time())),
+            ("until", nullable(time())),
+            ("acts", json!({ "type": "boolean" })),
+            ("journal", nullable(whole())),
+        ]),
+        "FreezeWanted": wanted(&["for", "why"], [
+            ("for", length()),
+            ("why", json!({ "type": "string", "minLength": 1, "maxLength": 500 })),
+            ("break_glass", json!({ "type": "boolean" })),
+        ]),
+        "Rollouts": object([("rollouts", list(&reference("Rollout")))]),
+        "Rollout": object([
+            ("name", text()),
+            ("service", text()),
+            ("owner", nullable(text())),
+            ("version", text()),
+            ("kind", one_of(&["canary", "blue-green", "mirror"])),
+            ("by", text()),
+            ("state", one_of(&RolloutState::ALL.map(RolloutState::name))),
+            ("says", text()),
+            ("weight", json!({ "type": "number", "minimum": 0, "maximum": 1 })),
+            ("revision", whole()),
+            ("steps", list(&any())),
+            ("step", nullable(whole())),
+            ("run", nullable(any())),
+        ]),
+        "RolloutWanted": wanted(&["why"], [
+            ("why", json!({ "type": "string", "minLength": 1, "maxLength": 500 })),
+            ("revision", whole()),
+        ]),
+    })
+}
+
+fn of_services() -> Value {
     let role = || one_of(&Role::ALL.map(Role::name));
     let mode = || one_of(&["enforce", "observe", "off"]);
     let verb = || one_of(&Verb::ALL.map(Verb::name));
@@ -291,6 +379,7 @@ fn schemas() -> Value {
             ("message", text()),
             ("journal", nullable(whole())),
             ("warning", nullable(text())),
+            ("approval", nullable(whole())),
         ]),
         "PlanWanted": wanted(&[], [("text", json!({ "type": "string", "maxLength": TEXT_BYTES_MAX }))]),
         "ChangePlan": object([
@@ -371,6 +460,7 @@ fn schemas() -> Value {
             ("mode", mode()),
             ("for", length()),
             ("why", json!({ "type": "string", "minLength": 1, "maxLength": 500 })),
+            ("break_glass", json!({ "type": "boolean" })),
         ]),
         "Flags": object([
             ("source", text()),
@@ -441,26 +531,6 @@ fn schemas() -> Value {
             ("for", length()),
             ("why", json!({ "type": "string", "minLength": 1, "maxLength": 500 })),
         ]),
-        "Rollouts": object([("rollouts", list(&reference("Rollout")))]),
-        "Rollout": object([
-            ("name", text()),
-            ("service", text()),
-            ("owner", nullable(text())),
-            ("version", text()),
-            ("kind", one_of(&["canary", "blue-green", "mirror"])),
-            ("by", text()),
-            ("state", one_of(&RolloutState::ALL.map(RolloutState::name))),
-            ("says", text()),
-            ("weight", json!({ "type": "number", "minimum": 0, "maximum": 1 })),
-            ("revision", whole()),
-            ("steps", list(&any())),
-            ("step", nullable(whole())),
-            ("run", nullable(any())),
-        ]),
-        "RolloutWanted": wanted(&["why"], [
-            ("why", json!({ "type": "string", "minLength": 1, "maxLength": 500 })),
-            ("revision", whole()),
-        ]),
         "TryWanted": wanted(&[], [("name", text())]),
         "Tried": object([("targets", list(&reference("TargetTried")))]),
         "TargetTried": object([
@@ -513,6 +583,8 @@ fn schemas() -> Value {
             ("services", list(&any())),
             ("journeys", list(&any())),
             ("overlay", list(&reference("OverlayEntry"))),
+            ("approvals", list(&reference("Approval"))),
+            ("freezes", list(&reference("Freeze"))),
             ("unrouted", any()),
             ("recent_events", list(&any())),
             ("journal", nullable(any())),

@@ -27,6 +27,10 @@ pub enum Matter {
     Page,
     /// Requests stay away.
     Absence,
+    /// Something waits for the approval of others.
+    Approval,
+    /// Something was done without the approval that it needs.
+    BreakGlass,
 }
 
 /// One thing that somebody is told.
@@ -84,6 +88,8 @@ impl Matter {
         match self {
             Self::Page => "page",
             Self::Absence => "absence",
+            Self::Approval => "approval",
+            Self::BreakGlass => "break-glass",
         }
     }
 }

@@ -15,13 +15,16 @@ use crate::wire::JournalQuery;
 /// Records of a page.
 pub(super) const PAGE_RECORDS: u32 = 50;
 /// The kinds that can be chosen.
-const KINDS: [&str; 12] = [
+const KINDS: [&str; 15] = [
     "decision",
     "outcome",
     "onset",
     "incident",
     "change",
     "overlay",
+    "freeze",
+    "approval",
+    "break-glass",
     "endpoint",
     "maintenance",
     "refusal",
@@ -228,7 +231,7 @@ fn glyph(record: &Record) -> Markup {
                 "decision" => { rect class=(if record.is_would() { "decision would-be" } else { "decision" }) x="3" y="3" width="12" height="12" rx="3" {} }
                 "outcome" => { path.ns d="M4 9h10M10 5l4 4-4 4" stroke="currentColor" stroke-width="1.4" {} }
                 "onset" => { path.onset d="M9 1v16" {} }
-                "change" | "overlay" | "token" | "maintenance" => { path.change d="M2 4h14L9 16Z" {} }
+                "change" | "overlay" | "token" | "maintenance" | "freeze" | "approval" | "break-glass" => { path.change d="M2 4h14L9 16Z" {} }
                 _ => { circle cx="9" cy="9" r="3" fill="var(--line-strong)" {} }
             }
         }

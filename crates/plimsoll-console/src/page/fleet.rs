@@ -128,12 +128,22 @@ pub(super) fn warnings(snapshot: &Snapshot) -> Markup {
         Mode::Observe => Some("Observing only: policies decide and count, nothing acts."),
         Mode::Off => Some("All policies are off."),
     };
-    let is_calm = snapshot.warnings.is_empty() && snapshot.overlay.is_empty() && mode.is_none();
+    let is_calm = snapshot.warnings.is_empty()
+        && snapshot.overlay.is_empty()
+        && snapshot.freezes.is_empty()
+        && mode.is_none();
     html! {
         @if !is_calm {
             section.panel.pad.warn aria-label="Warnings" { ul {
                 @if let Some(mode) = mode { li { (mode) } }
                 @for warning in &snapshot.warnings { li { (warning) } }
+                @for freeze in &snapshot.freezes {
+                    li {
+                        @if freeze.all { "All services" }
+                        @for (place, name) in freeze.services.iter().filter(|_| !freeze.all).enumerate() { @if place > 0 { ", " } a href=(service_path(name)) { (name) } }
+                        ": " (freeze.sentence())
+                    }
+                }
                 @for entry in &snapshot.overlay {
                     li { a href=(service_path(&entry.service)) { (entry.service) } ": " (entry.sentence()) }
                 }

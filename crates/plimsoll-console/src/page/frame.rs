@@ -57,11 +57,13 @@ pub(crate) fn framed(
 fn top(page: &Page, snapshot: Option<&Snapshot>, who: Option<&Caller>, sign_in: &str) -> Markup {
     let (place, is_live) = (page.place, page.is_live);
     let open = snapshot.map_or(0, |it| it.incidents.len());
+    let waiting = snapshot.map_or(0, |it| it.approvals.len());
     let pages = [
         ("/", "Fleet", Place::Fleet),
         ("/decisions", "Decisions", Place::Decisions),
         ("/incidents", "Incidents", Place::Incidents),
         ("/rollouts", "Rollouts", Place::Rollouts),
+        ("/approvals", "Approvals", Place::Approvals),
         ("/topology", "Topology", Place::Topology),
         ("/configuration", "Configuration", Place::Configuration),
     ];
@@ -73,6 +75,7 @@ fn top(page: &Page, snapshot: Option<&Snapshot>, who: Option<&Caller>, sign_in: 
                     li { a href=(path) aria-current=[(of == place).then_some("page")] {
                         (name)
                         @if of == Place::Incidents && open > 0 { " " span.pip aria-label={ (open) " open" } { (open) } }
+                        @if of == Place::Approvals && waiting > 0 { " " span.pip aria-label={ (waiting) " waiting" } { (waiting) } }
                     } }
                 }
             } }
@@ -130,6 +133,7 @@ fn keys() -> Markup {
         ("g i", "incidents"),
         ("g d", "decisions"),
         ("g r", "rollouts"),
+        ("g a", "approvals"),
         ("g t", "topology"),
         ("g c", "configuration"),
         ("j k", "next and previous row"),

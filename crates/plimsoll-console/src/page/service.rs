@@ -17,7 +17,7 @@ use super::fleet::{acts, event_line};
 use super::parts::{chip, condition, segment, service_path, since, time};
 use super::past::Past;
 use super::record::Record;
-use super::{Page, Place, Section, Sight};
+use super::{Page, Place, Section, Sight, approval_path};
 use crate::problem::Problem;
 
 /// How far back the time axis goes.
@@ -189,6 +189,20 @@ fn bars(snapshot: &Snapshot, service: &ServiceView) -> Markup {
     {
         said.push(html! { (entry.sentence()) });
     }
+    for freeze in snapshot
+        .freezes
+        .iter()
+        .filter(|it| it.covers(&service.name))
+    {
+        said.push(html! { b { (upper(&freeze.sentence())) } ". " @if freeze.acts { "Fixes that are marked as such, degrading and the end of what people hold go on." } @else { "Nothing is refused." } });
+    }
+    for it in snapshot
+        .approvals
+        .iter()
+        .filter(|it| it.services.contains(&service.name))
+    {
+        said.push(html! { a href=(approval_path(it.id)) { "Request #" (it.id) } " waits: " (it.says) ", for " (it.by) });
+    }
     if service.serving_to_all {
         said.push(html! { "No endpoint is healthy: requests are sent to all of them." });
     }
@@ -200,6 +214,12 @@ fn bars(snapshot: &Snapshot, service: &ServiceView) -> Markup {
             section.panel.pad.warn aria-label="What holds now" { ul { @for said in said { li { (said) } } } }
         }
     }
+}
+
+/// With a capital letter first.
+fn upper(text: &str) -> String {
+    let (first, rest) = text.split_at_checked(1).unwrap_or((text, ""));
+    format!("{}{rest}", first.to_uppercase())
 }
 
 fn head(snapshot: &Snapshot, service: &ServiceView) -> Markup {
@@ -214,6 +234,7 @@ fn head(snapshot: &Snapshot, service: &ServiceView) -> Markup {
             div.title {
                 h1 { (service.name) }
                 span aria-live="polite" { (chip(condition(service), "chip")) }
+                @if snapshot.freezes.iter().any(|it| it.acts && it.covers(&service.name)) { span.chip { "frozen" } }
                 span.q {
                     @if let Some(owner) = &service.owner { (owner) " · " } "tier " (service.tier)
                     (links(" · depends on ", service.depends_on.iter().map(String::as_str)))

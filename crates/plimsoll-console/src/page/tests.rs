@@ -1,8 +1,8 @@
 use plimsoll_core::{Mode, Timestamp};
 use plimsoll_measure::{
-    BurnView, Condition, ConfigView, EndpointState, EndpointView, Forecast, GovernedView,
-    IncidentRecord, IncidentView, Incidents, ObjectiveView, OverlayView, RolloutState, RolloutView,
-    RouteView, SCHEMA, ServiceView, TrafficView,
+    ApprovalView, BurnView, Condition, ConfigView, EndpointState, EndpointView, Forecast,
+    GovernedView, IncidentRecord, IncidentView, Incidents, ObjectiveView, OverlayView,
+    RolloutState, RolloutView, RouteView, SCHEMA, ServiceView, TrafficView,
 };
 
 use proptest::prelude::*;
@@ -53,6 +53,7 @@ fn sight(snapshot: Snapshot) -> Sight {
             }),
             set_aside: Some(EVIL.to_owned()),
         }),
+        approvals: Arc::new(vec![approval(1, "waiting"), approval(2, "refused")]),
         incidents: Ok(Arc::new(incidents())),
         runbook: Some(Runbook::Text {
             name: EVIL.to_owned(),
@@ -71,6 +72,32 @@ fn sight(snapshot: Snapshot) -> Sight {
             }),
             ..Told::default()
         }),
+    }
+}
+
+/// A request of somebody who would like to be markup.
+fn approval(id: u64, state: &str) -> ApprovalView {
+    let at = Timestamp::from_seconds(1_795_615_852);
+    ApprovalView {
+        id,
+        kind: "degrade".to_owned(),
+        subject: EVIL.to_owned(),
+        says: EVIL.to_owned(),
+        effect: vec![EVIL.to_owned()],
+        services: vec![EVIL.to_owned()],
+        by: EVIL.to_owned(),
+        why: Some(EVIL.to_owned()),
+        persons: 2,
+        missing: 1,
+        approved_by: vec![EVIL.to_owned()],
+        rules: vec![EVIL.to_owned()],
+        content: "a1b2".to_owned(),
+        state: state.to_owned(),
+        came: EVIL.to_owned(),
+        since: at,
+        until: at + Duration::from_secs(3_600),
+        changed: at,
+        journal: Some(7),
     }
 }
 
@@ -977,6 +1004,8 @@ pub(super) fn fleet(services: usize) -> Snapshot {
         services: services.collect(),
         journeys: Vec::new(),
         overlay: Vec::new(),
+        approvals: Vec::new(),
+        freezes: Vec::new(),
         unrouted: TrafficView::default(),
         recent_events: Vec::new(),
         journal: None,

@@ -220,7 +220,7 @@ fn a_reload_needs_the_token() {
     let token = format!("Authorization: Bearer {TOKEN}");
     let (status, answer) = server.send("POST /api/v1/reload", &["Content-Length: 0", &token]);
     assert_eq!(status, 200);
-    let body = r#"{"message":"2 services","journal":7,"warning":null}"#;
+    let body = r#"{"message":"2 services","journal":7,"warning":null,"approval":null}"#;
     assert!(answer.ends_with(body), "{answer}");
     assert_eq!(reloads(), 1);
     assert_eq!(server.send("GET /api/v1/reload", &[&token]).0, 405);

@@ -156,6 +156,41 @@ const REQUESTS: &[(&str, Asked, Option<Asked>)] = &[
         ),
         Some(("POST /api/v1/rollouts/shop-v2/start", "{}")),
     ),
+    ("approvals", ("GET /api/v1/approvals", ""), None),
+    (
+        "approval",
+        ("GET /api/v1/approvals/7", ""),
+        Some(("GET /api/v1/approvals/8", "")),
+    ),
+    (
+        "answerApproval",
+        ("POST /api/v1/approvals/7/refuse", r#"{"why":"not now"}"#),
+        Some(("POST /api/v1/approvals/7/refuse", "{}")),
+    ),
+    ("freezes", ("GET /api/v1/freezes", ""), None),
+    (
+        "freezeAll",
+        ("PUT /api/v1/freezes", r#"{"for":"2d","why":"holidays"}"#),
+        Some(("PUT /api/v1/freezes", r#"{"for":"93d","why":"holidays"}"#)),
+    ),
+    (
+        "endFreezeOfAll",
+        ("DELETE /api/v1/freezes", ""),
+        Some(("DELETE /api/v1/freezes?break_glass=true", "")),
+    ),
+    (
+        "freeze",
+        (
+            "PUT /api/v1/freezes/checkout",
+            r#"{"for":"2d","why":"the sale"}"#,
+        ),
+        Some(("PUT /api/v1/freezes/checkout", r#"{"why":"the sale"}"#)),
+    ),
+    (
+        "endFreeze",
+        ("DELETE /api/v1/freezes/checkout?why=over", ""),
+        Some(("DELETE /api/v1/freezes/nothing", "")),
+    ),
     (
         "tryNotifiers",
         ("POST /api/v1/notify/test", r#"{"name":"oncall"}"#),

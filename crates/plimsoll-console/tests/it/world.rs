@@ -8,17 +8,17 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use plimsoll_console::{
-    Answer, Applying, Caller, ChangePlan, Changed, ConfigurationText, Configurations,
+    Answer, Answered, Applying, Caller, ChangePlan, Changed, ConfigurationText, Configurations,
     ConsoleOptions, Control, Estimate, FlagChange, FlagChanged, FlagEvaluated, FlagList,
-    FlagSetting, FlagView, IncidentRecords, JournalQuery, KeptConfiguration, Past, PastView,
-    PlanWanted, PlannedChange, Problem, Purging, Records, Role, RollbackWanted, RolloutDeed,
-    Runbook, Setting, TargetTried, TokenCreated, TokenView, TokenWanted, Tokens, Tried, Turns,
-    Verb, WatchView, Water, WithoutPlimsoll, WithoutQuery, serve_console, serve_ops,
+    FlagSetting, FlagView, Freezing, How, IncidentRecords, JournalQuery, KeptConfiguration, Past,
+    PastView, PlanWanted, PlannedChange, Problem, Purging, Records, Role, RollbackWanted,
+    RolloutDeed, Runbook, Setting, TargetTried, TokenCreated, TokenView, TokenWanted, Tokens,
+    Tried, Turns, Verb, WatchView, Water, WithoutPlimsoll, WithoutQuery, serve_console, serve_ops,
 };
 use plimsoll_core::{Instant, Timestamp};
 use plimsoll_measure::{
-    Courses, Deed, Format, IncidentRecord, Incidents, Inputs, Layout, Measure, ProcessView,
-    Registry, RolloutView, Snapshot, render_metrics,
+    ApprovalView, Courses, Deed, Format, IncidentRecord, Incidents, Inputs, Layout, Measure,
+    ProcessView, Registry, RolloutView, Snapshot, render_metrics,
 };
 
 pub(crate) const TOKEN: &str = "a-token-for-the-tests-only";
@@ -132,7 +132,25 @@ impl Control for Process {
         self.caller(found.unwrap_or_default().as_bytes())
     }
 
-    fn reload(&self, _: &Caller) -> Answer<Changed> {
+    fn approvals(&self) -> Arc<Vec<ApprovalView>> {
+        Arc::new(vec![approval()])
+    }
+
+    fn answer_approval(&self, by: &Caller, id: u64, answered: Answered) -> Answer<Changed> {
+        self.act(format!("{} {answered:?} {id}", by.name))
+    }
+
+    fn freeze(&self, by: &Caller, service: Option<&str>, freezing: Freezing) -> Answer<Changed> {
+        let (service, why) = (service.unwrap_or("all"), freezing.why);
+        self.act(format!("{} froze {service}: {why}", by.name))
+    }
+
+    fn end_freeze(&self, by: &Caller, service: Option<&str>, _: How) -> Answer<Changed> {
+        let service = service.unwrap_or("all");
+        self.act(format!("{} ended the freeze of {service}", by.name))
+    }
+
+    fn reload(&self, _: &Caller, _: How) -> Answer<Changed> {
         self.reloads.fetch_add(1, Ordering::Relaxed);
         let invalid = self.invalid.load(Ordering::Relaxed);
         Box::pin(async move {
@@ -415,6 +433,33 @@ fn changed(message: &str) -> Changed {
         message: message.to_owned(),
         journal: Some(7),
         warning: None,
+        approval: None,
+    }
+}
+
+/// A request for approval by somebody who would like to be markup.
+fn approval() -> ApprovalView {
+    let at = Timestamp::from_seconds(1_795_615_852);
+    ApprovalView {
+        id: 7,
+        kind: "degrade".to_owned(),
+        subject: HOSTILE.to_owned(),
+        says: format!("shed 2 of {HOSTILE}"),
+        effect: vec![HOSTILE.to_owned()],
+        services: vec![HOSTILE.to_owned()],
+        by: "bo".to_owned(),
+        why: Some(HOSTILE.to_owned()),
+        persons: 2,
+        missing: 1,
+        approved_by: vec!["cy".to_owned()],
+        rules: vec!["tier-1".to_owned()],
+        content: "a1b2".to_owned(),
+        state: "waiting".to_owned(),
+        came: "it waits".to_owned(),
+        since: at,
+        until: at + Duration::from_secs(3_600),
+        changed: at,
+        journal: Some(7),
     }
 }
 

@@ -6,8 +6,9 @@
 use plimsoll_console::{Applying, Changed, Configurations, Problem, RollbackWanted, WatchView};
 use serde_json::{Value, json};
 
+use super::approvals::{Asking, Waiting};
 use super::changes::{answer, changed};
-use super::reloading::Refused;
+use super::reloading::{NotReloaded, Refused};
 use super::{Process, lock};
 use crate::asked::Tell;
 use crate::configuration::{self, LoadError, Loaded, Source};
@@ -66,6 +67,19 @@ struct NotDone {
     problem: Problem,
     /// To the journal, which must not hold lines of the file; `None`: what the one who asked is told.
     why: Option<String>,
+}
+
+/// What is not applied.
+enum NotApplied {
+    NotDone(NotDone),
+    /// It waits for others.
+    Waits(Waiting),
+}
+
+impl<T: Into<NotDone>> From<T> for NotApplied {
+    fn from(not_done: T) -> Self {
+        Self::NotDone(not_done.into())
+    }
 }
 
 impl NotDone {
@@ -152,13 +166,20 @@ impl Process {
     }
 
     /// Applies exactly what was planned.
-    pub(super) async fn apply_plan(&mut self, by: &str, applying: Applying, tell: Tell<Changed>) {
-        let (said, body) = match self.try_to_apply(by, &applying).await {
+    pub(super) async fn apply_plan(
+        &mut self,
+        asking: &Asking,
+        applying: Applying,
+        tell: Tell<Changed>,
+    ) {
+        let (said, body) = match self.try_to_apply(asking, &applying).await {
             Ok(done) => done,
-            Err(NotDone { problem, why }) => {
+            Err(NotApplied::Waits(waiting)) => return self.tell_waiting(waiting, tell),
+            Err(NotApplied::NotDone(NotDone { problem, why })) => {
                 let why = why.unwrap_or_else(|| problem.to_string());
                 let text = format!("apply refused: {why}");
-                let body = json!({ "text": text, "why": why, "by": by, "plan": applying.plan });
+                let body =
+                    json!({ "text": text, "why": why, "by": asking.by, "plan": applying.plan });
                 self.journal.write("refusal", "configuration", &body);
                 return answer(tell, Err(problem));
             }
@@ -174,9 +195,10 @@ impl Process {
 
     async fn try_to_apply(
         &mut self,
-        by: &str,
+        asking: &Asking,
         applying: &Applying,
-    ) -> Result<(String, Value), NotDone> {
+    ) -> Result<(String, Value), NotApplied> {
+        let by = asking.by.as_str();
         self.can_change()?;
         if let Some(watch) = &self.changing.watch {
             let problem = Problem::conflict(format!(
@@ -197,6 +219,25 @@ impl Process {
             ));
             return Err(problem.into());
         }
+        let planned = Asking {
+            by: by.to_owned(),
+            why: applying.why.clone(),
+            carries: asking.carries,
+            plan: Some((applying.plan.clone(), applying.watch.as_secs())),
+            ..Asking::default()
+        };
+        match self.may_reload(&planned, &loaded) {
+            Ok(()) => (),
+            Err(NotReloaded::Waits(waiting)) => return Err(NotApplied::Waits(waiting)),
+            Err(NotReloaded::Blocked(problem)) => return Err(problem.into()),
+            Err(NotReloaded::Refused(refused)) => {
+                return Err(NotDone {
+                    problem: Problem::invalid(refused.said),
+                    why: Some(refused.why),
+                }
+                .into());
+            }
+        }
         let (watch, watched) = self.watch_of(by, applying, &loaded, former, after);
         // First of all: a process that dies of it must know what it died of.
         if let Some(watch) = &watch {
@@ -206,7 +247,7 @@ impl Process {
             Ok(before) => before,
             Err(not_done) => {
                 Watching::forget(&self.state);
-                return Err(not_done);
+                return Err(not_done.into());
             }
         };
         self.changing.ended = None;
@@ -440,6 +481,7 @@ impl Process {
                 text: self.loaded.text.clone(),
                 file: self.loaded.path.clone(),
                 set_aside: changing.aside.clone(),
+                approvals: self.loaded.config.approvals.clone(),
             }
             .into(),
         );

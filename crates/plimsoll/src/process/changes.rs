@@ -12,7 +12,8 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::Process;
-use super::reloading::Refused;
+use super::approvals::Asking;
+use super::reloading::{NotReloaded, Refused};
 use crate::access::{KeptToken, PREFIX, SECRET_PREFIX, TokenRegister};
 use crate::asked::{Asked, Settled, Tell};
 use crate::exit::say;
@@ -36,9 +37,52 @@ pub(super) fn answer<T>(tell: Tell<T>, said: Result<T, Problem>) {
 impl Process {
     pub(super) async fn on_asked(&mut self, asked: Asked) {
         match asked {
-            Asked::Reload { by, tell } => self.reload(&by, Some(tell)).await,
-            Asked::Apply { by, applying, tell } => self.apply_plan(&by, applying, tell).await,
+            Asked::Apply { by, applying, tell } => {
+                self.apply_plan(&Asking::by(&by), applying, tell).await;
+            }
             Asked::RollBack { by, wanted, tell } => self.roll_back(&by, wanted, tell).await,
+            Asked::Reload { by, how, tell } => {
+                let glass = how.why.clone().filter(|_| how.breaks_glass);
+                let asking = Asking {
+                    why: how.why,
+                    is_fix: how.is_fix,
+                    glass,
+                    ..Asking::by(&by)
+                };
+                self.reload(&asking, Some(tell)).await;
+            }
+            Asked::AnswerApproval {
+                by,
+                id,
+                answered,
+                tell,
+            } => self.answer_approval(&by, id, answered, tell).await,
+            Asked::Freeze {
+                by,
+                service,
+                freezing,
+                tell,
+            } => {
+                let glass = freezing.breaks_glass.then(|| freezing.why.clone());
+                let asking = Asking {
+                    glass,
+                    ..Asking::by(&by)
+                };
+                self.freeze(&asking, service.as_deref(), &freezing, tell);
+            }
+            Asked::EndFreeze {
+                by,
+                service,
+                how,
+                tell,
+            } => {
+                let glass = how.why.clone().filter(|_| how.breaks_glass);
+                let asking = Asking {
+                    glass,
+                    ..Asking::by(&by)
+                };
+                self.end_freeze(&asking, service.as_deref(), how.why, tell);
+            }
             Asked::CreateToken {
                 by,
                 wanted,
@@ -50,7 +94,14 @@ impl Process {
                 service,
                 setting,
                 tell,
-            } => self.set(&by, &service, &setting, tell),
+            } => {
+                let glass = setting.breaks_glass.then(|| setting.why.clone());
+                let asking = Asking {
+                    glass,
+                    ..Asking::by(&by)
+                };
+                self.set(&asking, &service, &setting, tell);
+            }
             Asked::End {
                 by,
                 service,
@@ -68,7 +119,7 @@ impl Process {
                 rollout,
                 deed,
                 tell,
-            } => self.roll(&by, &rollout, deed, tell),
+            } => self.roll(&Asking::by(&by), &rollout, deed, tell),
             Asked::Act {
                 by,
                 incident,
@@ -81,7 +132,7 @@ impl Process {
                 key,
                 change,
                 tell,
-            } => self.change_flag(&by, &key, change, tell),
+            } => self.change_flag(&Asking::by(&by), &key, change, tell),
             Asked::RevokeToken { by, name, tell } => self.revoke_token(&by, name, tell),
         }
     }
@@ -103,8 +154,8 @@ impl Process {
     }
 
     /// Reads the configuration again. On an error nothing has changed.
-    pub(super) async fn reload(&mut self, by: &str, tell: Option<Tell<Changed>>) {
-        let (kind, mut body, said) = match self.try_to_reload().await {
+    pub(super) async fn reload(&mut self, asking: &Asking, tell: Option<Tell<Changed>>) {
+        let (kind, mut body, said) = match self.try_to_reload(asking).await {
             Ok((said, None)) => {
                 tracing::info!("{said}");
                 if let Some(tell) = tell {
@@ -114,19 +165,49 @@ impl Process {
             }
             Ok((said, Some(before))) => {
                 tracing::info!("{said}");
-                self.on_reloaded(by, &before);
+                self.on_reloaded(&asking.by, &before);
                 let body = crate::journal::configuration(Some(&before), &self.loaded);
                 ("change", body, Ok(said))
             }
-            Err(Refused { said, why }) => {
+            Err(NotReloaded::Waits(waiting)) => {
+                if let Some(tell) = tell {
+                    self.tell_waiting(waiting, tell);
+                }
+                return;
+            }
+            Err(NotReloaded::Blocked(problem)) => {
+                let why = problem.to_string();
+                say(&format!(
+                    "{why}\nreload refused: the configuration in force stays"
+                ));
+                let text = format!("reload refused: {why}");
+                let body = json!({ "text": text, "why": why, "by": asking.by });
+                let entry = self.journal.entry("refusal", "configuration", &body);
+                self.journal.append_then(entry, move |_| {
+                    if let Some(tell) = tell {
+                        answer(tell, Err(problem));
+                    }
+                });
+                return;
+            }
+            Err(NotReloaded::Refused(Refused { said, why })) => {
                 let said = format!("{said}\nreload refused: the configuration in force stays");
                 say(&said);
                 let body = json!({ "text": format!("reload refused: {why}"), "why": why });
-                ("refusal", body, Err(said))
+                // What becomes of a request is journaled, where lines of the file do not belong.
+                let told = if asking.carries.is_some() { why } else { said };
+                ("refusal", body, Err(told))
             }
         };
         if let Some(body) = body.as_object_mut() {
-            body.insert("by".to_owned(), by.into());
+            body.insert("by".to_owned(), asking.by.as_str().into());
+            if let Some(id) = asking.carries {
+                body.insert("approval".to_owned(), id.into());
+            }
+            if let Some(why) = &asking.why {
+                let key = if asking.is_fix { "fix" } else { "why" };
+                body.entry(key).or_insert_with(|| why.as_str().into());
+            }
         }
         let is_done = said.is_ok();
         self.journal
@@ -305,5 +386,6 @@ pub(super) fn changed(message: String, written: Result<Option<u64>, String>) -> 
         message,
         journal,
         warning: failed.map(|why| format!("it is done, and not recorded yet: {why}")),
+        approval: None,
     }
 }

@@ -12,8 +12,10 @@ use plimsoll_store::{Change, Entry, NotChanged, Record};
 use serde_json::json;
 
 use super::Process;
+use super::approvals::{Asking, Passage};
 use super::changes::{answer, changed};
 use crate::access::minute;
+use crate::approvals::{Touching, Wanted};
 use crate::asked::Tell;
 use crate::flags::managed::{ManagedFlag, PREFIX, Set, SetTo};
 use crate::status::look::clean;
@@ -32,11 +34,12 @@ struct Done {
 impl Process {
     pub(super) fn change_flag(
         &mut self,
-        by: &str,
+        asking: &Asking,
         key: &str,
         change: FlagChange,
         tell: Tell<Changed>,
     ) {
+        let by = asking.by.as_str();
         let wanted = self
             .can_change()
             .and_then(|()| self.changed_flag(by, key, &change));
@@ -44,6 +47,11 @@ impl Process {
             Ok(wanted) => wanted,
             Err(problem) => return answer(tell, Err(problem)),
         };
+        match self.may_change_flag(asking, key, &change) {
+            Ok(Passage::Free) => (),
+            Ok(Passage::Waits(waiting)) => return self.tell_waiting(waiting, tell),
+            Err(problem) => return answer(tell, Err(problem)),
+        }
         let (act, variant, lasts) = match &change.act {
             FlagAct::Define(_) => ("define", None, None),
             FlagAct::Delete => ("delete", None, None),
@@ -54,7 +62,7 @@ impl Process {
         };
         let body = json!({
             "text": text, "what": "flag", "flag": key, "act": act, "variant": variant, "by": by, "why": change.why,
-            "for_seconds": lasts.map(|lasts| lasts.as_secs()),
+            "for_seconds": lasts.map(|lasts| lasts.as_secs()), "approval": asking.carries,
         });
         let expected = change
             .version
@@ -67,6 +75,44 @@ impl Process {
             tell: Some(tell),
         };
         self.write_flag(done, &body, Some(expected));
+    }
+
+    /// What stops something is in nobody's way. A flag touches the services of its owner.
+    fn may_change_flag(
+        &mut self,
+        asking: &Asking,
+        key: &str,
+        change: &FlagChange,
+    ) -> Result<Passage, Problem> {
+        let (act, definition, variant, lasts) = match &change.act {
+            FlagAct::Disable(_) | FlagAct::End => return Ok(Passage::Free),
+            FlagAct::Define(definition) => ("define", Some(definition.clone()), None, None),
+            FlagAct::Delete => ("delete", None, None, None),
+            FlagAct::Enable(lasts) => ("enable", None, None, *lasts),
+            FlagAct::Set(variant, lasts) => ("set", None, Some(variant.clone()), *lasts),
+        };
+        let served = self.flags.shared.store.served();
+        let flag = served.set.flag(key);
+        let owner = flag.and_then(|it| it.settings().owner.clone());
+        let services = self.loaded.config.services.iter();
+        let touching = Touching {
+            services: services
+                .filter(|(_, it)| owner.is_some() && it.owner == owner)
+                .map(|(name, it)| (name.clone(), it.tier))
+                .collect(),
+            all: false,
+        };
+        self.unfrozen(&touching, asking.is_fix)?;
+        let wanted = Wanted::Flag {
+            key: key.to_owned(),
+            act: act.to_owned(),
+            definition,
+            variant,
+            seconds: lasts.map(|it| it.as_secs()),
+            version: change.version,
+            why: change.why.clone(),
+        };
+        self.pass(asking, wanted, &touching)
     }
 
     /// What a flag would be after a change, and the sentence for it.

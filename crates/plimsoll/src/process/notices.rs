@@ -20,6 +20,7 @@ impl Process {
         if self.notifying.is_to_be_read() {
             self.read_told();
         }
+        self.notifying.set_others(self.requests_to_tell());
         let calls = self.governing.open_calls();
         let at = self.clock.timestamp();
         let remembers = self.budgets.is_loaded();

@@ -11,8 +11,10 @@ use plimsoll_store::{Change, Entry, Kept, NotChanged, Record, ValueOf};
 use serde_json::{Value, json};
 
 use super::Process;
+use super::approvals::{Asking, Passage};
 use super::changes::{answer, changed};
 use crate::access::minute;
+use crate::approvals::Wanted;
 use crate::asked::Tell;
 use crate::exit::with_causes;
 use crate::overlay::{ENTRIES_MAX, Overlay, PREFIX, key};
@@ -57,7 +59,14 @@ impl OverlayState {
 }
 
 impl Process {
-    pub(super) fn set(&mut self, by: &str, service: &str, setting: &Setting, tell: Tell<Changed>) {
+    pub(super) fn set(
+        &mut self,
+        asking: &Asking,
+        service: &str,
+        setting: &Setting,
+        tell: Tell<Changed>,
+    ) {
+        let by = asking.by.as_str();
         let (now, timestamp) = (self.clock.now(), self.clock.timestamp());
         let features = features(&self.loaded.config, service).len();
         let id = self.can_change().and_then(|()| {
@@ -79,6 +88,12 @@ impl Process {
             Ok(id) => id,
             Err(problem) => return answer(tell, Err(problem)),
         };
+        let touching = self.touching(service);
+        match self.pass(asking, Wanted::degrade(service, setting), &touching) {
+            Ok(Passage::Free) => (),
+            Ok(Passage::Waits(waiting)) => return self.tell_waiting(waiting, tell),
+            Err(problem) => return answer(tell, Err(problem)),
+        }
         let view = Overlay::entry(id.clone(), by, service, setting, timestamp);
         let text = format!(
             "{by} set {}: {}, until {} UTC: {}",
@@ -92,7 +107,7 @@ impl Process {
         let cites = before.and_then(|before| before.journal);
         let body = json!({
             "text": text, "what": "overlay", "verb": setting.verb.name(), "level": setting.level, "mode": setting.mode,
-            "by": by, "why": setting.why, "for_seconds": setting.lasts.as_secs(),
+            "by": by, "why": setting.why, "for_seconds": setting.lasts.as_secs(), "approval": asking.carries,
         });
         let done = Done {
             service: service.to_owned(),

@@ -4,19 +4,25 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use plimsoll_config::{Alteration, AlterationKind, Risk};
+use plimsoll_console::Problem;
 use plimsoll_gateway::{Plan, bind};
+use plimsoll_store::Hash;
 use plimsoll_upstream::{Clusters, Resolver};
 
+use super::approvals::{Asking, Passage, Waiting};
 use super::server::Server;
 use super::{Process, keep_running, lock, shown_text};
+use crate::approvals::{LINES_MAX, Wanted};
 use crate::configuration::{self, Loaded, Source};
 use crate::exit::with_causes;
 use crate::governing::configuration_changed;
 use crate::journal;
 use crate::launch::RESOLVE_TIME_MAX;
+use crate::touching::touched;
 use crate::wiring;
 
-/// A reload that is refused.
+/// A configuration that can't be.
 pub(super) struct Refused {
     /// To the one who asked, and to the log.
     pub(super) said: String,
@@ -24,9 +30,28 @@ pub(super) struct Refused {
     pub(super) why: String,
 }
 
+/// A reload that is not done.
+pub(super) enum NotReloaded {
+    /// The configuration can't be.
+    Refused(Refused),
+    /// It may not be: a freeze or an approval is in its way.
+    Blocked(Problem),
+    /// It waits for others.
+    Waits(Waiting),
+}
+
+impl From<Refused> for NotReloaded {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
 impl Process {
     /// Says what came of it, and the text of the configuration before; `None` where there was nothing to read.
-    pub(super) async fn try_to_reload(&mut self) -> Result<(String, Option<String>), Refused> {
+    pub(super) async fn try_to_reload(
+        &mut self,
+        asking: &Asking,
+    ) -> Result<(String, Option<String>), NotReloaded> {
         let source = match &self.source {
             // What was last good is not read again: the file it came from is.
             Source::LastGood { file, .. } => Source::File(file.into()),
@@ -41,6 +66,7 @@ impl Process {
             why: error.without_text_of_the_file(),
         })?;
         self.refuse_set_aside(&loaded)?;
+        self.may_reload(asking, &loaded)?;
         let before = self.take_over(loaded, source).await?;
         let path = self.loaded.path.clone().unwrap_or_default();
         Ok((format!("reloaded: {path}"), Some(before)))
@@ -73,6 +99,51 @@ impl Process {
             .map_err(refused)?;
         self.loaded.warn();
         Ok(before)
+    }
+
+    /// Whether a configuration may come into force now: whoever puts one in force asks this first.
+    pub(super) fn may_reload(
+        &mut self,
+        asking: &Asking,
+        loaded: &Loaded,
+    ) -> Result<(), NotReloaded> {
+        let (before, after) = (&self.loaded, loaded);
+        let keys = plimsoll_config::changed_keys(&before.text, &after.text);
+        // The same again changes nothing; what was approved is looked at whatever has become of the file.
+        if keys.is_empty() && asking.carries.is_none() {
+            return Ok(());
+        }
+        let touching = touched(&before.config, &after.config, &keys);
+        let wanted = wanted((&before.text, &after.text), asking);
+        let passage = self
+            .unfrozen(&touching, asking.is_fix)
+            .and_then(|()| self.pass(asking, wanted, &touching));
+        match passage {
+            Ok(Passage::Free) => Ok(()),
+            Ok(Passage::Waits(waiting)) => Err(NotReloaded::Waits(waiting)),
+            Err(problem) => Err(NotReloaded::Blocked(problem)),
+        }
+    }
+
+    /// The process starts, after one with another configuration. A start takes the file as it is: where that needed an approval that
+    /// it does not have, nobody overlooks it.
+    pub(super) fn on_started(&mut self, before: Option<&str>) {
+        let Some(before) = before else {
+            return;
+        };
+        let keys = plimsoll_config::changed_keys(before, &self.loaded.text);
+        let Ok((config, _)) = plimsoll_config::parse(before, "last-good.json") else {
+            return;
+        };
+        if keys.is_empty() {
+            return;
+        }
+        let touching = touched(&config, &self.loaded.config, &keys);
+        let wanted = wanted((before, &self.loaded.text), &Asking::default());
+        if let Some(needed) = self.approval_needed(&config.approvals, &wanted, &touching) {
+            let why = "the process was started with a file that nobody approved";
+            self.break_glass("a start", why, wanted, needed, &touching);
+        }
     }
 
     pub(super) fn apply(
@@ -181,4 +252,45 @@ impl Process {
         self.on_versions(&changes);
         Ok(before.text)
     }
+}
+
+/// What a reload from one text to another does.
+fn wanted((before, after): (&str, &str), asking: &Asking) -> Wanted {
+    let hash = |text: &str| Hash::of(text.as_bytes()).to_string();
+    let differences = plimsoll_config::difference(before, after, "plimsoll.toml");
+    let mut lines: Vec<String> = differences.iter().flatten().map(line).collect();
+    let more = lines.len().saturating_sub(LINES_MAX);
+    lines.truncate(LINES_MAX);
+    Wanted::Config {
+        before: hash(before),
+        after: hash(after),
+        lines,
+        more,
+        why: asking.why.clone(),
+        is_fix: asking.is_fix,
+        plan: asking.plan.clone(),
+    }
+}
+
+/// A difference, as somebody would say it.
+fn line(it: &Alteration) -> String {
+    let what = [it.thing.as_str(), it.key.as_str()];
+    let what: Vec<&str> = what.into_iter().filter(|it| !it.is_empty()).collect();
+    let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
+    let change = match it.kind {
+        AlterationKind::Added => match &it.after {
+            Some(after) => format!("new: {after}"),
+            None => "new".to_owned(),
+        },
+        AlterationKind::Removed => match &it.before {
+            Some(before) => format!("gone, was {before}"),
+            None => "gone".to_owned(),
+        },
+        AlterationKind::Changed => format!("{} → {}", value(&it.before), value(&it.after)),
+    };
+    let risk = match it.risk {
+        Risk::None => String::new(),
+        risk => format!(" (risk {}: {})", risk.name(), it.why),
+    };
+    format!("{}: {change}{risk}", what.join(" "))
 }

@@ -14,18 +14,31 @@ use plimsoll_policy::rollout::{Command, Event, Outcome, Person, What};
 use serde_json::{Value, json};
 
 use super::Process;
+use super::approvals::{Asking, Passage};
 use super::changes::{answer, changed};
+use crate::approvals::Wanted;
 use crate::asked::Tell;
 use crate::exit::with_causes;
 use crate::rollouts::{Around, Happened, No, hold, percent, reason};
 
 impl Process {
-    pub(super) fn roll(&mut self, by: &str, name: &str, deed: RolloutDeed, tell: Tell<Changed>) {
-        let done = self.can_change().and_then(|()| {
+    pub(super) fn roll(
+        &mut self,
+        asking: &Asking,
+        name: &str,
+        deed: RolloutDeed,
+        tell: Tell<Changed>,
+    ) {
+        let may = self.can_change().and_then(|()| {
             let checked = self.rollouts.check(name, deed.revision);
             checked.map_err(problem)?;
-            self.try_to_roll(by, name, &deed)
+            self.may_roll(asking, name, &deed)
         });
+        let done = match may {
+            Ok(Passage::Free) => self.try_to_roll(asking, name, &deed),
+            Ok(Passage::Waits(waiting)) => return self.tell_waiting(waiting, tell),
+            Err(problem) => Err(problem),
+        };
         let (text, subject, body) = match done {
             Ok(done) => done,
             Err(problem) => return answer(tell, Err(problem)),
@@ -48,13 +61,40 @@ impl Process {
             });
     }
 
+    /// What takes requests from a version is never in anybody's way.
+    fn may_roll(
+        &mut self,
+        asking: &Asking,
+        name: &str,
+        deed: &RolloutDeed,
+    ) -> Result<Passage, Problem> {
+        let goes_up = matches!(
+            deed.verb,
+            RolloutVerb::Start | RolloutVerb::Resume | RolloutVerb::Advance | RolloutVerb::Promote
+        );
+        let described = self.loaded.config.rollouts.get(name);
+        let Some(service) = described.filter(|_| goes_up).map(|it| it.service.clone()) else {
+            return Ok(Passage::Free);
+        };
+        let touching = self.touching(&service);
+        self.unfrozen(&touching, asking.is_fix)?;
+        let wanted = Wanted::Rollout {
+            service,
+            rollout: name.to_owned(),
+            verb: deed.verb.name().to_owned(),
+            why: deed.why.clone(),
+        };
+        self.pass(asking, wanted, &touching)
+    }
+
     /// What was done, whose records it is among, and its record.
     fn try_to_roll(
         &mut self,
-        by: &str,
+        asking: &Asking,
         name: &str,
         deed: &RolloutDeed,
     ) -> Result<(String, String, Value), Problem> {
+        let by = asking.by.as_str();
         let now = self.clock.timestamp();
         let config = Arc::clone(&self.plan.config);
         let described = config.rollouts.get(name);
@@ -106,7 +146,7 @@ impl Process {
         );
         let subject = subject(service, name);
         let body = json!({
-            "text": text, "what": "rollout", "rollout": name, "version": version, "verb": deed.verb.name(), "by": by, "why": deed.why,
+            "text": text, "what": "rollout", "rollout": name, "version": version, "verb": deed.verb.name(), "by": by, "why": deed.why, "approval": asking.carries,
             "weight": self.rollouts.weight(name).share(),
         });
         tracing::info!(service, "{text}");
@@ -150,6 +190,10 @@ impl Process {
     fn look_at_rollouts(&mut self, now: Timestamp) -> Vec<Happened> {
         let plan = Arc::clone(&self.plan);
         let governing = &self.governing;
+        let services = plan.rollouts().map(|(service, _)| service.name.as_str());
+        let frozen: Vec<&str> = services
+            .filter(|service| self.frozen(service).is_some())
+            .collect();
         let burns = |service: &str| {
             let view = governing.view(service, now);
             view.is_some_and(|it| matches!(it.condition, Condition::Burning | Condition::Severe))
@@ -158,7 +202,7 @@ impl Process {
             let (of, rollout) = plan.rollout(name)?;
             let around = Around {
                 burns: burns(service),
-                frozen: false,
+                frozen: frozen.contains(&service),
                 canary_up: of.canary_is_up(),
             };
             Some((rollout.shared.counts(), around))

@@ -138,6 +138,18 @@ pub(crate) fn made_up() -> Snapshot {
             until: Timestamp::from_seconds(now.as_seconds() + 600),
             journal: Some(7),
         }],
+        approvals: Vec::new(),
+        freezes: vec![plimsoll_measure::FreezeView {
+            name: "checkout".to_owned(),
+            services: vec!["checkout".to_owned()],
+            all: false,
+            by: "bo".to_owned(),
+            why: "the audit".to_owned(),
+            since: Some(ago(600)),
+            until: Some(Timestamp::from_seconds(now.as_seconds() + 600)),
+            acts: true,
+            journal: Some(8),
+        }],
         unrouted: TrafficView {
             requests_total: 1_402,
             ..TrafficView::default()

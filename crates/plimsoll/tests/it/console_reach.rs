@@ -12,12 +12,13 @@ use crate::child::wait_until;
 use crate::console_pages::World;
 
 /// All pages but those of one request and one record.
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 9] = [
     "/",
     "/?show=attention",
     "/services/app",
     "/services/other",
     "/decisions",
+    "/approvals",
     "/topology",
     "/configuration",
     "/nothing",

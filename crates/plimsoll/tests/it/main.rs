@@ -12,6 +12,7 @@
 
 mod access;
 mod apply;
+mod approvals;
 mod browser;
 mod budgets;
 mod cache;

@@ -72,6 +72,12 @@ static SERVICE_KEYS: &[Key] = &[
         "What it can't do without, as `service.inventory`: while that burns, it is worked on there.",
     ),
     Key::new("degrade", Kind::Table(&DEGRADE), "What it gives up before it fails.").default("{}"),
+    Key::new(
+        "freeze",
+        Kind::Bool,
+        "Whether the governor freezes it while its budget is exhausted: what is risky is refused then. In the governor's mode `observe` it says that it would.",
+    )
+    .default("false"),
 ];
 
 static DEGRADE: Table = Table {

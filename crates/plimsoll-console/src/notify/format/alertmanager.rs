@@ -43,6 +43,8 @@ fn alert(it: &Notification, severity: Urgency, ends: Timestamp) -> Value {
         (Stage::Test, _) => "PlimsollTest",
         (_, Matter::Page) => "PlimsollBurn",
         (_, Matter::Absence) => "PlimsollAbsence",
+        (_, Matter::Approval) => "PlimsollApproval",
+        (_, Matter::BreakGlass) => "PlimsollBreakGlass",
     };
     let mut labels = json!({
         "alertname": name,
