@@ -190,7 +190,7 @@ pub struct DeployFigures {
     pub cooldown_seconds: f64,
     /// Requests that the version got, without and with.
     pub requests: [u64; 2],
-    /// When it first got nothing, in seconds since its phase began; `None` where it never came to that, or the right arm does not say.
+    /// When it first got nothing again, in seconds since it first got its share; `None` where it never came to that, or the right arm does not say.
     pub stopped_at: Option<f64>,
     /// When it was undone, likewise.
     pub undone_at: Option<f64>,

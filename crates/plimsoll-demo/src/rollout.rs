@@ -21,6 +21,8 @@ pub(crate) fn begin(program: &Path, state: &Path) -> Result<(), String> {
 /// What became of the version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
+    /// It gets its share, or more.
+    Stepped,
     /// It gets nothing for a while.
     Struck,
     /// It gets nothing any more.
@@ -52,6 +54,7 @@ pub(crate) fn turn(data: &serde_json::Value) -> Option<Turn> {
     let What { kind, outcome } = decided.event.what;
     match (kind.as_str(), outcome.as_deref()) {
         _ if decided.rollout != ROLLOUT => None,
+        ("stepped", _) => Some(Turn::Stepped),
         ("struck", _) => Some(Turn::Struck),
         ("finished", Some("rolled-back")) => Some(Turn::Undone),
         _ => None,
@@ -71,14 +74,16 @@ mod tests {
     }
 
     #[test]
-    fn a_strike_and_the_end_are_what_became_of_it() {
+    fn its_steps_a_strike_and_its_end_are_what_became_of_it() {
         check(ROLLOUT, json!({ "kind": "struck" }), Some(Turn::Struck));
         let undone = json!({ "kind": "finished", "outcome": "rolled-back", "reason": "strikes" });
         check(ROLLOUT, undone.clone(), Some(Turn::Undone));
         check("another", undone, None);
         let promoted = json!({ "kind": "finished", "outcome": "promoted", "reason": "steps" });
         check(ROLLOUT, promoted, None);
-        check(ROLLOUT, json!({ "kind": "stepped", "step": 0 }), None);
+        let stepped = json!({ "kind": "stepped", "step": 0 });
+        check(ROLLOUT, stepped, Some(Turn::Stepped));
+        check(ROLLOUT, json!({ "kind": "held", "why": "gate" }), None);
         assert_eq!(turn(&json!({ "text": "no retries" })), None);
     }
 }

@@ -46,15 +46,13 @@ impl Director<'_> {
     /// For the report.
     pub(super) fn deploy_figures(&self, journal: &Journal) -> Option<DeployFigures> {
         let deploy = self.plan.deploy?;
-        let before = self.plan.phases.iter();
-        let before = before.take_while(|phase| phase.kind != PhaseKind::BadDeploy);
-        let began: f64 = before.map(|phase| phase.length.as_secs_f64()).sum();
         let first = |is_it: fn(Turn) -> bool| {
             let mut turns = journal.turns.iter();
-            turns
-                .find(|(_, turn)| is_it(*turn))
-                .map(|(at, _)| at - began)
+            turns.find(|(_, turn)| is_it(*turn)).map(|(at, _)| *at)
         };
+        // By the journal's clock alone: when the phase began by ours is known to a second only.
+        let began = first(|turn| turn == Turn::Stepped);
+        let after = |at: Option<f64>| Some(at? - began?);
         let requests = |arm: &Arm| {
             let catalogue = arm.state.services.get(CATALOGUE);
             catalogue.map_or(0, |it| it.bad_version)
@@ -65,8 +63,8 @@ impl Director<'_> {
             batch_seconds: deploy.batch.as_secs_f64(),
             cooldown_seconds: deploy.cooldown.as_secs_f64(),
             requests: self.arms.each_ref().map(requests),
-            stopped_at: first(|turn| matches!(turn, Turn::Struck | Turn::Undone)),
-            undone_at: first(|turn| turn == Turn::Undone),
+            stopped_at: after(first(|turn| matches!(turn, Turn::Struck | Turn::Undone))),
+            undone_at: after(first(|turn| turn == Turn::Undone)),
         })
     }
 }
