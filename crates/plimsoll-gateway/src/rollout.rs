@@ -80,6 +80,11 @@ impl RolloutShared {
         self.counters.set_edges(edges);
     }
 
+    /// A rollout begins: clients with bad answers are told apart anew.
+    pub fn begin(&self) {
+        self.counters.forget_clients();
+    }
+
     /// A place for a copy of a request, if there is one.
     pub(crate) fn take_copy(self: &Arc<Self>) -> Option<CopyInFlight> {
         let copies = &self.copies;

@@ -446,6 +446,7 @@ impl Process {
         }
         self.measure.tick(self.clock.now());
         self.keep_learnt();
+        self.keep_rollouts();
         self.budgets.end(&self.measure, &self.journal);
         self.journal_process("stop", "ended", &json!({}));
         self.journal.sign();
@@ -795,6 +796,7 @@ impl Process {
         }
         // The successor goes on from what is known now.
         self.keep_learnt();
+        self.keep_rollouts();
         self.budgets.write(&self.journal);
         self.handing_over = true;
         let package = self.package();

@@ -314,21 +314,8 @@ fn report(view: &RolloutView) -> String {
     for evidence in &run.evidence {
         let strikes = evidence.strikes_at;
         let strikes = strikes.map_or(String::new(), |at| format!(", strikes at {at:.0}"));
-        let ratio = match (evidence.ratio_least, evidence.ratio_most) {
-            (None, None) => String::new(),
-            (least, most) => {
-                let word = |it: Option<f64>| {
-                    it.map_or("?".to_owned(), |it| {
-                        format!("{}x", figure::burn(Some(it)).trim_end_matches('×'))
-                    })
-                };
-                format!(
-                    "; the version's rate is {} to {} of the other's",
-                    word(least),
-                    word(most)
-                )
-            }
-        };
+        let ratio = evidence.ratio();
+        let ratio = ratio.map_or(String::new(), |it| format!("; the version's rate is {it}"));
         out.push_str(&format!(
             "evidence by {}: {:.2}{strikes}{ratio}\n",
             clean(&evidence.of),

@@ -73,12 +73,13 @@ struct Run {
     routes: Vec<String>,
     /// When each step was last begun.
     steps: Vec<Option<Timestamp>>,
-    /// How many clients had got bad answers of the version before it began.
-    bad_clients_before: u32,
     machine: Rollout,
     /// Requests and bad ones of the service's own arm, second by second.
     #[serde(skip)]
     own: VecDeque<(u64, u64)>,
+    /// What was counted at the last tick.
+    #[serde(skip)]
+    counts: RolloutCounts,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -136,7 +137,6 @@ impl Rollouts {
         let mut known = file.rollouts;
         for run in known.values_mut().filter_map(|it| it.run.as_mut()) {
             run.machine.on_restart(now);
-            run.bad_clients_before = 0;
         }
         Ok(Self {
             known,
@@ -272,9 +272,9 @@ impl Rollouts {
             edges: ladder,
             routes: counts.routes.iter().map(|it| it.route.clone()).collect(),
             steps: vec![None; count],
-            bad_clients_before: counts.bad_clients,
             machine,
             own: VecDeque::new(),
+            counts: counts.clone(),
         };
         let known = self.known.entry(name.to_owned()).or_default();
         known.revision += 1;
@@ -327,13 +327,16 @@ impl Rollouts {
             let Some(run) = known.run.as_mut().filter(|run| run.is_on()) else {
                 continue;
             };
+            // Where the data plane does not have it, nothing came, and nobody can be sent there.
             let looked = look(name, &run.service);
-            let (counts, around) = looked.unwrap_or_default();
+            let (counts, around) =
+                looked.unwrap_or_else(|| (run.counts.clone(), Around::default()));
             let arms = run.arms(&counts);
+            run.counts = counts.clone();
             let burns = run.burns_by_itself(&arms) && around.burns;
             let observed = Observed {
                 routes: &arms,
-                bad_clients: counts.bad_clients.saturating_sub(run.bad_clients_before),
+                bad_clients: counts.bad_clients,
                 service_burns: burns,
                 frozen: around.frozen,
                 canary_up: around.canary_up,
@@ -693,7 +696,7 @@ fn run_view(
         known.push(evidence("slow", scores.slow, None));
     }
     if judging.rungs > 0 {
-        known.push(evidence("latency", scores.ladder, Some(view.ask_at)));
+        known.push(evidence("latency", scores.ladder, None));
     }
     let arm = |counts: &ArmCounts, place: usize| {
         let up = arms.and_then(|arms| arms.get(place).copied());

@@ -185,6 +185,7 @@ fn steps(rollout: &RolloutView, now: Timestamp) -> Markup {
                         span.s.q {
                             @match step.began {
                                 Some(began) => { @if is_now { "since " } (since(began, now)) " UTC" }
+                                None if !is_on && rollout.run.is_some() => "not reached",
                                 None if step.gate => "when a person allows it",
                                 None => "to come",
                             }
@@ -335,20 +336,19 @@ fn now_known(rollout: &RolloutView, run: &RolloutRunView) -> Markup {
 
 /// Over its bound, inside it, or not decided: that is drawn as unknown, not as good.
 fn verdict(it: &RolloutEvidenceView) -> Markup {
-    let strikes = it.strikes_at.unwrap_or(10.0);
-    let condition = if it.e >= strikes {
+    let condition = if it.strikes_at.is_some_and(|at| it.e >= at) {
         Condition::Severe
     } else if it.ratio_most.is_some_and(|most| most <= 2.0) {
         Condition::Healthy
     } else {
         Condition::Unknown
     };
-    let says = match condition {
-        Condition::Severe => "worse than chance explains",
-        Condition::Healthy => "surely no worse than twice the other's",
-        _ => "not decided yet",
+    let says = match (condition, it.strikes_at) {
+        (Condition::Severe, _) => "worse than chance explains",
+        (Condition::Healthy, _) => "surely no worse than twice the other's",
+        (_, Some(_)) => "not decided",
+        (_, None) => "",
     };
-    let times = |it: Option<f64>| it.map_or("?".to_owned(), |it| format!("{it:.2}"));
     html! {
         div.verdict {
             span class={ "cond " (condition.name()) } { (shape(condition)) }
@@ -357,7 +357,7 @@ fn verdict(it: &RolloutEvidenceView) -> Markup {
                 span.s.q {
                     "evidence " (format!("{:.2}", it.e))
                     @if let Some(at) = it.strikes_at { ", strikes at " (format!("{at:.0}")) }
-                    @if it.ratio_least.is_some() || it.ratio_most.is_some() { "; its rate is " (times(it.ratio_least)) " to " (times(it.ratio_most)) " times the other's" }
+                    @if let Some(ratio) = it.ratio() { "; its rate is " (ratio) }
                 }
             }
         }

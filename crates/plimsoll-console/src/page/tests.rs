@@ -1103,7 +1103,7 @@ fn a_rollout_says_what_is_known_and_offers_what_can_be_done_now() {
         "strikes at 10",
         "1 of 2",
         "210",
-        "not decided yet",
+        "not decided",
         "when a person allows it",
     ] {
         assert!(page.contains(expected), "{expected}: {page}");

@@ -205,6 +205,13 @@ impl Counters {
         }
     }
 
+    /// Clients with bad answers are told apart anew.
+    pub(super) fn forget_clients(&self) {
+        for slot in &self.clients {
+            slot.store(0, Ordering::Relaxed);
+        }
+    }
+
     /// Adds a client to those with bad answers, if there is room.
     fn note_client(&self, client: u64) {
         let client = client.max(1);
@@ -380,5 +387,7 @@ mod tests {
             counters.count(0, &judged(Arm::Canary, true, 1, client));
         }
         assert_eq!(counters.read().bad_clients, 64);
+        counters.forget_clients();
+        assert_eq!(counters.read().bad_clients, 0);
     }
 }

@@ -158,6 +158,18 @@ pub struct RolloutEvidenceView {
     pub ratio_most: Option<f64>,
 }
 
+impl RolloutEvidenceView {
+    /// How the version's rate is to the other's, in words; `None`: that is not known.
+    pub fn ratio(&self) -> Option<String> {
+        match (self.ratio_least, self.ratio_most) {
+            (None, None) => None,
+            (Some(least), None) => Some(format!("at least {least:.1} times the other's")),
+            (None, Some(most)) => Some(format!("at most {most:.1} times the other's")),
+            (Some(least), Some(most)) => Some(format!("{least:.1} to {most:.1} times the other's")),
+        }
+    }
+}
+
 /// What a version spent of the budget.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RolloutPriceView {

@@ -414,6 +414,9 @@ impl Rollout {
         };
         // The figures are those that led to it.
         self.note(events, What::Struck, before);
+        // The evidence that it was, before it is forgotten.
+        let point = self.point();
+        self.course.push(point);
         self.settle_excess();
         self.judge.begin_anew(&self.parameters.judging);
     }

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use plimsoll_config::{Config, GuardedFlag};
 use plimsoll_console::{Changed, Problem, RolloutDeed, RolloutVerb};
 use plimsoll_core::{Mode, Timestamp};
 use plimsoll_gateway::RolloutPlan;
@@ -39,7 +40,7 @@ impl Process {
             Ok(Passage::Waits(waiting)) => return self.tell_waiting(waiting, tell),
             Err(problem) => Err(problem),
         };
-        let (text, subject, body) = match done {
+        let (text, subject, body, happened) = match done {
             Ok(done) => done,
             Err(problem) => return answer(tell, Err(problem)),
         };
@@ -59,6 +60,8 @@ impl Process {
                     answer(tell, Ok(said));
                 });
             });
+        // What comes of it stands after it.
+        self.on_rolled(self.clock.timestamp(), happened, true);
     }
 
     /// What takes requests from a version is never in anybody's way.
@@ -93,7 +96,7 @@ impl Process {
         asking: &Asking,
         name: &str,
         deed: &RolloutDeed,
-    ) -> Result<(String, String, Value), Problem> {
+    ) -> Result<(String, String, Value, Vec<Happened>), Problem> {
         let by = asking.by.as_str();
         let now = self.clock.timestamp();
         let config = Arc::clone(&self.plan.config);
@@ -127,6 +130,8 @@ impl Process {
                 let snapshot = self.view.snapshot.load();
                 let mut services = snapshot.services.iter();
                 let service = services.find(|it| it.name == rollout.shared.service);
+                self.has_variant(&config, name)?;
+                rollout.shared.begin();
                 let counts = rollout.shared.counts();
                 let begun = self
                     .rollouts
@@ -151,9 +156,25 @@ impl Process {
         });
         tracing::info!(service, "{text}");
         self.note(Some(service.to_owned()), text.clone());
-        self.on_rolled(now, happened, true);
         self.keep_rollouts();
-        Ok((text, subject, body))
+        Ok((text, subject, body, happened))
+    }
+
+    /// A flag's variant that is to be rolled out must be there.
+    fn has_variant(&self, config: &Config, name: &str) -> Result<(), Problem> {
+        let described = config.rollouts.get(name);
+        let Some(guarded) = described.and_then(|it| it.flag.as_ref()) else {
+            return Ok(());
+        };
+        let served = self.flags.shared.store.served();
+        let flag = served.set.flag(&guarded.key);
+        let is_there = flag.is_some_and(|it| it.variants().contains_key(&guarded.variant));
+        is_there.then_some(()).ok_or_else(|| {
+            let GuardedFlag { key, variant } = guarded;
+            Problem::conflict(format!(
+                "the flag {key} with a variant {variant} is not there: `plimsoll flag list`"
+            ))
+        })
     }
 
     /// Each second.
