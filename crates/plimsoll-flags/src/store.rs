@@ -18,6 +18,8 @@ const OTHERS: &str = "";
 #[derive(Debug)]
 pub struct FlagStore {
     served: ArcSwap<Served>,
+    /// Held by whoever puts another in force: flags and what is rolled out come from two threads.
+    changing: Mutex<()>,
     changes: watch::Sender<u64>,
     /// Held for a look-up and an addition.
     counts: Mutex<BTreeMap<String, Counts>>,
@@ -51,6 +53,7 @@ impl Default for FlagStore {
     fn default() -> Self {
         Self {
             served: ArcSwap::default(),
+            changing: Mutex::default(),
             changes: watch::Sender::new(0),
             counts: Mutex::default(),
         }
@@ -60,12 +63,14 @@ impl Default for FlagStore {
 impl FlagStore {
     /// Puts a set in force that was read from `text`. The same text again changes nothing.
     pub fn replace(&self, set: FlagSet, text: &str, now: Timestamp) {
+        let _only_one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let guards = self.served.load().guards.clone();
         self.put(Arc::new(set), text.to_owned(), guards, now);
     }
 
     /// Rolls these variants out, by flag, and no others. The same again change nothing.
     pub fn guard(&self, guards: BTreeMap<String, Guard>, now: Timestamp) {
+        let _only_one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let served = self.served.load_full();
         if served.guards != guards {
             let (set, text) = (Arc::clone(&served.set), served.text.clone());
@@ -97,6 +102,7 @@ impl FlagStore {
 
     /// Takes all flags out of force.
     pub fn clear(&self, now: Timestamp) {
+        let _only_one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         self.served.store(Arc::new(Served {
             since: now,
             ..Served::default()

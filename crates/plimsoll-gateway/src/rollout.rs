@@ -145,6 +145,8 @@ pub struct RolloutPlan {
     split: Split,
     by: SplitBy,
     header: Option<(String, String)>,
+    /// Its versions are variants of a flag.
+    is_flag: bool,
 }
 
 impl RolloutPlan {
@@ -178,6 +180,7 @@ impl RolloutPlan {
             split: Split::new(name),
             by: rollout.by.clone(),
             header: rollout.header.clone(),
+            is_flag: rollout.flag.is_some(),
         }))
     }
 
@@ -192,6 +195,13 @@ impl RolloutPlan {
         if self.is_chosen(asked.fields) {
             return Variant {
                 arm: Arm::Canary,
+                judged: false,
+            };
+        }
+        // Whom a flag can't tell apart gets what it is for all.
+        if self.is_flag && self.own_key(asked).is_none() {
+            return Variant {
+                arm: Arm::Stable,
                 judged: false,
             };
         }
@@ -225,16 +235,23 @@ impl RolloutPlan {
 
     /// What stays together.
     fn key(&self, asked: &Asking<'_>) -> u64 {
+        if self.by == SplitBy::Request {
+            return asked.random;
+        }
+        self.own_key(asked)
+            .unwrap_or_else(|| client_key(asked.client))
+    }
+
+    /// By what the request says of whose it is.
+    fn own_key(&self, asked: &Asking<'_>) -> Option<u64> {
         let named = |name: &str| asked.fields.get_named(name.as_bytes());
         let own = match &self.by {
-            SplitBy::Request => return asked.random,
-            SplitBy::Client => None,
+            SplitBy::Request | SplitBy::Client => None,
             SplitBy::Tenant => asked.tenant_header.and_then(named),
             SplitBy::Header(name) => named(name),
             SplitBy::Cookie(name) => cookies::value(asked.fields, name),
         };
-        own.filter(|value| !value.is_empty())
-            .map_or_else(|| client_key(asked.client), hash_key)
+        own.filter(|value| !value.is_empty()).map(hash_key)
     }
 }
 

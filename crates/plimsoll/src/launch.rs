@@ -18,6 +18,7 @@ use crate::exit::{Exit, report, say};
 use crate::flags::Flags;
 use crate::kept::{SetAside, sha256};
 use crate::process::{Parts, Process};
+use crate::rollouts::Rollouts;
 use crate::state::{StateError, StateFolder};
 use crate::upgrade::{self, Package, Predecessor};
 use crate::wiring;
@@ -139,7 +140,6 @@ fn start(run: &Run, source: Source, loaded: configuration::Loaded) -> Result<Exi
         inherited.as_mut().map(|package| &mut package.console),
     )
     .map_err(LaunchError::Console)?;
-    let flags = Flags::start(&config.flags, &state, clock).map_err(LaunchError::Flags)?;
     let bound = listeners(config, threads, inherited.as_mut())?;
 
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -172,6 +172,11 @@ fn start(run: &Run, source: Source, loaded: configuration::Loaded) -> Result<Exi
         random_seed(),
         &state.path().join("cache"),
     )?;
+    // Before anybody is served: what was promoted has all from the first request on.
+    let rollouts = Rollouts::read(&state, clock.timestamp());
+    rollouts.weigh(&plan);
+    let flags = Flags::start(&config.flags, &state, clock).map_err(LaunchError::Flags)?;
+    flags.0.guard(rollouts.guards(config));
     gateway.apply(Arc::clone(&plan), bound)?;
     let parts = Parts {
         run: run.clone(),
@@ -192,6 +197,7 @@ fn start(run: &Run, source: Source, loaded: configuration::Loaded) -> Result<Exi
         ops,
         console,
         flags,
+        rollouts,
         seed: random_seed(),
     };
     Ok(runtime.block_on(serve(parts, predecessor)))

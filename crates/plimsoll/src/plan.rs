@@ -231,9 +231,12 @@ pub(crate) fn apply(options: &Apply) -> Exit {
     };
     let applied = client::ask::<Changed>(&target, "POST", "/api/v1/apply", Some(&json!(wanted)));
     match applied {
-        Ok(changed) => said(&changed),
+        Ok(changed) => match said(&changed) {
+            Exit::Done => (),
+            waits => return waits,
+        },
         Err(error) => return refused(&error),
-    };
+    }
     match options.wait {
         true => wait(&target, &plan.hash),
         false => Exit::Done,

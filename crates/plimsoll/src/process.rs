@@ -119,6 +119,7 @@ pub(crate) struct Parts {
     pub(crate) ops: TcpListener,
     pub(crate) console: TcpListener,
     pub(crate) flags: (Flags, Option<News>),
+    pub(crate) rollouts: Rollouts,
     pub(crate) seed: u64,
 }
 
@@ -262,7 +263,6 @@ impl Process {
             let bytes = read.map_err(|error| error.to_string())?;
             Overlay::from_file(&bytes, now, timestamp)
         });
-        let rollouts = read_rollouts(&parts.state, timestamp);
         let changing = Changing::read(&parts.state);
         let (flags, news) = parts.flags;
         let kept = |name: &str| {
@@ -311,7 +311,7 @@ impl Process {
             approvals: ApprovalState::read(approvals),
             freezing: FreezeState::read(freezes),
             incidents: Register::default(),
-            rollouts,
+            rollouts: parts.rollouts,
             unwatched: BTreeSet::new(),
             health,
             upgrades,
@@ -846,19 +846,6 @@ async fn accept(
         Some(listener) => listener.accept().await,
         None => std::future::pending().await,
     }
-}
-
-/// What an earlier process knew of rollouts. What can't be read gets no traffic: that is safe, and said.
-fn read_rollouts(state: &StateFolder, now: Timestamp) -> Rollouts {
-    let read = match state.rollouts() {
-        None => return Rollouts::default(),
-        Some(Ok(bytes)) => Rollouts::from_file(&bytes, now),
-        Some(Err(error)) => Err(error.to_string()),
-    };
-    read.unwrap_or_else(|error| {
-        tracing::warn!(%error, "rollouts.json can't be read: no version gets requests until its rollout is begun anew");
-        Rollouts::default()
-    })
 }
 
 /// Says in the state folder where this process can be asked.

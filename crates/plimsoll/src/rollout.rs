@@ -127,7 +127,7 @@ pub(crate) fn rollout(command: &RolloutCommand) -> Exit {
             let target = at.target();
             let begun = act(&target, name, RolloutVerb::Start, why.as_deref(), None);
             match begun {
-                Ok(changed) if *waits => {
+                Ok(changed) if *waits && changed.approval.is_none() => {
                     say(&clean(&changed.message));
                     wait(&target, name, waiting)
                 }

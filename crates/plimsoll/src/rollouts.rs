@@ -9,18 +9,21 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use plimsoll_config::{Config, RolloutKind, SplitBy};
-use plimsoll_core::{Ratio, Timestamp};
-use plimsoll_gateway::RolloutCounts;
+use plimsoll_core::{Mode, Ratio, Timestamp};
+use plimsoll_gateway::{Plan, RolloutCounts};
 use plimsoll_measure::{
     ArmView, Histogram, ObjectiveView, RolloutEvidenceView, RolloutPointView, RolloutPriceView,
     RolloutRunView, RolloutState, RolloutStepView, RolloutView, ServiceView, SparseHistogram,
     figure, wire,
 };
+use plimsoll_policy::flag::Guard;
 use plimsoll_policy::rollout::{
     ArmCounts, Arms, Batching, Command, Event, Hold, Judging, Kind, Ladder, Observed, Outcome,
     Parameters, Person, Phase, Price, Reason, Refused, Rollout, Step, View, Weight, What,
 };
 use serde::{Deserialize, Serialize};
+
+use crate::state::StateFolder;
 
 /// The form of `rollouts.json`.
 const VERSION: u32 = 1;
@@ -128,8 +131,20 @@ pub(crate) struct Happened {
 }
 
 impl Rollouts {
-    /// What an earlier process knew.
-    pub(crate) fn from_file(bytes: &[u8], now: Timestamp) -> Result<Self, String> {
+    /// What an earlier process knew. What can't be read gets no traffic: that is safe, and said.
+    pub(crate) fn read(state: &StateFolder, now: Timestamp) -> Self {
+        let read = match state.rollouts() {
+            None => return Self::default(),
+            Some(Ok(bytes)) => Self::from_file(&bytes, now),
+            Some(Err(error)) => Err(error.to_string()),
+        };
+        read.unwrap_or_else(|error| {
+            tracing::warn!(%error, "rollouts.json can't be read: no version gets requests until its rollout is begun anew");
+            Self::default()
+        })
+    }
+
+    fn from_file(bytes: &[u8], now: Timestamp) -> Result<Self, String> {
         let file: File = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         if file.version != VERSION {
             return Err(format!("its form {} is not known", file.version));
@@ -162,16 +177,66 @@ impl Rollouts {
         self.runs().any(|(_, run)| run.is_on())
     }
 
-    /// How much of the traffic each version gets, by rollout. What never began gets nothing.
-    pub(crate) fn weight(&self, name: &str) -> Weight {
-        let run = self.known.get(name).and_then(|it| it.run.as_ref());
+    /// How much of the traffic a version gets. What never began gets nothing, nor what is described as something else since.
+    pub(crate) fn weight(&self, config: &Config, name: &str) -> Weight {
+        let run = self.run_of(config, name);
         run.map_or(Weight::NONE, |run| run.machine.weight())
     }
 
-    /// The edges of the ladder of the latest run.
-    pub(crate) fn edges(&self, name: &str) -> Option<&[Duration]> {
-        let run = self.known.get(name)?.run.as_ref()?;
-        Some(&run.edges)
+    /// The data plane of this plan goes by the weights.
+    pub(crate) fn weigh(&self, plan: &Plan) {
+        for (_, rollout) in plan.rollouts() {
+            let shared = &rollout.shared;
+            if let Some(run) = self.run_of(&plan.config, &shared.name) {
+                shared.set_edges(&run.edges);
+            }
+            let weight = self.weight(&plan.config, &shared.name);
+            if shared.weight() != weight {
+                shared.set_weight(weight);
+            }
+        }
+    }
+
+    /// Who gets which variants, by flag.
+    pub(crate) fn guards(&self, config: &Config) -> BTreeMap<String, Guard> {
+        let described = config.rollouts.iter();
+        let guards = described.filter_map(|(name, it)| {
+            let flag = it.flag.as_ref().filter(|_| it.mode != Mode::Off)?;
+            let guard = Guard {
+                rollout: name.clone(),
+                variant: flag.variant.clone(),
+                weight: self.weight(config, name),
+            };
+            Some((flag.key.clone(), guard))
+        });
+        guards.collect()
+    }
+
+    /// What a step up would do now, so that nothing else is done in its place.
+    pub(crate) fn would(&self, config: &Config, name: &str) -> String {
+        let described = config.rollouts.get(name);
+        let version = described.map_or("?", |it| &it.version);
+        let steps = described.map(|it| {
+            let steps = it.steps.iter();
+            steps
+                .map(|step| (step.weight.get(), step.lasts, step.gate))
+                .collect::<Vec<_>>()
+        });
+        let run = self.run_of(config, name);
+        let (weight, step) = run.map_or((Weight::NONE, None), |run| {
+            (run.machine.weight(), run.machine.step())
+        });
+        let steps = format!("{:?}", steps.unwrap_or_default());
+        let hash = plimsoll_store::Hash::of(steps.as_bytes()).to_string();
+        let short = hash.get(..12).unwrap_or(&hash);
+        match step {
+            Some(step) => format!(
+                "{version} from {} at step {} of {short}",
+                percent(weight),
+                step + 1
+            ),
+            None => format!("{version} from {} by the steps {short}", percent(weight)),
+        }
     }
 
     /// What a second brought to the services that have rollouts.
@@ -231,11 +296,7 @@ impl Rollouts {
         let count = steps.len();
         let batch = described.batch;
         let parameters = Parameters {
-            kind: match described.kind {
-                RolloutKind::Canary => Kind::Canary,
-                RolloutKind::BlueGreen => Kind::BlueGreen,
-                RolloutKind::Mirror => Kind::Mirror,
-            },
+            kind: kind(described.kind),
             steps,
             gate_at_end: false,
             judging: Judging {
@@ -362,12 +423,8 @@ impl Rollouts {
 
     /// Those that are on and that the configuration does not have any more, or has with another version.
     pub(crate) fn undescribed(&self, config: &Config) -> Vec<String> {
-        let is_there = |name: &str, run: &Run| {
-            let described = config.rollouts.get(name);
-            described.is_some_and(|it| it.service == run.service && it.version == run.version)
-        };
         self.runs()
-            .filter(|(name, run)| run.is_on() && !is_there(name, run))
+            .filter(|(name, run)| run.is_on() && !run.is_described(config, name))
             .map(|(name, _)| name.to_owned())
             .collect()
     }
@@ -383,7 +440,7 @@ impl Rollouts {
         all.map(|(name, described)| {
             let known = self.known.get(name);
             let service = config.services.get(&described.service);
-            let run = known.and_then(|it| it.run.as_ref());
+            let run = self.run_of(config, name);
             let view = run.map(|run| run.machine.view());
             let (state, says) = match (run, &view) {
                 (Some(run), Some(view)) => (state(view), sentence(run, view)),
@@ -393,11 +450,26 @@ impl Rollouts {
                 ),
             };
             let began = |place: usize| run.and_then(|run| run.steps.get(place).copied().flatten());
-            let steps = described.steps.iter().enumerate();
-            let steps = steps.map(|(place, step)| RolloutStepView {
-                weight: step.weight.get(),
-                seconds: step.lasts.as_secs_f64(),
-                gate: step.gate,
+            // A run goes by the steps that it was begun with.
+            let steps: Vec<(f64, Duration, bool)> = match run {
+                Some(run) => {
+                    let steps = run.machine.parameters().steps.iter();
+                    steps
+                        .map(|it| (it.weight.share(), it.at_least, it.gate))
+                        .collect()
+                }
+                None => {
+                    let steps = described.steps.iter();
+                    steps
+                        .map(|it| (it.weight.get(), it.lasts, it.gate))
+                        .collect()
+                }
+            };
+            let steps = steps.into_iter().enumerate();
+            let steps = steps.map(|(place, (weight, lasts, gate))| RolloutStepView {
+                weight,
+                seconds: lasts.as_secs_f64(),
+                gate,
                 began: began(place),
             });
             RolloutView {
@@ -409,7 +481,7 @@ impl Rollouts {
                 by: by(&described.by),
                 state,
                 says,
-                weight: self.weight(name).share(),
+                weight: self.weight(config, name).share(),
                 revision: known.map_or(0, |it| it.revision),
                 steps: steps.collect(),
                 step: view.as_ref().and_then(|it| it.step),
@@ -420,6 +492,22 @@ impl Rollouts {
             }
         })
         .collect()
+    }
+
+    /// Forgets runs that are over and that the configuration does not describe any more: described again, they begin anew.
+    pub(crate) fn forget(&mut self, config: &Config) -> bool {
+        let before = self.known.len();
+        self.known.retain(|name, known| {
+            let run = known.run.as_ref();
+            run.is_none_or(|run| run.is_on() || run.is_described(config, name))
+        });
+        self.known.len() != before
+    }
+
+    /// The latest run, if it is of what the configuration describes.
+    fn run_of(&self, config: &Config, name: &str) -> Option<&Run> {
+        let run = self.known.get(name)?.run.as_ref()?;
+        run.is_described(config, name).then_some(run)
     }
 
     fn runs(&self) -> impl Iterator<Item = (&str, &Run)> {
@@ -436,6 +524,15 @@ impl Rollouts {
 impl Run {
     fn is_on(&self) -> bool {
         self.machine.outcome().is_none()
+    }
+
+    /// Whether the configuration has it as it was begun: the same version of the same service, in the same way.
+    fn is_described(&self, config: &Config, name: &str) -> bool {
+        config.rollouts.get(name).is_some_and(|it| {
+            it.service == self.service
+                && it.version == self.version
+                && kind(it.kind) == self.machine.parameters().kind
+        })
     }
 
     /// Whether the service's own arm fails more than it may: a version that fails must not be held for that.
@@ -532,6 +629,14 @@ fn target(config: &Config, service: &str, views: &[ObjectiveView]) -> Price {
             true => came / observed * view.period_seconds,
             false => 0.0,
         },
+    }
+}
+
+fn kind(kind: RolloutKind) -> Kind {
+    match kind {
+        RolloutKind::Canary => Kind::Canary,
+        RolloutKind::BlueGreen => Kind::BlueGreen,
+        RolloutKind::Mirror => Kind::Mirror,
     }
 }
 

@@ -62,6 +62,15 @@ pub(super) fn judge(
             low("who was called there may not be any more")
         }
         "notifier" | "journey" | "maintenance" => none("no request notices it"),
+        "approval" if kind == AlterationKind::Added && key.is_empty() => {
+            none("no request notices it")
+        }
+        "approval" => high("what needs the approval of others may need it no more, or of fewer"),
+        "freeze" if kind == AlterationKind::Added && key.is_empty() => {
+            none("no request notices it")
+        }
+        "freeze" if key == "why" => none("no request notices it"),
+        "freeze" => high("what was frozen may not be any more"),
         _ if kind == AlterationKind::Removed && key.is_empty() => high("it is gone"),
         _ => low("requests are served in another way"),
     }
@@ -199,6 +208,7 @@ fn service(about: &About<'_>, key: &str, kind: AlterationKind) -> Judged {
         "" if kind == AlterationKind::Removed => high("nothing is sent to it any more"),
         "" => low("it gets what routes send to it"),
         "owner" | "runbook" => none("no request notices it"),
+        "freeze" => low("whether it is frozen when its budget is gone changes with it"),
         "tier" | "depends_on" => low("who is called and what may be moved changes with it"),
         "endpoints" => endpoints(about),
         "protocol" => high("an endpoint that does not speak it fails every request"),

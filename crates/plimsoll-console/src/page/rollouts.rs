@@ -139,6 +139,10 @@ fn acts(rollout: &RolloutView, who: Option<&Caller>) -> Markup {
         return html! {};
     };
     let verbs: &[(RolloutVerb, &str)] = match rollout.state {
+        RolloutState::Promoted => &[
+            (RolloutVerb::Start, "Start…"),
+            (RolloutVerb::Abort, "Undo now…"),
+        ],
         state if !state.is_on() => &[(RolloutVerb::Start, "Start…")],
         RolloutState::Paused => &[
             (RolloutVerb::Resume, "Go on…"),

@@ -258,6 +258,14 @@ impl Rollout {
             Command::Advance | Command::Promote | Command::Resume
         );
         match (command, self.state) {
+            // What was promoted can be taken back at any time.
+            (
+                Command::Abort,
+                State::Finished {
+                    outcome: Outcome::Promoted,
+                    ..
+                },
+            ) => self.finish(&mut events, Outcome::RolledBack, Reason::Person, Some(by)),
             (_, State::Finished { .. }) => return Err(Refused::Finished),
             (Command::Abort, _) => {
                 self.finish(&mut events, Outcome::RolledBack, Reason::Person, Some(by));

@@ -35,6 +35,8 @@ pub(crate) enum Wanted {
         service: String,
         rollout: String,
         verb: String,
+        /// Which version, from which share, by which steps.
+        from: String,
         why: String,
     },
     /// A flag is to be another.
@@ -198,8 +200,9 @@ impl Wanted {
                 service,
                 rollout,
                 verb,
+                from,
                 ..
-            } => format!("{verb} of the rollout {rollout}, of {service}"),
+            } => format!("{verb} of the rollout {rollout}, of {service}: {from}"),
             Self::Flag {
                 key,
                 act,

@@ -4,12 +4,14 @@
 //! file as set aside: as it is, it comes into force neither with a reload nor with a restart, only if it is applied again.
 
 use plimsoll_console::{Applying, Changed, Configurations, Problem, RollbackWanted, WatchView};
+use plimsoll_policy::approval::Needed;
 use serde_json::{Value, json};
 
 use super::approvals::{Asking, Waiting};
 use super::changes::{answer, changed};
-use super::reloading::{NotReloaded, Refused};
+use super::reloading::{self, NotReloaded, Refused};
 use super::{Process, lock};
+use crate::approvals::{Touching, Wanted};
 use crate::asked::Tell;
 use crate::configuration::{self, LoadError, Loaded, Source};
 use crate::exit::{say, with_causes};
@@ -18,6 +20,7 @@ use crate::journal;
 use crate::kept::{self, How, Kept, Origin, SetAside, sha256};
 use crate::planning::{self, InForce};
 use crate::state::StateFolder;
+use crate::touching::touched;
 use crate::watching::{Begun, STARTS_MAX, Suffers, Unrouted, Watching};
 
 /// For how many seconds a change is watched at least after a restart.
@@ -149,11 +152,16 @@ impl Process {
             return Ok(());
         }
         let why = aside.says();
+        self.reopen_access_log();
+        let said = format!("error: {why}");
+        Err(Refused { said, why })
+    }
+
+    /// The access log as it is in force, at the place that it has now.
+    pub(super) fn reopen_access_log(&self) {
         if let Err(error) = (self.access_log).reopen(&self.loaded.config.gateway.log.to) {
             tracing::warn!(error = %with_causes(&error), "the access log stays where it was");
         }
-        let said = format!("error: {why}");
-        Err(Refused { said, why })
     }
 
     /// The file was read again and is in force.
@@ -517,6 +525,32 @@ impl Process {
         self.tick();
     }
 
+    /// Going back waits for nobody, for something may be on fire; where others would have to agree, it is said as loudly as what is
+    /// done without them. What would take a rule out on the way is refused.
+    fn needed_to_go_back(
+        &self,
+        by: &str,
+        wanted: &RollbackWanted,
+        loaded: &Loaded,
+    ) -> Result<Option<(Wanted, Needed, Touching)>, Problem> {
+        let (before, after) = (&self.loaded, loaded);
+        let rules = reloading::rules(&before.config, &after.config);
+        if rules.len() > before.config.approvals.len() {
+            return Err(Problem::forbidden(
+                "that configuration lacks an approval rule that is in force, or has another: put it in the file, and reload or apply it",
+            ));
+        }
+        let keys = plimsoll_config::changed_keys(&before.text, &after.text);
+        let touching = touched(&before.config, &after.config, &keys);
+        let asking = Asking {
+            why: wanted.why.clone(),
+            ..Asking::by(by)
+        };
+        let what = reloading::wanted((&before.text, &after.text), &asking);
+        let needed = self.approval_needed(&rules, &what, &touching);
+        Ok(needed.map(|needed| (what, needed, touching)))
+    }
+
     async fn try_to_roll_back(
         &mut self,
         by: &str,
@@ -545,7 +579,12 @@ impl Process {
         };
         let loaded = configuration::load(&former, &self.run).map_err(NotDone::loading)?;
         let source = Source::File(kept.file.clone().into());
+        let needed = self.needed_to_go_back(by, &wanted, &loaded)?;
         let before = self.put_in_force(loaded, source).await?;
+        if let Some((what, needed, touching)) = needed {
+            let why = wanted.why.as_deref().unwrap_or("went back");
+            self.break_glass(by, why, what, needed, &touching);
+        }
         self.supersede(format!("{by} went back to configuration {number}"));
         // What the file says now is not what is wanted; where it says the same, or nothing, there is nothing to set aside.
         let on_disk = std::fs::read_to_string(&kept.file).ok();

@@ -42,6 +42,8 @@ fn flag_act(
         "define" => FlagAct::Define(definition?),
         "delete" => FlagAct::Delete,
         "enable" => FlagAct::Enable(lasts),
+        "disable" => FlagAct::Disable(lasts),
+        "end" => FlagAct::End,
         "set" => FlagAct::Set(variant?, lasts),
         _ => return None,
     })
@@ -127,12 +129,23 @@ impl Process {
         wanted: Wanted,
         touching: &Touching,
     ) -> Result<Passage, Problem> {
+        let rules = self.loaded.config.approvals.clone();
+        self.pass_by(&rules, asking, wanted, touching)
+    }
+
+    /// The same by these rules.
+    pub(super) fn pass_by(
+        &mut self,
+        rules: &[Rule],
+        asking: &Asking,
+        wanted: Wanted,
+        touching: &Touching,
+    ) -> Result<Passage, Problem> {
         let now = self.clock.timestamp();
         if let Some(id) = asking.carries {
             self.begin_approved(id, &wanted, now)?;
             return Ok(Passage::Free);
         }
-        let rules = &self.loaded.config.approvals;
         let Some(needed) = self.approval_needed(rules, &wanted, touching) else {
             return Ok(Passage::Free);
         };

@@ -84,8 +84,15 @@ impl Process {
         key: &str,
         change: &FlagChange,
     ) -> Result<Passage, Problem> {
+        // What would end a stop sooner is none itself.
+        let set = self.flags.managed.get(key);
+        let set = set.and_then(|(flag, _)| flag.set.as_ref());
+        let stops = set.is_some_and(|it| it.what != SetTo::Enabled);
         let (act, definition, variant, lasts) = match &change.act {
-            FlagAct::Disable(_) | FlagAct::End => return Ok(Passage::Free),
+            FlagAct::Disable(None) => return Ok(Passage::Free),
+            FlagAct::Disable(_) | FlagAct::End if !stops => return Ok(Passage::Free),
+            FlagAct::Disable(lasts) => ("disable", None, None, *lasts),
+            FlagAct::End => ("end", None, None, None),
             FlagAct::Define(definition) => ("define", Some(definition.clone()), None, None),
             FlagAct::Delete => ("delete", None, None, None),
             FlagAct::Enable(lasts) => ("enable", None, None, *lasts),
@@ -95,12 +102,16 @@ impl Process {
         let flag = served.set.flag(key);
         let owner = flag.and_then(|it| it.settings().owner.clone());
         let services = self.loaded.config.services.iter();
-        let touching = Touching {
-            services: services
-                .filter(|(_, it)| owner.is_some() && it.owner == owner)
-                .map(|(name, it)| (name.clone(), it.tier))
-                .collect(),
-            all: false,
+        let touching = match owner {
+            Some(_) => Touching {
+                services: services
+                    .filter(|(_, it)| it.owner == owner)
+                    .map(|(name, it)| (name.clone(), it.tier))
+                    .collect(),
+                all: false,
+            },
+            // Nobody knows whose users get it.
+            None => self.touching_all(),
         };
         self.unfrozen(&touching, asking.is_fix)?;
         let wanted = Wanted::Flag {

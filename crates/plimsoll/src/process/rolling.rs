@@ -4,13 +4,12 @@
 
 use std::sync::Arc;
 
-use plimsoll_config::{Config, GuardedFlag};
+use plimsoll_config::Config;
 use plimsoll_console::{Changed, Problem, RolloutDeed, RolloutVerb};
-use plimsoll_core::{Mode, Timestamp};
+use plimsoll_core::Timestamp;
 use plimsoll_gateway::RolloutPlan;
 use plimsoll_governor::{Change, ChangeKind, Dose, Scope};
 use plimsoll_measure::{Condition, figure};
-use plimsoll_policy::flag::Guard;
 use plimsoll_policy::rollout::{Command, Event, Outcome, Person, What};
 use serde_json::{Value, json};
 
@@ -85,6 +84,7 @@ impl Process {
             service,
             rollout: name.to_owned(),
             verb: deed.verb.name().to_owned(),
+            from: self.rollouts.would(&self.loaded.config, name),
             why: deed.why.clone(),
         };
         self.pass(asking, wanted, &touching)
@@ -130,19 +130,23 @@ impl Process {
                 let snapshot = self.view.snapshot.load();
                 let mut services = snapshot.services.iter();
                 let service = services.find(|it| it.name == rollout.shared.service);
-                self.has_variant(&config, name)?;
-                rollout.shared.begin();
+                if !self.has_variant(&config, name) {
+                    return Err(problem(No::Conflict(format!(
+                        "the flag's variant that {name} is of is not there, or the flag is disabled: `plimsoll flag list`"
+                    ))));
+                }
                 let counts = rollout.shared.counts();
                 let begun = self
                     .rollouts
                     .begin(&config, name, person, service, &counts, now);
                 begun.map_err(problem)?;
+                rollout.shared.begin();
             }
         }
         // The first step is taken at once where nothing speaks against it.
         happened.extend(self.look_at_rollouts(now));
         self.weigh();
-        let weight = percent(self.rollouts.weight(name));
+        let weight = percent(self.rollouts.weight(&config, name));
         let (service, version) = described.map_or(("?", "?"), |it| (&it.service, &it.version));
         let text = format!(
             "{by} {} {name}, {version} of {service}: it has {weight} now: {}",
@@ -152,7 +156,7 @@ impl Process {
         let subject = subject(service, name);
         let body = json!({
             "text": text, "what": "rollout", "rollout": name, "version": version, "verb": deed.verb.name(), "by": by, "why": deed.why, "approval": asking.carries,
-            "weight": self.rollouts.weight(name).share(),
+            "weight": self.rollouts.weight(&config, name).share(),
         });
         tracing::info!(service, "{text}");
         self.note(Some(service.to_owned()), text.clone());
@@ -160,21 +164,15 @@ impl Process {
         Ok((text, subject, body, happened))
     }
 
-    /// A flag's variant that is to be rolled out must be there.
-    fn has_variant(&self, config: &Config, name: &str) -> Result<(), Problem> {
+    /// Whether users can get what is rolled out, where that is a flag's variant.
+    fn has_variant(&self, config: &Config, name: &str) -> bool {
         let described = config.rollouts.get(name);
         let Some(guarded) = described.and_then(|it| it.flag.as_ref()) else {
-            return Ok(());
+            return true;
         };
         let served = self.flags.shared.store.served();
         let flag = served.set.flag(&guarded.key);
-        let is_there = flag.is_some_and(|it| it.variants().contains_key(&guarded.variant));
-        is_there.then_some(()).ok_or_else(|| {
-            let GuardedFlag { key, variant } = guarded;
-            Problem::conflict(format!(
-                "the flag {key} with a variant {variant} is not there: `plimsoll flag list`"
-            ))
-        })
+        flag.is_some_and(|it| it.is_enabled() && it.variants().contains_key(&guarded.variant))
     }
 
     /// Each second.
@@ -196,8 +194,9 @@ impl Process {
                 let ended = self.rollouts.command(&name, Command::Abort, person, now);
                 self.on_rolled(now, ended.unwrap_or_default(), false);
             }
+            let is_less = self.rollouts.forget(&self.loaded.config);
             let happened = self.look_at_rollouts(now);
-            let is_new = !happened.is_empty();
+            let is_new = !happened.is_empty() || is_less;
             self.weigh();
             self.on_rolled(now, happened, false);
             let is_due = self.ticks.is_multiple_of(super::LEARNT_EVERY);
@@ -212,6 +211,11 @@ impl Process {
         let plan = Arc::clone(&self.plan);
         let governing = &self.governing;
         let services = plan.rollouts().map(|(service, _)| service.name.as_str());
+        let out: Vec<String> = plan
+            .rollouts()
+            .map(|(_, rollout)| rollout.shared.name.clone())
+            .filter(|name| !self.has_variant(&plan.config, name))
+            .collect();
         let frozen: Vec<&str> = services
             .filter(|service| self.frozen(service).is_some())
             .collect();
@@ -224,7 +228,7 @@ impl Process {
             let around = Around {
                 burns: burns(service),
                 frozen: frozen.contains(&service),
-                canary_up: of.canary_is_up(),
+                canary_up: of.canary_is_up() && !out.iter().any(|it| it == name),
             };
             Some((rollout.shared.counts(), around))
         })
@@ -232,27 +236,8 @@ impl Process {
 
     /// The data plane goes by the weights; also of plans that came since.
     pub(super) fn weigh(&self) {
-        for (_, rollout) in self.plan.rollouts() {
-            let shared = &rollout.shared;
-            if let Some(edges) = self.rollouts.edges(&shared.name) {
-                shared.set_edges(edges);
-            }
-            let weight = self.rollouts.weight(&shared.name);
-            if shared.weight() != weight {
-                shared.set_weight(weight);
-            }
-        }
-        let described = self.loaded.config.rollouts.iter();
-        let guards = described.filter_map(|(name, it)| {
-            let flag = it.flag.as_ref().filter(|_| it.mode != Mode::Off)?;
-            let guard = Guard {
-                rollout: name.clone(),
-                variant: flag.variant.clone(),
-                weight: self.rollouts.weight(name),
-            };
-            Some((flag.key.clone(), guard))
-        });
-        self.flags.guard(guards.collect());
+        self.rollouts.weigh(&self.plan);
+        self.flags.guard(self.rollouts.guards(&self.plan.config));
     }
 
     /// What happened is shown, logged and journaled; it is a change that may be behind what comes next.
