@@ -145,8 +145,8 @@ pub struct RolloutPlan {
     split: Split,
     by: SplitBy,
     header: Option<(String, String)>,
-    /// Its versions are variants of a flag.
-    is_flag: bool,
+    /// Its versions are variants of a flag: they are at the same endpoints.
+    pub(crate) is_flag: bool,
 }
 
 impl RolloutPlan {

@@ -544,7 +544,11 @@ impl ThreadEffects {
         };
         let (counters, thread) = (&rollout.shared.counters, self.thread.index);
         let service = settlement.service;
-        let served = service.and_then(|service| self.plan.arm_at(service, first.endpoint));
+        // Both variants of a flag are at the same endpoints.
+        let served = match rollout.is_flag {
+            true => Some(variant.arm),
+            false => service.and_then(|service| self.plan.arm_at(service, first.endpoint)),
+        };
         if !variant.judged {
             counters.count_chosen(thread);
         } else if served != Some(variant.arm) {

@@ -118,7 +118,7 @@ fn check_flag(
     };
     let flags = file.table("flags");
     let has_flags = flags
-        .is_some_and(|it| it.text("file").is_some() || it.boolean("managed").unwrap_or_default());
+        .is_some_and(|it| it.node("file").is_some() || it.boolean("managed").unwrap_or_default());
     if !has_flags {
         let message = format!("rollout `{name}` is of a flag, and there are no flags");
         diagnostics.push(

@@ -535,7 +535,8 @@ impl Process {
     ) -> Result<Option<(Wanted, Needed, Touching)>, Problem> {
         let (before, after) = (&self.loaded, loaded);
         let rules = reloading::rules(&before.config, &after.config);
-        if rules.len() > before.config.approvals.len() {
+        let mut in_force = before.config.approvals.iter();
+        if !in_force.all(|rule| after.config.approvals.contains(rule)) {
             return Err(Problem::forbidden(
                 "that configuration lacks an approval rule that is in force, or has another: put it in the file, and reload or apply it",
             ));

@@ -264,19 +264,19 @@ impl Process {
 /// The rules that a change of the configuration needs to obey: those in force, and of those that it alters or takes out the
 /// number of others, whatever they are about and whenever.
 pub(super) fn rules(before: &Config, after: &Config) -> Vec<Rule> {
-    let altered = before
-        .approvals
-        .iter()
-        .filter(|rule| !after.approvals.contains(rule));
-    let altered = altered.map(|rule| Rule {
-        what: vec![Kind::Config],
-        tiers: Vec::new(),
-        services: Vec::new(),
-        conditions: Vec::new(),
-        during: Vec::new(),
-        ..rule.clone()
+    let rules = before.approvals.iter();
+    let rules = rules.map(|rule| match after.approvals.contains(rule) {
+        true => rule.clone(),
+        false => Rule {
+            what: vec![Kind::Config],
+            tiers: Vec::new(),
+            services: Vec::new(),
+            conditions: Vec::new(),
+            during: Vec::new(),
+            ..rule.clone()
+        },
     });
-    before.approvals.iter().cloned().chain(altered).collect()
+    rules.collect()
 }
 
 /// What a reload from one text to another does.

@@ -525,10 +525,30 @@ fn with_the_store_gone_requests_are_kept_and_carried_out_and_their_records_wait(
     assert_eq!(home.verify(&[]).0, 0);
 }
 
+#[test]
+fn a_rule_is_taken_out_only_with_the_persons_that_it_asks_for() {
+    // It is about something else, and covers its own end.
+    let (service, home, _plimsoll, people) = started(DEGRADE);
+    home.version(&service, 2, "");
+    let reload = ["reload", "--why", "no rules"];
+    ends(&home.by(&people.ana, &reload), WAITS, "request #1");
+    let rollback = ["config", "rollback", "1", "--why", "no rules"];
+    ends(
+        &home.by(&people.bo, &["approval", "approve", "1"]),
+        0,
+        "carried out",
+    );
+    // Nothing asks for anybody now; going back to where a rule was takes none out.
+    ends(&home.by(&people.ana, &rollback), 0, "");
+    // Nor is it lost by going back.
+    let back = ["config", "rollback", "2", "--why", "no rules"];
+    ends(&home.by(&people.ana, &back), 1, "lacks an approval rule");
+}
+
 #[tokio::test]
 async fn an_approver_approves_from_the_inbox_and_it_is_done() {
     let (service, home, plimsoll, people) = started(&format!("{DEGRADE}{CONFIG}"));
-    home.version(&service, 2, CONFIG);
+    home.version(&service, 2, &format!("{DEGRADE}{CONFIG}"));
     ends(&home.by(&people.ana, &SHED), WAITS, "request #1");
     ends(
         &home.by(&people.ana, &["reload", "--why", "the new header"]),

@@ -120,7 +120,8 @@ impl Browser {
     /// Waits until a script says yes; also while the page is another one now.
     pub(crate) async fn until(&mut self, what: &str, script: &str) {
         let waited = tokio::time::timeout(TIME_MAX, async {
-            while self.ask(script).await != true {
+            // The page that was asked may be gone before it answers: the next one is.
+            while !matches!(self.evaluate(script).await, Ok(said) if said == true) {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         });
@@ -134,13 +135,24 @@ impl Browser {
 
     /// What a script says on the page.
     pub(crate) async fn ask(&mut self, script: &str) -> Value {
+        let said = self.evaluate(script).await;
+        said.unwrap_or_else(|error| panic!("{script}: {error}"))
+    }
+
+    /// What a script says; an error where there is no page to say it any more.
+    async fn evaluate(&mut self, script: &str) -> Result<Value, Value> {
         let asked = json!({ "expression": script, "returnByValue": true });
-        let mut answer = self.call("Runtime.evaluate", asked).await;
+        let mut answer = self.send("Runtime.evaluate", asked).await?;
         assert!(answer["exceptionDetails"].is_null(), "{answer}");
-        answer["result"]["value"].take()
+        Ok(answer["result"]["value"].take())
     }
 
     pub(crate) async fn call(&mut self, method: &str, params: Value) -> Value {
+        let said = self.send(method, params).await;
+        said.unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    async fn send(&mut self, method: &str, params: Value) -> Result<Value, Value> {
         self.calls += 1;
         let id = self.calls;
         let mut call = json!({ "id": id, "method": method, "params": params });
@@ -154,8 +166,11 @@ impl Browser {
         loop {
             let mut message = self.next().await;
             if message["id"] == id {
-                assert!(message["error"].is_null(), "{method}: {message}");
-                return message["result"].take();
+                let error = message["error"].take();
+                return match error.is_null() {
+                    true => Ok(message["result"].take()),
+                    false => Err(error),
+                };
             }
         }
     }
