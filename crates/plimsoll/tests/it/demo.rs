@@ -104,11 +104,10 @@ fn a_slow_dependency_is_decided_at_the_dependency_and_the_journal_says_so() {
         events.any(|event| event.service == service && event.what.contains(what))
     };
     assert!(says("recommendations", "severe"), "{:#?}", report.events);
-    // A step, or that none can help: the decision is there. On a busy machine the budget may be gone before it is due.
+    // A step, or that none can help: the decision is there.
     assert!(
         says("recommendations", "is refused")
-            || says("recommendations", "nothing that may be moved can help")
-            || says("recommendations", "exhausted"),
+            || says("recommendations", "nothing that may be moved can help"),
         "{:#?}",
         report.events
     );
