@@ -641,19 +641,20 @@ async fn enforce(
     mut request: Request,
     next: Next,
 ) -> Response {
+    let named = |wanted: &str| {
+        let mut parameters = parameters.iter();
+        let found = parameters.find(|(name, _)| *name == wanted);
+        found.map_or("", |(_, value)| value)
+    };
     let allowed = match needs {
         Needs::Nothing => return next.run(request).await,
         Needs::Role(role) => who.and_then(|caller| caller.needs(role).map(|()| caller)),
         Needs::Service => {
-            let mut parameters = parameters.iter();
-            let service = parameters.find(|(name, _)| *name == "service");
-            let service = service.map_or("", |(_, service)| service);
+            let service = named("service");
             who.and_then(|caller| may_change(control.as_ref(), &caller, service).map(|()| caller))
         }
         Needs::Incident => {
-            let mut parameters = parameters.iter();
-            let id = parameters.find(|(name, _)| *name == "id");
-            let id = id.map_or("", |(_, id)| id);
+            let id = named("id");
             who.and_then(|caller| {
                 caller.needs(Role::Operator)?;
                 may_act(control.as_ref(), &caller, incident_id(id)?)?;
@@ -661,9 +662,7 @@ async fn enforce(
             })
         }
         Needs::Rollout => {
-            let mut parameters = parameters.iter();
-            let name = parameters.find(|(name, _)| *name == "rollout");
-            let name = name.map_or("", |(_, name)| name);
+            let name = named("rollout");
             who.and_then(|caller| {
                 caller.needs(Role::Operator)?;
                 let service = found_rollout(control.as_ref(), name)?.service;
@@ -671,9 +670,7 @@ async fn enforce(
             })
         }
         Needs::Flag => {
-            let mut parameters = parameters.iter();
-            let key = parameters.find(|(name, _)| *name == "key");
-            let key = key.map_or("", |(_, key)| key);
+            let key = named("key");
             who.and_then(|caller| {
                 caller.needs(Role::Operator)?;
                 if let Some(flag) = control.flag(key) {

@@ -320,7 +320,6 @@ impl Process {
             turns: BTreeMap::new(),
             handing_over: false,
         };
-        process.weigh();
         process.keep_last_good();
         let version = env!("CARGO_PKG_VERSION");
         process.journal_process(

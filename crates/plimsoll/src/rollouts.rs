@@ -363,25 +363,22 @@ impl Rollouts {
         now: Timestamp,
     ) -> Result<Vec<Happened>, No> {
         let known = self.known.get_mut(name);
-        let known = known.filter(|it| it.run.is_some());
-        let (Some(known), Some(_)) = (known, Some(())) else {
-            return Err(No::Conflict(format!(
+        let begun = known.and_then(|it| Some((&mut it.revision, it.run.as_mut()?)));
+        let (revision, run) = begun.ok_or_else(|| {
+            No::Conflict(format!(
                 "{name} has not begun: `plimsoll rollout start {name}`"
-            )));
-        };
-        let Some(run) = known.run.as_mut() else {
-            return Err(unknown(name));
-        };
+            ))
+        })?;
         let events = run.machine.on_command(now, command, by);
         let events = events.map_err(|refused| No::Conflict(said(name, refused)))?;
-        Ok(take(name, &mut known.revision, run, events))
+        Ok(take(name, revision, run, events))
     }
 
     /// Takes in what came since the last tick.
     pub(crate) fn tick(
         &mut self,
         now: Timestamp,
-        look: impl Fn(&str, &str) -> Option<(RolloutCounts, Around)>,
+        mut look: impl FnMut(&str) -> Option<(RolloutCounts, Around)>,
     ) -> Vec<Happened> {
         let mut happened = Vec::new();
         for (name, known) in &mut self.known {
@@ -389,7 +386,7 @@ impl Rollouts {
                 continue;
             };
             // Where the data plane does not have it, nothing came, and nobody can be sent there.
-            let looked = look(name, &run.service);
+            let looked = look(name);
             let (counts, around) =
                 looked.unwrap_or_else(|| (run.counts.clone(), Around::default()));
             let arms = run.arms(&counts);
@@ -429,11 +426,11 @@ impl Rollouts {
             .collect()
     }
 
-    /// How all of the configuration stand. `up` says of a service how many endpoints of its own and of the version serve.
+    /// How all of the configuration stand. `arms` says of a service how many endpoints of its own and of the version serve, and how many
+    /// there are.
     pub(crate) fn views(
         &self,
         config: &Config,
-        now: Timestamp,
         arms: impl Fn(&str) -> Option<[(u32, u32); 2]>,
     ) -> Vec<RolloutView> {
         let all = config.rollouts.iter();
@@ -487,7 +484,7 @@ impl Rollouts {
                 step: view.as_ref().and_then(|it| it.step),
                 run: run.zip(view.as_ref()).map(|(run, view)| {
                     let arms = arms(&described.service);
-                    run_view(run, view, arms, now)
+                    run_view(run, view, arms)
                 }),
             }
         })
@@ -775,12 +772,7 @@ fn sentence(run: &Run, view: &View) -> String {
     }
 }
 
-fn run_view(
-    run: &Run,
-    view: &View,
-    arms: Option<[(u32, u32); 2]>,
-    _now: Timestamp,
-) -> RolloutRunView {
+fn run_view(run: &Run, view: &View, arms: Option<[(u32, u32); 2]>) -> RolloutRunView {
     let figures = &view.figures;
     let scores = figures.scores;
     let evidence = |of: &str, e: f64, strikes_at: Option<f64>| RolloutEvidenceView {

@@ -314,11 +314,9 @@ impl StateFolder {
 
     /// How rollouts stood; `None` if there is no file.
     pub(crate) fn rollouts(&self) -> Option<io::Result<Vec<u8>>> {
-        match fs::read(self.path.join(ROLLOUTS)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            read => Some(read),
-        }
+        self.kept(ROLLOUTS)
     }
+
     /// Keeps the flags in force.
     pub(crate) fn write_flags(&self, text: &str) -> Result<(), StateError> {
         self.write(FLAGS, text.as_bytes())

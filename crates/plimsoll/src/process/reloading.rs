@@ -8,7 +8,6 @@ use plimsoll_config::{Alteration, AlterationKind, Config, Risk};
 use plimsoll_console::Problem;
 use plimsoll_gateway::{Plan, bind};
 use plimsoll_policy::approval::{Kind, Rule};
-use plimsoll_store::Hash;
 use plimsoll_upstream::{Clusters, Resolver};
 
 use super::approvals::{Asking, Passage, Waiting};
@@ -19,6 +18,7 @@ use crate::configuration::{self, Loaded, Source};
 use crate::exit::with_causes;
 use crate::governing::configuration_changed;
 use crate::journal;
+use crate::kept::sha256;
 use crate::launch::RESOLVE_TIME_MAX;
 use crate::touching::touched;
 use crate::wiring;
@@ -281,14 +281,13 @@ pub(super) fn rules(before: &Config, after: &Config) -> Vec<Rule> {
 
 /// What a reload from one text to another does.
 pub(super) fn wanted((before, after): (&str, &str), asking: &Asking) -> Wanted {
-    let hash = |text: &str| Hash::of(text.as_bytes()).to_string();
     let differences = plimsoll_config::difference(before, after, "plimsoll.toml");
     let mut lines: Vec<String> = differences.iter().flatten().map(line).collect();
     let more = lines.len().saturating_sub(LINES_MAX);
     lines.truncate(LINES_MAX);
     Wanted::Config {
-        before: hash(before),
-        after: hash(after),
+        before: sha256(before),
+        after: sha256(after),
         lines,
         more,
         why: asking.why.clone(),

@@ -2,6 +2,7 @@
 //!
 //! A weight is in force before it is asked whether the store works: who takes a bad version back must not wait for that.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use plimsoll_config::Config;
@@ -209,29 +210,20 @@ impl Process {
 
     fn look_at_rollouts(&mut self, now: Timestamp) -> Vec<Happened> {
         let plan = Arc::clone(&self.plan);
-        let governing = &self.governing;
-        let services = plan.rollouts().map(|(service, _)| service.name.as_str());
-        let out: Vec<String> = plan
-            .rollouts()
-            .map(|(_, rollout)| rollout.shared.name.clone())
-            .filter(|name| !self.has_variant(&plan.config, name))
-            .collect();
-        let frozen: Vec<&str> = services
-            .filter(|service| self.frozen(service).is_some())
-            .collect();
-        let burns = |service: &str| {
-            let view = governing.view(service, now);
-            view.is_some_and(|it| matches!(it.condition, Condition::Burning | Condition::Severe))
-        };
-        self.rollouts.tick(now, |name, service| {
-            let (of, rollout) = plan.rollout(name)?;
+        let around = plan.rollouts().map(|(service, rollout)| {
+            let name = rollout.shared.name.as_str();
+            let view = self.governing.view(&service.name, now);
             let around = Around {
-                burns: burns(service),
-                frozen: frozen.contains(&service),
-                canary_up: of.canary_is_up() && !out.iter().any(|it| it == name),
+                burns: view.is_some_and(|it| {
+                    matches!(it.condition, Condition::Burning | Condition::Severe)
+                }),
+                frozen: self.frozen(&service.name).is_some(),
+                canary_up: service.canary_is_up() && self.has_variant(&plan.config, name),
             };
-            Some((rollout.shared.counts(), around))
-        })
+            (name, (rollout.shared.counts(), around))
+        });
+        let mut around: BTreeMap<&str, _> = around.collect();
+        self.rollouts.tick(now, |name| around.remove(name))
     }
 
     /// The data plane goes by the weights; also of plans that came since.
@@ -312,7 +304,7 @@ impl Process {
                 count(service.cluster.of(group)),
             ])
         };
-        let views = self.rollouts.views(config, self.clock.timestamp(), arms);
+        let views = self.rollouts.views(config, arms);
         self.view.rollouts.store(Arc::new(views));
     }
 }
