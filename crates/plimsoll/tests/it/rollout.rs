@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::Value;
 
-use crate::child::{Home, Plimsoll, config, get, wait_until};
+use crate::child::{Home, Plimsoll, ask, config, free_address, get, wait_until};
 use crate::load::{Load, Offer};
-use crate::script::Script;
+use crate::script::{Link, Script};
 
 const GOOD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const BAD: &[u8] = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 3\r\n\r\nbad";
@@ -187,4 +187,78 @@ fn a_kill_forgets_nothing_and_what_is_aborted_gets_nothing() {
     assert_eq!(stands(&home)["state"], "aborted");
     let unknown = home.ask(&["rollout", "start", "app-v3", "--why", "release 3"]);
     assert_eq!(unknown.status.code(), Some(1), "{unknown:?}");
+}
+
+/// What OFREP says of the flag for a user.
+fn has_variant(flags: SocketAddr, user: &str) -> bool {
+    let body = format!("{{\"context\":{{\"targetingKey\":\"{user}\"}}}}");
+    let mut link = Link::connect(flags);
+    let head = format!(
+        "POST /ofrep/v1/evaluate/flags/new-cart HTTP/1.1\r\nHost: flags\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    link.send(head.as_bytes());
+    let answer = link.rest();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200"), "{answer}");
+    let given: Value = serde_json::from_str(body).unwrap();
+    given["variant"] == "on"
+}
+
+#[test]
+fn a_variant_that_fails_its_users_is_taken_from_them_by_what_their_requests_came_to() {
+    // The service asks OFREP what its user has, and the variant is bad.
+    let listen = free_address();
+    let service = Script::start(move |_, link| {
+        while let Some(head) = link.head() {
+            let user = head.lines().find_map(|line| line.strip_prefix("x-user: "));
+            let is_bad = user.is_some_and(|user| has_variant(listen, user));
+            link.send(if is_bad { BAD } else { GOOD });
+        }
+    });
+    let home = Home::new();
+    let flags = r#"{ "flags": { "new-cart": { "state": "ENABLED", "variants": { "on": true, "off": false }, "defaultVariant": "off" } } }"#;
+    std::fs::write(home.path("flags.json"), flags).unwrap();
+    let more = format!(
+        "[service.app.protect]\nbreaker = {{ mode = \"off\" }}\nejection = {{ mode = \"off\" }}\n\
+         [service.app.objective.availability]\ntarget = \"99%\"\n\
+         [flags]\nfile = \"flags.json\"\nlisten = \"{listen}\"\n\
+         [rollout.cart]\nservice = \"app\"\nflag = {{ key = \"new-cart\", variant = \"on\" }}\nby = {{ header = \"x-user\" }}\n\
+         steps = [{{ weight = \"30%\", for = \"10m\" }}]\nbatch = \"1s\"\ncooldown = \"2s\"\nprice = \"100%\"\n"
+    );
+    home.write(&config(&[service.address], "", &more));
+    let plimsoll = home.run(&[]);
+    let users: Vec<String> = (0..100).map(|number| format!("user-{number}")).collect();
+    assert!(users.iter().all(|user| !has_variant(listen, user)));
+    let begun = home.ask(&["rollout", "start", "cart", "--why", "a new cart"]);
+    assert!(begun.status.success(), "{begun:?}");
+    let chosen = users.iter().filter(|user| has_variant(listen, user));
+    let chosen = chosen.count();
+    assert!((10..60).contains(&chosen), "{chosen}");
+    let stands = || -> Value {
+        let said = home.ask(&["rollout", "status", "cart", "--json"]);
+        serde_json::from_slice(&said.stdout).unwrap()
+    };
+    // Users come again and again.
+    wait_until("the variant is undone", || {
+        for user in &users {
+            ask(
+                plimsoll.address(),
+                "GET",
+                "/",
+                &format!("x-user: {user}\r\n"),
+            );
+        }
+        stands()["state"] == "rolled-back"
+    });
+    let view = stands();
+    let run = &view["run"];
+    // Both tell users apart in the same way; a request may be on its way while the share changes.
+    let bad = |arm: &str| run[arm]["bad"].as_u64().unwrap();
+    assert!(bad("canary") > 10 && bad("stable") <= 2, "{run}");
+    assert!(
+        users.iter().all(|user| !has_variant(listen, user)),
+        "nobody has it any more"
+    );
 }
