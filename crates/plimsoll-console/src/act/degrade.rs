@@ -123,13 +123,10 @@ async fn set(
             }
             let what = verb_in_words(verb);
             let (title, next) = match waits {
-                Some(id) => {
-                    let request = Link {
-                        path: page::approval_path(id),
-                        name: "To the request".to_owned(),
-                    };
-                    (format!("{service}: {what} waits for approval"), request)
-                }
+                Some(id) => (
+                    format!("{service}: {what} waits for approval"),
+                    Link::to_request(id),
+                ),
                 None => {
                     let end = Link {
                         path: end_path(&service, Some(verb)),

@@ -87,8 +87,15 @@ async fn act(
         Err(problem) => Err(problem),
     };
     let page = changed.map(|changed| {
-        let title = format!("{}: {}", rollout.name, verb.past());
-        page::action::done(&title, &[changed], &[link(&rollout.name)])
+        let name = &rollout.name;
+        let (title, links) = match changed.approval {
+            Some(id) => (
+                format!("{name}: {verb} waits for approval"),
+                vec![link(name), Link::to_request(id)],
+            ),
+            None => (format!("{name}: {verb} is done"), vec![link(name)]),
+        };
+        page::action::done(&title, &[changed], &links)
     });
     let asked_again = |caller: &Caller, key: &Key, problem: &Problem| {
         page::action::form(&again, caller, key, Some(problem))

@@ -46,6 +46,16 @@ pub(crate) struct Link {
     pub(crate) name: String,
 }
 
+impl Link {
+    /// To a request that waits for the approval of others.
+    pub(crate) fn to_request(id: u64) -> Self {
+        Self {
+            path: super::approval_path(id),
+            name: "To the request".to_owned(),
+        }
+    }
+}
+
 /// What is typed or chosen.
 pub(crate) enum Field {
     /// One of a few: what is sent, and what that is.
