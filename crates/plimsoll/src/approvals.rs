@@ -16,7 +16,7 @@ use plimsoll_policy::approval::{self, Needed, Request, State};
 use serde::{Deserialize, Serialize};
 
 use crate::access::minute;
-pub(crate) use wanted::{LINES_MAX, Wanted, length};
+pub(crate) use wanted::{LINES_MAX, Wanted};
 
 /// Where requests are in the store's state.
 pub(crate) const PREFIX: &str = "approval/";
@@ -344,7 +344,7 @@ mod tests {
         assert!(wanted(60).does_as(&other) && !wanted(61).does_as(&other));
         assert_ne!(wanted(60).content(), other.content());
         assert_eq!(wanted(7_200).says(), "a freeze of shop for 2h");
-        assert_eq!(length(90), "90s");
-        assert_eq!(length(172_800), "2d");
+        assert_eq!(wanted(90).says(), "a freeze of shop for 90s");
+        assert_eq!(wanted(172_800).says(), "a freeze of shop for 2d");
     }
 }

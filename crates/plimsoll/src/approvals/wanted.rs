@@ -1,5 +1,8 @@
 //! What somebody wants to do that others may have to approve: all of it, so that nothing else can be done in its place.
 
+use std::time::Duration;
+
+use plimsoll_config::show_duration;
 use plimsoll_console::{Freezing, Setting};
 use plimsoll_core::Mode;
 use plimsoll_policy::approval::Kind;
@@ -187,14 +190,14 @@ impl Wanted {
                     (_, Some(mode)) => format!(" {}", mode.name()),
                     _ => String::new(),
                 };
-                format!("{verb}{value} of {service} for {}", length(*seconds))
+                format!("{verb}{value} of {service} for {}", lasting(*seconds))
             }
             Self::Freeze {
                 service, seconds, ..
             } => format!(
                 "a freeze of {} for {}",
                 of(service.as_deref()),
-                length(*seconds)
+                lasting(*seconds)
             ),
             Self::Rollout {
                 service,
@@ -211,7 +214,7 @@ impl Wanted {
                 ..
             } => {
                 let variant = variant.as_ref().map(|it| format!(" to {it}"));
-                let lasts = seconds.map(|it| format!(" for {}", length(it)));
+                let lasts = seconds.map(|it| format!(" for {}", lasting(it)));
                 format!(
                     "{act} of the flag {key}{}{}",
                     variant.unwrap_or_default(),
@@ -262,12 +265,6 @@ fn of(service: Option<&str>) -> &str {
     service.unwrap_or("all services")
 }
 
-/// As somebody would write it: `90s`, `10m`, `2h`, `3d`.
-pub(crate) fn length(seconds: u64) -> String {
-    let units = [(86_400, "d"), (3_600, "h"), (60, "m")];
-    let fits = |(length, _): &&(u64, &str)| seconds >= *length && seconds.is_multiple_of(*length);
-    match units.iter().find(fits) {
-        Some((length, unit)) => format!("{}{unit}", seconds / length),
-        None => format!("{seconds}s"),
-    }
+fn lasting(seconds: u64) -> String {
+    show_duration(Duration::from_secs(seconds))
 }

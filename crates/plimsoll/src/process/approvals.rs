@@ -588,7 +588,7 @@ fn words(needed: &Needed) -> String {
         rules,
     } = needed;
     let plural = if *persons == 1 { "" } else { "s" };
-    let within = crate::approvals::length(lasts.as_secs());
+    let within = plimsoll_config::show_duration(*lasts);
     format!(
         "the approval of {persons} other person{plural} within {within} (rule {})",
         rules.join(", ")
