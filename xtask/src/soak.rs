@@ -1,5 +1,7 @@
 //! `cargo xtask soak`: long counts, by hand.
 
+use std::process::Command;
+
 use crate::run::{Failure, cargo, step};
 use crate::tools;
 
@@ -60,101 +62,48 @@ fn limiter() -> Result<(), Failure> {
 
 /// Random scenarios with the seeds that nobody has looked at in the everyday run, too.
 fn search() -> Result<(), Failure> {
-    let arguments = [
-        "run",
-        "--release",
-        "--locked",
-        "--package",
-        "plimsoll-simulator",
-        "--example",
-        "search",
-        "--",
-        "--runs",
-        "10000",
-    ];
-    step("soak search", &mut cargo(&arguments))
+    step("soak search", &mut example("search", &["--runs", "10000"]))
 }
 
 /// Twenty incidents of each kind: how often their cause ranks first goes into the docs.
 fn causes() -> Result<(), Failure> {
-    let file = crate::run::root().join("docs/reference/causes.md");
-    let mut command = cargo(&[
-        "run",
-        "--release",
-        "--locked",
-        "--package",
-        "plimsoll-simulator",
-        "--example",
-        "causes",
-        "--",
-        "--seed",
-        "101",
-        "--seeds",
-        "20",
-        "--write",
-    ]);
-    step("soak causes", command.arg(file))
+    let arguments = ["--seed", "101", "--seeds", "20"];
+    figures("causes", &arguments, "docs/reference/causes.md")
 }
 
 /// Ten thousand rollouts of each kind that is no worse, four hundred of each that is: the figures go into the docs.
 fn rollouts() -> Result<(), Failure> {
-    let file = crate::run::root().join("docs/reference/rollouts.md");
-    let mut command = cargo(&[
-        "run",
-        "--release",
-        "--locked",
-        "--package",
-        "plimsoll-simulator",
-        "--example",
-        "rollouts",
-        "--",
-        "--alike",
-        "10000",
-        "--worse",
-        "400",
-        "--write",
-    ]);
-    step("soak rollouts", command.arg(file))
+    let arguments = ["--alike", "10000", "--worse", "400"];
+    figures("rollouts", &arguments, "docs/reference/rollouts.md")
 }
 
 /// A thousand days as flows and fifty hours by request, with a governor and without: their figures go into the docs.
 fn governor() -> Result<(), Failure> {
-    let file = crate::run::root().join("docs/governor.md");
-    let mut command = cargo(&[
-        "run",
-        "--release",
-        "--locked",
-        "--package",
-        "plimsoll-simulator",
-        "--example",
-        "governor",
-        "--",
-        "--days",
-        "1000",
-        "--hours",
-        "50",
-        "--write",
-    ]);
-    step("soak governor", command.arg(file))
+    let arguments = ["--days", "1000", "--hours", "50"];
+    figures("governor", &arguments, "docs/governor.md")
 }
 
 /// Incidents whose truth is known: how often what is said of them without Plimsoll holds goes into the docs.
 fn without() -> Result<(), Failure> {
-    let file = crate::run::root().join("docs/reference/without.md");
+    let arguments = ["--trials", "40", "--seed", "1001"];
+    figures("without", &arguments, "docs/reference/without.md")
+}
+
+/// An example of the simulator whose figures go into a file of the repository.
+fn figures(name: &str, arguments: &[&str], file: &str) -> Result<(), Failure> {
+    let mut command = example(name, arguments);
+    command.arg("--write").arg(crate::run::root().join(file));
+    step(&format!("soak {name}"), &mut command)
+}
+
+fn example(name: &str, arguments: &[&str]) -> Command {
     let mut command = cargo(&[
         "run",
         "--release",
         "--locked",
         "--package",
         "plimsoll-simulator",
-        "--example",
-        "without",
-        "--",
-        "--trials",
-        "40",
-        "--seed",
-        "1001",
-        "--write",
     ]);
-    step("soak without", command.arg(file))
+    command.args(["--example", name, "--"]).args(arguments);
+    command
 }
