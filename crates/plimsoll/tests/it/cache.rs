@@ -62,7 +62,8 @@ fn caused(plimsoll: &Plimsoll, cause: &str) -> u64 {
     metric(&text, "plimsoll_requests_total", &[&label]) as u64
 }
 
-/// Nothing tells that a request waits for another one's fetch. After this, each thread has taken up what came before.
+/// Nothing tells that a request waits for another one's fetch, or that who asked has left. After this, each thread has
+/// taken up what came before.
 fn let_all_be_taken_up(plimsoll: &Plimsoll) {
     for _ in 0..40 {
         ask(plimsoll.address(), "OPTIONS", "*", "");
@@ -492,6 +493,7 @@ fn who_asks_and_leaves_does_not_take_the_answer_from_those_who_wait() {
     });
     let_all_be_taken_up(&plimsoll);
     drop(leader);
+    let_all_be_taken_up(&plimsoll);
     may_go.store(true, Ordering::SeqCst);
     for mut client in waiting {
         assert!(client.rest().ends_with("\r\n\r\nkept"));
