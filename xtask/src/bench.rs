@@ -12,6 +12,7 @@ Usage: cargo xtask bench http [OPTIONS]
        cargo xtask bench overload [OPTIONS]
        cargo xtask bench cache [OPTIONS]
        cargo xtask bench console [OPTIONS]
+       cargo xtask bench flags [OPTIONS]
        cargo xtask bench simulator [OPTIONS]
 
 All options go to the harness in the folder of that name in bench:
@@ -37,7 +38,7 @@ struct Bench {
     tools: &'static [Tool],
 }
 
-const BENCHES: [Bench; 5] = [
+const BENCHES: [Bench; 6] = [
     Bench {
         name: "http",
         package: "plimsoll-bench-http",
@@ -63,6 +64,12 @@ const BENCHES: [Bench; 5] = [
         tools: &[],
     },
     Bench {
+        name: "flags",
+        package: "plimsoll-bench-flags",
+        who: Who::Plimsoll,
+        tools: tools::FOR_BENCH_FLAGS,
+    },
+    Bench {
         name: "simulator",
         package: "plimsoll-bench-simulator",
         who: Who::Harness,
@@ -74,7 +81,7 @@ const BENCHES: [Bench; 5] = [
 pub(crate) fn bench(arguments: &[String]) -> Result<(), Failure> {
     match arguments.split_first() {
         None => Err(Failure::Usage(
-            "which bench? `cargo xtask bench http`, `overload`, `cache`, `console` or `simulator`"
+            "which bench? `cargo xtask bench http`, `overload`, `cache`, `console`, `flags` or `simulator`"
                 .to_owned(),
         )),
         Some((name, _)) if name == "--help" || name == "-h" => BENCHES
@@ -83,7 +90,7 @@ pub(crate) fn bench(arguments: &[String]) -> Result<(), Failure> {
         Some((name, options)) => match BENCHES.into_iter().find(|bench| bench.name == name) {
             Some(bench) => run(bench, options),
             None => Err(Failure::Usage(format!(
-                "there is no bench `{name}`; there are `http`, `overload`, `cache`, `console` and `simulator`"
+                "there is no bench `{name}`; there are `http`, `overload`, `cache`, `console`, `flags` and `simulator`"
             ))),
         },
     }

@@ -95,6 +95,18 @@ pub(crate) const FOR_BENCH_HTTP: &[Tool] = &[
     },
 ];
 
+/// What `bench flags` measures with.
+pub(crate) const FOR_BENCH_FLAGS: &[Tool] = &[
+    Tool {
+        program: "h2load",
+        package: "nghttp2-client",
+    },
+    Tool {
+        program: "taskset",
+        package: "util-linux",
+    },
+];
+
 /// What `bench cache` compares with and measures with.
 pub(crate) const FOR_BENCH_CACHE: &[Tool] = &[
     Tool {

@@ -42,6 +42,7 @@ pub(crate) fn measure(
     let before = origin.requests();
     let load = Load {
         url: format!("http://{}{path}", proxy.address),
+        body: None,
         streams: None,
         connections: CONNECTIONS,
         warm_up: options.warm_up,

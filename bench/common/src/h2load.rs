@@ -3,7 +3,7 @@
 //! The log has the start of each request as microseconds since 1970, the status, and the microseconds it
 //! took. Requests are counted whose end lies between the two readings of the proxy's CPU time.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ const MARGIN: Duration = Duration::from_millis(500);
 pub struct Load {
     /// `https://` for HTTP/2.
     pub url: String,
+    /// What is posted; `None` = it is got.
+    pub body: Option<PathBuf>,
     /// Requests at a time on each connection over HTTP/2; `None` = HTTP/1.1, one at a time.
     pub streams: Option<usize>,
     /// Kept all the time.
@@ -51,6 +53,10 @@ pub fn measure(load: &Load, pids: &[u32], folder: &Path) -> Result<Measured, Fai
             "http/1.1"
         }
     };
+    if let Some(body) = &load.body {
+        command.args(["--header", "content-type: application/json", "--data"]);
+        command.arg(body);
+    }
     let child = command
         .args(["--threads", "1", "--clients", &load.connections.to_string()])
         .args(["--duration", &total.as_secs_f64().ceil().to_string()])

@@ -23,6 +23,7 @@ pub(crate) fn measure(
     };
     let load = Load {
         url: format!("https://{}{}", proxy.tls, row.path()),
+        body: None,
         streams: Some(streams),
         connections: row.connections,
         warm_up: options.warm_up,

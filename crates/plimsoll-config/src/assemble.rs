@@ -134,6 +134,13 @@ fn texts(nodes: &[Node]) -> Option<Vec<String>> {
         .collect()
 }
 
+fn text_map(fields: &Fields) -> Option<BTreeMap<String, String>> {
+    fields
+        .iter()
+        .map(|(name, field)| Some((name.to_owned(), field.node.as_text()?.to_owned())))
+        .collect()
+}
+
 fn listener(fields: &Fields) -> Option<Listener> {
     Some(Listener {
         address: fields.address("address")?,
@@ -246,6 +253,7 @@ fn degrade(fields: &Fields) -> Option<Degrade> {
             governor: read_only.boolean("governor")?,
         },
         brownout: texts(fields.list("brownout"))?,
+        switches: text_map(fields.table("switches")?)?,
         stale: fields.duration("stale")?,
     })
 }
@@ -397,6 +405,10 @@ pub(crate) fn route(node: &Node, place: usize) -> Option<Route> {
                 _ => None,
             })
             .collect::<Option<BTreeMap<_, _>>>()?,
+        flag: match fields.table("flag") {
+            Some(flag) => Some(rollout::flag_variant(flag)?),
+            None => None,
+        },
         action: match (fields.text("service"), fields.table("redirect")) {
             (Some(service), None) => RouteAction::Service(service.to_owned()),
             (None, Some(fields)) => RouteAction::Redirect(redirect(fields)?),

@@ -277,11 +277,20 @@ pub struct Degrade {
     pub stale: Duration,
     /// Features that may be dimmed, the first to be dimmed first. At most [`Degrade::FEATURES_MAX`], each once.
     pub brownout: Vec<String>,
+    /// Features that a flag switches: feature -> flag. They need not be among those of `brownout`.
+    pub switches: BTreeMap<String, String>,
 }
 
 impl Degrade {
     /// More than anybody can put in an order; and what a service is told of them stays one short header.
     pub const FEATURES_MAX: usize = 32;
+
+    /// All features: those of `brownout`, in their order, and those that only a flag switches.
+    pub fn features(&self) -> impl Iterator<Item = &String> {
+        let switched = self.switches.keys();
+        let further = switched.filter(|it| !self.brownout.contains(it));
+        self.brownout.iter().chain(further)
+    }
 }
 
 /// What a request is answered that would change something of a service that is read-only.
@@ -446,6 +455,8 @@ pub struct Route {
     pub methods: Vec<String>,
     /// Header (lower case) -> exact value, or `None` for "present".
     pub headers: BTreeMap<String, Option<String>>,
+    /// The variant of a flag that whoever asks must have.
+    pub flag: Option<FlagVariant>,
     /// What is done with a match.
     pub action: RouteAction,
     /// Its class.

@@ -56,7 +56,7 @@ pub(crate) fn check(file: &Fields, diagnostics: &mut Vec<Diagnostic>) {
         check_health(name, service, diagnostics);
         check_deadline(name, service, diagnostics);
         protect::check(name, service, diagnostics);
-        degrade::check(name, service, diagnostics);
+        degrade::check(name, service, file, diagnostics);
         let objectives = service
             .table("objective")
             .into_iter()

@@ -133,7 +133,7 @@
     if (event.ctrlKey || event.metaKey || event.altKey || typing) return;
     const pair = before + event.key;
     before = event.key === "g" ? "g" : "";
-    const pages = { gf: "/", gi: "/incidents", gd: "/decisions", gr: "/rollouts", ga: "/approvals", gt: "/topology", gc: "/configuration" };
+    const pages = { gf: "/", gi: "/incidents", gd: "/decisions", gr: "/rollouts", gl: "/flags", ga: "/approvals", gt: "/topology", gc: "/configuration" };
     if (pages[pair]) { location.assign(pages[pair]); return; }
     if (event.key === "j") move(1);
     else if (event.key === "k") move(-1);

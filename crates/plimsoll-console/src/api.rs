@@ -931,7 +931,8 @@ async fn flag(State(control): State<App>, Path(key): Path<String>) -> Result<Res
     Ok(Json(found).into_response())
 }
 
-fn no_flag(key: &str) -> Problem {
+/// There is none.
+pub(crate) fn no_flag(key: &str) -> Problem {
     Problem::not_found(format!("there is no flag `{}`", shown(key)))
 }
 

@@ -19,7 +19,7 @@ use crate::wire::shown;
 const LENGTH_MAX: Duration = Duration::from_secs(400 * 86_400);
 
 /// All flags.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FlagList {
     /// Where they come from: a file, `managed`, or `none`.
     pub source: String,
@@ -39,6 +39,9 @@ pub struct FlagView {
     /// The rollout that says who gets one of its variants.
     #[serde(default)]
     pub rollout: Option<String>,
+    /// For how many it is off, as a service leaves out the feature that it switches.
+    #[serde(default)]
+    pub dimmed: Option<FlagDimmed>,
     /// Whether it is in use.
     pub enabled: bool,
     /// The names of its variants.
@@ -60,6 +63,15 @@ pub struct FlagView {
     /// In flagd's format; only where one flag is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub definition: Option<Value>,
+}
+
+/// A flag is off for some, whatever it says: the feature that it switches is left out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FlagDimmed {
+    /// By which service.
+    pub service: String,
+    /// For this share of users.
+    pub share: f64,
 }
 
 /// Who changed a flag, and why.

@@ -54,8 +54,8 @@ pub use change::{
 pub use console::{ConsoleOptions, serve_console};
 pub use control::{Answer, Control, Runbook};
 pub use flag::{
-    FlagAct, FlagActWanted, FlagChange, FlagChanged, FlagContextWanted, FlagEvaluated, FlagList,
-    FlagSetting, FlagView, FlagWanted,
+    FlagAct, FlagActWanted, FlagChange, FlagChanged, FlagContextWanted, FlagDimmed, FlagEvaluated,
+    FlagList, FlagSetting, FlagView, FlagWanted,
 };
 pub use freeze::{FREEZE_LENGTH_MAX, FreezeList, FreezeWanted, Freezing};
 pub use incident::{DeedVerb, DeedWanted, IncidentList, NOTE_MAX};

@@ -10,6 +10,7 @@ pub(crate) mod action;
 mod approvals;
 mod configuration;
 mod decisions;
+mod flags;
 mod fleet;
 pub(crate) mod frame;
 mod incident;
@@ -42,6 +43,7 @@ use plimsoll_measure::{ApprovalView, Incidents, RolloutView, Snapshot, Step, Ste
 use crate::access::Caller;
 use crate::change::Configurations;
 use crate::control::{Control, Runbook};
+use crate::flag::{FlagList, FlagView};
 use crate::problem::Problem;
 use crate::turns::Turns;
 use crate::wire::{IncidentRecords, JournalQuery, Records, WithoutPlimsoll, WithoutQuery};
@@ -81,6 +83,10 @@ pub(crate) enum Address {
     Rollouts,
     /// `/rollouts/NAME`.
     Rollout(String),
+    /// `/flags`.
+    Flags,
+    /// `/flags/KEY`.
+    Flag(String),
     /// `/approvals`.
     Approvals,
     /// `/approvals/ID`.
@@ -94,7 +100,7 @@ pub(crate) enum Address {
 }
 
 /// The paths of all pages, for the router.
-pub(crate) const PATHS: [&str; 13] = [
+pub(crate) const PATHS: [&str; 15] = [
     "/",
     "/services/{name}",
     "/decisions",
@@ -103,6 +109,8 @@ pub(crate) const PATHS: [&str; 13] = [
     "/incidents/{id}",
     "/rollouts",
     "/rollouts/{name}",
+    "/flags",
+    "/flags/{key}",
     "/approvals",
     "/approvals/{id}",
     "/topology",
@@ -133,6 +141,8 @@ impl Address {
             ("incidents", Some(id)) => Some(Self::Incident(id?.parse().ok()?)),
             ("rollouts", None) => Some(Self::Rollouts),
             ("rollouts", Some(name)) => Some(Self::Rollout(name?)),
+            ("flags", None) => Some(Self::Flags),
+            ("flags", Some(key)) => Some(Self::Flag(key?)),
             ("approvals", None) => Some(Self::Approvals),
             ("approvals", Some(id)) => Some(Self::Approval(id?.parse().ok()?)),
             ("topology", None) => Some(Self::Topology),
@@ -169,7 +179,14 @@ impl Address {
                 sequence: Some(*sequence),
                 ..JournalQuery::default()
             }),
+            Self::Flag(key) => Some(JournalQuery {
+                subject: Some(format!("flag/{key}")),
+                since: Some("7d".to_owned()),
+                count: Some(SERVICE_RECORDS),
+                ..JournalQuery::default()
+            }),
             Self::Fleet(_)
+            | Self::Flags
             | Self::Rollouts
             | Self::Rollout(_)
             | Self::Incidents
@@ -210,6 +227,7 @@ pub(crate) enum Place {
     Decisions,
     Incidents,
     Rollouts,
+    Flags,
     Approvals,
     Topology,
     Configuration,
@@ -254,6 +272,8 @@ pub(crate) struct Sight {
     incidents: Result<Arc<Incidents>, Problem>,
     runbook: Option<Runbook>,
     rollouts: Arc<Vec<RolloutView>>,
+    flags: Option<FlagList>,
+    flag: Option<FlagView>,
     approvals: Arc<Vec<ApprovalView>>,
     told: Arc<Told>,
 }
@@ -342,6 +362,11 @@ impl Sight {
             approvals: control.approvals(),
             incidents,
             rollouts: control.rollouts(),
+            flags: matches!(address, Address::Flags).then(|| control.flags()),
+            flag: match address {
+                Address::Flag(key) => control.flag(key),
+                _ => None,
+            },
             told: Arc::default(),
         }
     }
@@ -511,6 +536,8 @@ fn draw(address: &Address, sight: &Sight) -> Page {
         Address::Incident(id) => incident::page(*id, sight),
         Address::Rollouts => rollouts::list(sight),
         Address::Rollout(name) => rollouts::page(name, sight),
+        Address::Flags => flags::list(sight),
+        Address::Flag(key) => flags::page(key, sight),
         Address::Approvals => approvals::page(sight),
         Address::Approval(id) => approvals::one(*id, sight),
         Address::Topology => topology::page(sight),

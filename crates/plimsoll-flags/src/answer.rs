@@ -145,6 +145,7 @@ pub(crate) fn bulk(
 ) -> (Vec<u8>, String) {
     let flags =
         served
+            .flags
             .set
             .flags()
             .map(|(key, _)| match store.evaluate(served, key, context, now) {

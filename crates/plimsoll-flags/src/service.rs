@@ -341,11 +341,11 @@ mod tests {
         assert!(
             matches!(refused, FlagEvent::Refused { why } if why[0].contains("flags.x.variants"))
         );
-        assert_eq!(store.served().set.len(), 2);
+        assert_eq!(store.served().flags.set.len(), 2);
         std::fs::write(&path, "{ \"flags\": {} }").unwrap();
         let read = events.recv_timeout(TIME_MAX).unwrap();
         assert!(matches!(read, FlagEvent::Read { flags: 0, .. }));
-        assert!(store.served().set.is_empty());
+        assert!(store.served().flags.set.is_empty());
         drop(service);
     }
 }

@@ -6,7 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest::{SHA256, digest};
 use plimsoll_core::Timestamp;
-use plimsoll_policy::flag::{Evaluation, EvaluationError, FlagContext, FlagReason, FlagSet, Guard};
+use plimsoll_policy::flag::{
+    DimmedFlag, Evaluation, EvaluationError, FlagContext, FlagReason, FlagSet, FlagsInForce,
+    FractionalVersion, Guard,
+};
 use tokio::sync::watch;
 
 /// How many flags are counted by name; what comes after is counted together.
@@ -18,6 +21,8 @@ const OTHERS: &str = "";
 #[derive(Debug)]
 pub struct FlagStore {
     served: ArcSwap<Served>,
+    /// What of it others go by, too.
+    in_force: Arc<ArcSwap<FlagsInForce>>,
     /// Held by whoever puts another in force: flags and what is rolled out come from two threads.
     changing: Mutex<()>,
     changes: watch::Sender<u64>,
@@ -28,11 +33,9 @@ pub struct FlagStore {
 /// A set of flags, and where it stands among others.
 #[derive(Debug, Default)]
 pub struct Served {
-    /// The flags.
-    pub set: Arc<FlagSet>,
-    /// Variants that are rolled out, by flag.
-    pub guards: BTreeMap<String, Guard>,
-    /// Of the text that they were read from and of what is rolled out, in hexadecimal: the same have the same.
+    /// The flags, and what stands above them.
+    pub flags: Arc<FlagsInForce>,
+    /// Of the text that they were read from and of what stands above it, in hexadecimal: the same have the same.
     pub digest: String,
     /// That text; empty: there are no flags.
     pub text: String,
@@ -53,6 +56,7 @@ impl Default for FlagStore {
     fn default() -> Self {
         Self {
             served: ArcSwap::default(),
+            in_force: Arc::default(),
             changing: Mutex::default(),
             changes: watch::Sender::new(0),
             counts: Mutex::default(),
@@ -61,51 +65,55 @@ impl Default for FlagStore {
 }
 
 impl FlagStore {
+    /// Without flags yet. What is put in force is so where `in_force` is read, too.
+    pub fn new(in_force: Arc<ArcSwap<FlagsInForce>>) -> Self {
+        Self {
+            in_force,
+            ..Self::default()
+        }
+    }
+
     /// Puts a set in force that was read from `text`. The same text again changes nothing.
     pub fn replace(&self, set: FlagSet, text: &str, now: Timestamp) {
-        let _only_one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let guards = self.served.load().guards.clone();
-        self.put(Arc::new(set), text.to_owned(), guards, now);
+        let set = Arc::new(set);
+        self.change(Some(text), now, |flags| flags.set = set);
     }
 
     /// Rolls these variants out, by flag, and no others. The same again change nothing.
     pub fn guard(&self, guards: BTreeMap<String, Guard>, now: Timestamp) {
-        let _only_one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let served = self.served.load_full();
-        if served.guards != guards {
-            let (set, text) = (Arc::clone(&served.set), served.text.clone());
-            self.put(set, text, guards, now);
-        }
+        self.change(None, now, |flags| flags.guards = guards);
     }
 
-    fn put(
-        &self,
-        set: Arc<FlagSet>,
-        text: String,
-        guards: BTreeMap<String, Guard>,
-        now: Timestamp,
-    ) {
-        let digest = digest_of(&text, &guards);
-        if self.served.load().digest == digest {
-            return;
-        }
-        let served = Served {
-            set,
-            guards,
-            digest,
-            text,
-            since: now,
-        };
-        self.served.store(Arc::new(served));
-        self.changes.send_modify(|changes| *changes += 1);
+    /// These are dimmed, by the flag that switches them, and no others. The same again change nothing.
+    pub fn dim(&self, dimmed: BTreeMap<String, DimmedFlag>, now: Timestamp) {
+        self.change(None, now, |flags| flags.dimmed = dimmed);
     }
 
     /// Takes all flags out of force.
     pub fn clear(&self, now: Timestamp) {
+        self.change(Some(""), now, |flags| *flags = FlagsInForce::default());
+    }
+
+    fn change(&self, text: Option<&str>, now: Timestamp, change: impl FnOnce(&mut FlagsInForce)) {
         let _only_one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let served = self.served.load_full();
+        let mut flags = (*served.flags).clone();
+        change(&mut flags);
+        let text = text.unwrap_or(&served.text);
+        let is_same = served.text == text
+            && served.flags.set.fractional() == flags.set.fractional()
+            && served.flags.guards == flags.guards
+            && served.flags.dimmed == flags.dimmed;
+        if is_same {
+            return;
+        }
+        let flags = Arc::new(flags);
+        self.in_force.store(Arc::clone(&flags));
         self.served.store(Arc::new(Served {
+            digest: digest_of(text, &flags),
+            flags,
+            text: text.to_owned(),
             since: now,
-            ..Served::default()
         }));
         self.changes.send_modify(|changes| *changes += 1);
     }
@@ -131,7 +139,7 @@ impl FlagStore {
         context: &FlagContext,
         now: Timestamp,
     ) -> Result<Evaluation<'a>, EvaluationError> {
-        let evaluated = served.evaluate(key, context, now);
+        let evaluated = served.flags.evaluate(key, context, now);
         // A flag that is not there is not counted by name: the name is the client's.
         if !matches!(evaluated, Err(EvaluationError::NotFound(_))) {
             self.count(key, evaluated.as_ref().ok().map(|given| given.reason));
@@ -168,32 +176,12 @@ impl FlagStore {
     }
 }
 
-impl Served {
-    /// What a flag is for a context. It is not counted.
-    ///
-    /// # Errors
-    /// There is no answer.
-    pub fn evaluate(
-        &self,
-        key: &str,
-        context: &FlagContext,
-        now: Timestamp,
-    ) -> Result<Evaluation<'_>, EvaluationError> {
-        let given = self.set.evaluate(key, context, now)?;
-        let guard = self.guards.get(key).zip(self.set.flag(key));
-        Ok(match guard {
-            Some((guard, flag)) => guard.apply(flag, context, given),
-            None => given,
-        })
-    }
-}
-
-fn digest_of(text: &str, guards: &BTreeMap<String, Guard>) -> String {
-    if guards.is_empty() {
-        return hex(text.as_bytes());
-    }
+fn digest_of(text: &str, flags: &FlagsInForce) -> String {
     let mut covered = text.to_owned();
-    for (key, guard) in guards {
+    if flags.set.fractional() == FractionalVersion::V1 {
+        covered.push_str("\nv1");
+    }
+    for (key, guard) in &flags.guards {
         let Guard {
             rollout,
             variant,
@@ -203,6 +191,16 @@ fn digest_of(text: &str, guards: &BTreeMap<String, Guard>) -> String {
             "\n{key:?} {rollout:?} {variant:?} {}",
             weight.parts()
         ));
+    }
+    for (key, dimmed) in &flags.dimmed {
+        // Who is dimmed is the same for as long as the process lives.
+        let DimmedFlag {
+            service,
+            feature,
+            level,
+            salt: _,
+        } = dimmed;
+        covered.push_str(&format!("\n{key:?} dimmed {service:?} {feature} {level}"));
     }
     hex(covered.as_bytes())
 }
@@ -216,8 +214,6 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use plimsoll_policy::flag::FractionalVersion;
-
     use super::*;
 
     fn text(flags: usize) -> String {
@@ -248,6 +244,51 @@ mod tests {
     }
 
     #[test]
+    fn the_same_flags_split_in_another_way_are_told_as_a_change() {
+        let store = FlagStore::default();
+        put(&store, &text(1), 1);
+        let before = store.served().digest.clone();
+        let set = FlagSet::parse(&text(1), FractionalVersion::V1).unwrap();
+        store.replace(set, &text(1), Timestamp::from_seconds(2));
+        assert_ne!(store.served().digest, before);
+    }
+
+    #[test]
+    fn what_is_put_in_force_is_so_for_all_who_go_by_it_and_what_is_dimmed_is_a_change() {
+        let in_force = Arc::<ArcSwap<FlagsInForce>>::default();
+        let store = FlagStore::new(Arc::clone(&in_force));
+        put(&store, &text(3), 1);
+        assert_eq!(in_force.load().set.len(), 3);
+        let mut told = store.subscribe();
+        let dimmed = DimmedFlag {
+            service: "shop".to_owned(),
+            feature: 0,
+            level: 1,
+            salt: plimsoll_policy::Salt::new(1, 2),
+        };
+        let dim = |level| {
+            let dimmed = DimmedFlag {
+                level,
+                ..dimmed.clone()
+            };
+            store.dim(
+                BTreeMap::from([("f0000".to_owned(), dimmed)]),
+                Timestamp::from_seconds(2),
+            );
+        };
+        dim(7);
+        assert!(told.has_changed().unwrap() && in_force.load().dimmed["f0000"].level == 7);
+        told.mark_unchanged();
+        dim(7);
+        assert!(!told.has_changed().unwrap());
+        let before = store.served().digest.clone();
+        dim(8);
+        assert_ne!(store.served().digest, before);
+        store.clear(Timestamp::from_seconds(3));
+        assert!(in_force.load().set.is_empty());
+    }
+
+    #[test]
     fn what_is_rolled_out_is_told_like_a_change_and_outlives_other_flags() {
         let store = FlagStore::default();
         let guard = |percent: u16| {
@@ -264,7 +305,9 @@ mod tests {
         let has = || {
             let served = store.served();
             let context = FlagContext::of("ana");
-            let given = served.evaluate("cart", &context, Timestamp::default());
+            let given = served
+                .flags
+                .evaluate("cart", &context, Timestamp::default());
             given.unwrap().variant == Some("on")
         };
         assert!(!has());

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use plimsoll_config::Listener;
+use plimsoll_policy::flag::FlagsInForce;
 use plimsoll_upstream::Clock;
 use rustls::ServerConfig;
 use tokio::runtime::LocalOptions;
@@ -147,6 +148,11 @@ impl Gateway {
             threads: handles,
             listeners: BTreeMap::new(),
         })
+    }
+
+    /// The flags that routes and features go by. What is stored there is in force with the next request.
+    pub fn flags(&self) -> Arc<ArcSwap<FlagsInForce>> {
+        Arc::clone(&self.shared.flags)
     }
 
     /// Addresses that are listened on, as configured and as bound.

@@ -13,6 +13,7 @@ mod cookies;
 mod dimming;
 mod exchange;
 mod fallback;
+mod flagged;
 mod forwarded;
 mod gateway;
 mod heads;

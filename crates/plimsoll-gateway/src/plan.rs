@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_config::{
-    Config, DeadlineOverride, Fallback, HashKey, RateBy, ReadOnly, Redirect, Rewrite, Route,
-    RouteAction, Service,
+    Config, DeadlineOverride, Fallback, FlagVariant, HashKey, RateBy, ReadOnly, Redirect, Rewrite,
+    Route, RouteAction, Service,
 };
 use plimsoll_core::never;
 use plimsoll_core::{Class, Mode, RouteId, ServiceId};
@@ -15,6 +15,7 @@ use plimsoll_lifecycle::{Bounds, GuardParameters, GuardShared};
 use plimsoll_measure::{OBJECTIVES_MAX, ObjectiveSpec, Registry, Series, Sli};
 use plimsoll_policy::cache::key::{KeyRules, QueryRule};
 use plimsoll_policy::cache::{CacheParameters, SetCookie};
+use plimsoll_policy::flag::DimmedFlag;
 use plimsoll_policy::{
     AdmissionParameters, BulkheadParameters, ConfiguredTenant, GROUPS, HedgeAfter, HedgeParameters,
     LimiterKind, QueueWait, RateLimit, RetryOn, RetryParameters, Salt, Weight,
@@ -80,6 +81,8 @@ pub struct ServicePlan {
     pub read_only: ReadOnly,
     /// Features that may be dimmed, the first to be dimmed first.
     pub features: Vec<String>,
+    /// Those that a flag switches: their places and the flags.
+    pub(crate) switches: Vec<(usize, String)>,
     /// Bounds of a call that no route has others for.
     pub bounds: Bounds,
     /// What a consistent hash is taken of.
@@ -130,6 +133,8 @@ pub struct RoutePlan {
     pub cache: Option<Box<CachePlan>>,
     /// What is answered where its service can't; `None` = problem details.
     pub(crate) fallback: Option<Box<FallbackPlan>>,
+    /// The variant of a flag that whoever asks has.
+    pub(crate) flag: Option<FlagVariant>,
     /// The feature that it is, by its place among its service's.
     pub feature: Option<usize>,
     /// Where what comes of it is counted while its service is rolled out.
@@ -241,7 +246,8 @@ impl Plan {
                 guard,
                 enforces: enforces(&config, service),
                 read_only: service.degrade.read_only,
-                features: service.degrade.brownout.clone(),
+                features: service.degrade.features().cloned().collect(),
+                switches: switches(service),
                 bounds: call_bounds(service, &DeadlineOverride::default()),
                 hash_key: match &service.balance {
                     plimsoll_config::Balance::ConsistentHash(key) => Some(key.clone()),
@@ -290,6 +296,27 @@ impl Plan {
             },
             config,
         }
+    }
+
+    /// What is dimmed of services, by the flags that switch it. Of two features of one flag, the one that is dimmed for more.
+    pub fn dimmed_flags(&self) -> BTreeMap<String, DimmedFlag> {
+        let mut dimmed = BTreeMap::<String, DimmedFlag>::new();
+        for service in &self.services {
+            let level = service.shared.guard.brownout.level_parts();
+            for (feature, flag) in &service.switches {
+                let new = DimmedFlag {
+                    service: service.name.clone(),
+                    feature: *feature,
+                    level,
+                    salt: self.salt,
+                };
+                let known = dimmed.get(flag).map_or(0, DimmedFlag::share);
+                if new.share() > known {
+                    dimmed.insert(flag.clone(), new);
+                }
+            }
+        }
+        dimmed
     }
 
     /// The rollout of this name, with the service that it is of.
@@ -466,6 +493,7 @@ fn route_plan(
         series: registry.route(name, &route.name),
         service,
         redirect,
+        flag: route.flag.clone(),
         class: route.class,
         tenant_header: route.tenant_header.clone(),
         objectives: objectives_of(route, configured),
@@ -481,10 +509,16 @@ fn route_plan(
         fallback: (route.fallback.as_ref())
             .and_then(|fallback| Some(Box::new(fallback_plan(fallback, services)?))),
         feature: (route.feature.as_ref()).and_then(|feature| {
-            let mut features = configured?.degrade.brownout.iter();
+            let mut features = configured?.degrade.features();
             features.position(|it| it == feature)
         }),
     }
+}
+
+fn switches(service: &Service) -> Vec<(usize, String)> {
+    let features = service.degrade.features().enumerate();
+    let switched = |(place, feature)| Some((place, service.degrade.switches.get(feature)?.clone()));
+    features.filter_map(switched).collect()
 }
 
 fn fallback_plan(fallback: &Fallback, services: &[ServicePlan]) -> Option<FallbackPlan> {

@@ -1,5 +1,6 @@
 //! HTTP's side of a call's first stages: whom to believe, which route, who calls.
 
+use std::cell::OnceCell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
@@ -19,6 +20,8 @@ use smallvec::SmallVec;
 use crate::answer::is_grpc;
 use crate::cache::Caching;
 use crate::dimming::{self, Dimmed};
+use crate::fallback::FallbackPlan;
+use crate::flagged::Flagged;
 use crate::forwarded;
 use crate::heads::{self, Facts};
 use crate::plan::{Plan, RoutePlan};
@@ -64,8 +67,10 @@ pub(crate) struct HttpRequest<'a> {
     pub(crate) caching: Option<Box<Caching>>,
     /// Features of its service that are dimmed for whoever asks.
     dimmed: Dimmed,
-    /// Its route is one of them.
-    is_dimmed: bool,
+    /// What is answered as its route is one of them.
+    instead: Option<Answer>,
+    /// What flags say of whoever asks, once that was asked for.
+    flagged: OnceCell<Flagged>,
 }
 
 /// What an answer says of the rates that its request was held to (draft-ietf-httpapi-ratelimit-headers).
@@ -96,7 +101,8 @@ impl<'a> HttpRequest<'a> {
             rate_fields: None,
             caching: None,
             dimmed: Dimmed::default(),
-            is_dimmed: false,
+            instead: None,
+            flagged: OnceCell::new(),
         }
     }
 }
@@ -254,14 +260,34 @@ impl HttpRequest<'_> {
         let Some(service) = route.service.and_then(|id| plan.plan.service(id)) else {
             return;
         };
-        self.dimmed = Dimmed::of(service, || {
+        let fields = &self.head.fields;
+        let left_out = Dimmed::of(service, || {
             let tenant_header = route.tenant_header.as_deref();
-            let salt = &plan.plan.salt;
-            dimming::user(salt, tenant_header, &self.head.fields, self.client())
+            dimming::user(&plan.plan, service, tenant_header, fields, self.client())
         });
-        // What its fallback is not for goes to the service.
-        self.is_dimmed = route.feature.is_some_and(|it| self.dimmed.has(it))
-            && (route.fallback.as_ref()).is_some_and(|fallback| fallback.is_for(self.head));
+        let switched_off = match service.switches.is_empty() {
+            true => Dimmed::default(),
+            false => Dimmed::switched_off(service, |flag| self.flagged().is_off(flag)),
+        };
+        self.dimmed = left_out.and(switched_off);
+        let Some(feature) = route.feature else {
+            return;
+        };
+        let may_have = |fallback: &FallbackPlan| fallback.is_for(self.head);
+        let has_fallback = route.fallback.as_deref().is_some_and(may_have);
+        self.instead = match (switched_off.has(feature), left_out.has(feature)) {
+            (true, _) if has_fallback => Some(Answer::dimmed("flag")),
+            (true, _) => Some(Answer::switched_off()),
+            // What its fallback is not for goes to the service.
+            (false, true) if has_fallback => Some(Answer::dimmed("brownout")),
+            _ => None,
+        };
+    }
+
+    /// What flags say of whoever asks.
+    fn flagged(&self) -> &Flagged {
+        self.flagged
+            .get_or_init(|| self.thread.flagged(self.plan(), &self.head.fields))
     }
 
     fn random_u128(&self) -> u128 {
@@ -413,9 +439,13 @@ impl Protocol for HttpRequest<'_> {
         let head = self.head;
         let host = head.authority().unwrap_or_default();
         let path = path_of(head.path_and_query());
-        let found = self.plan().router.find(host, path, head.method(), |name| {
-            head.fields.get_named(name.as_bytes())
-        });
+        let header = |name: &str| head.fields.get_named(name.as_bytes());
+        let flag = |id: RouteId| {
+            let wanted = self.plan().route(id).and_then(|it| it.flag.as_ref());
+            wanted.is_some_and(|wanted| self.flagged().has(wanted))
+        };
+        let router = &self.plan().router;
+        let found = router.find(host, path, head.method(), header, flag);
         let id = match found {
             Match::Found(id) => id,
             Match::NotFound => {
@@ -494,11 +524,12 @@ impl Protocol for HttpRequest<'_> {
     }
 
     fn degrade(&mut self, service: ServiceId) -> Option<Cause> {
-        let service = self.plan().service(service)?;
-        if self.is_dimmed {
-            self.answer = Some(Answer::dimmed());
-            return Some(Cause::Dimmed);
+        if let Some(answer) = self.instead.take() {
+            let cause = answer.cause;
+            self.answer = Some(answer);
+            return Some(cause);
         }
+        let service = self.plan().service(service)?;
         if is_safe(self.head) || !service.shared.guard.steps.is_read_only() {
             return None;
         }

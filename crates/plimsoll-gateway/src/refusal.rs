@@ -118,11 +118,19 @@ impl Answer {
     }
 
     /// What stands for an optional part that is left out, where its fallback can't be given either.
-    pub(crate) fn dimmed() -> Self {
+    pub(crate) fn dimmed(by: &'static str) -> Self {
         let detail = "This part of the service is left out for now.";
-        let mut answer = Self::refuse(503, Cause::Dimmed, "brownout", detail);
+        let mut answer = Self::refuse(503, Cause::Dimmed, by, detail);
         answer.retry_after = Some(1);
         answer
+    }
+
+    /// What a request is answered for a part that is switched off, where its fallback is not for such a request.
+    pub(crate) fn switched_off() -> Self {
+        Self {
+            cause: Cause::Shed,
+            ..Self::dimmed("flag")
+        }
     }
 
     /// What a request is answered that would change something of a service that is read-only.

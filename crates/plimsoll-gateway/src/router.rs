@@ -2,8 +2,8 @@
 //!
 //! Compared in turn: host (a name, then the longest suffix, then all); path, segment by segment from the
 //! left (text, then `{id}`, then an open end; an exact end before an open one); methods given before none;
-//! more header conditions before fewer, and of as many, more exact values. Where a more specific route does
-//! not match the method or the headers, the next one is tried.
+//! more header conditions before fewer, and of as many, more exact values; by a flag before by none. Where a more specific
+//! route does not match the method, the headers or the flag, the next one is tried.
 //!
 //! Invariant: [`Router::find`] allocates only for [`Match::MethodNotAllowed`]. Routes that this order cannot
 //! tell apart are refused by `plimsoll-config`; should some come anyway, the first of them is taken.
@@ -57,6 +57,8 @@ struct Leaf {
     /// Empty: all.
     methods: Vec<String>,
     headers: Vec<(String, Option<Box<[u8]>>)>,
+    /// Whoever asks must have its variant of a flag.
+    by_flag: bool,
 }
 
 impl Router {
@@ -75,7 +77,8 @@ impl Router {
     }
 
     /// The route of a request: `host` as it was sent (any case, with or without port), `path` as it was
-    /// sent without its query, `header` the value of a header by its name in lower case.
+    /// sent without its query, `header` the value of a header by its name in lower case, `flag` whether whoever asks has the
+    /// variant that a route is for; it is only asked of routes that are for one.
     ///
     /// A path that [is ambiguous](path_is_ambiguous) must not be asked for.
     pub fn find<'a>(
@@ -84,11 +87,15 @@ impl Router {
         path: &[u8],
         method: &[u8],
         header: impl Fn(&str) -> Option<&'a [u8]>,
+        flag: impl Fn(RouteId) -> bool,
     ) -> Match {
         let host = bare_host(host);
         let mut request = Request {
             method,
-            header: &header,
+            asks: &Asks {
+                header: &header,
+                flag: &flag,
+            },
             wrong_method: false,
         };
         let segments = path_segments(path);
@@ -102,7 +109,7 @@ impl Router {
         }
         let mut allowed = BTreeSet::new();
         for root in self.roots(host) {
-            root.allowed(segments.clone(), &header, &mut allowed);
+            root.allowed(segments.clone(), request.asks, &mut allowed);
         }
         Match::MethodNotAllowed(allowed.into_iter().map(str::to_owned).collect())
     }
@@ -123,10 +130,16 @@ impl Router {
     }
 }
 
-/// A request, as far as leaves look at it.
-struct Request<'r, H> {
-    method: &'r [u8],
+/// What a request says beyond host, path and method.
+struct Asks<'r, H, F> {
     header: &'r H,
+    flag: &'r F,
+}
+
+/// A request, as far as leaves look at it.
+struct Request<'r, H, F> {
+    method: &'r [u8],
+    asks: &'r Asks<'r, H, F>,
     /// Whether a leaf was met that matches all but the method.
     wrong_method: bool,
 }
@@ -153,6 +166,7 @@ impl Node {
                     )
                 })
                 .collect(),
+            by_flag: route.flag.is_some(),
         };
         let leaves = if route.path.open {
             &mut node.open
@@ -165,10 +179,10 @@ impl Node {
 
     /// The most specific route below, tried in the order of specificity with a step back where one fails.
     /// As deep as the deepest pattern, and no more steps than there are nodes.
-    fn find<'s, 'a, H: Fn(&str) -> Option<&'a [u8]>>(
+    fn find<'s, 'a, H: Fn(&str) -> Option<&'a [u8]>, F: Fn(RouteId) -> bool>(
         &self,
         mut segments: impl Iterator<Item = &'s [u8]> + Clone,
-        request: &mut Request<'_, H>,
+        request: &mut Request<'_, H, F>,
     ) -> Option<RouteId> {
         let Some(segment) = segments.next() else {
             return pick(&self.exact, request).or_else(|| pick(&self.open, request));
@@ -197,14 +211,14 @@ impl Node {
     }
 
     /// Collects the methods of every leaf that matches but for the method.
-    fn allowed<'n, 's, 'a, H: Fn(&str) -> Option<&'a [u8]>>(
+    fn allowed<'n, 's, 'a, H: Fn(&str) -> Option<&'a [u8]>, F: Fn(RouteId) -> bool>(
         &'n self,
         mut segments: impl Iterator<Item = &'s [u8]> + Clone,
-        header: &H,
+        asks: &Asks<'_, H, F>,
         allowed: &mut BTreeSet<&'n str>,
     ) {
         let mut add = |leaves: &'n [Leaf]| {
-            for leaf in leaves.iter().filter(|leaf| leaf.has_headers(header)) {
+            for leaf in leaves.iter().filter(|leaf| leaf.fits(asks)) {
                 allowed.extend(leaf.methods.iter().map(String::as_str));
                 if leaf.methods.iter().any(|method| method == "GET") {
                     allowed.insert("HEAD");
@@ -217,10 +231,10 @@ impl Node {
             return;
         };
         if let Some(node) = self.literal(segment) {
-            node.allowed(segments.clone(), header, allowed);
+            node.allowed(segments.clone(), asks, allowed);
         }
         if let Some(node) = self.parameter(segment) {
-            node.allowed(segments, header, allowed);
+            node.allowed(segments, asks, allowed);
         }
     }
 }
@@ -238,19 +252,22 @@ impl Leaf {
                 leaf.methods.is_empty(),
                 usize::MAX - leaf.headers.len(),
                 usize::MAX - exact,
+                !leaf.by_flag,
             )
         };
         rank(self).cmp(&rank(other))
     }
 
-    fn has_headers<'a>(&self, header: &impl Fn(&str) -> Option<&'a [u8]>) -> bool {
-        self.headers
-            .iter()
-            .all(|(name, expected)| match (header(name), expected) {
-                (None, _) => false,
-                (Some(_), None) => true,
-                (Some(value), Some(expected)) => value == &**expected,
-            })
+    fn fits<'a, H: Fn(&str) -> Option<&'a [u8]>, F: Fn(RouteId) -> bool>(
+        &self,
+        asks: &Asks<'_, H, F>,
+    ) -> bool {
+        let mut headers = self.headers.iter();
+        headers.all(|(name, expected)| match ((asks.header)(name), expected) {
+            (None, _) => false,
+            (Some(_), None) => true,
+            (Some(value), Some(expected)) => value == &**expected,
+        }) && (!self.by_flag || (asks.flag)(self.route))
     }
 
     fn lists(&self, method: &[u8]) -> bool {
@@ -261,14 +278,14 @@ impl Leaf {
 }
 
 /// The first leaf that matches. For HEAD, one that lists it comes before one that only lists GET.
-fn pick<'a, H: Fn(&str) -> Option<&'a [u8]>>(
+fn pick<'a, H: Fn(&str) -> Option<&'a [u8]>, F: Fn(RouteId) -> bool>(
     leaves: &[Leaf],
-    request: &mut Request<'_, H>,
+    request: &mut Request<'_, H, F>,
 ) -> Option<RouteId> {
     let first = |fits: &dyn Fn(&Leaf) -> bool| {
         leaves
             .iter()
-            .find(|leaf| fits(leaf) && leaf.has_headers(request.header))
+            .find(|leaf| fits(leaf) && leaf.fits(request.asks))
             .map(|leaf| leaf.route)
     };
     let found = if request.method == b"HEAD" {

@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use plimsoll_core::{EndpointId, Instant, ServiceId, never};
-use plimsoll_http1::RequestHead;
+use plimsoll_http1::{Fields, RequestHead};
 use plimsoll_lifecycle::{Asked, AttemptEnd, Effects, Settlement, report_attempt_end};
 use plimsoll_measure::{Cause, REFUSALS, Record};
+use plimsoll_policy::flag::FlagsInForce;
 use plimsoll_policy::retry::{Question, WhyNot};
 use plimsoll_policy::rollout::split::{Arm, Variant};
 use plimsoll_policy::{
@@ -28,6 +29,7 @@ use tokio::sync::Notify;
 use crate::admission::ThreadGuard;
 use crate::cache::{Disk, Flights, Store};
 use crate::exchange::Bytes;
+use crate::flagged::Flagged;
 use crate::log::{AccessLog, AccessLogSender};
 use crate::plan::{Plan, ServicePlan};
 use crate::protocol::is_safe;
@@ -58,6 +60,8 @@ pub(crate) struct Shared {
     pub(crate) cache: Store,
     /// What is being fetched to be stored.
     pub(crate) flights: Flights,
+    /// Flags that are in force.
+    pub(crate) flags: Arc<ArcSwap<FlagsInForce>>,
     /// By thread: another one freed a permit that goes to a request which waits there, or wants an idle connection
     /// closed.
     wakes: Box<[Notify]>,
@@ -68,6 +72,7 @@ impl Shared {
         Self {
             cache: Store::new(plan.config.gateway.cache.memory_max, disk),
             flights: Flights::new(),
+            flags: Arc::default(),
             protection: SelfShared::new(),
             lags: (0..threads).map(|_| AtomicU64::new(0)).collect(),
             rates: RateTable::new(RateTable::ENTRIES_MAX),
@@ -263,6 +268,12 @@ impl Thread {
             listeners: Cell::new(0),
             connection_closed: Notify::new(),
         }
+    }
+
+    /// What flags say of whoever sends a request with these fields.
+    pub(crate) fn flagged(&self, plan: &Plan, fields: &Fields) -> Flagged {
+        let (flags, now) = (self.shared.flags.load_full(), self.clock.timestamp());
+        Flagged::of(flags, &plan.config.flags, fields, now)
     }
 
     /// The plan in force.

@@ -50,7 +50,7 @@ pub use onset::{Ago, Onset, OnsetWatch, Rise, Usual, onset, usual_share};
 pub use outcome::{Cause, Origin, Outcome, grpc_status_is_bad};
 pub use pairs::{BURN_PAIRS_MAX, BurnPair};
 pub use period::{Calendar, Now, Period};
-pub use prometheus::{Format, ProcessView, render as render_metrics};
+pub use prometheus::{ChangesView, FlagCountsView, Format, ProcessView, render as render_metrics};
 pub use registry::{Reading, Registry, SERIES_MAX, SeriesKey};
 pub use series::{CauseCounts, Record, Series, Totals};
 pub use snapshot::wire;

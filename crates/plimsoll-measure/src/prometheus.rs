@@ -5,6 +5,7 @@
 //! its one route, or in the one without a route.
 //! Units: seconds, bytes, ratios, as their names say.
 
+mod changes;
 mod exposition;
 
 use plimsoll_core::{Class, never_count};
@@ -15,6 +16,7 @@ use crate::outcome::{Cause, Outcome};
 use crate::registry::{Reading, SeriesKey};
 use crate::snapshot::{CacheView, EndpointState, ProtectionView, Snapshot, refusing_policy};
 
+pub use changes::{ChangesView, FlagCountsView};
 pub use exposition::Format;
 use exposition::{Exposition, Kind};
 
@@ -54,6 +56,7 @@ pub fn render(
     readings: &[Reading],
     snapshot: &Snapshot,
     process: &ProcessView,
+    under_guard: &ChangesView<'_>,
 ) -> String {
     let mut out = Exposition::new(format);
     requests(&mut out, readings);
@@ -64,6 +67,7 @@ pub fn render(
     objectives(&mut out, readings, snapshot);
     journeys(&mut out, snapshot);
     journal(&mut out, snapshot);
+    changes::render(&mut out, under_guard);
     notifiers(&mut out, snapshot);
     about(&mut out, snapshot, process);
     out.finish()

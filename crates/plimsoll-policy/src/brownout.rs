@@ -74,10 +74,7 @@ impl BrownoutShared {
     /// Whether a feature, by its place in the list, is dimmed for a user. `user` is a keyed hash of who asks, uniform over
     /// all of `u64`: the same for each of his requests, so that his pages do not flicker.
     pub fn dims(&self, feature: usize, user: u64) -> bool {
-        let level = self.in_force();
-        let before =
-            u64::try_from(feature).map_or(u64::MAX, |feature| feature.saturating_mul(FEATURE));
-        (user >> 32) < level.saturating_sub(before)
+        dims_at(self.in_force(), feature, user)
     }
 
     /// So many features are dimmed for all, whatever the controller says; zero leaves it to that.
@@ -97,12 +94,28 @@ impl BrownoutShared {
         self.in_force() as f64 / FEATURE as f64
     }
 
+    /// The same in parts of a feature, 2^32 of them each; see [`crate::flag::DimmedFlag`].
+    pub fn level_parts(&self) -> u64 {
+        self.in_force()
+    }
+
     fn in_force(&self) -> u64 {
         let (level, floor) = (&self.level, &self.floor);
         level
             .load(Ordering::Relaxed)
             .max(floor.load(Ordering::Relaxed))
     }
+}
+
+/// Whether a feature is dimmed for a user at a level; see [`BrownoutShared::dims`].
+pub(crate) fn dims_at(level: u64, feature: usize, user: u64) -> bool {
+    (user >> 32) < share_at(level, feature)
+}
+
+/// For how many users a feature is dimmed at a level, in parts of 2^32; more than all of them where the next one is, too.
+pub(crate) fn share_at(level: u64, feature: usize) -> u64 {
+    let before = u64::try_from(feature).map_or(u64::MAX, |feature| feature.saturating_mul(FEATURE));
+    level.saturating_sub(before)
 }
 
 /// The control thread's half.

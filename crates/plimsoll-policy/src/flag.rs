@@ -13,6 +13,7 @@ mod evaluate;
 mod expression;
 mod fractional;
 mod guard;
+mod in_force;
 mod load;
 mod murmur;
 mod place;
@@ -30,6 +31,7 @@ use serde_json::{Map, Value};
 use evaluate::{Evaluator, Stop, WORK_MAX};
 use expression::Expression;
 pub use guard::Guard;
+pub use in_force::{DimmedFlag, FlagsInForce};
 pub use load::{FILE_BYTES_MAX, FLAGS_MAX, FlagProblem};
 pub use settings::{FlagSettings, Prerequisite, Ramp, Step};
 
@@ -189,9 +191,9 @@ impl FlagContext {
 
     /// Of somebody of whom no more is known.
     pub fn of(targeting_key: &str) -> Self {
-        let mut fields = Map::new();
-        fields.insert("targetingKey".to_owned(), targeting_key.into());
-        Self(Value::Object(fields))
+        let mut context = Self::empty();
+        context.set(Self::TARGETING_KEY, targeting_key);
+        context
     }
 
     /// Of nobody.
@@ -199,9 +201,19 @@ impl FlagContext {
         Self(Value::Object(Map::new()))
     }
 
+    /// The attribute that says who it is.
+    pub const TARGETING_KEY: &'static str = "targetingKey";
+
+    /// An attribute is known.
+    pub fn set(&mut self, attribute: &str, value: &str) {
+        if let Value::Object(fields) = &mut self.0 {
+            fields.insert(attribute.to_owned(), value.into());
+        }
+    }
+
     /// Who it is.
     pub fn targeting_key(&self) -> Option<&str> {
-        self.0.get("targetingKey").and_then(Value::as_str)
+        self.0.get(Self::TARGETING_KEY).and_then(Value::as_str)
     }
 
     /// All of it, its fields in order: the same contexts give the same text.
@@ -283,6 +295,11 @@ impl Flag {
 }
 
 impl FlagSet {
+    /// How its flags split.
+    pub fn fractional(&self) -> FractionalVersion {
+        self.fractional
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.flags.len()

@@ -11,12 +11,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, mpsc};
 
+use arc_swap::ArcSwap;
 use plimsoll_config::{FlagSource, Flags as Configured, Secret};
 use plimsoll_flags::{
     FlagEvent, FlagFile, FlagService, FlagServiceOptions, FlagStore, OfrepOptions,
 };
 use plimsoll_gateway::BindError;
-use plimsoll_policy::flag::{FlagSet, FractionalVersion, Guard};
+use plimsoll_policy::flag::{DimmedFlag, FlagSet, FlagsInForce, FractionalVersion, Guard};
 use plimsoll_upstream::Clock;
 use serde_json::Value;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -62,14 +63,15 @@ pub(crate) enum News {
 }
 
 impl Flags {
-    /// Reads what there is, and begins to serve it.
+    /// Reads what there is, and begins to serve it. `in_force`: where the gateway finds it.
     pub(crate) fn start(
         configured: &Configured,
         state: &StateFolder,
         clock: Clock,
+        in_force: Arc<ArcSwap<FlagsInForce>>,
     ) -> Result<(Self, Option<News>), BindError> {
         let (send, events) = mpsc::channel();
-        let store = Arc::<FlagStore>::default();
+        let store = Arc::new(FlagStore::new(in_force));
         let mut flags = Self {
             shared: Arc::new(FlagsShared {
                 store: Arc::clone(&store),
@@ -206,6 +208,11 @@ impl Flags {
         self.store.guard(guards, self.clock.timestamp());
     }
 
+    /// These are dimmed, by the flag that switches them, and no others.
+    pub(crate) fn dim(&self, dimmed: BTreeMap<String, DimmedFlag>) {
+        self.store.dim(dimmed, self.clock.timestamp());
+    }
+
     /// Nobody is answered from here on: a successor is.
     pub(crate) fn stop(&mut self) {
         self.service = None;
@@ -274,7 +281,7 @@ impl Flags {
         }
         let what = difference(&self.told, &served.text);
         self.told.clone_from(&served.text);
-        let flags = served.set.len();
+        let flags = served.flags.set.len();
         Some(News::Changed {
             text: format!("flags were read from {}: {flags}; {what}", self.place()),
             flags,

@@ -175,7 +175,8 @@ fn start(run: &Run, source: Source, loaded: configuration::Loaded) -> Result<Exi
     // Before anybody is served: what was promoted has all from the first request on.
     let rollouts = Rollouts::read(&state, clock.timestamp());
     rollouts.weigh(&plan);
-    let flags = Flags::start(&config.flags, &state, clock).map_err(LaunchError::Flags)?;
+    let flags =
+        Flags::start(&config.flags, &state, clock, gateway.flags()).map_err(LaunchError::Flags)?;
     flags.0.guard(rollouts.guards(config));
     gateway.apply(Arc::clone(&plan), bound)?;
     let parts = Parts {

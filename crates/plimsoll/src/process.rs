@@ -511,6 +511,7 @@ impl Process {
         for change in self.measure.maintenance_changes() {
             self.on_maintenance(&change);
         }
+        self.flags.dim(self.plan.dimmed_flags());
         if self.ticks.is_multiple_of(CHANGES_EVERY) {
             for result in self.gateway.refresh_certificates() {
                 match result {

@@ -16,8 +16,8 @@ use plimsoll_core::{Class, Instant, Mode, Timestamp};
 use plimsoll_gateway::{AccessLogSender, CacheCounts, CacheStats, GuardView, Plan, ServicePlan};
 use plimsoll_lifecycle::Counter;
 use plimsoll_measure::{
-    ApprovalView, CacheDiskView, CacheStoreView, CacheView, Courses, Deed, EndpointInput,
-    EndpointState, Format, GovernedView, Incidents, ProcessView, ProtectionCounter,
+    ApprovalView, CacheDiskView, CacheStoreView, CacheView, ChangesView, Courses, Deed,
+    EndpointInput, EndpointState, Format, GovernedView, Incidents, ProcessView, ProtectionCounter,
     ProtectionInput, Registry, RolloutView, ServiceInput, Snapshot, VersionView,
 };
 use plimsoll_policy::{AdmissionParameters, LimiterKind, Verdict, Would};
@@ -112,6 +112,10 @@ impl Control for View {
             &self.registry.read(),
             &self.snapshot.load(),
             &process,
+            &ChangesView {
+                rollouts: &self.rollouts.load(),
+                flags: &self.flags.counts(),
+            },
         )
     }
 

@@ -2,7 +2,7 @@
 
 use plimsoll_policy::flag::FractionalVersion;
 
-use super::{tenant, texts};
+use super::{rollout, tenant, text_map, texts};
 use crate::model::*;
 use crate::node::Fields;
 
@@ -26,5 +26,10 @@ pub(super) fn flags(fields: &Fields) -> Option<Flags> {
             "v1" => FractionalVersion::V1,
             _ => FractionalVersion::V2,
         },
+        user: match fields.table("user") {
+            Some(user) => Some(rollout::cohort(user)?),
+            None => None,
+        },
+        attributes: text_map(fields.table("attributes")?)?,
     })
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use plimsoll_core::Ratio;
 
 use super::{endpoint, mode};
-use crate::model::{GuardedFlag, Rollout, RolloutKind, RolloutStep, SplitBy, Version};
+use crate::model::{FlagVariant, Rollout, RolloutKind, RolloutStep, SplitBy, Version};
 use crate::node::{Fields, Value};
 
 /// How long a `blue-green` rollout that does not say is watched.
@@ -15,6 +15,23 @@ pub(super) fn version(fields: &Fields) -> Option<Version> {
     let endpoints = fields.list("endpoints").iter().map(endpoint);
     Some(Version {
         endpoints: endpoints.collect::<Option<_>>()?,
+    })
+}
+
+/// A header or a cookie.
+pub(super) fn cohort(fields: &Fields) -> Option<SplitBy> {
+    match (fields.text("header"), fields.text("cookie")) {
+        (Some(header), None) => Some(SplitBy::Header(header.to_owned())),
+        (None, Some(cookie)) => Some(SplitBy::Cookie(cookie.to_owned())),
+        // It has been reported.
+        _ => None,
+    }
+}
+
+pub(super) fn flag_variant(fields: &Fields) -> Option<FlagVariant> {
+    Some(FlagVariant {
+        key: fields.text("key")?.to_owned(),
+        variant: fields.text("variant")?.to_owned(),
     })
 }
 
@@ -39,10 +56,7 @@ pub(super) fn rollout(fields: &Fields) -> Option<Rollout> {
         }
     };
     let flag = match fields.table("flag") {
-        Some(flag) => Some(GuardedFlag {
-            key: flag.text("key")?.to_owned(),
-            variant: flag.text("variant")?.to_owned(),
-        }),
+        Some(flag) => Some(flag_variant(flag)?),
         None => None,
     };
     let version = match &flag {
@@ -59,12 +73,7 @@ pub(super) fn rollout(fields: &Fields) -> Option<Rollout> {
             Value::Word("client") => SplitBy::Client,
             Value::Word("tenant") => SplitBy::Tenant,
             Value::Word("request") => SplitBy::Request,
-            Value::Table(cohort) => match (cohort.text("header"), cohort.text("cookie")) {
-                (Some(header), None) => SplitBy::Header(header.to_owned()),
-                (None, Some(cookie)) => SplitBy::Cookie(cookie.to_owned()),
-                // It has been reported.
-                _ => return None,
-            },
+            Value::Table(fields) => cohort(fields)?,
             _ => return None,
         },
         header: match fields.table("header") {

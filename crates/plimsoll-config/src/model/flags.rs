@@ -1,11 +1,12 @@
 //! Flags: where they come from, and who may ask for them.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use plimsoll_policy::flag::FractionalVersion;
 
-use super::Secret;
+use super::{Secret, SplitBy};
 
 /// `[flags]`
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +21,10 @@ pub struct Flags {
     pub origins: Vec<String>,
     /// How `fractional` splits.
     pub fractional: FractionalVersion,
+    /// Which header or cookie of a request has the targeting key, where the gateway goes by flags; `None`: it has none.
+    pub user: Option<SplitBy>,
+    /// What more is known of a request there: attribute -> header (lower case).
+    pub attributes: BTreeMap<String, String>,
 }
 
 /// Where flags come from.

@@ -21,7 +21,7 @@ pub struct Rollout {
     /// A version of it, or what is moved in its place, in words.
     pub version: String,
     /// The variant that users are moved to, in place of a version.
-    pub flag: Option<GuardedFlag>,
+    pub flag: Option<FlagVariant>,
     /// What goes to the version.
     pub kind: RolloutKind,
     /// At least one; weights rise.
@@ -48,16 +48,16 @@ pub struct Rollout {
     pub mode: Mode,
 }
 
-/// A variant of a flag that is judged like a version.
+/// A variant of a flag.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GuardedFlag {
+pub struct FlagVariant {
     /// The flag.
     pub key: String,
     /// The variant.
     pub variant: String,
 }
 
-impl GuardedFlag {
+impl FlagVariant {
     /// In words: `new-cart=on`.
     pub fn name(&self) -> String {
         format!("{}={}", self.key, self.variant)

@@ -1,6 +1,6 @@
 //! Rules about what services give up before they fail, and what their routes answer then.
 
-use super::contradiction;
+use super::{contradiction, flags};
 use crate::assemble;
 use crate::diagnostic::Diagnostic;
 use crate::model::Degrade;
@@ -10,15 +10,27 @@ use crate::node::{Field, Fields, Node, Value};
 /// The methods that another service may be asked with.
 const READS: [&str; 2] = ["GET", "HEAD"];
 
-pub(super) fn check(name: &str, service: &Fields, diagnostics: &mut Vec<Diagnostic>) {
+pub(super) fn check(
+    name: &str,
+    service: &Fields,
+    file: &Fields,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
     let Some(degrade) = service.table("degrade") else {
         return;
     };
+    check_switches(name, degrade, file, diagnostics);
     let features = degrade.list("brownout");
-    if let Some(node) = features.get(Degrade::FEATURES_MAX) {
+    let brownout = features.iter().map(|node| &node.span);
+    let further = switches(degrade).filter(|(switch, _)| {
+        let mut names = features.iter().filter_map(Node::as_text);
+        names.all(|it| it != *switch)
+    });
+    let mut all = brownout.chain(further.map(|(_, field)| &field.key_span));
+    if let Some(span) = all.nth(Degrade::FEATURES_MAX) {
         let message = format!("service `{name}` has more features than can be dimmed");
         diagnostics.push(
-            Diagnostic::error("too-many-features", node.span.clone(), message)
+            Diagnostic::error("too-many-features", span.clone(), message)
                 .label(format!("{} are the most", Degrade::FEATURES_MAX))
                 .help("let one name stand for several"),
         );
@@ -35,6 +47,27 @@ pub(super) fn check(name: &str, service: &Fields, diagnostics: &mut Vec<Diagnost
                     .label("again here")
                     .related(first.span.clone(), "first here")
                     .help("leave it out: a feature is dimmed at its first place"),
+            );
+        }
+    }
+}
+
+/// Features that a flag switches.
+fn switches(degrade: &Fields) -> impl Iterator<Item = (&str, &Field)> {
+    let switches = degrade.table("switches");
+    switches.into_iter().flat_map(Fields::iter)
+}
+
+fn check_switches(name: &str, degrade: &Fields, file: &Fields, diagnostics: &mut Vec<Diagnostic>) {
+    for (feature, field) in switches(degrade) {
+        let what = format!("feature `{feature}` of service `{name}` is switched by a flag");
+        flags::check_any(&what, field, file, diagnostics);
+        // What services are told is a list of tokens, which begin so.
+        if !feature.starts_with(|first: char| first.is_ascii_alphabetic()) {
+            let message = format!("`{feature}` is not a feature's name");
+            diagnostics.push(
+                Diagnostic::error("bad-feature", field.key_span.clone(), message)
+                    .label("a name that begins with a letter was expected"),
             );
         }
     }
@@ -64,7 +97,10 @@ fn check_feature(name: &str, route: &Fields, services: &Fields, diagnostics: &mu
     if let Some((service, fields)) = service {
         let degrade = fields.table("degrade");
         let features = degrade.map_or(&[][..], |degrade| degrade.list("brownout"));
-        let names = || features.iter().filter_map(Node::as_text);
+        let names = || {
+            let switches = degrade.into_iter().flat_map(switches).map(|(name, _)| name);
+            features.iter().filter_map(Node::as_text).chain(switches)
+        };
         if names().all(|it| it != feature) {
             let message = format!(
                 "route `{name}` is the feature `{feature}`, which its service does not have"

@@ -1,11 +1,13 @@
 //! Rules about flags: one source, and addresses, tokens and origins that can be.
 
-use super::contradiction;
+use super::{contradiction, rollout};
 use crate::diagnostic::Diagnostic;
-use crate::node::{Fields, Value};
+use crate::node::{Field, Fields, Value};
 
 /// How many tokens there are at most: each is compared.
 const TOKENS_MAX: usize = 64;
+/// How many attributes there are at most: each is looked for in requests.
+const ATTRIBUTES_MAX: usize = 16;
 
 pub(super) fn check(file: &Fields, diagnostics: &mut Vec<Diagnostic>) {
     let Some(flags) = file.table("flags") else {
@@ -39,8 +41,41 @@ pub(super) fn check(file: &Fields, diagnostics: &mut Vec<Diagnostic>) {
             .help("write `file = \"flags.json\"` or `managed = true`"),
         );
     }
+    if let Some(user) = flags.field("user") {
+        rollout::check_cohort("`flags.user`", user, diagnostics);
+    }
+    let mut attributes = flags.table("attributes").into_iter().flat_map(Fields::iter);
+    if let Some((_, field)) = attributes.nth(ATTRIBUTES_MAX) {
+        diagnostics.push(
+            Diagnostic::error(
+                "too-many",
+                field.key_span.clone(),
+                "too many attributes of `flags`",
+            )
+            .label(format!("{ATTRIBUTES_MAX} at most were expected")),
+        );
+    }
     check_tokens(flags, diagnostics);
     check_origins(flags, diagnostics);
+}
+
+/// `what`, and there are flags.
+pub(super) fn check_any(
+    what: &str,
+    field: &Field,
+    file: &Fields,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    let flags = file.table("flags");
+    let has_flags = flags
+        .is_some_and(|it| it.node("file").is_some() || it.boolean("managed").unwrap_or_default());
+    if !has_flags {
+        let message = format!("{what}, and there are no flags");
+        diagnostics.push(
+            Diagnostic::error("missing-key", field.key_span.clone(), message)
+                .label("`[flags]` with `file` or `managed` was expected"),
+        );
+    }
 }
 
 fn check_tokens(flags: &Fields, diagnostics: &mut Vec<Diagnostic>) {

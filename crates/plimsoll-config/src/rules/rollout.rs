@@ -1,6 +1,6 @@
 //! Rules about versions of services, and about rollouts: of a version that there is, one for each service, and only forwards.
 
-use super::{against, contradiction};
+use super::{against, contradiction, flags};
 use crate::assemble;
 use crate::diagnostic::Diagnostic;
 use crate::model::Endpoint;
@@ -116,16 +116,12 @@ fn check_flag(
         (Some(_), None) => return,
         (None, Some(flag)) => flag,
     };
-    let flags = file.table("flags");
-    let has_flags = flags
-        .is_some_and(|it| it.node("file").is_some() || it.boolean("managed").unwrap_or_default());
-    if !has_flags {
-        let message = format!("rollout `{name}` is of a flag, and there are no flags");
-        diagnostics.push(
-            Diagnostic::error("missing-key", flag.key_span.clone(), message)
-                .label("`[flags]` with `file` or `managed` was expected"),
-        );
-    }
+    flags::check_any(
+        &format!("rollout `{name}` is of a flag"),
+        flag,
+        file,
+        diagnostics,
+    );
     let by = rollout.node("by").map(|it| &it.value);
     if !matches!(by, Some(Value::Table(_) | Value::Word("tenant"))) {
         let message = format!("rollout `{name}` does not say by what users are told apart");
@@ -263,39 +259,45 @@ fn earlier_percent(node: &Node) -> String {
     }
 }
 
-fn check_split(name: &str, rollout: &Fields, diagnostics: &mut Vec<Diagnostic>) {
-    if let Some(by) = rollout.field("by")
-        && let Some(cohort) = by.node.as_table()
-    {
-        match (cohort.field("header"), cohort.field("cookie")) {
-            (Some(header), Some(cookie)) => diagnostics.push(
-                contradiction(
-                    &cookie.key_span,
-                    &header.key_span,
-                    format!("`by` of rollout `{name}` names a header and a cookie"),
-                )
-                .help("leave one of them out"),
-            ),
-            (None, None) => diagnostics.push(
+/// `what` names a header or a cookie, if it is a table.
+pub(super) fn check_cohort(what: &str, field: &Field, diagnostics: &mut Vec<Diagnostic>) {
+    let Some(cohort) = field.node.as_table() else {
+        return;
+    };
+    match (cohort.field("header"), cohort.field("cookie")) {
+        (Some(header), Some(cookie)) => diagnostics.push(
+            contradiction(
+                &cookie.key_span,
+                &header.key_span,
+                format!("{what} names a header and a cookie"),
+            )
+            .help("leave one of them out"),
+        ),
+        (None, None) => diagnostics.push(
+            Diagnostic::error(
+                "missing-key",
+                field.node.span.clone(),
+                format!("{what} does not say by what"),
+            )
+            .label("`header` or `cookie` was expected"),
+        ),
+        (None, Some(cookie)) if !cookie.node.as_text().is_none_or(is_cookie_name) => {
+            diagnostics.push(
                 Diagnostic::error(
-                    "missing-key",
-                    by.node.span.clone(),
-                    format!("`by` of rollout `{name}` does not say by what"),
+                    "bad-name",
+                    cookie.node.span.clone(),
+                    format!("the cookie of {what} is no name of a cookie"),
                 )
-                .label("`header` or `cookie` was expected"),
-            ),
-            (None, Some(cookie)) if !cookie.node.as_text().is_none_or(is_cookie_name) => {
-                diagnostics.push(
-                    Diagnostic::error(
-                        "bad-name",
-                        cookie.node.span.clone(),
-                        format!("`by.cookie` of rollout `{name}` is no name of a cookie"),
-                    )
-                    .label("a name without spaces, `=`, `;` and `,` was expected"),
-                );
-            }
-            _ => {}
+                .label("a name without spaces, `=`, `;` and `,` was expected"),
+            );
         }
+        _ => {}
+    }
+}
+
+fn check_split(name: &str, rollout: &Fields, diagnostics: &mut Vec<Diagnostic>) {
+    if let Some(by) = rollout.field("by") {
+        check_cohort(&format!("`by` of rollout `{name}`"), by, diagnostics);
     }
     let Some(kind) = rollout.node("kind") else {
         return;

@@ -13,7 +13,7 @@ use crate::nearest::nearest;
 use crate::node::{Fields, Node, Value};
 use crate::pattern::{HostPattern, PathPattern, Segment};
 
-use super::{check_total, contradiction};
+use super::{check_total, contradiction, flags};
 
 pub(super) fn check(file: &Fields, services: &Fields, diagnostics: &mut Vec<Diagnostic>) {
     let nodes = file.list("route");
@@ -31,6 +31,14 @@ pub(super) fn check(file: &Fields, services: &Fields, diagnostics: &mut Vec<Diag
         check_redirect(&name, route, diagnostics);
         check_rewrite(&name, route, diagnostics);
         check_cache(&name, route, diagnostics);
+        if let Some(flag) = route.field("flag") {
+            flags::check_any(
+                &format!("route `{name}` is for a flag"),
+                flag,
+                file,
+                diagnostics,
+            );
+        }
         if let Some(deadline) = route.table("deadline") {
             check_total(&format!("route `{name}`"), deadline, diagnostics);
         }
@@ -289,7 +297,7 @@ fn check_ambiguity(routes: &[(Route, &Node)], diagnostics: &mut Vec<Diagnostic>)
                 .label("matches the same requests")
                 .related(first_node.span.clone(), format!("as route `{}` does", first.name))
                 .note(format!("both match host `{}` and path `{}`, and neither is more specific", second.host, second.path))
-                .help("give one another `path`, `host` or `methods`, or a header that the other excludes"),
+                .help("give one another `path`, `host` or `methods`, or a header or variant of a flag that the other excludes"),
             );
         }
         alike.push(entry);
@@ -318,14 +326,24 @@ fn ambiguous(one: &Route, two: &Route) -> bool {
             (Some(one), Some(Some(two))) => one != two,
             _ => false,
         });
-    methods_meet && one.headers.len() == two.headers.len() && exact(one) == exact(two) && !excluded
+    let flags_meet = match (&one.flag, &two.flag) {
+        (None, None) => true,
+        // By a flag is more specific than by none.
+        (None, Some(_)) | (Some(_), None) => false,
+        // Nobody has two variants of one.
+        (Some(one), Some(two)) => one.key != two.key || one.variant == two.variant,
+    };
+    let alike = one.headers.len() == two.headers.len() && exact(one) == exact(two);
+    methods_meet && flags_meet && alike && !excluded
 }
 
 /// A prefix whose own path, slash and segments below all have routes of their own never gets a request.
 fn check_reachability(routes: &[(Route, &Node)], diagnostics: &mut Vec<Diagnostic>) {
     let unconditional: BTreeMap<Shape<'_>, &str> = routes
         .iter()
-        .filter(|(route, _)| route.methods.is_empty() && route.headers.is_empty())
+        .filter(|(route, _)| {
+            route.methods.is_empty() && route.headers.is_empty() && route.flag.is_none()
+        })
         .map(|(route, _)| (shape(route), &*route.name))
         .collect();
     for (route, node) in routes.iter().filter(|(route, _)| route.path.open) {

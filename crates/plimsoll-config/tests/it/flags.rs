@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use plimsoll_config::{FlagSource, Secret, check_files, parse};
+use plimsoll_config::{FlagSource, Secret, SplitBy, check_files, parse};
 use plimsoll_policy::flag::FractionalVersion;
 
 const HEAD: &str =
@@ -33,6 +33,24 @@ fn flags_are_off_unless_asked_for_and_come_from_one_place() {
 }
 
 #[test]
+fn routes_and_features_go_by_flags() {
+    let source = format!(
+        "{HEAD}[flags]\nmanaged = true\nuser = {{ cookie = \"sid\" }}\nattributes = {{ plan = \"X-Plan\" }}\n\
+         [service.app.degrade]\nbrownout = [\"maps\"]\nswitches = {{ ads = \"show-ads\", maps = \"show-maps\" }}\n\
+         [[route]]\nname = \"new\"\nservice = \"app\"\nflag = {{ key = \"search\", variant = \"new\" }}\n\
+         [[route]]\nname = \"newer\"\nservice = \"app\"\nflag = {{ key = \"search\", variant = \"newer\" }}\n"
+    );
+    let (config, warnings) = parse(&source, "/etc/plimsoll/plimsoll.toml").unwrap();
+    assert_eq!(warnings, []);
+    assert_eq!(config.flags.user, Some(SplitBy::Cookie("sid".to_owned())));
+    assert_eq!(config.flags.attributes["plan"], "x-plan");
+    let features: Vec<_> = config.services["app"].degrade.features().collect();
+    assert_eq!(features, ["maps", "ads"], "first what may be left out");
+    let flag = config.routes[2].flag.as_ref().unwrap();
+    assert_eq!((&*flag.key, &*flag.variant), ("search", "newer"));
+}
+
+#[test]
 fn mistakes_in_flags_are_shown_with_their_lines() {
     let cases = [
         "[flags]\nfile = \"flags.json\"\nmanaged = true",
@@ -41,6 +59,14 @@ fn mistakes_in_flags_are_shown_with_their_lines() {
         "[flags]\nmanaged = true\ntokens = [{ env = \"A\", file = \"a\" }, {}]",
         "[flags]\nmanaged = true\norigins = [\"shop.example\", \"https://Shop.example/\"]",
         "[flags]\nmanaged = true\nfractional = \"v3\"",
+        "[flags]\nmanaged = true\nuser = {}",
+        "[flags]\nmanaged = true\nuser = { header = \"x-user\", cookie = \"sid\" }\nattributes = { plan = \"x plan\" }",
+        "[[route]]\npath = \"/a\"\nservice = \"app\"\nflag = { key = \"new\", variant = \"on\" }",
+        "[flags]\nmanaged = true\n[[route]]\nname = \"b\"\nservice = \"app\"\nflag = { key = \"new\", variant = \"on\" }\n\
+         [[route]]\nname = \"c\"\nservice = \"app\"\nflag = { key = \"newer\", variant = \"on\" }",
+        "[service.app.degrade]\nswitches = { maps = \"show-maps\", 9lives = \"cats\" }",
+        "[flags]\nmanaged = true\n[service.app.degrade]\nswitches = { maps = \"show-maps\" }\n\
+         [[route]]\npath = \"/maps\"\nservice = \"app\"\nfeature = \"map\"\nfallback = { html = \"a.html\", status = 200 }",
     ];
     let sources = cases.map(|case| format!("{HEAD}{case}\n"));
     insta::assert_snapshot!(crate::golden::shown(&sources));

@@ -247,11 +247,18 @@ fn wanted<const FIELDS: usize>(needed: &[&str], fields: [(&str, Value); FIELDS])
 }
 
 /// What is shown of a flag wherever it is.
-fn flag() -> [(&'static str, Value); 12] {
+fn flag() -> [(&'static str, Value); 13] {
     [
         ("key", text()),
         ("owner", nullable(text())),
         ("rollout", nullable(text())),
+        (
+            "dimmed",
+            nullable(object([
+                ("service", text()),
+                ("share", json!({ "type": "number" })),
+            ])),
+        ),
         ("enabled", json!({ "type": "boolean" })),
         ("variants", list(&text())),
         ("default", nullable(text())),

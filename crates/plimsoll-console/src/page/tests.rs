@@ -65,6 +65,12 @@ fn sight(snapshot: Snapshot) -> Sight {
             json!(EVIL)
         )),
         rollouts: Arc::new(vec![rollout(EVIL)]),
+        flags: Some(FlagList {
+            source: EVIL.to_owned(),
+            digest: EVIL.to_owned(),
+            flags: vec![flag(EVIL)],
+        }),
+        flag: Some(flag(EVIL)),
         told: Arc::new(Told {
             records: Ok(Records {
                 records: vec![event(EVIL)],
@@ -99,6 +105,18 @@ fn approval(id: u64, state: &str) -> ApprovalView {
         changed: at,
         journal: Some(7),
     }
+}
+
+/// A flag of somebody who would like to be markup.
+fn flag(text: &str) -> FlagView {
+    serde_json::from_value(json!({
+        "key": text, "owner": text, "rollout": text, "dimmed": { "service": text, "share": 0.25 }, "enabled": true,
+        "variants": [text], "default": text, "targeting": true, "stale": text, "evaluations": 7, "version": 1,
+        "changed": { "by": text, "why": text, "at": "2026-11-25T14:10:52.000Z" },
+        "set": { "verb": text, "variant": text, "by": text, "why": text, "until": "2026-11-25T15:10:52.000Z" },
+        "definition": { "variants": { text: text } },
+    }))
+    .unwrap()
 }
 
 /// These records, and no more of them.
@@ -187,6 +205,7 @@ fn addresses() -> Vec<String> {
         "/incidents/3",
         "/incidents/7",
         "/rollouts",
+        "/flags",
         "/topology",
         "/configuration",
     ]
@@ -195,6 +214,7 @@ fn addresses() -> Vec<String> {
     all.push(format!("/services/{name}?range=10m"));
     all.push(format!("/requests/{name}"));
     all.push(format!("/rollouts/{name}"));
+    all.push(format!("/flags/{name}"));
     all.push(format!(
         "/decisions?service={name}&text={name}&kind={name}&since={name}&before={name}"
     ));

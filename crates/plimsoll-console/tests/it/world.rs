@@ -17,8 +17,8 @@ use plimsoll_console::{
 };
 use plimsoll_core::{Instant, Timestamp};
 use plimsoll_measure::{
-    ApprovalView, Courses, Deed, Format, IncidentRecord, Incidents, Inputs, Layout, Measure,
-    ProcessView, Registry, RolloutView, Snapshot, render_metrics,
+    ApprovalView, ChangesView, Courses, Deed, Format, IncidentRecord, Incidents, Inputs, Layout,
+    Measure, ProcessView, Registry, RolloutView, Snapshot, render_metrics,
 };
 
 pub(crate) const TOKEN: &str = "a-token-for-the-tests-only";
@@ -91,7 +91,13 @@ impl Control for Process {
     }
 
     fn metrics(&self, format: Format) -> String {
-        render_metrics(format, &[], &self.snapshot(), &ProcessView::default())
+        render_metrics(
+            format,
+            &[],
+            &self.snapshot(),
+            &ProcessView::default(),
+            &ChangesView::default(),
+        )
     }
 
     fn request(&self, id: &str) -> Option<String> {
@@ -592,6 +598,7 @@ fn made_up_flag() -> FlagView {
         key: "new-cart".to_owned(),
         owner: Some("payments".to_owned()),
         rollout: None,
+        dimmed: None,
         enabled: true,
         variants: vec!["on".to_owned()],
         default: Some("on".to_owned()),

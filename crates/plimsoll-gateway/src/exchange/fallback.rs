@@ -14,6 +14,7 @@ use super::{Exchange, Served, Waited, answered};
 use crate::dimming::{self, Dimmed};
 use crate::fallback::{FallbackPlan, Values, is_read, stands_in_for};
 use crate::peer::Peer;
+use crate::plan::ServicePlan;
 use crate::refusal::Answer;
 use crate::thread::ThreadEffects;
 use crate::timer::Timer;
@@ -114,7 +115,7 @@ impl Exchange<'_> {
         let caching = self.caching.take();
         self.cached.set(caching.map(|caching| caching.result()));
         self.facts.fills = false;
-        self.facts.dimmed = Dimmed::of(service, || self.user());
+        self.facts.dimmed = self.left_out(service);
         let arrived = match arrival {
             Arrival::Proceed(_) => Ok(()),
             Arrival::Wait(service, ticket) => {
@@ -153,16 +154,19 @@ impl Exchange<'_> {
         }
     }
 
-    fn user(&self) -> u64 {
-        let plan = &self.plan.plan;
+    /// What is left out of the service for whoever asks.
+    fn left_out(&self, service: &ServicePlan) -> Dimmed {
+        let (plan, fields) = (&self.plan.plan, &self.head.fields);
         let route = self.call.settlement().route.and_then(|id| plan.route(id));
         let tenant_header = route.and_then(|route| route.tenant_header.as_deref());
-        dimming::user(
-            &plan.salt,
-            tenant_header,
-            &self.head.fields,
-            self.facts.client,
-        )
+        let dimmed = Dimmed::of(service, || {
+            dimming::user(plan, service, tenant_header, fields, self.facts.client)
+        });
+        if service.switches.is_empty() {
+            return dimmed;
+        }
+        let flagged = self.thread.flagged(plan, fields);
+        dimmed.and(Dimmed::switched_off(service, |flag| flagged.is_off(flag)))
     }
 
     /// What `Plimsoll-Decision` says of an answer of a service that stands in.

@@ -30,6 +30,7 @@ fn route(text: &str) -> Route {
         path,
         methods,
         headers,
+        flag: None,
         action: RouteAction::Service("app".into()),
         class: Class::Standard,
         tenant_header: None,
@@ -51,7 +52,13 @@ fn find(router: &Router, request: &str) -> Match {
         .filter_map(|header| header.split_once('='))
         .map(|(name, value)| (name, value.as_bytes()))
         .collect();
-    router.find(host, path, method, |name| headers.get(name).copied())
+    router.find(
+        host,
+        path,
+        method,
+        |name| headers.get(name).copied(),
+        |_| false,
+    )
 }
 
 /// What a request gets: the text of its route, `405 GET,HEAD` or `404`.
@@ -64,6 +71,40 @@ fn check(routes: &[&str], request: &str, expected: &str) {
         Match::NotFound => "404".to_owned(),
     };
     assert_eq!(found, expected, "{request}");
+}
+
+#[test]
+fn a_route_by_a_flag_is_for_those_who_have_its_variant_and_the_next_one_for_the_others() {
+    let by_flag = |text: &str| Route {
+        flag: Some(plimsoll_config::FlagVariant {
+            key: text.to_owned(),
+            variant: "on".to_owned(),
+        }),
+        ..route(text)
+    };
+    let routes = [
+        route("- - /search"),
+        by_flag("GET - /search"),
+        by_flag("POST - /buy"),
+        route("- - /search x-beta"),
+    ];
+    let router = Router::new(&routes);
+    let find = |method: &str, path: &str, beta: bool, has: bool| {
+        let header = |name: &str| (name == "x-beta" && beta).then_some(&b"1"[..]);
+        let flag = |id: RouteId| {
+            assert!(routes[id.index()].flag.is_some(), "others are not asked");
+            has
+        };
+        router.find(b"", path.as_bytes(), method.as_bytes(), header, flag)
+    };
+    let found = |place| Match::Found(RouteId(place));
+    assert_eq!(find("GET", "/search", false, true), found(1));
+    assert_eq!(find("GET", "/search", false, false), found(0));
+    assert_eq!(find("PUT", "/search", true, true), found(3));
+    assert_eq!(find("POST", "/buy", false, true), found(2));
+    assert_eq!(find("POST", "/buy", false, false), Match::NotFound);
+    let allowed = Match::MethodNotAllowed(vec!["POST".to_owned()]);
+    assert_eq!(find("GET", "/buy", false, true), allowed);
 }
 
 #[test]
@@ -301,7 +342,7 @@ proptest! {
             headers.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let found = Router::new(&routes).find(host.as_bytes(), path.as_bytes(), method.as_bytes(), |name| {
             headers.get(name).map(String::as_bytes)
-        });
+        }, |_| false);
         prop_assert_eq!(found, naive(&routes, host, &path, method, &headers));
     }
 
@@ -309,6 +350,6 @@ proptest! {
     fn no_path_or_host_panics(host in vec(any::<u8>(), 0..24), path in vec(any::<u8>(), 0..48)) {
         let routes = [route("- *.x /{a}/%2F/*"), route("- - -")];
         path_is_ambiguous(&path);
-        let _ = Router::new(&routes).find(&host, &path, b"GET", |_| None);
+        let _ = Router::new(&routes).find(&host, &path, b"GET", |_| None, |_| true);
     }
 }

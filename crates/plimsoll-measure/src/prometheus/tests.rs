@@ -15,6 +15,7 @@ use crate::registry::Registry;
 use crate::series::Record;
 use crate::snapshot::CacheStoreView;
 use plimsoll_core::Mode;
+use serde_json::json;
 
 #[test]
 fn the_sum_over_causes_is_the_number_of_requests() {
@@ -158,6 +159,7 @@ fn what_is_not_known_of_protections_is_absent() {
             &registry.read(),
             &snapshot,
             &ProcessView::default(),
+            &ChangesView::default(),
         )
     };
     let unknown = rendered(None);
@@ -291,7 +293,31 @@ fn rendered(format: Format) -> String {
         ..Inputs::default()
     };
     let snapshot = measure.snapshot(Timestamp::from_seconds(1_000), &inputs);
-    render(format, &registry.read(), &snapshot, &ProcessView::default())
+    let run = json!({
+        "began": "2026-11-25T14:10:52.000Z", "ended": null, "by": "ana", "why": "2.4", "journal": 7, "strikes": 0, "strikes_max": 2,
+        "evidence": [{ "of": "harm", "e": 1.5, "strikes_at": 10.0, "ratio_least": null, "ratio_most": 3.0 }], "price": null,
+        "stable": { "requests": 900, "bad": 9, "slow": 0, "up": 2, "endpoints": 2 },
+        "canary": { "requests": 100, "bad": 2, "slow": 0, "up": 1, "endpoints": 1 }, "course": [],
+    });
+    let rollout = json!({
+        "name": "shop-v2", "service": "shop", "owner": null, "version": "v2", "kind": "canary", "by": "client", "state": "running",
+        "says": "", "weight": 0.05, "revision": 1, "steps": [], "step": 0, "run": run,
+    });
+    let flag = FlagCountsView {
+        flag: "new-cart".to_owned(),
+        reasons: vec![("SPLIT", 7), ("ERROR", 1)],
+    };
+    let changes = ChangesView {
+        rollouts: &[serde_json::from_value(rollout).unwrap()],
+        flags: &[flag],
+    };
+    render(
+        format,
+        &registry.read(),
+        &snapshot,
+        &ProcessView::default(),
+        &changes,
+    )
 }
 
 fn values(text: &str, name: &str) -> Vec<u64> {

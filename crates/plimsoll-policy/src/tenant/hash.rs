@@ -4,7 +4,7 @@
 //! own takes no key on its stable interface.
 
 /// The key of all hashes of a process: two random words, drawn at start. Never shown.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Salt([u64; 2]);
 
 impl Salt {

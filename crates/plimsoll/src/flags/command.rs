@@ -11,6 +11,7 @@ use plimsoll_console::{
     Changed, FlagActWanted, FlagContextWanted, FlagEvaluated, FlagList, FlagView, FlagWanted,
 };
 use plimsoll_core::Timestamp;
+use plimsoll_measure::figure;
 use plimsoll_policy::flag::{Evaluation, EvaluationError, FlagContext, FlagSet, FractionalVersion};
 use plimsoll_upstream::Clock;
 use serde_json::{Value, json};
@@ -303,10 +304,17 @@ fn line(flag: &FlagView) -> String {
         .stale
         .as_ref()
         .map(|why| format!("  stale: {}", clean(why)));
+    let rollout = (flag.rollout.as_ref()).map(|it| format!("  rolled out by {}", clean(it)));
+    let dimmed = flag.dimmed.as_ref().map(|it| {
+        let (share, service) = (figure::percent(Some(it.share), " "), clean(&it.service));
+        format!("  off for {share} of users: {service} leaves it out")
+    });
     format!(
-        "{key:<24} {what}{rules}{}{}{}\n",
+        "{key:<24} {what}{rules}{}{}{}{}{}\n",
         owner.unwrap_or_default(),
         set.unwrap_or_default(),
+        rollout.unwrap_or_default(),
+        dimmed.unwrap_or_default(),
         stale.unwrap_or_default()
     )
 }

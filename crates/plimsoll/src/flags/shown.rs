@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use plimsoll_config::FlagSource;
-use plimsoll_console::{FlagChanged, FlagEvaluated, FlagList, FlagSetting, FlagView, Problem};
+use plimsoll_console::{
+    FlagChanged, FlagDimmed, FlagEvaluated, FlagList, FlagSetting, FlagView, Problem,
+};
 use plimsoll_core::Timestamp;
 use plimsoll_flags::{Counts, FlagStore, Served};
-use plimsoll_policy::flag::{FlagSet, Stale};
+use plimsoll_measure::FlagCountsView;
+use plimsoll_policy::flag::{FlagReason, FlagSet, Stale};
 use serde_json::Value;
 
 use super::command::evaluated;
@@ -39,9 +42,9 @@ impl Shown {
 impl FlagsShared {
     pub(crate) fn list(&self, now: Timestamp) -> FlagList {
         let (served, shown, counts) = (self.store.served(), self.shown.load(), self.store.counts());
-        let stale = stale(&served.set, &shown.managed, now);
+        let stale = stale(&served.flags.set, &shown.managed, now);
         let evaluations = |key: &str| counts.get(key).map_or(0, total);
-        let flags = served.set.flags().map(|(key, _)| {
+        let flags = served.flags.set.flags().map(|(key, _)| {
             let stale = stale.iter().find(|(stale, _)| *stale == key);
             let stale = stale.map(|(_, why)| says(why));
             view(&served, &shown, key, stale, evaluations(key), now)
@@ -59,7 +62,7 @@ impl FlagsShared {
 
     pub(crate) fn one(&self, key: &str, now: Timestamp) -> Option<FlagView> {
         let (served, shown) = (self.store.served(), self.shown.load());
-        let stale = stale(&served.set, &shown.managed, now);
+        let stale = stale(&served.flags.set, &shown.managed, now);
         let stale = stale.iter().find(|(stale, _)| *stale == key);
         let stale = stale.map(|(_, why)| says(why));
         let evaluations = self.store.counts().get(key).map_or(0, total);
@@ -74,6 +77,22 @@ impl FlagsShared {
         Some(view)
     }
 
+    /// How often they were evaluated, for whoever scrapes.
+    pub(crate) fn counts(&self) -> Vec<FlagCountsView> {
+        let counts = self.store.counts().into_iter();
+        let view = |(flag, counts): (String, Counts)| {
+            let reasons = FlagReason::ALL.map(FlagReason::name).into_iter();
+            let reasons = reasons
+                .zip(counts.by_reason)
+                .chain([("ERROR", counts.errors)]);
+            FlagCountsView {
+                flag,
+                reasons: reasons.filter(|(_, count)| *count > 0).collect(),
+            }
+        };
+        counts.map(view).collect()
+    }
+
     pub(crate) fn evaluate(
         &self,
         key: &str,
@@ -81,10 +100,12 @@ impl FlagsShared {
         now: Timestamp,
     ) -> Result<FlagEvaluated, Problem> {
         let served = self.store.served();
-        if served.set.flag(key).is_none() {
+        if served.flags.set.flag(key).is_none() {
             return Err(Problem::not_found("there is no such flag"));
         }
-        let given = evaluated(key, context, |context| served.evaluate(key, context, now));
+        let given = evaluated(key, context, |context| {
+            served.flags.evaluate(key, context, now)
+        });
         given.map_err(Problem::invalid)
     }
 }
@@ -117,7 +138,7 @@ fn view(
     evaluations: u64,
     now: Timestamp,
 ) -> Option<FlagView> {
-    let flag = served.set.flag(key)?;
+    let flag = served.flags.set.flag(key)?;
     let managed = shown.managed.get(key);
     let setting = |flag: &ManagedFlag| {
         let set = flag.set.as_ref()?;
@@ -132,7 +153,11 @@ fn view(
     Some(FlagView {
         key: key.to_owned(),
         owner: flag.settings().owner.clone(),
-        rollout: served.guards.get(key).map(|it| it.rollout.clone()),
+        rollout: served.flags.guards.get(key).map(|it| it.rollout.clone()),
+        dimmed: served.flags.dimmed.get(key).map(|it| FlagDimmed {
+            service: it.service.clone(),
+            share: it.share_of_users(),
+        }),
         enabled: flag.is_enabled(),
         variants: flag.variants().keys().cloned().collect(),
         default: flag.default_variant(now).map(str::to_owned),

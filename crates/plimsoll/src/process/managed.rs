@@ -99,7 +99,7 @@ impl Process {
             FlagAct::Set(variant, lasts) => ("set", None, Some(variant.clone()), *lasts),
         };
         let served = self.flags.shared.store.served();
-        let flag = served.set.flag(key);
+        let flag = served.flags.set.flag(key);
         let owner = flag.and_then(|it| it.settings().owner.clone());
         let services = self.loaded.config.services.iter();
         let touching = match owner {

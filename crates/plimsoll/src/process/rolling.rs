@@ -172,7 +172,7 @@ impl Process {
             return true;
         };
         let served = self.flags.shared.store.served();
-        let flag = served.set.flag(&guarded.key);
+        let flag = served.flags.set.flag(&guarded.key);
         flag.is_some_and(|it| it.is_enabled() && it.variants().contains_key(&guarded.variant))
     }
 

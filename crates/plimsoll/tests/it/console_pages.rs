@@ -163,6 +163,7 @@ async fn each_page_can_be_read_at_all_widths_and_none_says_a_word_of_error() {
         "/decisions/1".to_owned(),
         "/incidents".to_owned(),
         format!("/incidents/{incident}"),
+        "/flags".to_owned(),
         "/approvals".to_owned(),
         "/topology".to_owned(),
         "/configuration".to_owned(),

@@ -12,12 +12,13 @@ use crate::child::wait_until;
 use crate::console_pages::World;
 
 /// All pages but those of one request and one record.
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 10] = [
     "/",
     "/?show=attention",
     "/services/app",
     "/services/other",
     "/decisions",
+    "/flags",
     "/approvals",
     "/topology",
     "/configuration",

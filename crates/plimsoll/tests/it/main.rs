@@ -31,6 +31,7 @@ mod demo;
 mod explain;
 mod figures;
 mod flags;
+mod flags_gateway;
 mod flags_managed;
 mod forward;
 mod governor;

@@ -1,6 +1,6 @@
 //! The keys of flags.
 
-use crate::scheme::{FileKind, Key, Kind, Table, Word};
+use crate::scheme::{FileKind, Key, Kind, NameKind, Table, Word};
 
 pub(super) static FLAGS: Table = Table {
     doc: "Flags in flagd's format, for clients that speak OFREP: every OpenFeature SDK. They come from a file, or are managed; never both.",
@@ -57,8 +57,32 @@ pub(super) static FLAGS: Table = Table {
             "How `fractional` splits. Another one puts most users elsewhere.",
         )
         .default(r#""v2""#),
+        Key::new(
+            "user",
+            Kind::Table(&USER),
+            "Where requests say who it is, for routes and features that go by a flag: what services give as the targeting key. Absent: requests have none.",
+        ),
+        Key::new(
+            "attributes",
+            Kind::Map {
+                noun: None,
+                names: NameKind::Identifier,
+                of: &Kind::HeaderName,
+            },
+            "What more is known of a request there: an attribute of the context, and the header that has it. At most 16.",
+        )
+        .default("{}"),
     ]],
     main: Some("file"),
+};
+
+static USER: Table = Table {
+    doc: "The header or the cookie that says who it is: one of the two.",
+    groups: &[&[
+        Key::new("header", Kind::HeaderName, "The header."),
+        Key::new("cookie", Kind::Text, "The cookie."),
+    ]],
+    main: None,
 };
 
 static TOKEN: Table = Table {

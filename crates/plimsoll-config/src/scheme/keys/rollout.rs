@@ -19,14 +19,14 @@ pub(super) static VERSION: Table = Table {
     main: Some("endpoints"),
 };
 
-static FLAG: Table = Table {
-    doc: "A variant of a flag that is judged.",
+pub(super) static FLAG: Table = Table {
+    doc: "A variant of a flag.",
     groups: &[&[
         Key::new("key", Kind::Text, "The flag.").required(),
         Key::new(
             "variant",
             Kind::Text,
-            "The variant that users are moved to; the others get what they had.",
+            "The variant: what users are moved to, or have.",
         )
         .required(),
     ]],

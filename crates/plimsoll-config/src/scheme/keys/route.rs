@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::rollout::FLAG;
 use super::tenant::RATE;
 use super::{DAY, KIB, MILLISECOND};
 use crate::page::PageKind;
@@ -44,6 +45,11 @@ pub(super) static ROUTE: Table = Table {
             "Headers that the request must have: name and exact value, or `true` for any value.",
         )
         .default("{}"),
+        Key::new(
+            "flag",
+            Kind::Table(&FLAG),
+            "The variant of a flag that whoever asks must have, by `flags.user`. For the others the next route counts.",
+        ),
         Key::new(
             "service",
             Kind::Text,
@@ -102,7 +108,7 @@ pub(super) static ROUTE: Table = Table {
         Key::new(
             "feature",
             Kind::Feature,
-            "The optional feature that it is, one of its service's `degrade.brownout`: users for whom that is dimmed get the `fallback`, and the service is not asked.",
+            "The optional feature that it is, one of its service's `degrade.brownout` or `degrade.switches`: users for whom that is dimmed get the `fallback`, and the service is not asked.",
         ),
         Key::later("defer"),
         Key::later("contract"),

@@ -99,6 +99,16 @@ static DEGRADE: Table = Table {
         )
         .default("[]"),
         Key::new(
+            "switches",
+            Kind::Map {
+                noun: None,
+                names: NameKind::Identifier,
+                of: &Kind::Text,
+            },
+            "Features that a flag switches, by name, those of `brownout` and others: whoever has the flag off, or all while it is disabled, has the feature dimmed; whoever has the feature dimmed has the flag off.",
+        )
+        .default("{}"),
+        Key::new(
             "stale",
             Kind::DURATION,
             "`stale` of its routes with `cache` that don't set their own: how long past its freshness an answer is given where the service fails, can't take the request or is spared.",
