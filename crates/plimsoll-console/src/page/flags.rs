@@ -92,7 +92,10 @@ pub(super) fn page(key: &str, sight: &Sight) -> Page {
             },
             Section {
                 id: "changes",
-                markup: changes(told.records.as_ref().map(|it| Record::all(&it.records))),
+                markup: changes(
+                    told.records.as_ref().map(|it| Record::all(&it.records)),
+                    flag.version.is_some(),
+                ),
             },
         ],
     }
@@ -144,7 +147,7 @@ fn head(flag: &FlagView, now: Timestamp) -> Markup {
         header.cols {
             div.title {
                 h1 { (flag.key) }
-                span aria-live="polite" { span.chip { (state(flag)) } }
+                span aria-live="polite" { (state(flag)) }
                 @if let Some(owner) = &flag.owner { span.q { (owner) } }
             }
             p.lead { (known(flag, now)) }
@@ -171,12 +174,14 @@ fn definition(flag: &FlagView) -> Markup {
     }
 }
 
-fn changes(records: Result<Vec<Record>, &Problem>) -> Markup {
+/// `is_managed`: else what has changed in the file is one record of all its flags.
+fn changes(records: Result<Vec<Record>, &Problem>, is_managed: bool) -> Markup {
     html! {
         section.panel aria-labelledby="changes-title" {
             div.head { h2 #changes-title { "Changes" } span.q { "of seven days, the newest first" } }
             @match records {
                 Err(problem) => p.pad.q { "The journal can't be read: " (problem) },
+                Ok(records) if records.is_empty() && !is_managed => p.pad.q { "The file is journaled as a whole: " a href="/decisions?text=flags" { "changes of flags" } "." },
                 Ok(records) if records.is_empty() => p.pad.q { "There were none." },
                 Ok(records) => div.scroll tabindex="0" role="region" aria-labelledby="changes-title" { table {
                     thead { tr { th scope="col" { "Record" } th scope="col" { "Time (UTC)" } th scope="col" { "What" } } }
