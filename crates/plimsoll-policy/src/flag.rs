@@ -65,7 +65,7 @@ pub struct Flag {
     /// The set's own under the flag's.
     metadata: Map<String, Value>,
     settings: FlagSettings,
-    /// What it has while a prerequisite is not met.
+    /// What it has while a prerequisite is not met, before its default.
     off: Option<String>,
 }
 
@@ -238,7 +238,7 @@ impl Flag {
         &self.settings
     }
 
-    /// The variant that turns it off: what it has where a prerequisite is not met.
+    /// The variant that turns it off, if one means that.
     pub fn off(&self) -> Option<&str> {
         self.off.as_deref()
     }
@@ -383,7 +383,8 @@ impl FlagSet {
             let (variant, _) = self.decide(&prerequisite.flag, other, context, now, work)?;
             if variant != Some(&prerequisite.variant) {
                 *work_left = evaluator.work_left;
-                return Ok((flag.off(), FlagReason::Default));
+                let off = flag.off().or(flag.default.as_deref());
+                return Ok((off, FlagReason::Default));
             }
         }
         if let Some(targeting) = &flag.targeting {

@@ -170,6 +170,12 @@ fn mode(about: &About<'_>) -> Judged {
 fn file(about: &About<'_>, key: &str, kind: AlterationKind) -> Judged {
     let is_removed = kind == AlterationKind::Removed;
     match key {
+        "flags.user" | "flags.file" | "flags.managed" | "flags.fractional" => high(
+            "others have a variant: routes and features that go by flags, and clients, get another one",
+        ),
+        _ if key.starts_with("flags.user.") || key.starts_with("flags.attributes") => {
+            high("others take routes by flags, and others have features off")
+        }
         "gateway.listen[]" if is_removed => high("who connects there is refused"),
         "gateway.listen[]" => low("requests are accepted there too"),
         "gateway.listen[].tls[]" if is_removed => high(
@@ -209,6 +215,9 @@ fn service(about: &About<'_>, key: &str, kind: AlterationKind) -> Judged {
         "" => low("it gets what routes send to it"),
         "owner" | "runbook" => none("no request notices it"),
         "freeze" => low("whether it is frozen when its budget is gone changes with it"),
+        _ if key.starts_with("degrade.switches") => {
+            high("a flag switches other features off, or none any more")
+        }
         "tier" | "depends_on" => low("who is called and what may be moved changes with it"),
         "endpoints" => endpoints(about),
         "protocol" => high("an endpoint that does not speak it fails every request"),
@@ -296,7 +305,9 @@ fn route(
         "name" => none("no request notices it"),
         "host" | "path" | "methods" => high("it takes other requests"),
         "service" | "redirect" => high("its requests go elsewhere"),
-        _ if key.starts_with("headers") => high("it takes other requests"),
+        _ if key.starts_with("headers") || key.starts_with("flag") => {
+            high("it takes other requests")
+        }
         _ if key.starts_with("redirect.") => high("its requests go elsewhere"),
         "class" => class(about),
         "rate[]" if kind == AlterationKind::Added => high("what is above it is refused"),
@@ -382,6 +393,8 @@ fn taker<'a>(others: &'a [Route], route: &Route) -> Option<&'a Route> {
                 .headers
                 .iter()
                 .all(|(name, _)| route.headers.contains_key(name))
+            // What is only for some does not take what is for all.
+            && (other.flag.is_none() || other.flag == route.flag)
     };
     let taking = others.iter().filter(fits);
     taking.min_by(|one, two| {

@@ -317,7 +317,7 @@ impl Identity<'_> {
         let (Some(one), Some(two)) = (self.fields, other.fields) else {
             return false;
         };
-        let mut keys = ["host", "path", "methods", "headers"].into_iter();
+        let mut keys = ["host", "path", "methods", "headers", "flag"].into_iter();
         keys.all(|key| match (one.node(key), two.node(key)) {
             (Some(one), Some(two)) => same(&one.value, &two.value),
             (one, two) => one.is_none() && two.is_none(),

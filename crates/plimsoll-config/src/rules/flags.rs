@@ -2,6 +2,8 @@
 
 use super::{contradiction, rollout};
 use crate::diagnostic::Diagnostic;
+use plimsoll_policy::flag::FlagContext;
+
 use crate::node::{Field, Fields, Value};
 
 /// How many tokens there are at most: each is compared.
@@ -53,6 +55,14 @@ pub(super) fn check(file: &Fields, diagnostics: &mut Vec<Diagnostic>) {
                 "too many attributes of `flags`",
             )
             .label(format!("{ATTRIBUTES_MAX} at most were expected")),
+        );
+    }
+    let key = (flags.table("attributes")).and_then(|it| it.field(FlagContext::TARGETING_KEY));
+    if let Some(field) = key {
+        let message = "the targeting key is no attribute of `flags`";
+        diagnostics.push(
+            Diagnostic::error("bad-name", field.key_span.clone(), message)
+                .help("write `user = { header = \"x-user\" }`"),
         );
     }
     check_tokens(flags, diagnostics);

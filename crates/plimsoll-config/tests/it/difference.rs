@@ -249,6 +249,36 @@ fn a_route_that_goes_or_comes_says_who_takes_its_requests() {
 
 /// A bare number says two things: that the limit is fixed, and where.
 #[test]
+fn a_route_by_a_flag_is_another_route_and_what_it_goes_by_is_a_high_risk() {
+    const FLAG: &str = "flag = { key = \"search\", variant = \"new\" }\n";
+    let file = |user: &str, routes: &str| {
+        format!(
+            "[flags]\nmanaged = true\nuser = {{ header = \"{user}\" }}\n[service.app]\nendpoints = \"http://a:1\"\n\
+             [service.new]\nendpoints = \"http://n:1\"\n{routes}"
+        )
+    };
+    let plain = "[[route]]\npath = \"/search\"\nservice = \"app\"\n";
+    let new = format!("[[route]]\npath = \"/search\"\nservice = \"new\"\n{FLAG}");
+    let both = format!("{new}{plain}");
+    let found = between(&file("x-user", plain), &file("x-user", &both));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].kind, AlterationKind::Added);
+    // Without its flag it takes the requests of all.
+    let named = |flag: &str| {
+        file(
+            "x-user",
+            &format!("{new}name = \"n\"\n").replace(FLAG, flag),
+        )
+    };
+    let found = between(&named(FLAG), &named(""));
+    assert!(found.iter().all(|it| it.risk == Risk::High), "{found:?}");
+    assert!(!found.is_empty());
+    let found = between(&file("x-user", &both), &file("x-name", &both));
+    assert!(found.iter().all(|it| it.risk == Risk::High), "{found:?}");
+    assert!(!found.is_empty());
+}
+
+#[test]
 fn a_limiter_that_is_off_or_fixed_is_a_high_risk() {
     let app = |limiter: &str| {
         format!(

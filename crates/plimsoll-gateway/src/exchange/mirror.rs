@@ -19,7 +19,6 @@ use plimsoll_policy::{BulkheadKind, BulkheadShared};
 
 use super::relay::judge;
 use super::{Exchange, Tried, answered, is_event_stream};
-use crate::dimming::Dimmed;
 use crate::heads::Facts;
 use crate::peer::Peer;
 use crate::plan::ServicePlan;
@@ -118,7 +117,6 @@ impl Exchange<'_> {
                 no_retry: false,
                 retries: false,
                 impatient: false,
-                dimmed: Dimmed::default(),
                 ..self.facts.clone()
             },
             upload: upload.again(),

@@ -47,26 +47,21 @@ impl DimmedFlag {
         (self.share() as f64 / 4_294_967_296.0).min(1.0)
     }
 
-    fn apply<'a>(
-        &self,
-        flag: &'a Flag,
-        context: &FlagContext,
-        given: Evaluation<'a>,
-    ) -> Evaluation<'a> {
-        let Some(off) = flag.off().filter(|_| flag.is_enabled()) else {
-            return given;
-        };
+    /// Off, for those for whom it is dimmed. A flag that is disabled, or of which no variant means off, is left alone.
+    fn off<'a>(&self, flag: &'a Flag, context: &FlagContext) -> Option<Evaluation<'a>> {
+        let off = flag.off().filter(|_| flag.is_enabled())?;
         // Whom nothing tells apart is dimmed last.
         let user = (context.targeting_key()).map_or(u64::MAX, |key| self.salt.user(key.as_bytes()));
-        match flag.variants().get_key_value(off) {
-            Some((name, value)) if dims_at(self.level, self.feature, user) => Evaluation {
-                variant: Some(name),
-                value: Some(value),
-                reason: FlagReason::Split,
-                ..given
-            },
-            _ => given,
+        if !dims_at(self.level, self.feature, user) {
+            return None;
         }
+        let (name, value) = flag.variants().get_key_value(off)?;
+        Some(Evaluation {
+            variant: Some(name),
+            value: Some(value),
+            reason: FlagReason::Split,
+            metadata: &flag.metadata,
+        })
     }
 }
 
@@ -81,12 +76,11 @@ impl FlagsInForce {
         context: &FlagContext,
         now: Timestamp,
     ) -> Result<Evaluation<'_>, EvaluationError> {
-        let given = self.undimmed(key, context, now)?;
+        let given = self.undimmed(key, context, now);
         let dimmed = self.dimmed.get(key).zip(self.set.flag(key));
-        Ok(match dimmed {
-            Some((dimmed, flag)) => dimmed.apply(flag, context, given),
-            None => given,
-        })
+        let off = dimmed.and_then(|(dimmed, flag)| dimmed.off(flag, context));
+        // Also where it could not be said who has what.
+        off.map_or(given, Ok)
     }
 
     /// What it would be if nothing was dimmed.
@@ -134,6 +128,7 @@ mod tests {
         "reviews": { "variants": { "on": true, "off": false }, "defaultVariant": "on" },
         "maps": { "state": "DISABLED", "variants": { "on": true, "off": false }, "defaultVariant": "on" },
         "ads": { "variants": { "on": true, "off": false }, "defaultVariant": "off" },
+        "layout": { "variants": { "full": 1, "short": 2 }, "defaultVariant": "full" },
         "split": { "variants": { "on": true, "off": false }, "defaultVariant": "off",
                    "targeting": { "fractional": [["on", 1], ["off", 1]] } }
     } }"#;
@@ -170,6 +165,7 @@ mod tests {
         assert!(!flags.is_off("reviews", &ana, now));
         assert!(flags.is_off("maps", &ana, now) && flags.is_off("ads", &ana, now));
         assert!(!flags.is_off("none", &ana, now), "there is no such flag");
+        assert!(!flags.is_off("layout", &ana, now), "its default is not off");
         assert!(!flags.is_off("split", &nobody, now), "it can't tell");
         assert!(flags.has("reviews", "on", &ana, now) && !flags.has("reviews", "off", &ana, now));
         assert!(!flags.has("split", "on", &nobody, now) && !flags.has("none", "on", &ana, now));
@@ -195,5 +191,16 @@ mod tests {
         let (nobody, now) = (FlagContext::empty(), Timestamp::from_seconds(1));
         assert!(flags.has("reviews", "off", &nobody, now));
         assert!(!flags.is_off("reviews", &nobody, now), "not by itself");
+        for key in ["split", "layout"] {
+            flags.dimmed.insert(key.to_owned(), dim(1.0, 0));
+        }
+        assert!(
+            flags.has("split", "off", &nobody, now),
+            "without a key, too"
+        );
+        assert!(
+            flags.has("layout", "full", &nobody, now),
+            "nothing means off"
+        );
     }
 }

@@ -289,11 +289,7 @@ impl<'a> FlagReader<'_, 'a> {
             }
             Some(_) => self.problem("metadata", "`metadata` is an object"),
         }
-        let off = settings
-            .off
-            .clone()
-            .or_else(|| off(&variants))
-            .or_else(|| default.clone());
+        let off = settings.off.clone().or_else(|| off(&variants));
         Some(Flag {
             is_enabled,
             variants,
