@@ -13,20 +13,29 @@ pub(crate) struct Tool {
     pub(crate) package: &'static str,
 }
 
+const H2LOAD: Tool = Tool {
+    program: "h2load",
+    package: "nghttp2-client",
+};
+
+const NGINX: Tool = Tool {
+    program: "nginx",
+    package: "nginx",
+};
+
+const TASKSET: Tool = Tool {
+    program: "taskset",
+    package: "util-linux",
+};
+
 /// What tests of the whole program drive it with.
 pub(crate) const FOR_TESTS: &[Tool] = &[
     Tool {
         program: "curl",
         package: "curl",
     },
-    Tool {
-        program: "h2load",
-        package: "nghttp2-client",
-    },
-    Tool {
-        program: "nginx",
-        package: "nginx",
-    },
+    H2LOAD,
+    NGINX,
     Tool {
         program: "prometheus",
         package: "prometheus",
@@ -73,58 +82,31 @@ const NODE_FOR_TESTS: &[&str] = &[
 
 /// What `bench http` compares with and measures with.
 pub(crate) const FOR_BENCH_HTTP: &[Tool] = &[
-    Tool {
-        program: "nginx",
-        package: "nginx",
-    },
+    NGINX,
     Tool {
         program: "haproxy",
         package: "haproxy",
     },
-    Tool {
-        program: "h2load",
-        package: "nghttp2-client",
-    },
+    H2LOAD,
     Tool {
         program: "openssl",
         package: "openssl",
     },
-    Tool {
-        program: "taskset",
-        package: "util-linux",
-    },
+    TASKSET,
 ];
 
 /// What `bench flags` measures with.
-pub(crate) const FOR_BENCH_FLAGS: &[Tool] = &[
-    Tool {
-        program: "h2load",
-        package: "nghttp2-client",
-    },
-    Tool {
-        program: "taskset",
-        package: "util-linux",
-    },
-];
+pub(crate) const FOR_BENCH_FLAGS: &[Tool] = &[H2LOAD, TASKSET];
 
 /// What `bench cache` compares with and measures with.
 pub(crate) const FOR_BENCH_CACHE: &[Tool] = &[
-    Tool {
-        program: "nginx",
-        package: "nginx",
-    },
+    NGINX,
     Tool {
         program: "varnishd",
         package: "varnish",
     },
-    Tool {
-        program: "h2load",
-        package: "nghttp2-client",
-    },
-    Tool {
-        program: "taskset",
-        package: "util-linux",
-    },
+    H2LOAD,
+    TASKSET,
 ];
 
 /// Installs those of `tools` that are missing: as root on Debian. Elsewhere says what to install.

@@ -15,6 +15,7 @@ use plimsoll_bench_common::command::{first_line, free_address, need_two_cores, s
 use plimsoll_bench_common::failure::{self, Doing, Failure};
 use plimsoll_bench_common::h2load::{self, Load};
 use plimsoll_bench_common::measured::Measured;
+use plimsoll_bench_common::plimsoll::{Differs, prepare};
 use plimsoll_bench_common::proxy::{Proxy, folder_in};
 use plimsoll_bench_common::summary::Spread;
 use plimsoll_bench_common::words::Words;
@@ -75,21 +76,21 @@ fn measure_all(options: &Options, folder: &Path) -> Result<Vec<(Cell, Measured)>
 
 fn measure(cell: &Cell, options: &Options, folder: &Path) -> Result<Measured, Failure> {
     let own = folder_in(folder)?;
-    let here = own.display();
-    let (flags, gateway) = (free_address()?, free_address()?);
+    let flags = free_address()?;
     write(&own.join("flags.json"), &flags::file())?;
     let body = own.join("context.json");
     write(&body, cell.context)?;
-    let text = format!(
-        "[state]\npath = \"{here}/state\"\n[gateway]\nlisten = [\"{gateway}\"]\nthreads = 1\n[ops]\nlisten = \"127.0.0.1:0\"\n\
-         [console]\nlisten = \"127.0.0.1:0\"\n[flags]\nfile = \"flags.json\"\nlisten = \"{flags}\"\n\
-         [service.bench]\nendpoints = [\"http://127.0.0.1:9\"]\n[[route]]\nservice = \"bench\"\n"
-    );
-    let path = write(&own.join("plimsoll.toml"), &text)?;
-    let call = (
-        options.plimsoll.to_string_lossy().into_owned(),
-        ["run".to_owned(), "--config".to_owned(), path].to_vec(),
-    );
+    let differs = Differs {
+        listen: &format!("\"{}\"", free_address()?),
+        sample: "0%",
+        ops: free_address()?,
+        // Nobody asks for it.
+        upstream: free_address()?,
+        protect: "",
+        route: "",
+        tables: &format!("\n[flags]\nfile = \"flags.json\"\nlisten = \"{flags}\"\n"),
+    };
+    let call = prepare(&own, &options.plimsoll, &differs)?;
     let proxy = Proxy::start("Plimsoll", call, &[flags], &own)?;
     let load = Load {
         url: format!("http://{flags}/ofrep/v1/evaluate/flags{}", cell.path),

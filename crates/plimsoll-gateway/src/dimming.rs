@@ -39,7 +39,7 @@ impl Dimmed {
         feature < 32 && self.0 & (1 << feature) != 0
     }
 
-    /// Those that a flag has off.
+    /// Those that a flag has off. `is_off` is only asked where a flag switches something.
     pub(crate) fn switched_off(service: &ServicePlan, is_off: impl Fn(&str) -> bool) -> Self {
         let off = service.switches.iter().filter(|(_, flag)| is_off(flag));
         let off = off.filter(|(place, _)| *place < 32);

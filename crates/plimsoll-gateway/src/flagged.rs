@@ -6,12 +6,12 @@
 
 use std::sync::Arc;
 
-use plimsoll_config::{FlagVariant, Flags, SplitBy};
+use plimsoll_config::{FlagVariant, Flags};
 use plimsoll_core::Timestamp;
 use plimsoll_http1::Fields;
 use plimsoll_policy::flag::{FlagContext, FlagsInForce};
 
-use crate::cookies;
+use crate::rollout::key_of;
 
 /// Longer values are nobody's name.
 const VALUE_BYTES_MAX: usize = 1_024;
@@ -63,11 +63,7 @@ impl Flagged {
 
 /// The targeting key of a request.
 pub(crate) fn user<'a>(configured: &Flags, fields: &'a Fields) -> Option<&'a str> {
-    text(match configured.user.as_ref()? {
-        SplitBy::Header(name) => fields.get_named(name.as_bytes())?,
-        SplitBy::Cookie(name) => cookies::value(fields, name)?,
-        SplitBy::Client | SplitBy::Tenant | SplitBy::Request => return None,
-    })
+    text(key_of(configured.user.as_ref()?, fields, None)?)
 }
 
 fn text(value: &[u8]) -> Option<&str> {
@@ -81,6 +77,7 @@ fn text(value: &[u8]) -> Option<&str> {
 mod tests {
     use std::collections::BTreeMap;
 
+    use plimsoll_config::SplitBy;
     use plimsoll_policy::flag::{FlagSet, FractionalVersion};
 
     use super::*;

@@ -265,10 +265,7 @@ impl HttpRequest<'_> {
             let tenant_header = route.tenant_header.as_deref();
             dimming::user(&plan.plan, service, tenant_header, fields, self.client())
         });
-        let switched_off = match service.switches.is_empty() {
-            true => Dimmed::default(),
-            false => Dimmed::switched_off(service, |flag| self.flagged().is_off(flag)),
-        };
+        let switched_off = Dimmed::switched_off(service, |flag| self.flagged().is_off(flag));
         self.dimmed = left_out.and(switched_off);
         let Some(feature) = route.feature else {
             return;

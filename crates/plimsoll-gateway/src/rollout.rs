@@ -244,15 +244,25 @@ impl RolloutPlan {
 
     /// By what the request says of whose it is.
     fn own_key(&self, asked: &Asking<'_>) -> Option<u64> {
-        let named = |name: &str| asked.fields.get_named(name.as_bytes());
-        let own = match &self.by {
-            SplitBy::Request | SplitBy::Client => None,
-            SplitBy::Tenant => asked.tenant_header.and_then(named),
-            SplitBy::Header(name) => named(name),
-            SplitBy::Cookie(name) => cookies::value(asked.fields, name),
-        };
-        own.filter(|value| !value.is_empty()).map(hash_key)
+        let own = key_of(&self.by, asked.fields, asked.tenant_header);
+        own.map(hash_key)
     }
+}
+
+/// What a request says of whose it is; `None`: nothing.
+pub(crate) fn key_of<'a>(
+    by: &SplitBy,
+    fields: &'a Fields,
+    tenant_header: Option<&str>,
+) -> Option<&'a [u8]> {
+    let named = |name: &str| fields.get_named(name.as_bytes());
+    let own = match by {
+        SplitBy::Request | SplitBy::Client => None,
+        SplitBy::Tenant => tenant_header.and_then(named),
+        SplitBy::Header(name) => named(name),
+        SplitBy::Cookie(name) => cookies::value(fields, name),
+    };
+    own.filter(|value| !value.is_empty())
 }
 
 /// What is known of who asks.

@@ -5,7 +5,7 @@
 //! more header conditions before fewer, and of as many, more exact values; by a flag before by none. Where a more specific
 //! route does not match the method, the headers or the flag, the next one is tried.
 //!
-//! Invariant: [`Router::find`] allocates only for [`Match::MethodNotAllowed`]. Routes that this order cannot
+//! Invariant: [`Router::find`] itself allocates only for [`Match::MethodNotAllowed`]. Routes that this order cannot
 //! tell apart are refused by `plimsoll-config`; should some come anyway, the first of them is taken.
 //! Elsewhere: what patterns are (`plimsoll_config::PathPattern`); what is done with a match (`protocol`).
 

@@ -7,6 +7,7 @@ use plimsoll_measure::{Cause, Outcome};
 use plimsoll_policy::GROUPS;
 use plimsoll_policy::cache::is_failure;
 
+use std::cell::LazyCell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -162,10 +163,7 @@ impl Exchange<'_> {
         let dimmed = Dimmed::of(service, || {
             dimming::user(plan, service, tenant_header, fields, self.facts.client)
         });
-        if service.switches.is_empty() {
-            return dimmed;
-        }
-        let flagged = self.thread.flagged(plan, fields);
+        let flagged = LazyCell::new(|| self.thread.flagged(plan, fields));
         dimmed.and(Dimmed::switched_off(service, |flag| flagged.is_off(flag)))
     }
 
