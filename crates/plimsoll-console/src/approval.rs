@@ -114,7 +114,14 @@ pub struct HowWanted {
 pub struct How {
     /// Why; always there where it is a fix, or breaks the glass.
     pub why: Option<String>,
-    /// No freeze is in its way.
+    /// What it is let past.
+    pub exempt: Exempt,
+}
+
+/// What somebody wants to be let past.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Exempt {
+    /// No freeze is in its way: it mends something.
     pub is_fix: bool,
     /// It is done without the approval that it needs.
     pub breaks_glass: bool,
@@ -126,8 +133,10 @@ impl HowWanted {
         let needs_why = self.fix || self.break_glass || self.why.is_some();
         Ok(How {
             why: needs_why.then(|| why_of(self.why)).transpose()?,
-            is_fix: self.fix,
-            breaks_glass: self.break_glass,
+            exempt: Exempt {
+                is_fix: self.fix,
+                breaks_glass: self.break_glass,
+            },
         })
     }
 }

@@ -1,11 +1,13 @@
 //! Another configuration, under guard: what is planned, what is applied, what was in force. As JSON, as in `wire`.
 
+use std::ops::Not;
 use std::time::Duration;
 
 use plimsoll_core::Timestamp;
 use plimsoll_measure::wire;
 use serde::{Deserialize, Serialize};
 
+use crate::approval::{How, HowWanted};
 use crate::length;
 use crate::overlay::why_of;
 use crate::problem::Problem;
@@ -83,6 +85,12 @@ pub struct ApplyWanted {
     /// For how long services are watched, as `5m`; `0s`: not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watch: Option<String>,
+    /// Whether it is a fix: no freeze is in its way.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub fix: bool,
+    /// Whether it is done without the approval that it needs.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub break_glass: bool,
 }
 
 /// Which configuration is to be in force again.
@@ -102,8 +110,8 @@ pub struct RollbackWanted {
 pub struct Applying {
     /// The hash of the plan.
     pub plan: String,
-    /// The reason, if one was given.
-    pub why: Option<String>,
+    /// The reason, if one was given, and what it is let past.
+    pub how: How,
     /// For how long services are watched; zero: not at all.
     pub watch: Duration,
 }
@@ -117,7 +125,12 @@ impl ApplyWanted {
         };
         Ok(Applying {
             plan: self.plan,
-            why: reason(self.why)?,
+            how: HowWanted {
+                fix: self.fix,
+                break_glass: self.break_glass,
+                why: self.why,
+            }
+            .check()?,
             watch,
         })
     }

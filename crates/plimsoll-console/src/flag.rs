@@ -3,6 +3,7 @@
 //! What is asked for is checked here for its form; whether a definition can be, and whether it may be changed at all, the
 //! process knows.
 
+use std::ops::Not;
 use std::time::Duration;
 
 use plimsoll_core::Timestamp;
@@ -10,6 +11,7 @@ use plimsoll_measure::wire;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::approval::Exempt;
 use crate::length;
 use crate::overlay::why_of;
 use crate::problem::Problem;
@@ -114,6 +116,12 @@ pub struct FlagWanted {
     /// The reason: 1 to 500 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// Whether it is a fix: no freeze is in its way.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub fix: bool,
+    /// Whether it is done without the approval that it needs.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub break_glass: bool,
 }
 
 /// Something that is wanted of a flag.
@@ -132,6 +140,12 @@ pub struct FlagActWanted {
     /// The reason: 1 to 500 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// Whether it is a fix: no freeze is in its way.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub fix: bool,
+    /// Whether it is done without the approval that it needs.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub break_glass: bool,
 }
 
 /// Whom a flag is evaluated for.
@@ -165,6 +179,8 @@ pub struct FlagChange {
     pub version: Option<u64>,
     /// The reason.
     pub why: String,
+    /// What it is let past.
+    pub exempt: Exempt,
 }
 
 /// What is changed.
@@ -198,6 +214,10 @@ impl FlagWanted {
             act: FlagAct::Define(self.definition),
             version: self.version,
             why: why_of(self.why)?,
+            exempt: Exempt {
+                is_fix: self.fix,
+                breaks_glass: self.break_glass,
+            },
         })
     }
 }
@@ -244,6 +264,10 @@ impl FlagActWanted {
             act,
             version: self.version,
             why: why_of(self.why)?,
+            exempt: Exempt {
+                is_fix: self.fix,
+                breaks_glass: self.break_glass,
+            },
         })
     }
 }
@@ -258,6 +282,7 @@ mod tests {
             lasts: lasts.map(str::to_owned),
             version: None,
             why: Some("it hurts".to_owned()),
+            ..FlagActWanted::default()
         }
     }
 

@@ -46,7 +46,7 @@ mod watch;
 mod wire;
 
 pub use access::{Caller, Role};
-pub use approval::{Answered, ApprovalList, ApprovalVerb, ApprovalWanted, How, HowWanted};
+pub use approval::{Answered, ApprovalList, ApprovalVerb, ApprovalWanted, Exempt, How, HowWanted};
 pub use change::{
     ApplyWanted, Applying, ChangePlan, ConfigurationText, Configurations, KeptConfiguration,
     PlanWanted, PlannedChange, RollbackWanted, WatchView,

@@ -3,11 +3,13 @@
 //! Elsewhere: whether it can be done now (`plimsoll_policy::rollout`).
 
 use std::fmt;
+use std::ops::Not;
 use std::str::FromStr;
 
 use plimsoll_measure::RolloutView;
 use serde::{Deserialize, Serialize};
 
+use crate::approval::Exempt;
 use crate::overlay::why_of;
 use crate::problem::Problem;
 use crate::wire::shown;
@@ -107,6 +109,12 @@ pub struct RolloutWanted {
     /// The `revision` that whoever asks has seen: if it is another by now, nothing is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
+    /// Whether it is a fix: no freeze is in its way.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub fix: bool,
+    /// Whether it is done without the approval that it needs.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub break_glass: bool,
 }
 
 /// What is to be done.
@@ -118,6 +126,8 @@ pub struct RolloutDeed {
     pub why: String,
     /// Only if its revision is this.
     pub revision: Option<u64>,
+    /// What it is let past.
+    pub exempt: Exempt,
 }
 
 impl RolloutWanted {
@@ -130,6 +140,10 @@ impl RolloutWanted {
             verb,
             why: why_of(self.why)?,
             revision: self.revision,
+            exempt: Exempt {
+                is_fix: self.fix,
+                breaks_glass: self.break_glass,
+            },
         })
     }
 }

@@ -222,15 +222,22 @@ impl At {
     }
 }
 
-/// How something is asked for that a freeze or an approval may be in the way of.
+/// What somebody wants to be let past, who says why.
 #[derive(Debug, Args)]
-pub(crate) struct How {
+pub(crate) struct Past {
     /// It mends something: no freeze is in its way.
     #[arg(long, requires = "why")]
     pub(crate) fix: bool,
     /// Do it without the approval that it needs: this is journaled loudly, and the owners are called.
     #[arg(long, requires = "why")]
     pub(crate) break_glass: bool,
+}
+
+/// How something is asked for that a freeze or an approval may be in the way of.
+#[derive(Debug, Args)]
+pub(crate) struct How {
+    #[command(flatten)]
+    pub(crate) past: Past,
     /// Why, in a few words.
     #[arg(long, value_name = "TEXT")]
     pub(crate) why: Option<String>,
@@ -239,7 +246,11 @@ pub(crate) struct How {
 impl How {
     /// As a query; empty where there is nothing to say.
     pub(crate) fn query(&self) -> String {
-        let given = [("fix", self.fix), ("break_glass", self.break_glass)].into_iter();
+        let given = [
+            ("fix", self.past.fix),
+            ("break_glass", self.past.break_glass),
+        ]
+        .into_iter();
         let given = given.filter(|(_, given)| *given);
         let mut query: Vec<String> = given.map(|(name, _)| format!("{name}=true")).collect();
         query.extend(

@@ -4,7 +4,7 @@ use clap::Args;
 use plimsoll_console::{Changed, FreezeList, FreezeWanted};
 use serde_json::json;
 
-use crate::cli::{At, How, print, refused, said};
+use crate::cli::{At, How, Past, print, refused, said};
 use crate::client::{self, ClientError, Target};
 use crate::exit::{Exit, say};
 use crate::status::look::clean;
@@ -86,8 +86,10 @@ fn begin(asked: &Freeze, target: &Target, service: Option<&str>) -> Result<Exit,
 
 fn end(asked: &Freeze, target: &Target, service: Option<&str>) -> Result<Exit, ClientError> {
     let how = How {
-        fix: false,
-        break_glass: asked.break_glass,
+        past: Past {
+            fix: false,
+            break_glass: asked.break_glass,
+        },
         why: asked.why.clone(),
     };
     let path = format!("{}{}", path(service), how.query());

@@ -9,13 +9,14 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use plimsoll_config::LogTarget;
 use plimsoll_console::{
-    ApplyWanted, ChangePlan, Changed, ConfigurationText, Configurations, PlanWanted, RollbackWanted,
+    ApplyWanted, ChangePlan, Changed, ConfigurationText, Configurations, PlanWanted,
+    RollbackWanted, WatchView,
 };
 use plimsoll_core::Instant;
 use plimsoll_upstream::Clock;
 use serde_json::json;
 
-use crate::cli::{At, print, refused, said};
+use crate::cli::{At, Past, print, refused, said};
 use crate::client::{self, ClientError, Target};
 use crate::configuration;
 use crate::exit::{Exit, say};
@@ -80,6 +81,8 @@ pub(crate) struct Apply {
     /// Stay until it is kept or taken back.
     #[arg(long)]
     wait: bool,
+    #[command(flatten)]
+    past: Past,
     #[command(flatten)]
     at: At,
 }
@@ -228,6 +231,8 @@ pub(crate) fn apply(options: &Apply) -> Exit {
         plan: plan.hash.clone(),
         why: options.why.clone(),
         watch: Some(options.watch.clone()),
+        fix: options.past.fix,
+        break_glass: options.past.break_glass,
     };
     let applied = client::ask::<Changed>(&target, "POST", "/api/v1/apply", Some(&json!(wanted)));
     match applied {
@@ -238,7 +243,7 @@ pub(crate) fn apply(options: &Apply) -> Exit {
         Err(error) => return refused(&error),
     }
     match options.wait {
-        true => wait(&target, &plan.hash),
+        true => wait(&target, &plan),
         false => Exit::Done,
     }
 }
@@ -269,7 +274,7 @@ fn is_wanted() -> Option<bool> {
 }
 
 /// Stays until the watch has ended. It goes on without us.
-fn wait(target: &Target, plan: &str) -> Exit {
+fn wait(target: &Target, plan: &ChangePlan) -> Exit {
     let clock = Clock::new();
     let mut told = clock.now();
     let mut gone: Option<Instant> = None;
@@ -278,9 +283,9 @@ fn wait(target: &Target, plan: &str) -> Exit {
         match asked {
             Ok(all) => {
                 gone = None;
-                // Nothing is watched: there is no verdict to wait for.
-                let Some(watch) = all.watch.filter(|it| it.plan == plan) else {
-                    return Exit::Done;
+                let is_of_it = |it: &&WatchView| it.plan == plan.hash;
+                let Some(watch) = all.watch.as_ref().filter(is_of_it) else {
+                    return without_watch(&all, &plan.after);
                 };
                 let evidence = clean(&watch.evidence);
                 match watch.state.as_str() {
@@ -316,6 +321,27 @@ fn wait(target: &Target, plan: &str) -> Exit {
         }
         #[expect(clippy::disallowed_methods, reason = "another process is waited for")]
         std::thread::sleep(ASK_EVERY);
+    }
+}
+
+/// Nothing is watched, so there is no verdict to wait for; or the process was begun anew just after it. What is in force says which.
+fn without_watch(all: &Configurations, after: &str) -> Exit {
+    let in_force = all.configurations.iter().find(|it| it.in_force);
+    if in_force.is_some_and(|it| it.sha256 == after) {
+        return Exit::Done;
+    }
+    match &all.set_aside {
+        Some(why) => {
+            say(&format!(
+                "returned to the configuration before: {}",
+                clean(why)
+            ));
+            Exit::Returned
+        }
+        None => {
+            say("another configuration is in force by now: see `plimsoll config list`");
+            Exit::Refused
+        }
     }
 }
 

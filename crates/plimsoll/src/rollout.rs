@@ -8,7 +8,7 @@ use plimsoll_measure::{RolloutState, RolloutView, figure};
 use plimsoll_upstream::Clock;
 use serde_json::json;
 
-use crate::cli::{At, print, refused, said};
+use crate::cli::{At, Past, print, refused, said};
 use crate::client::{self, ClientError, Target};
 use crate::exit::{Exit, say};
 use crate::status::look::clean;
@@ -59,6 +59,8 @@ must say how it goes on, or the time is over. The report goes to standard output
         #[arg(long, value_name = "TEXT")]
         why: Option<String>,
         #[command(flatten)]
+        past: Past,
+        #[command(flatten)]
         at: At,
     },
     /// Wait for what comes of one that is on; it ends as `start --wait` does.
@@ -105,6 +107,8 @@ pub(crate) struct Deed {
     #[arg(long, value_name = "NUMBER")]
     revision: Option<u64>,
     #[command(flatten)]
+    past: Past,
+    #[command(flatten)]
     at: At,
 }
 
@@ -122,10 +126,12 @@ pub(crate) fn rollout(command: &RolloutCommand) -> Exit {
             wait: waits,
             waiting,
             why,
+            past,
             at,
         } => {
             let target = at.target();
-            let begun = act(&target, name, RolloutVerb::Start, why.as_deref(), None);
+            let wanted = wanted(why.as_ref(), None, past);
+            let begun = act(&target, name, RolloutVerb::Start, &wanted);
             match begun {
                 Ok(changed) if *waits && changed.approval.is_none() => {
                     say(&clean(&changed.message));
@@ -146,22 +152,26 @@ pub(crate) fn rollout(command: &RolloutCommand) -> Exit {
 }
 
 fn by_hand(deed: &Deed, verb: RolloutVerb) -> Result<Exit, ClientError> {
-    let (target, why) = (deed.at.target(), deed.why.as_deref());
-    let changed = act(&target, &deed.name, verb, why, deed.revision)?;
+    let wanted = wanted(deed.why.as_ref(), deed.revision, &deed.past);
+    let changed = act(&deed.at.target(), &deed.name, verb, &wanted)?;
     Ok(said(&changed))
+}
+
+fn wanted(why: Option<&String>, revision: Option<u64>, past: &Past) -> RolloutWanted {
+    RolloutWanted {
+        why: why.cloned(),
+        revision,
+        fix: past.fix,
+        break_glass: past.break_glass,
+    }
 }
 
 fn act(
     target: &Target,
     name: &str,
     verb: RolloutVerb,
-    why: Option<&str>,
-    revision: Option<u64>,
+    wanted: &RolloutWanted,
 ) -> Result<Changed, ClientError> {
-    let wanted = RolloutWanted {
-        why: why.map(str::to_owned),
-        revision,
-    };
     let path = format!("{PATH}/{}/{verb}", client::part(name));
     client::ask(target, "POST", &path, Some(&json!(wanted)))
 }

@@ -77,6 +77,9 @@ struct Run {
     /// When each step was last begun.
     steps: Vec<Option<Timestamp>>,
     machine: Rollout,
+    /// It mends something: no freeze holds it.
+    #[serde(default)]
+    is_fix: bool,
     /// Requests and bad ones of the service's own arm, second by second.
     #[serde(skip)]
     own: VecDeque<(u64, u64)>,
@@ -334,6 +337,7 @@ impl Rollouts {
             routes: counts.routes.iter().map(|it| it.route.clone()).collect(),
             steps: vec![None; count],
             machine,
+            is_fix: false,
             own: VecDeque::new(),
             counts: counts.clone(),
         };
@@ -351,6 +355,14 @@ impl Rollouts {
                 "{name} was changed since: its revision is {now} now, not {seen}; look again"
             ))),
             _ => Ok(()),
+        }
+    }
+
+    /// One that is on mends something: from here on no freeze holds it.
+    pub(crate) fn mends(&mut self, name: &str) {
+        if let Some(run) = self.known.get_mut(name).and_then(|it| it.run.as_mut()) {
+            run.is_fix = true;
+            run.machine.unfreeze();
         }
     }
 
@@ -396,7 +408,7 @@ impl Rollouts {
                 routes: &arms,
                 bad_clients: counts.bad_clients,
                 service_burns: burns,
-                frozen: around.frozen,
+                frozen: around.frozen && !run.is_fix,
                 canary_up: around.canary_up,
             };
             let events = run.machine.tick(now, &observed);

@@ -75,6 +75,7 @@ async fn act(
         let wanted = RolloutWanted {
             why: typed.why,
             revision: typed.revision,
+            ..RolloutWanted::default()
         };
         Ok((caller, rollout, verb, again, wanted.check(verb)))
     })();

@@ -368,6 +368,8 @@ fn of_changes() -> Value {
         "RolloutWanted": wanted(&["why"], [
             ("why", json!({ "type": "string", "minLength": 1, "maxLength": 500 })),
             ("revision", whole()),
+            ("fix", json!({ "type": "boolean" })),
+            ("break_glass", json!({ "type": "boolean" })),
         ]),
     })
 }
@@ -413,6 +415,8 @@ fn of_services() -> Value {
             ("plan", text()),
             ("why", json!({ "type": "string", "minLength": 1, "maxLength": 500 })),
             ("watch", length()),
+            ("fix", json!({ "type": "boolean" })),
+            ("break_glass", json!({ "type": "boolean" })),
         ]),
         "RollbackWanted": wanted(&[], [
             ("number", whole()),
@@ -480,12 +484,16 @@ fn of_services() -> Value {
             ("definition", any()),
             ("version", whole()),
             ("why", json!({ "type": "string", "minLength": 1, "maxLength": 500 })),
+            ("fix", json!({ "type": "boolean" })),
+            ("break_glass", json!({ "type": "boolean" })),
         ]),
         "FlagActWanted": wanted(&["why"], [
             ("variant", text()),
             ("for", length()),
             ("version", whole()),
             ("why", json!({ "type": "string", "minLength": 1, "maxLength": 500 })),
+            ("fix", json!({ "type": "boolean" })),
+            ("break_glass", json!({ "type": "boolean" })),
         ]),
         "FlagContextWanted": wanted(&[], [("context", any())]),
         "FlagEvaluated": object([

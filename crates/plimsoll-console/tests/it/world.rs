@@ -314,6 +314,7 @@ impl Control for Process {
             verb,
             why,
             revision,
+            ..
         } = deed;
         Process::act(
             self,

@@ -337,6 +337,11 @@ impl Rollout {
         }
     }
 
+    /// No freeze is in the way of the next command, until the next tick says so again.
+    pub fn unfreeze(&mut self) {
+        self.frozen = false;
+    }
+
     pub(super) fn scores(&self) -> Scores {
         self.judge.scores()
     }

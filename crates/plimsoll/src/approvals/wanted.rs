@@ -1,5 +1,6 @@
 //! What somebody wants to do that others may have to approve: all of it, so that nothing else can be done in its place.
 
+use std::ops::Not;
 use std::time::Duration;
 
 use plimsoll_config::show_duration;
@@ -41,6 +42,9 @@ pub(crate) enum Wanted {
         /// Which version, from which share, by which steps.
         from: String,
         why: String,
+        /// Whether it is a fix: no freeze is in its way.
+        #[serde(default, skip_serializing_if = "Not::not")]
+        is_fix: bool,
     },
     /// A flag is to be another.
     Flag {
@@ -51,6 +55,9 @@ pub(crate) enum Wanted {
         seconds: Option<u64>,
         version: Option<u64>,
         why: String,
+        /// Whether it is a fix: no freeze is in its way.
+        #[serde(default, skip_serializing_if = "Not::not")]
+        is_fix: bool,
     },
     /// A service is to do less for a while, or the governor's mode for it is another.
     Degrade {
@@ -155,10 +162,11 @@ impl Wanted {
         match &mut it {
             Self::Config { why, is_fix, .. } => (*why, *is_fix) = (None, false),
             Self::EndFreeze { why, .. } => *why = None,
-            Self::Degrade { why, .. }
-            | Self::Freeze { why, .. }
-            | Self::Rollout { why, .. }
-            | Self::Flag { why, .. } => why.clear(),
+            Self::Rollout { why, is_fix, .. } | Self::Flag { why, is_fix, .. } => {
+                why.clear();
+                *is_fix = false;
+            }
+            Self::Degrade { why, .. } | Self::Freeze { why, .. } => why.clear(),
         }
         it
     }
@@ -174,8 +182,7 @@ impl Wanted {
         match self {
             Self::Config { after, is_fix, .. } => {
                 let short = after.get(..12).unwrap_or(after);
-                let fix = if *is_fix { ", as a fix" } else { "" };
-                format!("the configuration {short} in force{fix}")
+                format!("the configuration {short} in force{}", as_fix(*is_fix))
             }
             Self::Degrade {
                 service,
@@ -204,21 +211,27 @@ impl Wanted {
                 rollout,
                 verb,
                 from,
+                is_fix,
                 ..
-            } => format!("{verb} of the rollout {rollout}, of {service}: {from}"),
+            } => format!(
+                "{verb} of the rollout {rollout}, of {service}: {from}{}",
+                as_fix(*is_fix)
+            ),
             Self::Flag {
                 key,
                 act,
                 variant,
                 seconds,
+                is_fix,
                 ..
             } => {
                 let variant = variant.as_ref().map(|it| format!(" to {it}"));
                 let lasts = seconds.map(|it| format!(" for {}", lasting(it)));
                 format!(
-                    "{act} of the flag {key}{}{}",
+                    "{act} of the flag {key}{}{}{}",
                     variant.unwrap_or_default(),
-                    lasts.unwrap_or_default()
+                    lasts.unwrap_or_default(),
+                    as_fix(*is_fix)
                 )
             }
             Self::EndFreeze { service, .. } => {
@@ -259,6 +272,10 @@ impl Wanted {
             other => vec![other.says()],
         }
     }
+}
+
+fn as_fix(is_fix: bool) -> &'static str {
+    if is_fix { ", as a fix" } else { "" }
 }
 
 fn of(service: Option<&str>) -> &str {

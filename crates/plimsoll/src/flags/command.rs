@@ -17,7 +17,7 @@ use plimsoll_upstream::Clock;
 use serde_json::{Value, json};
 
 use crate::access::minute;
-use crate::cli::{At, print, refused, said};
+use crate::cli::{At, Past, print, refused, said};
 use crate::client::{self, ClientError, Target};
 use crate::exit::{Exit, say, with_causes};
 use crate::status::look::clean;
@@ -147,6 +147,8 @@ pub(crate) struct Reason {
     /// Only if the flag still has this version, as `plimsoll flag show` tells it.
     #[arg(long, value_name = "NUMBER")]
     if_version: Option<u64>,
+    #[command(flatten)]
+    past: Past,
 }
 
 pub(crate) fn flag(command: &FlagCommand) -> Exit {
@@ -220,6 +222,8 @@ fn act(
         lasts: reason.lasts.clone(),
         version: reason.if_version,
         why: reason.why.clone(),
+        fix: reason.past.fix,
+        break_glass: reason.past.break_glass,
     });
     let changed: Changed = match verb {
         "delete" => client::ask(target, "DELETE", &path(key), Some(&wanted))?,
@@ -247,6 +251,8 @@ fn define(
         definition,
         version: reason.if_version,
         why: reason.why.clone(),
+        fix: reason.past.fix,
+        break_glass: reason.past.break_glass,
     });
     let changed: Changed = client::ask(target, "PUT", &path(key), Some(&wanted))?;
     Ok(said(&changed))

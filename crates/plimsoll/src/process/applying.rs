@@ -229,10 +229,11 @@ impl Process {
         }
         let planned = Asking {
             by: by.to_owned(),
-            why: applying.why.clone(),
+            why: applying.how.why.clone(),
+            is_fix: asking.is_fix,
+            glass: asking.glass.clone(),
             carries: asking.carries,
             plan: Some((applying.plan.clone(), applying.watch.as_secs())),
-            ..Asking::default()
         };
         match self.may_reload(&planned, &loaded) {
             Ok(()) => (),
@@ -261,11 +262,16 @@ impl Process {
         self.changing.ended = None;
         self.changing.watch = watch;
         self.set_aside(None);
-        self.remember(How::Apply, by, applying.why.clone(), Some(&applying.plan));
+        self.remember(
+            How::Apply,
+            by,
+            applying.how.why.clone(),
+            Some(&applying.plan),
+        );
         let mut body = journal::configuration(Some(&before), &self.loaded);
         if let Some(body) = body.as_object_mut() {
             body.insert("by".to_owned(), by.into());
-            body.insert("why".to_owned(), json!(applying.why));
+            body.insert("why".to_owned(), json!(applying.how.why));
             body.insert("plan".to_owned(), json!(applying.plan));
             body.insert("watched".to_owned(), json!(watched));
         }

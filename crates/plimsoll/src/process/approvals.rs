@@ -8,8 +8,8 @@ mod keeping;
 use std::time::Duration;
 
 use plimsoll_console::{
-    Answered, Applying, Caller, Changed, FlagAct, FlagChange, Freezing, Problem, RolloutDeed,
-    Setting,
+    Answered, Applying, Caller, Changed, Exempt, FlagAct, FlagChange, Freezing, How, Problem,
+    RolloutDeed, Setting,
 };
 use plimsoll_core::Timestamp;
 use plimsoll_measure::Condition;
@@ -95,6 +95,15 @@ impl Asking {
             ..Self::default()
         }
     }
+
+    /// The same, by somebody who wants to be let past something, and why.
+    pub(super) fn past(by: &str, exempt: Exempt, why: Option<&str>) -> Self {
+        Self {
+            is_fix: exempt.is_fix,
+            glass: why.filter(|_| exempt.breaks_glass).map(str::to_owned),
+            ..Self::by(by)
+        }
+    }
 }
 
 /// Whether something may be done now.
@@ -142,11 +151,12 @@ impl Process {
         touching: &Touching,
     ) -> Result<Passage, Problem> {
         let now = self.clock.timestamp();
+        let needed = self.approval_needed(rules, &wanted, touching);
         if let Some(id) = asking.carries {
-            self.begin_approved(id, &wanted, now)?;
+            self.begin_approved(id, &wanted, needed.as_ref(), now)?;
             return Ok(Passage::Free);
         }
-        let Some(needed) = self.approval_needed(rules, &wanted, touching) else {
+        let Some(needed) = needed else {
             return Ok(Passage::Free);
         };
         if let Some(why) = &asking.glass {
@@ -378,7 +388,13 @@ impl Process {
     }
 
     /// What was approved is to be done now: it must be that, and enough must agree still.
-    fn begin_approved(&mut self, id: u64, wanted: &Wanted, now: Timestamp) -> Result<(), Problem> {
+    fn begin_approved(
+        &mut self,
+        id: u64,
+        wanted: &Wanted,
+        needed: Option<&Needed>,
+        now: Timestamp,
+    ) -> Result<(), Problem> {
         let Some(kept) = self.approvals.approvals.get(id) else {
             return Err(Problem::not_found("the request is forgotten"));
         };
@@ -390,6 +406,13 @@ impl Process {
         if !may {
             return Err(Problem::conflict(format!(
                 "{asked}, who asked, may not do it any more"
+            )));
+        }
+        let agreed = kept.request.persons;
+        if let Some(more) = needed.filter(|it| it.persons > agreed) {
+            return Err(Problem::conflict(format!(
+                "by now this needs {}, when it was asked for it was {agreed}: ask again",
+                words(more)
             )));
         }
         let counting = self.counting(kept, "");
@@ -425,7 +448,10 @@ impl Process {
                         let applying = Applying {
                             plan,
                             watch: Duration::from_secs(seconds),
-                            why: asking.why.clone(),
+                            how: How {
+                                why: asking.why.clone(),
+                                ..How::default()
+                            },
                         };
                         self.apply_plan(&asking, applying, inner).await;
                     }
@@ -433,13 +459,19 @@ impl Process {
                 }
             }
             Wanted::Rollout {
-                rollout, verb, why, ..
+                rollout,
+                verb,
+                why,
+                is_fix,
+                ..
             } => match verb.parse() {
                 Ok(verb) => {
+                    asking.is_fix = is_fix;
                     let deed = RolloutDeed {
                         verb,
                         why,
                         revision: None,
+                        exempt: Exempt::default(),
                     };
                     self.roll(&asking, &rollout, deed, inner);
                 }
@@ -453,9 +485,16 @@ impl Process {
                 seconds,
                 version,
                 why,
+                is_fix,
             } => match flag_act(&act, definition, variant, seconds) {
                 Some(act) => {
-                    let change = FlagChange { act, version, why };
+                    asking.is_fix = is_fix;
+                    let change = FlagChange {
+                        act,
+                        version,
+                        why,
+                        exempt: Exempt::default(),
+                    };
                     self.change_flag(&asking, &key, change, inner);
                 }
                 None => {

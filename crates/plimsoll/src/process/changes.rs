@@ -38,16 +38,15 @@ impl Process {
     pub(super) async fn on_asked(&mut self, asked: Asked) {
         match asked {
             Asked::Apply { by, applying, tell } => {
-                self.apply_plan(&Asking::by(&by), applying, tell).await;
+                let how = &applying.how;
+                let asking = Asking::past(&by, how.exempt, how.why.as_deref());
+                self.apply_plan(&asking, applying, tell).await;
             }
             Asked::RollBack { by, wanted, tell } => self.roll_back(&by, wanted, tell).await,
             Asked::Reload { by, how, tell } => {
-                let glass = how.why.clone().filter(|_| how.breaks_glass);
                 let asking = Asking {
-                    why: how.why,
-                    is_fix: how.is_fix,
-                    glass,
-                    ..Asking::by(&by)
+                    why: how.why.clone(),
+                    ..Asking::past(&by, how.exempt, how.why.as_deref())
                 };
                 self.reload(&asking, Some(tell)).await;
             }
@@ -76,11 +75,7 @@ impl Process {
                 how,
                 tell,
             } => {
-                let glass = how.why.clone().filter(|_| how.breaks_glass);
-                let asking = Asking {
-                    glass,
-                    ..Asking::by(&by)
-                };
+                let asking = Asking::past(&by, how.exempt, how.why.as_deref());
                 self.end_freeze(&asking, service.as_deref(), how.why, tell);
             }
             Asked::CreateToken {
@@ -119,7 +114,10 @@ impl Process {
                 rollout,
                 deed,
                 tell,
-            } => self.roll(&Asking::by(&by), &rollout, deed, tell),
+            } => {
+                let asking = Asking::past(&by, deed.exempt, Some(&deed.why));
+                self.roll(&asking, &rollout, deed, tell);
+            }
             Asked::Act {
                 by,
                 incident,
@@ -132,7 +130,10 @@ impl Process {
                 key,
                 change,
                 tell,
-            } => self.change_flag(&Asking::by(&by), &key, change, tell),
+            } => {
+                let asking = Asking::past(&by, change.exempt, Some(&change.why));
+                self.change_flag(&asking, &key, change, tell);
+            }
             Asked::RevokeToken { by, name, tell } => self.revoke_token(&by, name, tell),
         }
     }

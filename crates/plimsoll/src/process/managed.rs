@@ -122,6 +122,7 @@ impl Process {
             seconds: lasts.map(|it| it.as_secs()),
             version: change.version,
             why: change.why.clone(),
+            is_fix: asking.is_fix,
         };
         self.pass(asking, wanted, &touching)
     }

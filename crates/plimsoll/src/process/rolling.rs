@@ -87,6 +87,7 @@ impl Process {
             verb: deed.verb.name().to_owned(),
             from: self.rollouts.would(&self.loaded.config, name),
             why: deed.why.clone(),
+            is_fix: asking.is_fix,
         };
         self.pass(asking, wanted, &touching)
     }
@@ -118,6 +119,9 @@ impl Process {
         let mut happened = Vec::new();
         match command {
             Some(command) => {
+                if asking.is_fix {
+                    self.rollouts.mends(name);
+                }
                 let done = self.rollouts.command(name, command, person, now);
                 happened = done.map_err(problem)?;
             }
@@ -141,6 +145,9 @@ impl Process {
                     .rollouts
                     .begin(&config, name, person, service, &counts, now);
                 begun.map_err(problem)?;
+                if asking.is_fix {
+                    self.rollouts.mends(name);
+                }
                 rollout.shared.begin();
             }
         }
@@ -156,7 +163,7 @@ impl Process {
         );
         let subject = subject(service, name);
         let body = json!({
-            "text": text, "what": "rollout", "rollout": name, "version": version, "verb": deed.verb.name(), "by": by, "why": deed.why, "approval": asking.carries,
+            "text": text, "what": "rollout", "rollout": name, "version": version, "verb": deed.verb.name(), "by": by, "why": deed.why, "fix": asking.is_fix, "approval": asking.carries,
             "weight": self.rollouts.weight(&config, name).share(),
         });
         tracing::info!(service, "{text}");

@@ -526,6 +526,25 @@ fn with_the_store_gone_requests_are_kept_and_carried_out_and_their_records_wait(
 }
 
 #[test]
+fn rules_that_ask_for_more_by_now_count_for_what_waits() {
+    let (service, home, _plimsoll, people) = started(DEGRADE);
+    ends(&home.by(&people.ana, &SHED), WAITS, "1 other person");
+    home.version(&service, 1, &format!("{DEGRADE}persons = 2\n"));
+    let glass = ["reload", "--break-glass", "--why", "two from now on"];
+    ends(&home.by(&people.bo, &glass), 0, "reloaded");
+    ends(
+        &home.by(&people.bo, &["approval", "approve", "1"]),
+        1,
+        "by now this needs the approval of 2 other persons",
+    );
+    assert_eq!(
+        (shed(&home), &approvals(&home)[1]["state"]),
+        (0, &"failed".into())
+    );
+    ends(&home.by(&people.ana, &SHED), WAITS, "2 other persons");
+}
+
+#[test]
 fn a_rule_is_taken_out_only_with_the_persons_that_it_asks_for() {
     // It is about something else, and covers its own end.
     let (service, home, _plimsoll, people) = started(DEGRADE);
@@ -598,4 +617,136 @@ async fn an_approver_approves_from_the_inbox_and_it_is_done() {
     let came = "document.querySelector('main').innerText.includes('it was carried out')";
     assert_eq!(browser.ask(came).await, true);
     assert_eq!(browser.complaints, [] as [String; 0]);
+}
+
+/// A rollout, a flag and a file: what needs approval of each.
+const GUARDED: &str = "[service.app.version.v2]\nendpoints = [\"http://127.0.0.1:1\"]\n\
+     [rollout.app-v2]\nservice = \"app\"\nversion = \"v2\"\nby = \"request\"\nsteps = [{ weight = \"1%\", for = \"1h\" }, { weight = \"100%\", for = \"1h\" }]\n\
+     [flags]\nmanaged = true\n[approval.more]\nwhat = [\"rollout\", \"flag\", \"config\"]\n";
+const BEGIN: [&str; 5] = ["rollout", "start", "app-v2", "--why", "release 2.4"];
+
+/// With a flag that is on for all, which nobody's approval was needed for.
+fn guarded() -> (Service, Home, Plimsoll, People) {
+    let (service, home, plimsoll, people) = started(GUARDED);
+    let definition =
+        r#"{"state": "ENABLED", "variants": {"on": true, "off": false}, "defaultVariant": "on"}"#;
+    std::fs::write(home.path("cart.json"), definition).unwrap();
+    let file = home.path("cart.json").display().to_string();
+    let args = ["flag", "set", "cart", "--definition", &file, "--why", "new"];
+    let glass = [&args[..], &["--break-glass"]].concat();
+    ends(
+        &home.by(&people.ana, &args),
+        WAITS,
+        "define of the flag cart",
+    );
+    ends(
+        &home.by(&people.ana, &["approval", "withdraw", "1"]),
+        0,
+        "withdrew",
+    );
+    ends(&home.by(&people.ana, &glass), 0, "cart");
+    home.wait_for_record("glass", is("break-glass", "define of the flag cart"));
+    (service, home, plimsoll, people)
+}
+
+fn stands(home: &Home) -> Value {
+    let said = home.ask(&["rollout", "status", "app-v2", "--json"]);
+    serde_json::from_slice::<Value>(&said.stdout).unwrap()["state"].clone()
+}
+
+fn cart(home: &Home) -> Value {
+    let said = home.ask(&["flag", "evaluate", "cart", "--json"]);
+    serde_json::from_slice::<Value>(&said.stdout).unwrap()["variant"].clone()
+}
+
+#[test]
+fn a_rollout_a_flag_and_a_plan_wait_for_others_and_are_done_once_approved() {
+    let (service, home, plimsoll, people) = guarded();
+    ends(
+        &home.by(&people.ana, &BEGIN),
+        WAITS,
+        "start of the rollout app-v2",
+    );
+    assert_eq!(stands(&home), "idle");
+    ends(
+        &home.by(&people.bo, &["approval", "approve", "3"]),
+        0,
+        "is carried out",
+    );
+    assert_eq!(stands(&home), "running");
+    // What takes requests from a version waits for nobody.
+    let abort = ["rollout", "abort", "app-v2", "--why", "no"];
+    ends(&home.by(&people.ana, &abort), 0, "app-v2");
+
+    let off = ["flag", "set", "cart", "off", "--why", "orders are lost"];
+    ends(
+        &home.by(&people.ana, &off),
+        WAITS,
+        "set of the flag cart to off",
+    );
+    assert_eq!(cart(&home), "on");
+    ends(
+        &home.by(&people.bo, &["approval", "approve", "4"]),
+        0,
+        "is carried out",
+    );
+    assert_eq!(cart(&home), "off");
+
+    home.version(&service, 2, GUARDED);
+    let apply = ["apply", "--yes", "--watch", "0s", "--why", "faster"];
+    ends(&home.by(&people.ana, &apply), WAITS, "the configuration");
+    assert!(seen(&plimsoll, 1));
+    // Another file than the one that was asked for is not what bo agrees with.
+    home.version(&service, 3, GUARDED);
+    ends(
+        &home.by(&people.bo, &["approval", "approve", "5"]),
+        1,
+        "plan again",
+    );
+    assert!(seen(&plimsoll, 1));
+    ends(&home.by(&people.ana, &apply), WAITS, "(request #6)");
+    ends(
+        &home.by(&people.bo, &["approval", "approve", "6"]),
+        0,
+        "is carried out",
+    );
+    assert!(seen(&plimsoll, 3));
+    assert_eq!(home.verify(&[]).0, 0);
+}
+
+#[test]
+fn a_fix_passes_a_freeze_and_a_broken_glass_an_approval_whatever_is_changed() {
+    let (service, home, plimsoll, people) = guarded();
+    let freeze = ["freeze", "app", "--for", "2d", "--why", "the audit"];
+    ends(&home.by(&people.ana, &freeze), 0, "ana froze app until");
+    home.version(&service, 2, GUARDED);
+    let apply = ["apply", "--yes", "--watch", "0s", "--why", "mended"];
+    let enable = ["flag", "enable", "cart", "--why", "mended"];
+    let past =
+        |args: &[&'static str], more: &[&'static str]| home.by(&people.ana, &[args, more].concat());
+    for args in [&BEGIN[..], &enable, &apply] {
+        ends(&past(args, &[]), 1, "app is frozen by ana until");
+        // A fix needs approval as anything does; who breaks the glass is not past a freeze by that.
+        ends(
+            &past(args, &["--break-glass"]),
+            1,
+            "app is frozen by ana until",
+        );
+        ends(&past(args, &["--fix"]), WAITS, "as a fix");
+    }
+    ends(&past(&BEGIN, &["--fix", "--break-glass"]), 0, "app-v2");
+    assert_eq!(stands(&home), "running");
+    ends(
+        &home.by(&people.bo, &["approval", "approve", "4"]),
+        0,
+        "is carried out",
+    );
+    ends(&past(&apply, &["--fix", "--break-glass"]), 0, "applied");
+    assert!(seen(&plimsoll, 2));
+    home.wait_for_record("glass", is("break-glass", "start of the rollout app-v2"));
+    home.wait_for_record("glass", is("break-glass", "the configuration"));
+    // Without a reason it is nothing.
+    let silent = ["flag", "end", "cart", "--fix"];
+    ends(&home.by(&people.ana, &silent), 2, "--why");
+    assert_eq!(home.verify(&[]).0, 0);
 }
