@@ -18,6 +18,7 @@ pub mod hedge;
 mod limiter;
 #[cfg(all(test, loom))]
 mod loom_tests;
+pub mod queue;
 mod rate_limit;
 pub mod retry;
 pub mod rollout;
