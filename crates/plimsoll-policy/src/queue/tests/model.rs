@@ -5,7 +5,7 @@
 //! place. At random points the queue is replaced by what its image, or an earlier image and the records since, make of it. Handles
 //! are few, and so are used again early.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -558,22 +558,22 @@ fn any_step() -> impl Strategy<Value = Step> {
             key,
         },
     );
-    let any = 0..1_000_usize;
+    let index = 0..1_000_usize;
     let delay = prop::option::of(prop_oneof![Just(0), 0..9_000_u64]);
     let lease = prop_oneof![Just(0), 1..30_000_u64];
     prop_oneof![
         30 => publish,
         20 => (1..5_usize).prop_map(Step::Receive),
-        12 => (any.clone(), prop::bool::weighted(0.8)).prop_map(|(i, right)| Step::Ack(i, right)),
-        8 => (any.clone(), delay).prop_map(|(i, delay)| Step::Nack(i, delay)),
-        2 => (any.clone(), lease).prop_map(|(i, lease)| Step::Extend(i, lease)),
+        12 => (index.clone(), prop::bool::weighted(0.8)).prop_map(|(i, right)| Step::Ack(i, right)),
+        8 => (index.clone(), delay).prop_map(|(i, delay)| Step::Nack(i, delay)),
+        2 => (index.clone(), lease).prop_map(|(i, lease)| Step::Extend(i, lease)),
         12 => (0..4_000_u64).prop_map(Step::Later),
         1 => (0..40_000_u64).prop_map(Step::Later),
         10 => Just(Step::Tick),
-        2 => any.clone().prop_map(Step::Remove),
+        2 => index.clone().prop_map(Step::Remove),
         1 => (1..4_usize).prop_map(Step::TakeReady),
-        5 => (any, 0..HANDLES).prop_map(|(i, slot)| Step::Relocate(i, slot)),
-        1 => prop::bool::weighted(0.3).prop_map(|_| Step::Purge),
+        5 => (index, 0..HANDLES).prop_map(|(i, slot)| Step::Relocate(i, slot)),
+        1 => Just(Step::Purge),
         1 => any::<bool>().prop_map(Step::Pause),
         2 => (0..4_u128, any::<bool>()).prop_map(|(group, on)| Step::PauseGroup(group, on)),
         2 => Just(Step::KeepImage),
