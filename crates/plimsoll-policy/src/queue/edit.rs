@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::Handle;
-use super::machine::{Message, Queue};
+use super::message::Message;
 use super::run::Edit;
+use super::{Handle, Queue};
 
 impl Queue {
     /// Takes a message out from wherever it is, also from its receiver. Takes a pass over the queue unless the message

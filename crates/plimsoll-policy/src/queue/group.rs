@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::lane::LaneKey;
-use super::machine::Message;
+use super::message::Message;
 use super::{Handle, Millis};
 
 /// A message in a group's line.

@@ -23,9 +23,9 @@ use std::mem::take;
 
 use super::group::{Group, Waiting};
 use super::lane::{Lane, LaneKey};
-use super::machine::{GroupName, Message, Note, Queue};
+use super::message::{GroupName, Message, Note};
 use super::run::{CHUNK, Chunk};
-use super::{Handle, Millis, PRIORITIES, QueueParameters};
+use super::{Handle, Millis, PRIORITIES, Queue, QueueParameters};
 
 const VERSION: u8 = 1;
 

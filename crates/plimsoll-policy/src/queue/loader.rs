@@ -6,10 +6,11 @@
 //! uses handles again by whole segments, so there is about one such pass for each time that it comes round.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
-use super::machine::{Message, Queue};
+use super::message::Message;
 use super::run::Edit;
-use super::{Arriving, Handle, Millis, NotAnImage, QueueParameters, image};
+use super::{Arriving, Handle, Millis, NotAnImage, Queue, QueueParameters, image};
 
 /// Notes that are always worth to be kept: 5 MB.
 const NOTES_MIN: usize = 65_536;
@@ -60,7 +61,7 @@ impl QueueLoader {
     /// Of nothing. Keys that the records bring are kept until the end, up to a million of them.
     pub fn new() -> Self {
         let parameters = QueueParameters {
-            dedup_window: std::time::Duration::MAX,
+            dedup_window: Duration::MAX,
             ..QueueParameters::default()
         };
         Self::of(Queue::new(parameters, 0))

@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 
-use super::group::Group;
+use super::group::{Group, Waiting};
 use super::lane::{Lane, LaneKey, Next};
-use super::machine::{Lease, Message, Note, Queue};
-use super::{Handle, Millis};
+use super::line::Place;
+use super::message::{Lease, Message, Note};
+use super::{Handle, Millis, Queue};
 
 /// A queue in figures.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
@@ -135,7 +136,7 @@ impl Queue {
         let tree = |entries: usize, size: usize| entries * size * 3 / 2;
         let lines = self.groups.values();
         let lines: usize = lines
-            .map(|group| group.line.capacity() * size_of::<super::group::Waiting>())
+            .map(|group| group.line.capacity() * size_of::<Waiting>())
             .sum();
         self.lanes.heap_bytes()
             + self.notes.capacity() * (size_of::<(Handle, Note)>() + 1)
@@ -146,10 +147,7 @@ impl Queue {
             + tree(self.delayed.len(), size_of::<((Millis, u64), Message)>())
             + tree(self.delayed_too_long.len(), 24)
             + tree(self.backoffs.len(), size_of::<(Millis, u128)>())
-            + tree(
-                self.bounds.len(),
-                size_of::<(Millis, super::machine::Place)>(),
-            )
+            + tree(self.bounds.len(), size_of::<(Millis, Place)>())
             + tree(self.paused_groups.len(), size_of::<u128>())
             + self.dedup.heap_bytes()
     }

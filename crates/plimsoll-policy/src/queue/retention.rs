@@ -1,7 +1,8 @@
 //! Retention: what is older than the queue keeps messages, and is not leased, expires.
 
-use super::machine::{Place, Queue, WORK_MAX};
-use super::{Millis, QueueEvent};
+use super::line::Place;
+use super::machine::WORK_MAX;
+use super::{Millis, Queue, QueueEvent};
 
 impl Queue {
     /// When the first may have to go. For a lane or a group the time may be that of a message that has left since.
