@@ -99,3 +99,5 @@ pub fn read(request: &SqsRequest<'_>) -> Result<(Call, Dialect), (SqsError, Dial
     }
 }
 
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,6 @@
 //! What goes along with the body of a message: attributes of the sender's and of the system's, their checks and their digests.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use md5::{Digest as _, Md5};
@@ -175,26 +174,27 @@ fn is_number(text: &str) -> bool {
 
 /// Whether the text has only characters that XML 1.0 can carry (its section 2.2), which is what SQS takes.
 pub fn check_characters(text: &str) -> Result<(), SqsError> {
-    let allowed = |character: char| matches!(character, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..);
-    if text.chars().all(allowed) {
+    if text.chars().all(in_xml) {
         return Ok(());
     }
-    let expected = "A message may have the characters of XML 1.0: #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF.";
+    let expected = "A message may have the characters of XML 1.0: #x9, #xA, #xD, #x20 to #xD7FF, #xE000 to #xFFFD, #x10000 to #x10FFFF.";
     Err(SqsError::new(ErrorCode::InvalidMessageContents, expected))
+}
+
+fn in_xml(character: char) -> bool {
+    matches!(character, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..)
 }
 
 /// At most 40 characters of what a client sent, for a message about it.
 pub(crate) fn shown(text: &str) -> String {
-    let mut short = String::new();
-    for character in text.chars().take(40) {
-        let printable = if character.is_control() {
+    let visible = |character: char| {
+        if character.is_control() || !in_xml(character) {
             '\u{fffd}'
         } else {
             character
-        };
-        let _ = short.write_char(printable);
-    }
-    short
+        }
+    };
+    text.chars().take(40).map(visible).collect()
 }
 
 /// What the SDKs compare with what they sent: lower-case hexadecimal.

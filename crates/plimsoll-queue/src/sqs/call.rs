@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::sqs::attributes::MESSAGE_BYTES_MAX;
 use crate::sqs::{
     MessageAttributeFilter, MessageAttributes, QueueArn, QueueAttributeChanges,
     QueueAttributeFilter, QueueName, SqsError, SystemAttributeFilter,
@@ -72,7 +71,7 @@ pub enum Call {
     SendMessageBatch {
         /// The queue.
         queue: QueueName,
-        /// The messages, at most [`MESSAGE_BYTES_MAX`] together.
+        /// The messages, at most [`MESSAGE_BYTES_MAX`](crate::sqs::MESSAGE_BYTES_MAX) together.
         entries: Vec<BatchEntry<Message>>,
     },
     /// Hand out messages, and hide them meanwhile.
@@ -188,11 +187,6 @@ impl Message {
                 .iter()
                 .map(|(name, attribute)| attribute.size(name))
                 .sum::<usize>()
-    }
-
-    /// The whole limit of a message, which no queue can raise.
-    fn fits(&self) -> bool {
-        self.size() <= MESSAGE_BYTES_MAX
     }
 }
 

@@ -41,7 +41,11 @@ impl QueueName {
         if url.len() > URL_BYTES_MAX {
             return Err(refused());
         }
-        let name = url
+        let path = match url.split_once("://") {
+            Some((_, after)) => after.split_once('/').ok_or_else(refused)?.1,
+            None => url,
+        };
+        let name = path
             .trim_end_matches('/')
             .rsplit('/')
             .next()
@@ -183,7 +187,14 @@ mod tests {
         ] {
             assert_eq!(QueueName::from_url(url).unwrap().as_str(), "jobs");
         }
-        for bad in ["", "/", "http://h:1/", "http://h/0/a%20b"] {
+        for bad in [
+            "",
+            "/",
+            "http://h:1/",
+            "http://h",
+            "http://h/",
+            "http://h/0/a%20b",
+        ] {
             assert_eq!(
                 QueueName::from_url(bad).unwrap_err().code,
                 ErrorCode::InvalidAddress,

@@ -100,6 +100,11 @@ impl Node {
                 | "MessageAttributeName"
                 | "MessageSystemAttributeName"
                 | "TagKey" => (format!("{name}s"), node.texts()?),
+                // Not what is documented, but there are clients that send them.
+                "AttributeNames"
+                | "MessageAttributeNames"
+                | "MessageSystemAttributeNames"
+                | "TagKeys" => (name, node.texts()?),
                 "SendMessageBatchRequestEntry"
                 | "DeleteMessageBatchRequestEntry"
                 | "ChangeMessageVisibilityBatchRequestEntry" => {

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Value, json};
 
-use crate::sqs::attributes::shown;
+use crate::sqs::attributes::{check_characters, shown};
 use crate::sqs::{ErrorCode, QueueArn, QueueName, SqsError};
 
 const DELAY_SECONDS: RangeInclusive<u32> = 0..=900;
@@ -446,6 +446,9 @@ impl QueueAttributes {
 fn check_kept(attribute: QueueAttribute, value: &str) -> Result<(), SqsError> {
     if value.len() > KEPT_BYTES_MAX {
         return Err(invalid(attribute, "At most 16 KiB of text"));
+    }
+    if check_characters(value).is_err() {
+        return Err(invalid(attribute, "Text of the characters of XML 1.0"));
     }
     match attribute {
         _ if value.is_empty() => Ok(()),

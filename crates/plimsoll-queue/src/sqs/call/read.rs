@@ -95,6 +95,12 @@ impl Call {
             "SendMessage" => {
                 let queue = queue(from, path)?;
                 let message = message(from, queue.is_fifo())?;
+                if message.size() > MESSAGE_BYTES_MAX {
+                    let reason = format!(
+                        "One or more parameters are invalid. Reason: Message must be at most {MESSAGE_BYTES_MAX} bytes."
+                    );
+                    return Err(SqsError::new(ErrorCode::InvalidParameterValue, reason));
+                }
                 Self::SendMessage { queue, message }
             }
             "SendMessageBatch" => {
@@ -229,21 +235,14 @@ fn message(from: &mut Arguments, fifo: bool) -> Result<Message, SqsError> {
     }
     let attributes = attributes(from, "MessageAttributes")?;
     check_names(&attributes)?;
-    let message = Message {
+    Ok(Message {
         body,
         delay,
         attributes,
         trace_header: trace_header(from)?,
         group,
         deduplication,
-    };
-    if !message.fits() {
-        let reason = format!(
-            "One or more parameters are invalid. Reason: Message must be shorter than {MESSAGE_BYTES_MAX} bytes."
-        );
-        return Err(SqsError::new(ErrorCode::InvalidParameterValue, reason));
-    }
-    Ok(message)
+    })
 }
 
 fn attributes(from: &mut Arguments, name: &str) -> Result<MessageAttributes, SqsError> {
