@@ -730,7 +730,8 @@ mod tests {
             at in any::<prop::sample::Index>(),
             now in any::<u64>(),
         ) {
-            let request = SqsRequest { path: &path, query: &query, ..JSON };
+            // Another method: an empty path and query would be those that were signed.
+            let request = SqsRequest { method: "PUT", path: &path, query: &query, ..JSON };
             prop_assert!(verify(&request, secret_of, NOW).is_err());
             let _ = seconds(&date);
             let damaged: String = JSON_AUTHORIZATION
