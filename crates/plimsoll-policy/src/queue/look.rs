@@ -119,6 +119,11 @@ impl Queue {
         }
     }
 
+    /// How often a message that is leased was delivered; 0: it is not leased.
+    pub fn attempts_of(&self, handle: Handle) -> u32 {
+        self.leases.get(&handle).map_or(0, |it| it.message.attempts)
+    }
+
     /// Up to `max` handles of messages that are not leased, for which this holds.
     pub fn in_places(&self, is_there: impl Fn(Handle) -> bool, max: usize) -> Vec<Handle> {
         let lanes = self.lanes.iter().flat_map(|(_, lane)| lane_handles(lane));
