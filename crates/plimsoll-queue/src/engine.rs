@@ -183,6 +183,10 @@ struct Entry {
 struct State {
     batch: Batch,
     thens: Vec<Then>,
+    /// Batches that are full, and how large they are together.
+    full: VecDeque<(Batch, Vec<Then>)>,
+    full_bytes: usize,
+    batch_max: usize,
     /// Somebody waits for the batch.
     urgent: bool,
     queues: BTreeMap<u32, Entry>,
@@ -204,6 +208,8 @@ struct State {
     no_room: bool,
     /// Keys of messages that are not durable yet, by queue.
     arriving_keys: HashMap<(u32, u128), u64>,
+    /// Messages that are on their way from one queue to another, and in neither: no image may be taken.
+    between: usize,
     failed: Option<Arc<str>>,
     events: Vec<EngineEvent>,
     /// Bytes of the log since the last image, and how large that is.
@@ -251,7 +257,24 @@ fn salt32(salt: u64) -> u32 {
 
 impl State {
     fn append(&mut self, salt: u32, record: &Record<'_>) -> (usize, usize) {
+        if self.batch.len() + record.room_max() > self.batch_max && !self.batch.is_empty() {
+            let next = self.batch.next();
+            let full = std::mem::replace(&mut self.batch, next);
+            self.full_bytes += full.len();
+            self.full.push_back((full, std::mem::take(&mut self.thens)));
+            self.urgent = true;
+        }
         self.batch.append(salt, record)
+    }
+
+    /// Whether all that was done is durable, or comes with the batch that is next.
+    fn is_whole(&self) -> bool {
+        self.batch.is_empty() && self.full.is_empty() && self.between == 0
+    }
+
+    /// How much waits to be written.
+    fn pending(&self) -> usize {
+        self.full_bytes + self.batch.len()
     }
 
     /// Tells whoever waits once all that was appended is durable.

@@ -10,4 +10,5 @@
 mod disk;
 pub mod engine;
 mod log;
+pub mod serve;
 pub mod sqs;

@@ -31,6 +31,7 @@ pub use attributes::{
     content_deduplication_id, md5_of_attributes, md5_of_body, md5_of_system_attributes,
 };
 pub use call::{BatchEntry, Call, Message, Receive, VisibilityChange};
+pub(crate) use encoding::{base64 as to_base64, from_base64};
 pub use error::{ErrorCode, SqsError};
 pub use name::{ACCOUNT, QueueArn, QueueName};
 pub use query::REQUEST_BYTES_MAX;

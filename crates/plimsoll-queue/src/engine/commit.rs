@@ -64,21 +64,27 @@ impl Engine {
         let (mut batch, thens, image) = {
             let mut state = self.lock();
             state.urgent = false;
-            if state.batch.is_empty() {
-                return false;
-            }
-            let batch = {
-                let next = state.batch.next();
-                std::mem::replace(&mut state.batch, next)
+            let (batch, thens) = match state.full.pop_front() {
+                Some((batch, thens)) => {
+                    state.full_bytes -= batch.len();
+                    state.urgent = true;
+                    (batch, thens)
+                }
+                None if state.batch.is_empty() => return false,
+                None => {
+                    let next = state.batch.next();
+                    let batch = std::mem::replace(&mut state.batch, next);
+                    (batch, std::mem::take(&mut state.thens))
+                }
             };
-            let thens = std::mem::take(&mut state.thens);
             if state.failed.is_some() {
                 drop(state);
                 self.refuse(thens);
                 return true;
             }
             let due = state.since_image >= self.image_every(&state) || state.wants_image;
-            let due = due && !state.image_on;
+            // What was done at once must all be in the batch that is written with it.
+            let due = due && !state.image_on && state.is_whole();
             let image = due.then(|| log.place()).flatten();
             let image = image.map(|place| Image::take(&mut state, place, self.salt));
             (batch, thens, image)
@@ -331,7 +337,7 @@ impl Engine {
         let log = log.unwrap_or_else(PoisonError::into_inner);
         let image = {
             let mut state = self.lock();
-            if state.failed.is_some() || state.image_on || !state.batch.is_empty() {
+            if state.failed.is_some() || state.image_on || !state.is_whole() {
                 return;
             }
             log.place().map(|it| Image::take(&mut state, it, self.salt))

@@ -26,6 +26,9 @@ pub struct Definition {
     /// What people stick to it.
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
+    /// Whether the configuration describes it.
+    #[serde(default)]
+    pub of_file: bool,
     /// When it was made.
     pub created: u64,
     /// When it was last changed.
@@ -96,6 +99,7 @@ impl Definition {
             settings: Settings::default(),
             attributes: BTreeMap::new(),
             tags: BTreeMap::new(),
+            of_file: false,
             created: now.0,
             changed: now.0,
         }

@@ -114,6 +114,9 @@ impl Engine {
         let mut state = State {
             batch: Batch::new(u32::try_from(fresh & 0xFFFF_FFFF).unwrap_or(0)),
             thens: Vec::new(),
+            full: VecDeque::new(),
+            full_bytes: 0,
+            batch_max: options.log.batch_max(),
             urgent: false,
             queues: BTreeMap::new(),
             names: HashMap::new(),
@@ -128,6 +131,7 @@ impl Engine {
             slots_max: slots_max(&options),
             no_room: false,
             arriving_keys: HashMap::new(),
+            between: 0,
             failed: None,
             events,
             since_image: 0,

@@ -390,6 +390,7 @@ impl Engine {
                 self.append_returned(&mut state, queue, handle, attempts, due);
             }
             Nacked::Dead { attempts } => {
+                state.between += 1;
                 drop(state);
                 self.bury(queue, handle, attempts, "it was given back too often");
             }
@@ -503,6 +504,7 @@ impl Engine {
                     QueueEvent::Dead { handle, attempts } => dead.push((queue, handle, attempts)),
                 }
             }
+            state.between += dead.len();
             next
         };
         for (queue, handle, attempts) in dead {
@@ -518,6 +520,7 @@ impl Engine {
         let message = message.and_then(|it| log::read_published(it, self.salt32()));
         let mut guard = self.lock();
         let state = &mut *guard;
+        state.between -= 1;
         let now = self.now(state);
         let Some(entry) = state.queues.get(&queue) else {
             return;
@@ -578,16 +581,33 @@ impl Engine {
         });
     }
 
-    /// Moves messages that are ready from one queue to another: dead letters back to where they came from. Says how many.
+    /// The system's time, which may go back.
+    pub fn wall(&self) -> Millis {
+        (self.clock)()
+    }
+
+    /// The log's own time.
+    pub fn clock(&self) -> Millis {
+        self.now(&mut self.lock())
+    }
+
+    /// Moves messages that are ready from one queue to another; without one, dead letters back to where they came from. Says how
+    /// many. What comes from nowhere that is still there goes to the end of where it is.
     ///
     /// # Errors
     /// There is no such queue.
-    pub fn redrive(&self, from: &str, to: &str, max: usize) -> Result<(usize, Durable), Refused> {
+    pub fn redrive(
+        &self,
+        from: &str,
+        to: Option<&str>,
+        max: usize,
+    ) -> Result<(usize, Durable), Refused> {
         let mut handles = Vec::new();
         let (source, target) = {
             let mut state = self.lock();
             let state = &mut *state;
-            let (source, target) = (self.number(state, from)?, self.number(state, to)?);
+            let source = self.number(state, from)?;
+            let target = to.map(|it| self.number(state, it)).transpose()?;
             self.has_room(state)?;
             let now = self.now(state);
             if let Some(entry) = state.entry(source) {
@@ -595,11 +615,13 @@ impl Engine {
                     .queue
                     .take_ready(now, max.min(RECEIVE_MAX), &mut handles);
             }
+            state.between += handles.len();
             (source, target)
         };
         let read: Vec<_> = handles.iter().map(|it| (*it, self.read(*it))).collect();
         let mut state = self.lock();
         let state = &mut *state;
+        state.between -= handles.len();
         let now = self.now(state);
         for (handle, bytes) in &read {
             let message = bytes.as_deref();
@@ -614,7 +636,13 @@ impl Engine {
                 [] => Head::default(),
                 text => serde_json::from_slice(text).unwrap_or_default(),
             };
-            head.dead = None;
+            let of = head.dead.as_ref();
+            let of = of.and_then(|it| state.names.get(&it.queue)).copied();
+            let target = target.or(of);
+            if target.is_some() {
+                head.dead = None;
+            }
+            let target = target.unwrap_or(source);
             let text = match head.is_empty() {
                 true => Vec::new(),
                 false => serde_json::to_vec(&head).unwrap_or_default(),
@@ -727,7 +755,7 @@ impl Engine {
     /// Whether there is room for more messages; what settles them has some in reserve.
     fn has_room(&self, state: &State) -> Result<(), Refused> {
         self.can_write(state)?;
-        if state.batch.len() > PENDING_MAX {
+        if state.pending() > PENDING_MAX.min(state.batch_max) {
             return Err(Refused::Full(
                 "more comes than the disk takes: come again in a moment".to_owned(),
             ));

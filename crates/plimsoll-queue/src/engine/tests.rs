@@ -447,7 +447,7 @@ fn a_message_that_nobody_is_done_with_is_a_dead_letter_and_can_be_driven_back() 
         .unwrap();
     let reason = dead[0].head.dead.as_ref().unwrap();
     assert_eq!((reason.queue.as_str(), reason.attempts), ("orders", 2));
-    let (moved, _durable) = world.engine.redrive("orders-dead", "orders", 10).unwrap();
+    let (moved, _durable) = world.engine.redrive("orders-dead", None, 10).unwrap();
     assert_eq!(moved, 1);
     world.engine.commit();
     world.restart();

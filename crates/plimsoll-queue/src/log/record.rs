@@ -26,6 +26,17 @@ pub(crate) struct Record<'a> {
     pub(crate) what: What<'a>,
 }
 
+impl Record<'_> {
+    /// What room it takes at most.
+    pub(crate) fn room_max(&self) -> usize {
+        match &self.what {
+            What::Published(it) => it.room(),
+            What::Defined(text) => (COMMON + text.len()).next_multiple_of(UNIT),
+            _ => 2 * UNIT,
+        }
+    }
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum What<'a> {

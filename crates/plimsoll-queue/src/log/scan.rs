@@ -27,10 +27,14 @@ impl Default for LogOptions {
 }
 
 impl LogOptions {
+    /// How large a batch may be: it fits into a segment.
+    pub(crate) fn batch_max(self) -> usize {
+        usize::try_from(self.segment_bytes).unwrap_or(usize::MAX)
+    }
+
     /// How large a record may be.
     pub(crate) fn record_max(self) -> usize {
-        let fits = usize::try_from(self.segment_bytes).unwrap_or(usize::MAX) - BLOCK;
-        fits.min(RECORD_MAX)
+        (self.batch_max() / 4).min(RECORD_MAX)
     }
 }
 
