@@ -8,6 +8,7 @@ mod flags;
 mod governor;
 mod notify;
 mod protect;
+mod queue;
 mod rollout;
 mod tenant;
 
@@ -25,6 +26,7 @@ use crate::scheme::FileKind;
 pub(crate) use approval::time;
 pub(crate) use governor::dependency;
 pub(crate) use protect::{hedge_mode, is_tried_again};
+pub(crate) use queue::dead_letters;
 pub(crate) use tenant::{rate_burst, rate_name};
 
 /// The whole file.
@@ -37,6 +39,11 @@ pub(crate) fn config(file: &Fields) -> Option<Config> {
         .collect::<Option<_>>()?;
     let services = file.table("service")?.iter();
     let routes = file.list("route");
+    let queue: BTreeMap<String, QueueConfig> = file
+        .table("queue")?
+        .iter()
+        .map(|(name, field)| Some((name.to_owned(), queue::queue(field.node.as_table()?)?)))
+        .collect::<Option<_>>()?;
     Some(Config {
         state_path: file.table("state")?.file("path"),
         gateway: Gateway {
@@ -83,6 +90,8 @@ pub(crate) fn config(file: &Fields) -> Option<Config> {
             .iter()
             .map(|(name, field)| Some((name.to_owned(), approval::freeze(field.node.as_table()?)?)))
             .collect::<Option<_>>()?,
+        queues: queue::queues(file.node("queues")?, !queue.is_empty())?,
+        queue,
         notifiers: file
             .table("notify")?
             .iter()

@@ -11,6 +11,7 @@ use plimsoll_policy::flag::{FILE_BYTES_MAX, FlagSet, FractionalVersion};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::access_keys::{AccessKeysError, read_access_keys};
 use crate::diagnostic::Diagnostic;
 use crate::node::{Fields, Node, Value};
 use crate::page::{PageError, read_page};
@@ -181,6 +182,15 @@ fn check_file(path: &Path, kind: FileKind) -> Result<(), Finding> {
             Err(error) => Err((
                 "bad-flags",
                 format!("{shown} is no file of flags"),
+                error.to_string(),
+            )),
+        },
+        FileKind::AccessKeys => match read_access_keys(path) {
+            Ok(_) => Ok(()),
+            Err(AccessKeysError::Read(error)) => Err(unreadable(path, &error)),
+            Err(error) => Err((
+                "bad-access-keys",
+                format!("{shown} is no file of access keys"),
                 error.to_string(),
             )),
         },

@@ -6,6 +6,7 @@
 //! [`schema`] and [`reference_markdown`] come from the same description of the keys.
 //! [`scenario::parse`] reads the simulator's scenarios in the same way.
 
+mod access_keys;
 mod address;
 mod assemble;
 mod defaults;
@@ -30,6 +31,7 @@ mod shown;
 mod unit;
 mod url;
 
+pub use access_keys::{ACCESS_KEYS_BYTES_MAX, AccessKeyProblem, AccessKeysError, read_access_keys};
 pub use address::EndpointError;
 pub use diagnostic::{Diagnostic, Severity, render, to_json};
 pub use difference::{Alteration, AlterationKind, Risk, changed_keys, difference};

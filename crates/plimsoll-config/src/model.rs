@@ -7,6 +7,7 @@ mod flags;
 mod freeze;
 mod notify;
 mod protect;
+mod queue;
 mod rollout;
 mod tenant;
 
@@ -25,6 +26,7 @@ pub use flags::*;
 pub use freeze::*;
 pub use notify::*;
 pub use protect::*;
+pub use queue::*;
 pub use rollout::*;
 pub use tenant::*;
 
@@ -55,6 +57,10 @@ pub struct Config {
     pub approvals: Vec<plimsoll_policy::approval::Rule>,
     /// Times in which nothing risky is changed, by name.
     pub freezes: BTreeMap<String, Freeze>,
+    /// How queues are kept; `None`: there are none. There if any is in `queue`.
+    pub queues: Option<Queues>,
+    /// Queues by name; clients may make others if [`Queues::create`] says so.
+    pub queue: BTreeMap<String, QueueConfig>,
     /// Who is called, by name.
     pub notifiers: BTreeMap<String, Notifier>,
     /// Services by name.

@@ -39,6 +39,14 @@ impl Place {
         self.subject.is_none() && self.path == ["route"]
     }
 
+    /// The queue that it is.
+    fn queue(&self) -> Option<&str> {
+        match (&self.subject, self.path.as_slice()) {
+            (Some(("queue", names)), []) => names.last().map(String::as_str),
+            _ => None,
+        }
+    }
+
     /// The entry `name` of a map of `noun`s, or the route called so.
     pub(crate) fn named(&self, noun: &'static str, name: &str) -> Self {
         let mut names = self
@@ -119,6 +127,9 @@ impl Reader<'_> {
         let name: &str = key.get_ref();
         let meant = nearest(name, table.keys().map(|key| key.name));
         let help = match meant {
+            None if let Some(queue) = place.queue().filter(|_| name == "fifo") => {
+                format!("for a queue called `{queue}.fifo` write `[queue.\"{queue}.fifo\"]`")
+            }
             Some(meant) => format!("did you mean `{meant}`?"),
             None => {
                 let available = table.keys().filter(|key| key.is_available());
@@ -284,6 +295,19 @@ impl Reader<'_> {
                     );
                     continue;
                 }
+                NameKind::Queue if is_queue_name(name) => name.to_owned(),
+                NameKind::Queue => {
+                    self.diagnostics.push(
+                        Diagnostic::error(
+                            "bad-name",
+                            key.span(),
+                            format!("the queue `{name}` has a name that cannot be used"),
+                        )
+                        .label("letters, digits, `-` and `_` were expected, at most 80, the end `.fifo` included")
+                        .note("names are parts of URLs and ARNs; only a queue that keeps the order of its messages has a dot in its name"),
+                    );
+                    continue;
+                }
                 NameKind::Header => match scalar::header_name(name) {
                     Ok(lower) => lower,
                     Err(problem) => {
@@ -425,6 +449,13 @@ fn element_place(element: &Spanned<DeValue<'_>>, place_in_list: usize, place: &P
         Some(name) => Place::default().named("route", name),
         None => Place::default().named("route", &format!("route-{}", place_in_list + 1)),
     }
+}
+
+/// Whether a queue can be called so: by every protocol, and in URLs.
+fn is_queue_name(name: &str) -> bool {
+    let stem = name.strip_suffix(".fifo").unwrap_or(name);
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    !stem.is_empty() && name.len() <= 80 && stem.bytes().all(is_letter)
 }
 
 /// Whether it can be a label of metrics and a part of dotted references.

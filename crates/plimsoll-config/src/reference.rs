@@ -202,6 +202,7 @@ fn value(kind: &'static Kind) -> String {
         Kind::Address => "address, `\"127.0.0.1:8080\"`".into(),
         Kind::Network => "address range, `\"10.0.0.0/8\"`".into(),
         Kind::Url => "URL, `\"https://hooks.example.com/a\"`".into(),
+        Kind::BaseUrl => "URL, `\"https://queues.example.com\"`".into(),
         Kind::Endpoint => "URL, `\"http://10.0.0.1:9001\"`".into(),
         Kind::Host => "host, `\"*.example.com\"`".into(),
         Kind::Authority => "host, `\"shop.example.com\"`".into(),

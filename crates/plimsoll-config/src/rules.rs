@@ -3,6 +3,7 @@
 //! Elsewhere: what a single value must look like (`scalar`); rules about routes (`rules/routes.rs`),
 //! about protections (`rules/protect.rs`), about what services give up (`rules/degrade.rs`), about what the governor knows (`rules/governor.rs`),
 //! about approvals and freezes (`rules/approval.rs`), about journeys (`rules/journey.rs`), about maintenance (`rules/maintenance.rs`), about notifiers (`rules/notify.rs`), about flags (`rules/flags.rs`),
+//! about queues (`rules/queues.rs`),
 //! about versions and rollouts (`rules/rollout.rs`), about tenants and rates (`rules/tenants.rs`).
 
 mod approval;
@@ -13,6 +14,7 @@ mod journey;
 mod maintenance;
 mod notify;
 mod protect;
+mod queues;
 mod rollout;
 mod routes;
 mod tenants;
@@ -35,6 +37,7 @@ pub(crate) fn check(file: &Fields, diagnostics: &mut Vec<Diagnostic>) {
     check_console(file, diagnostics);
     check_limits(file, diagnostics);
     flags::check(file, diagnostics);
+    queues::check(file, diagnostics);
     let Some(services) = file.table("service") else {
         return;
     };
@@ -123,6 +126,7 @@ fn listeners(file: &Fields) -> Vec<Listening> {
         ("ops.listen", "ops"),
         ("console.listen", "console"),
         ("flags.listen", "flags"),
+        ("queues.listen", "queues"),
     ]
     .into_iter()
     .filter_map(|(what, table)| Some((what, file.table(table)?.node("listen")?)));

@@ -194,6 +194,7 @@ fn text_value(kind: &Kind, text: &str, folder: &Path) -> Result<Value, Problem> 
             .parse::<Url>()
             .map(|_| Value::Text(text.to_owned()))
             .map_err(|error| bad_url(kind, error)),
+        Kind::BaseUrl => base_url(kind, text),
         Kind::Host => text
             .parse()
             .map(Value::Host)
@@ -287,6 +288,26 @@ fn bad_url(kind: &Kind, error: UrlError) -> Problem {
             error.to_string(),
             format!("{} was expected", kind.expected()),
         ),
+    }
+}
+
+/// Paths are put behind it: it has no query of its own, and no slash at its end.
+fn base_url(kind: &Kind, text: &str) -> Result<Value, Problem> {
+    let bad = |what: String| {
+        let label = format!("{} was expected", kind.expected());
+        Problem::new("bad-url", what, label)
+    };
+    match text.parse::<Url>() {
+        Ok(url) if url.scheme.is_mail() => Err(bad("is neither `http` nor `https`".to_owned())),
+        Ok(_) if text.contains('?') => Err(bad("has a query".to_owned())),
+        Ok(_) => Ok(Value::Text(text.trim_end_matches('/').to_owned())),
+        Err(UrlError::Credentials) => Err(bad_url(kind, UrlError::Credentials)
+            .help("take it out: whoever uses it says who they are in their requests")),
+        Err(UrlError::Scheme) => Err(bad("is neither `http` nor `https`".to_owned())),
+        Err(UrlError::NoScheme) if format!("http://{text}").parse::<Url>().is_ok() => {
+            Err(bad(UrlError::NoScheme.to_string()).instead(format!("\"http://{text}\"")))
+        }
+        Err(error) => Err(bad(error.to_string())),
     }
 }
 

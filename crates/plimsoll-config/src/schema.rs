@@ -97,6 +97,10 @@ fn kind(of: &'static Kind) -> Value {
             r"^([hH][tT][tT][pP]|[sS][mM][tT][pP])[sS]?://[^@]+$",
             "https://hooks.example.com/a",
         ),
+        Kind::BaseUrl => text(
+            r"^[hH][tT][tT][pP][sS]?://[^@?#]+$",
+            "https://queues.example.com",
+        ),
         Kind::Host => text(r"^(\*\.)?[^*/]+$", "*.example.com"),
         Kind::Authority => text(r"^[^/@]+$", "shop.example.com"),
         Kind::PathPattern => text(r"^/[^?#]*$", "/orders/{id}"),
@@ -132,6 +136,7 @@ fn kind(of: &'static Kind) -> Value {
             let pattern = match names {
                 NameKind::Identifier => "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$",
                 NameKind::Header => HEADER_NAME,
+                NameKind::Queue => "^([A-Za-z0-9_-]{1,80}|[A-Za-z0-9_-]{1,75}\\.fifo)$",
             };
             json!({
                 "type": "object",

@@ -156,6 +156,8 @@ pub(crate) enum Kind {
     Endpoint,
     /// `"https://hooks.example.com/a"`
     Url,
+    /// `"https://queues.example.com/a"`: what other URLs begin with.
+    BaseUrl,
     /// `"shop.example.com"` or `"*.example.com"`
     Host,
     /// A host, with or without a port, to send to others.
@@ -229,6 +231,8 @@ pub(crate) enum FileKind {
     Secret,
     /// Flags in flagd's format.
     Flags,
+    /// Ids of access keys and their secrets, one in a line.
+    AccessKeys,
     /// Markdown; or the URL of a page, which is no file.
     Runbook,
     /// A page for clients.
@@ -242,6 +246,8 @@ pub(crate) enum NameKind {
     Identifier,
     /// A header's name.
     Header,
+    /// A queue's name, as every protocol can say it.
+    Queue,
 }
 
 impl Kind {
@@ -266,6 +272,7 @@ impl Kind {
             Self::Network => "an address range such as \"10.0.0.0/8\"".into(),
             Self::Endpoint => "a URL such as \"http://10.0.0.1:9001\"".into(),
             Self::Url => "a URL such as \"https://hooks.example.com/a\"".into(),
+            Self::BaseUrl => "a URL such as \"https://queues.example.com\"".into(),
             Self::Host => "a host such as \"shop.example.com\" or \"*.example.com\"".into(),
             Self::Authority => "a host such as \"shop.example.com\"".into(),
             Self::PathPattern => "a path such as \"/orders/{id}\" or \"/static/*\"".into(),

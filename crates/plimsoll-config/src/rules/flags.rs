@@ -65,7 +65,7 @@ pub(super) fn check(file: &Fields, diagnostics: &mut Vec<Diagnostic>) {
                 .help("write `user = { header = \"x-user\" }`"),
         );
     }
-    check_tokens(flags, diagnostics);
+    check_tokens("flags", flags, diagnostics);
     check_origins(flags, diagnostics);
 }
 
@@ -88,8 +88,9 @@ pub(super) fn check_any(
     }
 }
 
-fn check_tokens(flags: &Fields, diagnostics: &mut Vec<Diagnostic>) {
-    let tokens = flags.list("tokens");
+/// The `tokens` of the table `name` come from one place each, and are not too many.
+pub(super) fn check_tokens(name: &str, fields: &Fields, diagnostics: &mut Vec<Diagnostic>) {
+    let tokens = fields.list("tokens");
     for (index, node) in tokens.iter().enumerate() {
         let Some(token) = node.as_table() else {
             continue;
@@ -100,15 +101,19 @@ fn check_tokens(flags: &Fields, diagnostics: &mut Vec<Diagnostic>) {
                 Diagnostic::error(
                     "bad-key",
                     node.span.clone(),
-                    "a token of `flags` must come from one place",
+                    format!("a token of `{name}` must come from one place"),
                 )
                 .label("`env` or `file` was expected, and only one of them"),
             );
         }
         if index == TOKENS_MAX {
             diagnostics.push(
-                Diagnostic::error("too-many", node.span.clone(), "too many tokens of `flags`")
-                    .label(format!("{TOKENS_MAX} at most were expected")),
+                Diagnostic::error(
+                    "too-many",
+                    node.span.clone(),
+                    format!("too many tokens of `{name}`"),
+                )
+                .label(format!("{TOKENS_MAX} at most were expected")),
             );
         }
     }

@@ -7,6 +7,7 @@ mod journey;
 mod maintenance;
 mod notify;
 mod protect;
+mod queue;
 mod rollout;
 mod route;
 mod service;
@@ -21,6 +22,7 @@ use governor::GOVERNOR;
 use journey::JOURNEY;
 use maintenance::MAINTENANCE;
 use notify::NOTIFY;
+use queue::{QUEUE, QUEUES};
 use rollout::ROLLOUT;
 use route::ROUTE;
 use service::{DEFAULTS, SERVICE};
@@ -175,8 +177,22 @@ pub(crate) static FILE: Table = Table {
             "Times in which nothing risky is changed, by name.",
         )
         .default("{}"),
-        Key::later("queues"),
-        Key::later("queue"),
+        Key::new(
+            "queues",
+            Kind::Table(&QUEUES),
+            "How all queues are kept, and where clients speak to them.",
+        )
+        .default("{}"),
+        Key::new(
+            "queue",
+            Kind::Map {
+                noun: Some("queue"),
+                names: NameKind::Queue,
+                of: &Kind::Table(&QUEUE),
+            },
+            "Queues by name. Clients may make others, unless `queues.create` says no.",
+        )
+        .default("{}"),
         Key::later("database"),
         Key::later("scale"),
         Key::later("fleet"),

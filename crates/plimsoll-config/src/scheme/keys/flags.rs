@@ -85,7 +85,7 @@ static USER: Table = Table {
     main: None,
 };
 
-static TOKEN: Table = Table {
+pub(super) static TOKEN: Table = Table {
     doc: "Where a token is kept.",
     groups: &[&[
         Key::new("env", Kind::Text, "The environment variable that has it."),
