@@ -1,6 +1,8 @@
 //! How much may go wrong because of a difference, and what.
 //!
-//! Whoever is not listed serves requests in another way: that is a low risk.
+//! Whoever is not listed serves requests in another way: that is a low risk. Elsewhere: queues (`risk/queues.rs`).
+
+mod queues;
 
 use super::walk::File;
 use super::{AlterationKind, Risk};
@@ -55,6 +57,7 @@ pub(super) fn judge(
         "objective" => objective(about, key, kind),
         "route" => route(about, key, kind, before, after),
         "tenant" => tenant(about, key, kind),
+        "queue" => queues::queue(about, key, kind),
         "notifier" if kind == AlterationKind::Removed && key.is_empty() => {
             high("nobody is called by it any more")
         }
@@ -169,6 +172,9 @@ fn mode(about: &About<'_>) -> Judged {
 
 fn file(about: &About<'_>, key: &str, kind: AlterationKind) -> Judged {
     let is_removed = kind == AlterationKind::Removed;
+    if let Some(key) = key.strip_prefix("queues.") {
+        return queues::queues(about, key, kind);
+    }
     match key {
         "flags.user" | "flags.file" | "flags.managed" | "flags.fractional" => high(
             "others have a variant: routes and features that go by flags, and clients, get another one",

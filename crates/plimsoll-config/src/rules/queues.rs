@@ -39,28 +39,30 @@ fn check_listen(queues: &Fields, diagnostics: &mut Vec<Diagnostic>) {
     if address.ip().to_canonical().is_loopback() {
         return;
     }
-    let tokens = ("`tokens`", "the HTTP API", "tokens = [{ env = \"NAME\" }]");
-    let keys = ("`keys`", "the SQS protocol", "keys = \"queues.keys\"");
     // A list that could not be read may have some.
     let has_tokens = !queues.list("tokens").is_empty()
         || (queues.node("tokens")).is_some_and(|it| matches!(it.value, Value::Invalid));
-    let (without, open, help) = match (has_tokens, queues.has("keys")) {
-        (true, true) => return,
-        (true, false) => (
-            keys.0.to_owned(),
-            keys.1.to_owned(),
-            format!("`{}`", keys.2),
+    let open = [
+        (
+            has_tokens,
+            "`tokens`",
+            "the HTTP API",
+            "`tokens = [{ env = \"NAME\" }]`",
         ),
-        (false, true) => (
-            tokens.0.to_owned(),
-            tokens.1.to_owned(),
-            format!("`{}`", tokens.2),
+        (
+            queues.has("keys"),
+            "`keys`",
+            "the SQS protocol",
+            "`keys = \"access.keys\"`",
         ),
-        (false, false) => (
-            format!("{} and {}", tokens.0, keys.0),
-            format!("{} and {}", tokens.1, keys.1),
-            format!("`{}` and `{}`", tokens.2, keys.2),
-        ),
+    ];
+    let open: Vec<_> = open.iter().filter(|(is_closed, ..)| !is_closed).collect();
+    if open.is_empty() {
+        return;
+    }
+    let all = |part: fn(&(bool, &'static str, &'static str, &'static str)) -> &'static str| {
+        let parts: Vec<&str> = open.iter().map(|it| part(it)).collect();
+        parts.join(" and ")
     };
     diagnostics.push(
         Diagnostic::warning(
@@ -68,11 +70,15 @@ fn check_listen(queues: &Fields, diagnostics: &mut Vec<Diagnostic>) {
             node.span.clone(),
             format!("whoever reaches {address} may use the queues"),
         )
-        .label(format!("not a loopback address, and without {without}"))
-        .note(format!(
-            "{open} may be used to send, to receive and to delete all messages"
+        .label(format!(
+            "not a loopback address, and without {}",
+            all(|it| it.1)
         ))
-        .help(format!("write {help}, or listen on 127.0.0.1")),
+        .note(format!(
+            "by {} anybody there can send, receive and delete all messages",
+            all(|it| it.2)
+        ))
+        .help(format!("write {}, or listen on 127.0.0.1", all(|it| it.3))),
     );
 }
 

@@ -9,6 +9,7 @@ mod model;
 mod notify;
 mod properties;
 mod protect;
+mod queues;
 mod rollout;
 mod scenario;
 mod schema;
