@@ -10,8 +10,12 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use rustix::fs::FlockOperation;
+
 /// What the name of a segment's file ends with.
 const SEGMENT: &str = "segment";
+/// Whoever has it open has the folder.
+const LOCK: &str = "lock";
 /// How much of a new segment is written at once.
 const ZEROS: usize = 1 << 20;
 
@@ -37,15 +41,20 @@ pub(crate) trait Disk: Send + Sync {
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
+    /// Locked for as long as it is open: two engines would write over each other.
+    _lock: File,
     files: RwLock<Vec<Option<Arc<File>>>>,
 }
 
 impl Folder {
-    /// Opens it, and makes it where it is not there.
+    /// Opens it, and makes it where it is not there. `WouldBlock`: another process has it.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(path)?;
+        let lock = private().open(path.join(LOCK))?;
+        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
         Ok(Self {
             path: path.to_owned(),
+            _lock: lock,
             files: RwLock::default(),
         })
     }

@@ -47,7 +47,8 @@ const SLOTS_MIN: u32 = 4;
 /// How the log is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct EngineOptions {
-    log: LogOptions,
+    /// How large a segment of a new log is: at most 32 MiB, a multiple of 4 KiB.
+    pub segment_bytes: u64,
     /// How much room it may take, in bytes: all segments, and an image.
     pub disk_max: u64,
     /// Whether each batch is synced before it is acknowledged; else `interval` may be lost with the power.
@@ -66,10 +67,18 @@ pub enum Durability {
     Interval(Duration),
 }
 
+impl EngineOptions {
+    fn log(&self) -> LogOptions {
+        LogOptions {
+            segment_bytes: self.segment_bytes,
+        }
+    }
+}
+
 impl Default for EngineOptions {
     fn default() -> Self {
         Self {
-            log: LogOptions::default(),
+            segment_bytes: LogOptions::default().segment_bytes,
             disk_max: 10 << 30,
             durability: Durability::Sync,
             seed: 0,
@@ -324,7 +333,7 @@ fn seed_of(seed: u64, queue: u32) -> u64 {
 
 /// How many segments there may be.
 fn slots_max(options: &EngineOptions) -> u32 {
-    let slots = options.disk_max / options.log.segment_bytes.max(1);
+    let slots = options.disk_max / options.segment_bytes.max(1);
     u32::try_from(slots)
         .unwrap_or(u32::MAX)
         .clamp(SLOTS_MIN, crate::log::SLOTS_MAX)

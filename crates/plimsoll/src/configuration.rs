@@ -122,7 +122,7 @@ pub(crate) fn from_file(path: &Path) -> Result<Loaded, LoadError> {
     from_text(text, &file)
 }
 
-/// Puts in place what stands in the environment or in files: the keys of tenants, the tokens of flags, the URLs and secrets of notifiers.
+/// Puts in place what stands in the environment or in files: the keys of tenants, the tokens of flags and queues, the URLs and secrets of notifiers.
 fn read_keys(config: &mut Config) -> Result<(), LoadError> {
     for (name, tenant) in &mut config.tenants {
         for key in &mut tenant.keys {
@@ -132,6 +132,15 @@ fn read_keys(config: &mut Config) -> Result<(), LoadError> {
     for token in &mut config.flags.tokens {
         read_secret(token, "a token of `flags`")?;
     }
+    if let Some(queues) = &mut config.queues {
+        for token in &mut queues.tokens {
+            read_secret(token, "a token of `queues`")?;
+        }
+    }
+    config.read_access_keys().map_err(|(path, error)| {
+        let why = with_causes(&error);
+        LoadError::Absent(format!("the access keys {}: {why}", path.display()))
+    })?;
     for (name, notifier) in &mut config.notifiers {
         for (what, secret) in notifier.secrets_mut() {
             read_secret(secret, &format!("`{what}` of notifier `{name}`"))?;

@@ -342,7 +342,8 @@ fn read_managed(state: &StateFolder) -> Managed {
     }
 }
 
-fn plain(secret: &Secret) -> Option<String> {
+/// A secret that was read.
+pub(crate) fn plain(secret: &Secret) -> Option<String> {
     match secret {
         Secret::Plain(value) => Some(value.clone()),
         // They are in place by now.
@@ -351,7 +352,7 @@ fn plain(secret: &Secret) -> Option<String> {
 }
 
 /// A successor listens beside its predecessor until that ends.
-fn listen(address: SocketAddr) -> Result<TcpListener, BindError> {
+pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener, BindError> {
     let bound = || {
         let socket = Socket::new(
             Domain::for_address(address),

@@ -18,6 +18,7 @@ use crate::exit::{Exit, report, say};
 use crate::flags::Flags;
 use crate::kept::{SetAside, sha256};
 use crate::process::{Parts, Process};
+use crate::queues::Queues;
 use crate::rollouts::Rollouts;
 use crate::state::{StateError, StateFolder};
 use crate::upgrade::{self, Package, Predecessor};
@@ -39,6 +40,8 @@ pub(crate) enum LaunchError {
     Console(#[source] BindError),
     #[error("serving flags; `[flags] listen` gives them another address")]
     Flags(#[source] BindError),
+    #[error("serving queues; `[queues] listen` gives them another address")]
+    Queues(#[source] BindError),
     #[error(transparent)]
     Cluster(#[from] ClusterError),
     #[error(transparent)]
@@ -178,6 +181,8 @@ fn start(run: &Run, source: Source, loaded: configuration::Loaded) -> Result<Exi
     let flags =
         Flags::start(&config.flags, &state, clock, gateway.flags()).map_err(LaunchError::Flags)?;
     flags.0.guard(rollouts.guards(config));
+    let queues =
+        Queues::start(config, &state, clock, random_seed()).map_err(LaunchError::Queues)?;
     gateway.apply(Arc::clone(&plan), bound)?;
     let parts = Parts {
         run: run.clone(),
@@ -198,6 +203,7 @@ fn start(run: &Run, source: Source, loaded: configuration::Loaded) -> Result<Exi
         ops,
         console,
         flags,
+        queues,
         rollouts,
         seed: random_seed(),
     };

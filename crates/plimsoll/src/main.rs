@@ -33,6 +33,7 @@ mod past;
 mod plan;
 mod planning;
 mod process;
+mod queues;
 mod rollout;
 mod rollouts;
 mod simulate;

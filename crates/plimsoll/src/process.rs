@@ -11,6 +11,7 @@ mod mirror;
 mod notices;
 mod overlay;
 mod purging;
+mod queues;
 mod reloading;
 mod rolling;
 mod saying;
@@ -59,6 +60,7 @@ use crate::launch::LaunchError;
 use crate::notifying::Notifying;
 use crate::overlay::Overlay;
 use crate::past::Pasts;
+use crate::queues::Queues;
 use crate::rollouts::Rollouts;
 use crate::state::{APPROVALS, FREEZES, LastGood, StateFolder};
 use crate::systemd;
@@ -119,6 +121,7 @@ pub(crate) struct Parts {
     pub(crate) ops: TcpListener,
     pub(crate) console: TcpListener,
     pub(crate) flags: (Flags, Option<News>),
+    pub(crate) queues: Queues,
     pub(crate) rollouts: Rollouts,
     pub(crate) seed: u64,
 }
@@ -162,6 +165,7 @@ pub(crate) struct Process {
     overlay: OverlayState,
     changing: Changing,
     flags: Flags,
+    queues: Queues,
     approvals: ApprovalState,
     freezing: FreezeState,
     incidents: Register,
@@ -308,6 +312,7 @@ impl Process {
             overlay: OverlayState::read(overlay),
             changing,
             flags,
+            queues: parts.queues,
             approvals: ApprovalState::read(approvals),
             freezing: FreezeState::read(freezes),
             incidents: Register::default(),
@@ -401,6 +406,8 @@ impl Process {
                     self.ops.task.abort();
                     self.console.task.abort();
                     self.flags.stop();
+                    // A successor opens them as soon as they are let go.
+                    self.queues.stop();
                     // It has what receivers know, and tells them the rest.
                     self.notifying.notifiers.stop();
                     succeeded = true;
@@ -480,6 +487,9 @@ impl Process {
         say(&format!("console on http://{}", self.console.address()));
         if let Some(address) = self.flags.address() {
             say(&format!("flags on http://{address}"));
+        }
+        if let Some(address) = self.queues.address() {
+            say(&format!("queues on http://{address}"));
         }
         say(&format!("metrics on http://{}/metrics", self.ops.address()));
         let services: Vec<&str> = self
@@ -564,6 +574,7 @@ impl Process {
         self.tick_overlay();
         self.tick_rollouts();
         self.tick_flags();
+        self.tick_queues();
         self.tick_approvals();
         self.tick_freezes();
         self.tick_incidents();
@@ -703,6 +714,7 @@ impl Process {
         warnings.extend(self.notifying.warnings());
         warnings.extend(self.changing.warnings());
         warnings.extend(self.flags.warning());
+        warnings.extend(self.queues.warning());
         warnings.extend(self.broken_glass());
         if stats.connections_refused > 0 {
             warnings.push(format!(

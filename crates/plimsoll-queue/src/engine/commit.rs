@@ -250,7 +250,7 @@ impl Engine {
                 state.slots - 1
             })
         };
-        let made = self.disk.create(slot, self.options.log.segment_bytes);
+        let made = self.disk.create(slot, self.options.segment_bytes);
         if made.is_err() {
             let mut state = self.lock();
             state.unmade.push(slot);
@@ -261,7 +261,7 @@ impl Engine {
 
     /// After how many bytes of the log an image is taken: seldom where it is large, and before the log has no room.
     fn image_every(&self, state: &State) -> u64 {
-        let segment = self.options.log.segment_bytes;
+        let segment = self.options.segment_bytes;
         let room = u64::from(state.slots_max) * segment / 4;
         let usual = IMAGE_EVERY.max(state.image_bytes.saturating_mul(IMAGE_TIMES));
         usual.min(room).max(segment)

@@ -14,7 +14,7 @@ use super::{
     Definition, Engine, EngineEvent, EngineOptions, Entry, State, salt32, seed_of, slots_max,
 };
 use crate::disk::{Disk, Folder};
-use crate::log::{Batch, Log, LogOptions, Published, Record, What};
+use crate::log::{Batch, Log, Published, Record, What};
 
 /// What the log is.
 const ABOUT: &str = "log.json";
@@ -33,6 +33,9 @@ pub enum OpenError {
     /// The disk says no.
     #[error("reading the queues")]
     Disk(#[from] io::Error),
+    /// Another process has them.
+    #[error("another process has the queues")]
+    InUse,
     /// What the log is can't be read: its segments mean nothing without it.
     #[error(
         "`{ABOUT}` of the queues is damaged or of another version; segments can't be read without it"
@@ -57,7 +60,11 @@ impl Engine {
         fresh: u64,
         clock: impl Fn() -> Millis + Send + Sync + 'static,
     ) -> Result<Self, OpenError> {
-        let disk = Arc::new(Folder::open(folder)?);
+        let disk = Folder::open(folder).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => OpenError::InUse,
+            _ => OpenError::Disk(error),
+        })?;
+        let disk = Arc::new(disk);
         Self::open_on(disk, options, fresh, Box::new(clock))
     }
 
@@ -74,7 +81,7 @@ impl Engine {
                 let about = About {
                     version: VERSION,
                     salt: fresh,
-                    segment_bytes: options.log.segment_bytes,
+                    segment_bytes: options.segment_bytes,
                 };
                 let text = serde_json::to_vec(&about).map_err(io::Error::other)?;
                 disk.put(ABOUT, &text)?;
@@ -84,9 +91,7 @@ impl Engine {
         if about.version != VERSION {
             return Err(OpenError::About);
         }
-        options.log = LogOptions {
-            segment_bytes: about.segment_bytes,
-        };
+        options.segment_bytes = about.segment_bytes;
         let salt = about.salt;
         let mut events = Vec::new();
         let bytes = disk.get(FILE)?;
@@ -101,9 +106,15 @@ impl Engine {
         let image = image.flatten();
         let from = image.as_ref().map(|it| it.place);
         let mut reading = Reader::new(image);
-        let found = Log::scan(&*disk, options.log, salt32(salt), from, |handle, record| {
-            reading.on_record(handle, record);
-        })?;
+        let found = Log::scan(
+            &*disk,
+            options.log(),
+            salt32(salt),
+            from,
+            |handle, record| {
+                reading.on_record(handle, record);
+            },
+        )?;
         for slot in &found.slots {
             // It may be there only for as long as the machine has power.
             disk.sync(*slot)?;
@@ -116,7 +127,7 @@ impl Engine {
             thens: Vec::new(),
             full: VecDeque::new(),
             full_bytes: 0,
-            batch_max: options.log.batch_max(),
+            batch_max: options.log().batch_max(),
             urgent: false,
             queues: BTreeMap::new(),
             names: HashMap::new(),
@@ -157,7 +168,7 @@ impl Engine {
             }
         }
         state.order.extend(&found.slots);
-        let log = Log::new(Arc::clone(&disk), options.log, salt32(salt), found.end);
+        let log = Log::new(Arc::clone(&disk), options.log(), salt32(salt), found.end);
         let engine = Self {
             options,
             disk,

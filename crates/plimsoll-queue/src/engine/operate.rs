@@ -192,7 +192,7 @@ impl Engine {
             ..Published::default()
         };
         let room = published.room();
-        if room > self.options.log.record_max() {
+        if room > self.options.log().record_max() {
             return Err(Refused::Invalid(format!("the message takes {room} bytes")));
         }
         let fits = entry.queue.admit(room as u64);

@@ -29,9 +29,7 @@ struct World {
 
 fn open(disk: &Arc<Simulated>, now: &Arc<AtomicU64>, segments_max: u64) -> Engine {
     let options = EngineOptions {
-        log: LogOptions {
-            segment_bytes: SEGMENT,
-        },
+        segment_bytes: SEGMENT,
         disk_max: SEGMENT * segments_max,
         seed: 7,
         ..EngineOptions::default()

@@ -180,6 +180,10 @@ impl Process {
             .flags
             .prepare(&config.flags)
             .map_err(|error| with_causes(&error))?;
+        let queues = self
+            .queues
+            .prepare(config)
+            .map_err(|error| with_causes(&error))?;
         let notifiers = self
             .notifying
             .prepare(config)
@@ -200,6 +204,7 @@ impl Process {
             tracing::warn!(error = %with_causes(&error), "the access log stays where it was");
         }
         let news = self.flags.apply(&config.flags, flags, &self.state);
+        self.queues.apply(config, queues);
         let gone = self.notifying.apply(notifiers);
         self.forget_notifiers(gone);
         clusters.supersede(old);
