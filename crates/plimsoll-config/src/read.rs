@@ -12,6 +12,7 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use crate::address;
 use crate::diagnostic::Diagnostic;
+use crate::model::QueueConfig;
 use crate::nearest::nearest;
 use crate::node::{Fields, Node, Value};
 use crate::scalar::{self, Problem};
@@ -455,7 +456,7 @@ fn element_place(element: &Spanned<DeValue<'_>>, place_in_list: usize, place: &P
 fn is_queue_name(name: &str) -> bool {
     let stem = name.strip_suffix(".fifo").unwrap_or(name);
     let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    !stem.is_empty() && name.len() <= 80 && stem.bytes().all(is_letter)
+    !stem.is_empty() && name.len() <= QueueConfig::NAME_MAX && stem.bytes().all(is_letter)
 }
 
 /// Whether it can be a label of metrics and a part of dotted references.

@@ -62,12 +62,11 @@ pub(super) fn queue(fields: &Fields) -> Option<QueueConfig> {
 
 /// Where the dead letters of the queue `name` go unless the file says it.
 pub(crate) fn dead_letters(name: &str) -> String {
-    const NAME_MAX: usize = 80;
     const DEAD: &str = "-dead";
     let (stem, end) = match name.strip_suffix(".fifo") {
         Some(stem) => (stem, ".fifo"),
         None => (name, ""),
     };
-    let room = NAME_MAX - DEAD.len() - end.len();
+    let room = QueueConfig::NAME_MAX - DEAD.len() - end.len();
     format!("{}{DEAD}{end}", stem.get(..room).unwrap_or(stem))
 }

@@ -96,6 +96,11 @@ pub struct QueueConfig {
     pub message_max: u64,
 }
 
+impl QueueConfig {
+    /// The longest name, the end `.fifo` included: as SQS has it.
+    pub const NAME_MAX: usize = 80;
+}
+
 impl Config {
     /// Reads the access keys of queues from their file, if there is one.
     ///

@@ -75,7 +75,7 @@ fn check_listen(queues: &Fields, diagnostics: &mut Vec<Diagnostic>) {
             all(|it| it.1)
         ))
         .note(format!(
-            "by {} anybody there can send, receive and delete all messages",
+            "over {} anybody there can send, receive and delete all messages",
             all(|it| it.2)
         ))
         .help(format!("write {}, or listen on 127.0.0.1", all(|it| it.3))),

@@ -340,6 +340,60 @@ fn a_limiter_that_is_off_or_fixed_is_a_high_risk() {
 }
 
 #[test]
+fn what_loses_messages_or_shuts_clients_out_of_queues_is_a_high_risk() {
+    let file = |lines: &str| {
+        format!(
+            "[service.a]\nendpoints = \"http://a:1\"\n[[route]]\nservice = \"a\"\n[queues]\n{lines}\n"
+        )
+    };
+    let risk = |before: &str, after: &str| {
+        let found = between(&file(before), &file(after));
+        let [it] = found.as_slice() else {
+            panic!("{before} -> {after}: {found:#?}");
+        };
+        it.risk
+    };
+    for (before, after, there, back) in [
+        ("", "durability = \"interval\"", Risk::High, Risk::Low),
+        ("", "create = false", Risk::High, Risk::Low),
+        ("", "tokens = [{ env = \"A\" }]", Risk::High, Risk::High),
+        (
+            "tokens = [{ env = \"A\" }]",
+            "tokens = [{ env = \"A\" }, { env = \"B\" }]",
+            Risk::Low,
+            Risk::High,
+        ),
+        ("", "keys = \"a.keys\"", Risk::High, Risk::High),
+        ("", "listen = \"127.0.0.1:7679\"", Risk::Low, Risk::High),
+        ("", "[queue.a]", Risk::Low, Risk::High),
+        (
+            "[queue.a]",
+            "[queue.a]\nattempts_max = 0",
+            Risk::Low,
+            Risk::High,
+        ),
+        (
+            "[queue.a]",
+            "[queue.a]\ndedup.by_body = true",
+            Risk::High,
+            Risk::High,
+        ),
+        (
+            "[queue.a]",
+            "[queue.a]\nbytes_max = \"1GiB\"",
+            Risk::High,
+            Risk::High,
+        ),
+    ] {
+        assert_eq!(
+            (risk(before, after), risk(after, before)),
+            (there, back),
+            "{before} -> {after}"
+        );
+    }
+}
+
+#[test]
 fn of_what_is_no_file_nothing_is_said() {
     assert_eq!(difference("", WHOLE, "a.toml"), None);
     assert_eq!(difference(WHOLE, "[gateway", "a.toml"), None);

@@ -2,6 +2,7 @@
 
 use super::super::AlterationKind;
 use super::{About, Judged, Way, bound, high, low, none, number, way, word};
+use crate::node::Value;
 
 /// `[queues]`
 pub(super) fn queues(about: &About<'_>, key: &str, kind: AlterationKind) -> Judged {
@@ -18,10 +19,12 @@ pub(super) fn queues(about: &About<'_>, key: &str, kind: AlterationKind) -> Judg
         "durability" => low("who sends waits for the disk"),
         "create" if is_false(about) => high("clients can not make, change or remove queues"),
         "create" => low("clients may make, change and remove queues that are not in the file"),
-        "tokens" | "tokens[]" if kind == AlterationKind::Added => low("more clients are let in"),
-        "tokens" | "tokens[]" => {
-            high("clients with a token that is gone are refused; without any, nobody is asked")
-        }
+        // The list is compared by its places: with the first it begins or ends.
+        "tokens[]" if about.key.ends_with("[1]") => match kind {
+            AlterationKind::Added => high("clients of the HTTP API without a token are refused"),
+            _ => high("clients of the HTTP API are not asked for a token any more"),
+        },
+        "tokens[]" if kind == AlterationKind::Added => low("more clients are let in"),
         "keys" if kind == AlterationKind::Added => high("clients that do not sign are refused"),
         "keys" if kind == AlterationKind::Removed => high("nobody is asked for a signature"),
         _ if key.starts_with("tokens") || key.starts_with("keys") => {
@@ -65,6 +68,5 @@ pub(super) fn queue(about: &About<'_>, key: &str, kind: AlterationKind) -> Judge
 }
 
 fn is_false(about: &About<'_>) -> bool {
-    use crate::node::Value;
     (about.after).is_some_and(|node| matches!(node.value, Value::Bool(false)))
 }
