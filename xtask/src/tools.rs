@@ -72,6 +72,9 @@ const PYTHON_FOR_TESTS: &[&str] = &[
     "aiosmtpd==1.4.6",
     "openfeature-sdk==0.10.0",
     "openfeature-provider-ofrep==0.3.0",
+    "boto3==1.44.8",
+    "awscli==1.46.3",
+    "celery[sqs]==5.7.0",
 ];
 
 /// The same for JavaScript.

@@ -33,6 +33,8 @@ pub(crate) trait Disk: Send + Sync {
     fn read(&self, slot: u32, offset: u64, into: &mut [u8]) -> io::Result<()>;
     /// Replaces a file by another text, whole or not at all, and on disk.
     fn put(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
+    /// Takes a segment away.
+    fn remove(&self, slot: u32) -> io::Result<()>;
     /// A file; `None`: there is none.
     fn get(&self, name: &str) -> io::Result<Option<Vec<u8>>>;
 }
@@ -148,10 +150,26 @@ impl Disk for Folder {
 
     fn put(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let being_made = self.path.join(format!("{name}.new"));
-        let mut file = private().open(&being_made)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&being_made, self.path.join(name))?;
+        let put = (|| {
+            let mut file = private().open(&being_made)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            std::fs::rename(&being_made, self.path.join(name))?;
+            self.sync_folder()
+        })();
+        if put.is_err() {
+            let _it_may_not_be_there = std::fs::remove_file(&being_made);
+        }
+        put
+    }
+
+    fn remove(&self, slot: u32) -> io::Result<()> {
+        let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
+        let index = usize::try_from(slot).map_err(io::Error::other)?;
+        if let Some(file) = files.get_mut(index) {
+            *file = None;
+        }
+        std::fs::remove_file(self.segment(slot))?;
         self.sync_folder()
     }
 

@@ -42,7 +42,15 @@ const IMAGE_EVERY: u64 = 64 << 20;
 const IMAGE_TIMES: u64 = 4;
 
 /// Fewer segments than this are no log.
-const SLOTS_MIN: u32 = 4;
+const SLOTS_MIN: u32 = 6;
+/// Free segments that only what settles messages may use.
+const RESERVE: usize = 1;
+/// Free segments that are kept ready.
+const READY: usize = 3;
+/// How large a new log's segments are.
+const SEGMENT_BYTES: u64 = 16 << 20;
+/// What a message may grow by when it becomes a dead letter.
+const DEAD_BYTES: usize = 4 << 10;
 
 /// How the log is kept.
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +86,7 @@ impl EngineOptions {
 impl Default for EngineOptions {
     fn default() -> Self {
         Self {
-            segment_bytes: LogOptions::default().segment_bytes,
+            segment_bytes: SEGMENT_BYTES,
             disk_max: 10 << 30,
             durability: Durability::Sync,
             seed: 0,
@@ -198,23 +206,29 @@ struct State {
     batch_max: usize,
     /// Somebody waits for the batch.
     urgent: bool,
+    /// There is something to write.
+    wake: Arc<Condvar>,
     queues: BTreeMap<u32, Entry>,
     names: HashMap<String, u32>,
     next_queue: u32,
     next_id: u64,
     clock: Millis,
+    /// What the system's time was, and how far the log's is ahead of it.
+    wall: Millis,
+    ahead: Duration,
     /// How many messages are in each segment, by slot.
     live: Vec<u32>,
     /// The segments in use, in the order of the log.
     order: VecDeque<u32>,
     /// Segments that can be used.
-    free: Vec<u32>,
+    free: VecDeque<u32>,
     slots: u32,
     /// Slots that there is no segment for: there was no room.
     unmade: Vec<u32>,
     slots_max: u32,
-    /// There was no room for another segment.
+    /// There was no room for another segment, and when it is tried again.
     no_room: bool,
+    try_again: Millis,
     /// Keys of messages that are not durable yet, by queue.
     arriving_keys: HashMap<(u32, u128), u64>,
     /// Messages that are on their way from one queue to another, and in neither: no image may be taken.
@@ -238,8 +252,9 @@ pub struct Engine {
     clock: Box<dyn Fn() -> Millis + Send + Sync>,
     state: Mutex<State>,
     log: Mutex<Log>,
-    /// There is something to write.
-    wake: Condvar,
+    wake: Arc<Condvar>,
+    /// What is in the names of messages.
+    id_salt: u64,
 }
 
 impl Engine {
@@ -253,7 +268,11 @@ impl Engine {
 
     /// The log's own time: it never goes back.
     fn now(&self, state: &mut State) -> Millis {
-        state.clock = state.clock.max((self.clock)());
+        let wall = (self.clock)();
+        // Where the system's time is set back, the log's goes on.
+        state.ahead += state.wall.since(wall);
+        state.wall = wall;
+        state.clock = state.clock.max(wall + state.ahead);
         state.clock
     }
 }
@@ -271,7 +290,7 @@ impl State {
             let full = std::mem::replace(&mut self.batch, next);
             self.full_bytes += full.len();
             self.full.push_back((full, std::mem::take(&mut self.thens)));
-            self.urgent = true;
+            self.hurry();
         }
         self.batch.append(salt, record)
     }
@@ -290,8 +309,25 @@ impl State {
     fn tell(&mut self) -> Durable {
         let (tell, told) = oneshot::channel();
         self.thens.push(Then::Tell(tell));
-        self.urgent = true;
+        self.hurry();
         Durable(told)
+    }
+
+    /// What there is is written now.
+    fn hurry(&mut self) {
+        if !self.urgent {
+            self.urgent = true;
+            self.wake.notify_one();
+        }
+    }
+
+    /// Whether there is a segment that nothing alive is in, and that an image would let go of.
+    fn can_reclaim(&self) -> bool {
+        let mut used = self.order.iter().rev().skip(1);
+        used.any(|slot| {
+            let index = usize::try_from(*slot).unwrap_or(usize::MAX);
+            self.live.get(index).copied().unwrap_or(0) == 0
+        })
     }
 
     /// How many segments there are.

@@ -12,7 +12,7 @@ mod scan;
 
 pub(crate) use batch::Batch;
 pub(crate) use record::{Published, Record, UNIT, What, read_published};
-pub(crate) use scan::{Log, LogLost, LogOptions, Place};
+pub(crate) use scan::{Log, LogLost, LogOptions, Place, WriteError};
 
 use plimsoll_policy::queue::Handle;
 
@@ -22,6 +22,7 @@ const OFFSET_BITS: u32 = 20;
 /// How many slots there can be: what is left of 63 bits.
 pub(crate) const SLOTS_MAX: u32 = 1 << (63 - SIZE_BITS - OFFSET_BITS);
 /// How large a segment may be: 32 MiB.
+#[cfg(test)]
 pub(crate) const SEGMENT_MAX: u64 = (UNIT as u64) << OFFSET_BITS;
 /// How large a record may be: just under 4 MiB.
 pub(crate) const RECORD_MAX: usize = UNIT * ((1 << SIZE_BITS) - 1);

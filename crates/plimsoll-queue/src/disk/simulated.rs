@@ -159,6 +159,15 @@ impl Disk for Simulated {
         Ok(())
     }
 
+    fn remove(&self, slot: u32) -> io::Result<()> {
+        let mut state = self.0.lock().unwrap();
+        state.operate()?;
+        state.seen.remove(&slot);
+        state.durable.remove(&slot);
+        state.unsynced.remove(&slot);
+        Ok(())
+    }
+
     fn get(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
         Ok(self.0.lock().unwrap().files.get(name).cloned())
     }

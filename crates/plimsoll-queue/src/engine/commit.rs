@@ -10,35 +10,44 @@ use plimsoll_policy::queue::{Arriving, Handle, Which};
 use super::image::Image;
 use super::operate::wake;
 use super::{
-    CommitError, Durability, Engine, EngineEvent, IMAGE_EVERY, IMAGE_TIMES, State, Then, full,
+    CommitError, Durability, Engine, EngineEvent, IMAGE_EVERY, IMAGE_TIMES, READY, State, Then,
+    full,
 };
-use crate::log::{self, Place};
+use crate::log::{self, Place, WriteError};
 
+/// How long it is until a segment is tried to be made again, after there was no room.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// How long records wait that nobody waits for.
 const LAZY_MAX: Duration = Duration::from_millis(50);
 
 impl Engine {
     /// Writes batches until it is closed: for a thread of its own.
     pub fn run(&self) {
+        let mut synced = self.wall();
         let mut unsynced = false;
         loop {
-            let (closing, lazy) = {
+            let closing = {
                 let state = self.lock();
                 let waits = |it: &mut State| !it.urgent && !it.closing;
                 let waited = self.wake.wait_timeout_while(state, LAZY_MAX, waits);
                 let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-                (state.closing, !state.urgent)
+                state.closing
             };
             let wrote = self.commit();
-            if let Durability::Interval(_) = self.options.durability {
+            if let Durability::Interval(interval) = self.options.durability {
                 unsynced |= wrote;
-                if unsynced && (lazy || closing) {
-                    unsynced = false;
+                let now = self.wall();
+                if unsynced && (closing || now.since(synced) >= interval || now < synced) {
+                    (unsynced, synced) = (false, now);
                     self.sync();
                 }
             }
             if closing && !wrote {
-                return self.take_image();
+                self.take_image();
+                let mut state = self.lock();
+                let left = std::mem::take(&mut state.thens);
+                drop(state);
+                return self.refuse(left, &CommitError::Closed);
             }
         }
     }
@@ -49,7 +58,7 @@ impl Engine {
         self.wake.notify_all();
     }
 
-    fn sync(&self) {
+    pub(crate) fn sync(&self) {
         let log = self.log.lock();
         let synced = log.unwrap_or_else(PoisonError::into_inner).sync();
         if let Err(error) = synced {
@@ -70,16 +79,29 @@ impl Engine {
                     state.urgent = true;
                     (batch, thens)
                 }
-                None if state.batch.is_empty() => return false,
+                None if state.batch.is_empty() => {
+                    // All before is durable: whoever waits for nothing more is told so.
+                    let thens = std::mem::take(&mut state.thens);
+                    let (failed, wants_image) = (state.failed.clone(), state.wants_image);
+                    drop((state, log));
+                    match failed {
+                        Some(why) => self.refuse(thens, &CommitError::Disk(why)),
+                        None => tell_all(tells(thens)),
+                    }
+                    if wants_image {
+                        self.take_image();
+                    }
+                    return false;
+                }
                 None => {
                     let next = state.batch.next();
                     let batch = std::mem::replace(&mut state.batch, next);
                     (batch, std::mem::take(&mut state.thens))
                 }
             };
-            if state.failed.is_some() {
+            if let Some(why) = state.failed.clone() {
                 drop(state);
-                self.refuse(thens);
+                self.refuse(thens, &CommitError::Disk(why));
                 return true;
             }
             let due = state.since_image >= self.image_every(&state) || state.wants_image;
@@ -90,44 +112,95 @@ impl Engine {
             (batch, thens, image)
         };
         let syncs = self.options.durability == Durability::Sync;
-        let written = log.write(&mut batch, syncs, || self.next_slot());
-        let place = match written {
+        let place = match log.write(&mut batch, syncs, || self.next_slot()) {
             Ok(place) => place,
-            Err(error) => {
-                let full = error.kind() == io::ErrorKind::StorageFull;
+            Err(WriteError::NoRoom(error)) => {
                 let mut state = self.lock();
-                if full {
-                    state.no_room = true;
-                    let text = "no room for what settles messages: they will be delivered again";
-                    state.events.push(EngineEvent::DiskFull(text.to_owned()));
-                } else {
-                    self.fail(&mut state, &error);
+                if !state.no_room {
+                    let text = format!("no room for what settles messages: {error}");
+                    state.events.push(EngineEvent::DiskFull(text));
                 }
+                state.no_room = true;
+                if image.is_some() {
+                    state.image_on = false;
+                }
+                batch.unseal();
+                state.full_bytes += batch.len();
+                state.full.push_front((batch, thens));
                 drop(state);
-                self.refuse(thens);
+                self.settle_without_log(log.place());
+                return false;
+            }
+            Err(WriteError::Disk(error)) => {
+                self.fail(&mut self.lock(), &error);
+                self.refuse(thens, &CommitError::Disk(error.to_string().into()));
                 return true;
             }
         };
-        let mut tells = Vec::new();
-        {
+        let told = {
             let mut state = self.lock();
-            let state = &mut *state;
             state.since_image += batch.len() as u64;
-            for then in thens {
-                match then {
-                    Then::Tell(tell) => tells.push(tell),
-                    other => self.apply(state, place, other),
-                }
-            }
-        }
-        for tell in tells {
-            let _nobody_waits = tell.send(Ok(()));
+            self.apply_all(&mut state, place, thens)
+        };
+        tell_all(told);
+        if image.is_some()
+            && !syncs
+            && let Err(error) = log.sync()
+        {
+            self.fail(&mut self.lock(), &error);
+            return true;
         }
         drop(log);
         if let Some(image) = image {
             self.keep(image);
         }
         true
+    }
+
+    /// The log has no room left, not even for what settles messages. An image is as durable as the log: where no message is on its way,
+    /// all that waits is in it.
+    fn settle_without_log(&self, place: Option<Place>) {
+        let (image, waiting) = {
+            let mut state = self.lock();
+            let thens = state.full.iter().flat_map(|(_, thens)| thens);
+            let mut thens = thens.chain(&state.thens);
+            let on_the_way = |it: &Then| matches!(it, Then::Publish { .. });
+            if state.between > 0 || state.image_on || thens.any(on_the_way) {
+                return;
+            }
+            let Some(place) = place else {
+                return;
+            };
+            let full = std::mem::take(&mut state.full);
+            let mut waiting: Vec<Then> = full.into_iter().flat_map(|(_, thens)| thens).collect();
+            waiting.append(&mut state.thens);
+            state.full_bytes = 0;
+            state.batch = state.batch.next();
+            // Purges and removals are done now, for they are to be in it.
+            let told = self.apply_all(&mut state, place, waiting);
+            (Image::take(&mut state, place, self.salt), told)
+        };
+        match self.keep(image) {
+            true => tell_all(waiting),
+            false => {
+                let why = CommitError::Disk("there is no room on it".into());
+                for tell in waiting {
+                    let _nobody_waits = tell.send(Err(why.clone()));
+                }
+            }
+        }
+    }
+
+    /// What a batch says is done; says who is to be told.
+    fn apply_all(&self, state: &mut State, place: Place, thens: Vec<Then>) -> Vec<Tell> {
+        let mut told = Vec::new();
+        for then in thens {
+            match then {
+                Then::Tell(tell) => told.push(tell),
+                other => self.apply(state, place, other),
+            }
+        }
+        told
     }
 
     fn apply(&self, state: &mut State, place: Place, then: Then) {
@@ -187,16 +260,11 @@ impl Engine {
     }
 
     /// Nobody is told that it is durable.
-    fn refuse(&self, thens: Vec<Then>) {
-        let why = self.lock().failed.clone();
-        let error = why.map_or_else(
-            || CommitError::Disk("there is no room on it".into()),
-            CommitError::Disk,
-        );
+    fn refuse(&self, thens: Vec<Then>, why: &CommitError) {
         for then in thens {
             match then {
                 Then::Tell(tell) => {
-                    let _nobody_waits = tell.send(Err(error.clone()));
+                    let _nobody_waits = tell.send(Err(why.clone()));
                 }
                 Then::Publish {
                     queue, arriving, ..
@@ -221,7 +289,7 @@ impl Engine {
     fn next_slot(&self) -> io::Result<u32> {
         let free = {
             let mut state = self.lock();
-            let free = state.free.pop();
+            let free = state.free.pop_front();
             if let Some(slot) = free {
                 state.order.push_back(slot);
             }
@@ -267,52 +335,82 @@ impl Engine {
         usual.min(room).max(segment)
     }
 
-    /// Has a segment ready before it is needed; to be called now and then, by one thread.
+    /// Has segments ready before they are needed; to be called often, by one thread.
     pub fn prepare(&self) {
-        let wants = {
-            let mut state = self.lock();
-            state.no_room = false;
-            let wants = state.failed.is_none() && state.free.is_empty();
-            (wants, state.made() < state.slots_max)
-        };
-        match wants {
-            (false, _) => return,
-            (true, false) => return self.want_image(),
-            (true, true) => (),
-        }
-        match self.create() {
-            Ok(slot) => self.lock().free.push(slot),
-            Err(error) => {
-                let text = format!("no room for another segment: {error}");
-                self.lock().events.push(EngineEvent::DiskFull(text));
-                self.want_image();
+        loop {
+            let (wants, may) = {
+                let mut state = self.lock();
+                let now = self.now(&mut state);
+                let wants = state.failed.is_none() && state.free.len() < READY;
+                let may = state.made() < state.slots_max;
+                if wants && (!may || state.no_room) {
+                    // What is done with may take room only because it is not known to be.
+                    state.wants_image |= state.can_reclaim();
+                }
+                if state.no_room && now < state.try_again {
+                    return;
+                }
+                state.try_again = now + TRY_AGAIN;
+                (wants, may)
+            };
+            if !wants || !may {
+                return;
+            }
+            match self.create() {
+                Ok(slot) => {
+                    let mut state = self.lock();
+                    state.free.push_back(slot);
+                    state.no_room = false;
+                }
+                Err(error) => {
+                    let mut state = self.lock();
+                    state.wants_image |= state.can_reclaim();
+                    let text = format!("no room for another segment: {error}");
+                    state.events.push(EngineEvent::DiskFull(text));
+                    return;
+                }
             }
         }
     }
 
-    /// What is done with may take room only because it is not known to be: with the next batch it will be.
-    fn want_image(&self) {
-        self.lock().wants_image = true;
-    }
-
-    /// An image is on disk, and what is before it is not needed any more.
-    pub(super) fn keep(&self, image: Image) {
+    /// An image is on disk, and what is before it is not needed any more. Says whether it is.
+    pub(super) fn keep(&self, image: Image) -> bool {
         let place = image.place;
         let bytes = image.encode();
-        let kept = self.disk.put(super::image::FILE, &bytes);
+        let kept = self.put(&bytes);
         let mut state = self.lock();
         state.image_on = false;
         match kept {
             Ok(()) => {
                 state.image_bytes = bytes.len() as u64;
                 self.reclaim(&mut state, place);
+                true
             }
             Err(error) => {
                 // What there was stays; the log is only longer to read.
                 let text = format!("what is known of the queues can't be kept: {error}");
                 state.events.push(EngineEvent::DiskFull(text));
+                false
             }
         }
+    }
+
+    /// Twice, so that one may be damaged. Where there is no room, a free segment makes some.
+    fn put(&self, bytes: &[u8]) -> io::Result<()> {
+        for name in super::image::FILES {
+            let put = self.disk.put(name, bytes);
+            match put {
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                    let free = self.lock().free.pop_back();
+                    let slot = free.ok_or(error)?;
+                    self.disk.remove(slot)?;
+                    self.lock().unmade.push(slot);
+                    self.disk.put(name, bytes)?;
+                }
+                other => other?,
+            }
+        }
+        Ok(())
     }
 
     /// Segments before this place that nothing alive is in can be used again.
@@ -324,7 +422,7 @@ impl Engine {
             let index = usize::try_from(slot).unwrap_or(usize::MAX);
             let live = state.live.get(index).copied().unwrap_or(0);
             match is_before && live == 0 {
-                true => state.free.push(slot),
+                true => state.free.push_back(slot),
                 false => kept.push_back(slot),
             }
         }
@@ -340,12 +438,36 @@ impl Engine {
             if state.failed.is_some() || state.image_on || !state.is_whole() {
                 return;
             }
+            state.wants_image = false;
             log.place().map(|it| Image::take(&mut state, it, self.salt))
         };
+        if self.options.durability != Durability::Sync
+            && let Err(error) = log.sync()
+        {
+            let mut state = self.lock();
+            state.image_on = false;
+            return self.fail(&mut state, &error);
+        }
         drop(log);
         if let Some(image) = image {
             self.keep(image);
         }
+    }
+}
+
+type Tell = tokio::sync::oneshot::Sender<super::Told>;
+
+fn tells(thens: Vec<Then>) -> Vec<Tell> {
+    let tells = thens.into_iter().filter_map(|it| match it {
+        Then::Tell(tell) => Some(tell),
+        _ => None,
+    });
+    tells.collect()
+}
+
+fn tell_all(tells: Vec<Tell>) {
+    for tell in tells {
+        let _nobody_waits = tell.send(Ok(()));
     }
 }
 

@@ -127,7 +127,12 @@ impl Definition {
                     None => (self.name.as_str(), ""),
                 };
                 let room = NAME_MAX - DEAD.len() - end.len();
-                format!("{}{DEAD}{end}", stem.get(..room).unwrap_or(stem))
+                let name = format!("{}{DEAD}{end}", stem.get(..room).unwrap_or(stem));
+                if name == self.name {
+                    format!("dead{end}")
+                } else {
+                    name
+                }
             }
         }
     }

@@ -5,8 +5,8 @@ use plimsoll_policy::queue::{Millis, QueueImage};
 use super::State;
 use crate::log::Place;
 
-/// Where it is kept.
-pub(super) const FILE: &str = "image";
+/// Where it is kept, twice.
+pub(super) const FILES: [&str; 2] = ["image", "image.copy"];
 const MAGIC: &[u8; 4] = b"PLI1";
 
 /// See the module's docs.

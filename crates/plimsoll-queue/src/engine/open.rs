@@ -9,7 +9,8 @@ use plimsoll_policy::queue::{Arriving, Handle, Millis, QueueLoader};
 use serde::{Deserialize, Serialize};
 
 use super::commit::handles;
-use super::image::{FILE, ImageRead};
+use super::image::{FILES, ImageRead};
+use super::message::key_of;
 use super::{
     Definition, Engine, EngineEvent, EngineOptions, Entry, State, salt32, seed_of, slots_max,
 };
@@ -36,11 +37,21 @@ pub enum OpenError {
     /// Another process has them.
     #[error("another process has the queues")]
     InUse,
+    /// The last image is whole, and not of this version.
+    #[error("what is known of the queues was written by another version")]
+    Image,
     /// What the log is can't be read: its segments mean nothing without it.
     #[error(
         "`{ABOUT}` of the queues is damaged or of another version; segments can't be read without it"
     )]
     About,
+}
+
+/// A number that another does not tell anything of.
+fn part_of(secret: u64, what: &[u8]) -> u64 {
+    let text = [&secret.to_le_bytes(), what].concat();
+    let [a, b, c, d, e, f, g, h, ..] = key_of(&text).to_le_bytes();
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
 /// A queue that is being read.
@@ -94,18 +105,22 @@ impl Engine {
         options.segment_bytes = about.segment_bytes;
         let salt = about.salt;
         let mut events = Vec::new();
-        let bytes = disk.get(FILE)?;
-        let image = bytes.as_deref().map(|it| ImageRead::decode(it, salt));
-        if let Some(None) = image {
+        let mut images = Vec::new();
+        for name in FILES {
+            images.extend(disk.get(name)?);
+        }
+        let image_bytes = images.first().map_or(0, |it| it.len() as u64);
+        let read = images.iter().filter_map(|it| ImageRead::decode(it, salt));
+        // Where one could not be written, the other is later.
+        let image = read.max_by_key(|it| it.place.number);
+        if image.is_none() && !images.is_empty() {
             events.push(EngineEvent::Lost(
                 "what was known of the queues is damaged: the whole log is read, and messages that were done with may be delivered again"
                     .to_owned(),
             ));
         }
-        let image_bytes = bytes.map_or(0, |it| it.len() as u64);
-        let image = image.flatten();
         let from = image.as_ref().map(|it| it.place);
-        let mut reading = Reader::new(image);
+        let mut reading = Reader::new(image)?;
         let found = Log::scan(
             &*disk,
             options.log(),
@@ -122,25 +137,30 @@ impl Engine {
         let slots = disk.slots()?;
         let last = slots.last().map_or(0, |it| it + 1);
         let now = clock().max(reading.clock);
+        let wake = Arc::new(Condvar::new());
         let mut state = State {
-            batch: Batch::new(u32::try_from(fresh & 0xFFFF_FFFF).unwrap_or(0)),
+            batch: Batch::new(salt32(part_of(fresh, b"marks"))),
             thens: Vec::new(),
             full: VecDeque::new(),
             full_bytes: 0,
             batch_max: options.log().batch_max(),
             urgent: false,
+            wake: Arc::clone(&wake),
             queues: BTreeMap::new(),
             names: HashMap::new(),
             next_queue: reading.next_queue,
             next_id: reading.next_id,
             clock: now,
+            wall: clock(),
+            ahead: now.since(clock()),
             live: Vec::new(),
             order: VecDeque::new(),
-            free: Vec::new(),
+            free: VecDeque::new(),
             slots: last,
             unmade: Vec::new(),
             slots_max: slots_max(&options),
             no_room: false,
+            try_again: Millis(0),
             arriving_keys: HashMap::new(),
             between: 0,
             failed: None,
@@ -163,7 +183,7 @@ impl Engine {
             }
             let index = usize::try_from(slot).unwrap_or(usize::MAX);
             match state.live.get(index).copied().unwrap_or(0) {
-                0 => state.free.push(slot),
+                0 => state.free.push_back(slot),
                 _ => state.order.push_back(slot),
             }
         }
@@ -176,10 +196,12 @@ impl Engine {
             clock,
             state: Mutex::new(state),
             log: Mutex::new(log),
-            wake: Condvar::new(),
+            wake,
+            id_salt: part_of(salt, b"names"),
         };
         // Nothing is read twice; and what was torn is not looked at again.
         engine.take_image();
+        engine.prepare();
         Ok(engine)
     }
 }
@@ -187,15 +209,17 @@ impl Engine {
 /// Reads what the log says.
 struct Reader {
     queues: BTreeMap<u32, Reading>,
+    removed: BTreeSet<u32>,
     clock: Millis,
     next_id: u64,
     next_queue: u32,
 }
 
 impl Reader {
-    fn new(image: Option<ImageRead>) -> Self {
+    fn new(image: Option<ImageRead>) -> Result<Self, OpenError> {
         let mut reader = Self {
             queues: BTreeMap::new(),
+            removed: BTreeSet::new(),
             clock: Millis(0),
             next_id: 1,
             next_queue: 1,
@@ -204,14 +228,15 @@ impl Reader {
             (reader.clock, reader.next_id) = (image.clock, image.next_id);
             reader.next_queue = image.next_queue;
             for (number, text, bytes) in image.queues {
-                let definition: Option<Definition> = serde_json::from_slice(&text).ok();
-                let parameters = definition.as_ref().map(Definition::parameters);
-                let loader = QueueLoader::from_image(&bytes, &parameters.unwrap_or_default());
-                let loader = loader.unwrap_or_default();
+                let definition: Definition =
+                    serde_json::from_slice(&text).map_err(|_| OpenError::Image)?;
+                let loader = QueueLoader::from_image(&bytes, &definition.parameters());
+                let loader = loader.map_err(|_| OpenError::Image)?;
+                let definition = Some(definition);
                 reader.queues.insert(number, Reading { definition, loader });
             }
         }
-        reader
+        Ok(reader)
     }
 
     fn queue(&mut self, number: u32) -> &mut Reading {
@@ -254,6 +279,7 @@ impl Reader {
             }
             What::Removed => {
                 self.queues.remove(&number);
+                self.removed.insert(number);
                 self.next_queue = self.next_queue.max(number.saturating_add(1));
             }
         }
@@ -282,12 +308,24 @@ impl Reader {
 
     fn finish(self, seed: u64, state: &mut State, now: Millis) {
         for (number, reading) in self.queues {
-            // What came for a queue that is not there any more went with it.
-            let Some(definition) = reading.definition else {
-                continue;
-            };
+            let known = reading.definition;
+            let definition = known
+                .clone()
+                .unwrap_or_else(|| Definition::new(&format!("recovered-{number}"), now));
             let seed = seed_of(seed, number);
             let queue = reading.loader.finish(definition.parameters(), seed, now);
+            if known.is_none() {
+                // What came for a queue that is not there any more went with it.
+                let waiting = queue.figures(now);
+                let count = waiting.ready + waiting.delayed + waiting.in_flight;
+                if self.removed.contains(&number) || count == 0 {
+                    continue;
+                }
+                state.events.push(EngineEvent::Lost(format!(
+                    "what a queue is: its {count} messages are in {}",
+                    definition.name
+                )));
+            }
             for handle in handles(&queue) {
                 state.count(handle, true);
             }

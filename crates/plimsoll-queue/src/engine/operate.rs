@@ -1,5 +1,6 @@
 //! What is asked of queues.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use tokio::sync::Notify;
 
 use super::message::{id_of, key_of};
 use super::{
-    CommitError, DeadReason, Definition, Durable, Engine, EngineEvent, Entry, Head, Message,
-    PENDING_MAX, Receipt, Received, Refused, State, Then, seed_of,
+    CommitError, DEAD_BYTES, DeadReason, Definition, Durable, Engine, EngineEvent, Entry, Head,
+    Message, PENDING_MAX, RESERVE, Receipt, Received, Refused, State, Then, seed_of,
 };
 use crate::log::{self, Published, Record, What};
 
@@ -62,6 +63,13 @@ impl Engine {
                 "there are {QUEUES_MAX} queues already"
             )));
         }
+        if let Some(dead) = &definition.settings.dead_letters
+            && !Definition::is_name(dead)
+        {
+            return Err(Refused::Invalid(format!(
+                "`{dead}`, where dead letters go, is no name of a queue"
+            )));
+        }
         let now = self.now(state);
         let number = known.unwrap_or(state.next_queue);
         definition.changed = now.0;
@@ -97,14 +105,15 @@ impl Engine {
         let mut state = self.lock();
         let state = &mut *state;
         let number = self.number(state, name)?;
-        // What is in it lets go of its segments once that is durable.
-        state.thens.push(Then::Removed(number));
+        self.can_write(state)?;
         state.names.remove(name);
         let record = Record {
             queue: number,
             what: What::Removed,
         };
         state.append(self.salt32(), &record);
+        // What is in it lets go of its segments once that is durable.
+        state.thens.push(Then::Removed(number));
         Ok(state.tell())
     }
 
@@ -118,7 +127,7 @@ impl Engine {
         let number = self.number(state, name)?;
         let now = self.now(state);
         self.has_room(state)?;
-        let salt = self.salt;
+        let salt = self.id_salt;
         let Some(entry) = state.queues.get(&number) else {
             return Err(Refused::NoQueue(name.to_owned()));
         };
@@ -156,7 +165,7 @@ impl Engine {
         if let Some(key) = dedup {
             let arriving = state.arriving_keys.get(&(number, key)).copied();
             let known = entry.queue.duplicate_of(now, key);
-            let first = arriving.or_else(|| known.map(|it| self.number_of(it).unwrap_or(0)));
+            let first = arriving.or_else(|| known.map(|it| self.number_of(it, key).unwrap_or(0)));
             if let Some(sequence) = first {
                 return Ok(Taken {
                     id: id_of(salt, sequence),
@@ -192,7 +201,7 @@ impl Engine {
             ..Published::default()
         };
         let room = published.room();
-        if room > self.options.log().record_max() {
+        if room + DEAD_BYTES > self.options.log().record_max() {
             return Err(Refused::Invalid(format!("the message takes {room} bytes")));
         }
         let fits = entry.queue.admit(room as u64);
@@ -274,14 +283,17 @@ impl Engine {
         let mut received = Vec::with_capacity(deliveries.len());
         for delivery in deliveries {
             match self.received(number, &delivery) {
-                Some(it) => received.push(it),
-                None => self.give_up(number, now, delivery.handle, delivery.token),
+                Ok(Some(it)) => received.push(it),
+                Ok(None) => self.give_up(number, now, delivery.handle, delivery.token),
+                // It is there still: it comes again when its lease is over.
+                Err(error) => self.tell_unread(name, &error),
             }
         }
         Ok(received)
     }
 
-    fn received(&self, queue: u32, delivery: &Delivery) -> Option<Received> {
+    /// `None`: what is there has changed, or is another.
+    fn received(&self, queue: u32, delivery: &Delivery) -> io::Result<Option<Received>> {
         let Delivery {
             handle,
             attempt,
@@ -290,7 +302,9 @@ impl Engine {
             ..
         } = *delivery;
         let bytes = self.read(handle)?;
-        let message = log::read_published(&bytes, self.salt32())?;
+        let Some(message) = log::read_published(&bytes, self.salt32()) else {
+            return Ok(None);
+        };
         let receipt = Receipt {
             queue,
             handle,
@@ -298,10 +312,10 @@ impl Engine {
         };
         let head = match message.head {
             [] => Head::default(),
-            text => serde_json::from_slice(text).ok()?,
+            text => serde_json::from_slice(text).unwrap_or_default(),
         };
-        Some(Received {
-            id: id_of(self.salt, message.id),
+        Ok(Some(Received {
+            id: id_of(self.id_salt, message.id),
             receipt,
             attempt,
             at: message.at,
@@ -309,20 +323,27 @@ impl Engine {
             sequence: message.id,
             head,
             body: message.body.to_vec(),
-        })
+        }))
     }
 
     /// The bytes of a record.
-    fn read(&self, handle: Handle) -> Option<Vec<u8>> {
+    fn read(&self, handle: Handle) -> io::Result<Vec<u8>> {
         let (slot, offset, room) = log::place_of(handle);
         let mut bytes = vec![0; room];
-        self.disk.read(slot, offset, &mut bytes).ok()?;
-        Some(bytes)
+        self.disk.read(slot, offset, &mut bytes)?;
+        Ok(bytes)
     }
 
-    /// The number of the message that is there, or was.
-    fn number_of(&self, handle: Handle) -> Option<u64> {
-        Some(log::read_published(&self.read(handle)?, self.salt32())?.id)
+    fn tell_unread(&self, name: &str, error: &io::Error) {
+        let text = format!("a message of {name} can't be read for now: {error}");
+        self.lock().events.push(EngineEvent::Lost(text));
+    }
+
+    /// The number of the message with this key that is there, or was; 0 is nobody's.
+    fn number_of(&self, handle: Handle, key: u128) -> Option<u64> {
+        let bytes = self.read(handle).ok()?;
+        let message = log::read_published(&bytes, self.salt32())?;
+        (message.dedup == Some(key)).then_some(message.id)
     }
 
     /// A message can't be read any more: it is in nobody's way.
@@ -333,6 +354,7 @@ impl Engine {
         };
         let name = entry.definition.name.clone();
         if entry.queue.on_ack(now, handle, token).is_ok() {
+            wake(entry);
             self.append_settled(&mut state, number, handle);
         }
         let (slot, offset, _) = log::place_of(handle);
@@ -453,6 +475,7 @@ impl Engine {
         let mut state = self.lock();
         let state = &mut *state;
         let queue = self.number(state, name)?;
+        self.can_write(state)?;
         let what = What::Purged;
         state.append(self.salt32(), &Record { queue, what });
         state.thens.push(Then::Purged(queue));
@@ -467,6 +490,7 @@ impl Engine {
         let mut state = self.lock();
         let state = &mut *state;
         let queue = self.number(state, name)?;
+        self.can_write(state)?;
         if let Some(entry) = state.entry(queue) {
             entry.queue.pause(paused);
             wake(entry);
@@ -516,26 +540,31 @@ impl Engine {
     /// A message is a dead letter: it goes to the queue of those, with what is known of it.
     fn bury(&self, queue: u32, handle: Handle, attempts: u32, why: &str) {
         let bytes = self.read(handle);
-        let message = bytes.as_deref();
-        let message = message.and_then(|it| log::read_published(it, self.salt32()));
         let mut guard = self.lock();
         let state = &mut *guard;
         state.between -= 1;
         let now = self.now(state);
         let Some(entry) = state.queues.get(&queue) else {
-            return;
+            return state.count(handle, false);
         };
         let name = entry.definition.name.clone();
-        let Some(message) = message else {
+        let to = entry.definition.dead_letters();
+        let bytes = match bytes {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                let why = format!("a message of {name} can't be read for now: {error}");
+                return self.put_back(state, queue, handle, None, why);
+            }
+        };
+        let Some(message) = log::read_published(&bytes, self.salt32()) else {
             self.append_settled(state, queue, handle);
             let (slot, offset, _) = log::place_of(handle);
-            state.events.push(EngineEvent::Lost(format!(
+            return state.events.push(EngineEvent::Lost(format!(
                 "a dead letter of {name} can't be read: segment {slot} at {offset}"
             )));
-            return;
         };
-        let to = entry.definition.dead_letters();
         let target = match state.names.get(&to) {
+            _ if to == name => Err(Refused::Invalid("they go to their own queue".to_owned())),
             Some(number) => Ok(*number),
             None => {
                 let mut definition = Definition::new(&to, now);
@@ -544,19 +573,19 @@ impl Engine {
                 self.define_in(state, definition)
             }
         };
-        // Where it can't be elsewhere it stays where it is, and is nobody's: it is told of, and gone.
-        let Ok(target) = target else {
-            self.append_settled(state, queue, handle);
-            let text =
-                format!("a dead letter of {name} has no place to go: there are too many queues");
-            state.events.push(EngineEvent::Lost(text));
-            return;
+        let target = target.and_then(|it| self.has_room(state).map(|()| it));
+        let target = match target {
+            Ok(target) => target,
+            Err(refused) => {
+                let why = format!("a dead letter of {name} stays where it is for now: {refused}");
+                return self.put_back(state, queue, handle, Some(&message), why);
+            }
         };
         let mut head: Head = match message.head {
             [] => Head::default(),
             text => serde_json::from_slice(text).unwrap_or_default(),
         };
-        let id = id_of(self.salt, message.id);
+        let id = id_of(self.id_salt, message.id);
         head.dead = Some(DeadReason {
             queue: name.clone(),
             attempts,
@@ -591,6 +620,34 @@ impl Engine {
         self.now(&mut self.lock())
     }
 
+    /// A message that was taken from its queue stays where it is, and is tried again after the longest wait.
+    fn put_back(
+        &self,
+        state: &mut State,
+        queue: u32,
+        handle: Handle,
+        message: Option<&Published<'_>>,
+        why: String,
+    ) {
+        let now = self.now(state);
+        let Some(entry) = state.queues.get_mut(&queue) else {
+            return state.count(handle, false);
+        };
+        let due = now + entry.definition.settings.backoff_max;
+        let arriving = Arriving {
+            handle,
+            at: message.map_or(now, |it| it.at),
+            due,
+            priority: message.map_or(0, |it| it.priority),
+            tenant: message.map_or(0, |it| it.tenant),
+            group: message.and_then(|it| it.group),
+            dedup: None,
+        };
+        entry.queue.on_published(now, arriving);
+        self.append_returned(state, queue, handle, 0, due);
+        state.events.push(EngineEvent::Lost(why));
+    }
+
     /// Moves messages that are ready from one queue to another; without one, dead letters back to where they came from. Says how
     /// many. What comes from nowhere that is still there goes to the end of where it is.
     ///
@@ -622,11 +679,18 @@ impl Engine {
         let mut state = self.lock();
         let state = &mut *state;
         state.between -= handles.len();
+        let is_over = self.can_write(state);
         let now = self.now(state);
         for (handle, bytes) in &read {
-            let message = bytes.as_deref();
-            let message = message.and_then(|it| log::read_published(it, self.salt32()));
-            let Some(message) = message else {
+            let bytes = match bytes {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    let why = format!("a message of {from} can't be read for now: {error}");
+                    self.put_back(state, source, *handle, None, why);
+                    continue;
+                }
+            };
+            let Some(message) = log::read_published(bytes, self.salt32()) else {
                 self.append_settled(state, source, *handle);
                 let text = format!("a message of {from} can't be read");
                 state.events.push(EngineEvent::Lost(text));
@@ -658,6 +722,7 @@ impl Engine {
             };
             self.append_published(state, target, &moved, Some(*handle));
         }
+        is_over?;
         Ok((read.len(), state.tell()))
     }
 
@@ -688,7 +753,7 @@ impl Engine {
                 until: it.due,
                 group: it.group,
             };
-            self.received(number, &delivery)
+            self.received(number, &delivery).ok().flatten()
         });
         Ok(received.collect())
     }
@@ -755,12 +820,12 @@ impl Engine {
     /// Whether there is room for more messages; what settles them has some in reserve.
     fn has_room(&self, state: &State) -> Result<(), Refused> {
         self.can_write(state)?;
-        if state.pending() > PENDING_MAX.min(state.batch_max) {
+        if state.pending() > PENDING_MAX.min(state.batch_max / 4) {
             return Err(Refused::Full(
                 "more comes than the disk takes: come again in a moment".to_owned(),
             ));
         }
-        if state.free.is_empty() && (state.no_room || state.made() >= state.slots_max) {
+        if state.free.len() <= RESERVE {
             return Err(Refused::Full(
                 "there is no room on the disk for more messages: let consumers catch up, purge, or raise queues.disk_max"
                     .to_owned(),

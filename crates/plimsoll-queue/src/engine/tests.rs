@@ -16,6 +16,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use super::*;
 use crate::disk::simulated::Simulated;
 
+mod damage;
+
 /// Segments are small, so that they are used again often.
 const SEGMENT: u64 = 64 << 10;
 const SALT: u64 = 0x5EED_5EED_5EED_5EED;
@@ -85,9 +87,22 @@ impl World {
     }
 
     fn published(&self, name: &str, body: &[u8]) {
+        self.engine.prepare();
         let mut taken = self.publish(name, body, None).unwrap();
         self.engine.commit();
         taken.durable.now().unwrap().unwrap();
+    }
+
+    /// Where these bytes are on disk.
+    fn find(&self, bytes: &[u8]) -> (u32, usize) {
+        let mut segment = vec![0; SEGMENT as usize];
+        let slots = self.disk.slots().unwrap();
+        let mut found = slots.into_iter().filter_map(|slot| {
+            self.disk.read(slot, 0, &mut segment).unwrap();
+            let mut parts = segment.windows(bytes.len());
+            Some((slot, parts.position(|it| it == bytes)?))
+        });
+        found.next().unwrap()
     }
 
     fn bodies(&self, name: &str, which: Which) -> Vec<String> {
@@ -347,10 +362,8 @@ fn a_bit_that_flips_costs_one_message_and_is_reported() {
     world.engine.commit();
     world.published("orders", b"four");
     // The batch has the definition of the queue before it; a record begins each few hundred bytes. `two` is somewhere there.
-    let mut segment = vec![0; SEGMENT as usize];
-    world.disk.read(0, 0, &mut segment).unwrap();
-    let at = segment.windows(3).position(|it| it == b"two").unwrap();
-    world.disk.flip(0, at, 3);
+    let (slot, at) = world.find(b"two");
+    world.disk.flip(slot, at, 3);
     // It is found where it is read,
     let received = world.engine.receive("orders", 10, None).unwrap();
     let bodies: Vec<&[u8]> = received.iter().map(|it| it.body.as_slice()).collect();
@@ -375,7 +388,7 @@ fn a_bit_that_flips_costs_one_message_and_is_reported() {
 fn a_full_disk_refuses_messages_and_goes_on_delivering() {
     let mut world = World::new(2, 64);
     world.define("orders", Settings::default());
-    world.disk.full_at(3);
+    world.disk.full_at(5);
     let body = vec![7; 4_000];
     let mut published = 0;
     let refused = loop {

@@ -71,6 +71,12 @@ impl Batch {
         }
         &self.bytes
     }
+
+    /// It was not written: as if it had not been sealed.
+    pub(crate) fn unseal(&mut self) {
+        let length = u32_at(&self.bytes, 16).and_then(|it| usize::try_from(it).ok());
+        self.bytes.truncate(HEADER + length.unwrap_or(0));
+    }
 }
 
 /// What a batch says of itself.

@@ -8,7 +8,7 @@ use plimsoll_policy::queue::Handle;
 
 use super::batch::{BLOCK, Batch, HEADER, Head};
 use super::record::{self, Record, UNIT, What};
-use super::{RECORD_MAX, SEGMENT_MAX, handle};
+use super::{RECORD_MAX, handle};
 use crate::disk::Disk;
 
 /// How large segments are.
@@ -16,14 +16,6 @@ use crate::disk::Disk;
 pub(crate) struct LogOptions {
     /// In bytes: a multiple of a block, and room for the largest record.
     pub(crate) segment_bytes: u64,
-}
-
-impl Default for LogOptions {
-    fn default() -> Self {
-        Self {
-            segment_bytes: SEGMENT_MAX,
-        }
-    }
 }
 
 impl LogOptions {
@@ -53,6 +45,15 @@ pub(crate) struct Log {
     salt: u32,
     /// Where the next one goes; `None`: nothing was written.
     place: Option<Place>,
+}
+
+/// A batch that is not written.
+#[derive(Debug)]
+pub(crate) enum WriteError {
+    /// There is no segment to go on in: nothing was written, and it may be tried again.
+    NoRoom(io::Error),
+    /// Nobody knows what is on disk.
+    Disk(io::Error),
 }
 
 /// Something that can't be read any more.
@@ -99,28 +100,36 @@ impl Log {
 
     /// Writes a batch, and syncs it if asked to. Says where it begins. `next` gives the slot of a segment to go on in.
     ///
-    /// After an error nobody knows what is on disk: nothing more may be written.
+    /// After [`WriteError::Disk`] nobody knows what is on disk: nothing more may be written.
     pub(crate) fn write(
         &mut self,
         batch: &mut Batch,
         syncs: bool,
         next: impl FnOnce() -> io::Result<u32>,
-    ) -> io::Result<Place> {
+    ) -> Result<Place, WriteError> {
         let number = self.place.map_or(1, |it| it.number);
         let bytes = batch.seal(self.salt, number);
         let length = bytes.len() as u64;
         let fits = |place: &Place| place.offset + length <= self.options.segment_bytes;
         let place = match self.place.filter(fits) {
             Some(place) => place,
-            None => Place {
-                slot: next()?,
-                offset: 0,
-                number,
-            },
+            None => {
+                // Nobody comes back to it.
+                if !syncs {
+                    self.sync().map_err(WriteError::Disk)?;
+                }
+                let slot = next().map_err(WriteError::NoRoom)?;
+                Place {
+                    slot,
+                    offset: 0,
+                    number,
+                }
+            }
         };
-        self.disk.write(place.slot, place.offset, bytes)?;
+        let written = self.disk.write(place.slot, place.offset, bytes);
+        written.map_err(WriteError::Disk)?;
         if syncs {
-            self.disk.sync(place.slot)?;
+            self.disk.sync(place.slot).map_err(WriteError::Disk)?;
         }
         self.place = Some(Place {
             offset: place.offset + length,
@@ -143,27 +152,33 @@ impl Log {
         from: Option<Place>,
         mut on_record: impl FnMut(Handle, &Record<'_>),
     ) -> io::Result<Found> {
+        let size = usize::try_from(options.segment_bytes).map_err(io::Error::other)?;
+        let mut segment = vec![0; size];
+        // By the number of the first batch that can be read: in which slot it is, and where.
         let mut firsts = BTreeMap::new();
         for slot in disk.slots()? {
             let mut header = [0; HEADER];
             disk.read(slot, 0, &mut header)?;
             if let Some(head) = Head::read(&header, salt) {
-                firsts.insert(head.number, slot);
+                firsts.insert(head.number, (slot, 0));
+                continue;
+            }
+            disk.read(slot, 0, &mut segment)?;
+            if let Some((offset, number)) = later(&segment, salt, 0, u64::MAX) {
+                firsts.insert(number, (slot, offset as u64));
             }
         }
         let latest = firsts.last_key_value().map_or(0, |(number, _)| *number);
         let first = firsts.iter().next();
-        let first = first.map(|(number, slot)| Place {
+        let first = first.map(|(number, (slot, offset))| Place {
             slot: *slot,
-            offset: 0,
+            offset: *offset,
             number: *number,
         });
         let mut found = Found::default();
         let Some(mut place) = from.or(first) else {
             return Ok(found);
         };
-        let size = usize::try_from(options.segment_bytes).map_err(io::Error::other)?;
-        let mut segment = vec![0; size];
         loop {
             disk.read(place.slot, 0, &mut segment)?;
             if found.slots.last() != Some(&place.slot) {
@@ -178,10 +193,11 @@ impl Log {
             );
             // The next batch is the first of another segment; or something is damaged, and it is a later one.
             let next = firsts.range(place.number..).next();
-            let Some((&number, &slot)) = next.filter(|(_, slot)| **slot != place.slot) else {
+            let next = next.filter(|(_, (slot, _))| *slot != place.slot);
+            let Some((&number, &(slot, offset))) = next else {
                 break;
             };
-            if number != place.number {
+            if number != place.number || offset > 0 {
                 found.lost.push(LogLost {
                     slot: place.slot,
                     offset: place.offset,
@@ -191,7 +207,7 @@ impl Log {
             }
             place = Place {
                 slot,
-                offset: 0,
+                offset,
                 number,
             };
         }
@@ -200,11 +216,12 @@ impl Log {
     }
 }
 
-/// The number of the first batch after this one that begins in these blocks, and where.
-fn later(blocks: &[u8], salt: u32, number: u64) -> Option<(usize, u64)> {
+/// The number of the first batch after this one that begins in these blocks, and where; at most `most` after it.
+fn later(blocks: &[u8], salt: u32, number: u64, most: u64) -> Option<(usize, u64)> {
     let blocks = blocks.chunks(BLOCK).enumerate();
     let mut heads = blocks.filter_map(|(index, block)| Some((index, Head::read(block, salt)?)));
-    let (index, head) = heads.find(|(_, head)| head.number > number)?;
+    let range = number.saturating_add(1)..=number.saturating_add(most);
+    let (index, head) = heads.find(|(_, head)| range.contains(&head.number))?;
     Some((index * BLOCK, head.number))
 }
 
@@ -222,7 +239,9 @@ fn walk(
         let rest = segment.get(begin..).unwrap_or_default();
         let head = Head::read(rest, salt).filter(|it| it.number == place.number);
         let Some(head) = head else {
-            let Some((skipped, number)) = later(rest, salt, place.number) else {
+            let Some((skipped, number)) =
+                later(rest, salt, place.number, (segment.len() / BLOCK) as u64)
+            else {
                 return;
             };
             found.lost.push(LogLost {
@@ -238,7 +257,8 @@ fn walk(
         let records = rest.split_at(rest.len().min(HEADER + head.length)).0;
         let length = (HEADER + head.length).next_multiple_of(BLOCK);
         let after = rest.get(length..).unwrap_or_default();
-        let next_here = || later(after, salt, head.number).is_some();
+        let next_here =
+            || later(after, salt, head.number, (segment.len() / BLOCK) as u64).is_some();
         let (mut at, mut count, mut bad) = (HEADER, 0, 0);
         while at < records.len() && count < head.records {
             let read = records.get(at..).and_then(|it| record::read(it, salt));

@@ -44,6 +44,7 @@ mod load;
 mod notify;
 mod overlay;
 mod protection;
+mod queue;
 mod reload;
 mod report;
 mod rollout;
