@@ -23,7 +23,7 @@ pub(super) static QUEUES: Table = Table {
         Key::new(
             "folder",
             Kind::File(FileKind::StateFolder),
-            "The folder that messages are kept in. Absent: `queues` in the state folder. A change takes effect when Plimsoll is started again.",
+            "The folder that messages are kept in. Absent: `queues` in the state folder. What is in another folder stays there.",
         ),
         Key::new(
             "disk_max",
