@@ -239,6 +239,8 @@ struct State {
     since_image: u64,
     image_bytes: u64,
     image_on: bool,
+    /// One that is to be written: by whoever has the time.
+    taken: Option<image::Image>,
     /// There is no room otherwise.
     wants_image: bool,
     closing: bool,

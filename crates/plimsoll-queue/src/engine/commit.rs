@@ -43,6 +43,10 @@ impl Engine {
                 }
             }
             if closing && !wrote {
+                let taken = self.lock().taken.take();
+                if let Some(image) = taken {
+                    let _told_where_not = self.keep(image);
+                }
                 self.take_image();
                 let mut state = self.lock();
                 let left = std::mem::take(&mut state.thens);
@@ -150,9 +154,8 @@ impl Engine {
             self.fail(&mut self.lock(), &error);
             return true;
         }
-        drop(log);
-        if let Some(image) = image {
-            self.keep(image);
+        if image.is_some() {
+            self.lock().taken = image;
         }
         true
     }
@@ -335,8 +338,13 @@ impl Engine {
         usual.min(room).max(segment)
     }
 
-    /// Has segments ready before they are needed; to be called often, by one thread.
+    /// Has segments ready before they are needed, and writes an image that was taken: neither holds up the log. To be called often, by
+    /// one thread.
     pub fn prepare(&self) {
+        let taken = self.lock().taken.take();
+        if let Some(image) = taken {
+            let _told_where_not = self.keep(image);
+        }
         loop {
             let (wants, may) = {
                 let mut state = self.lock();

@@ -168,6 +168,7 @@ impl Engine {
             since_image: 0,
             image_bytes,
             image_on: false,
+            taken: None,
             wants_image: false,
             closing: false,
         };
