@@ -1,19 +1,15 @@
 //! Connections of those who ask for flags: how many, for how long, and how patient with each.
 
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use plimsoll_upstream::Impatient;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::Sleep;
 
 /// Connections at once; further ones wait in the listener's queue.
 const CONNECTIONS_MAX: usize = 1_024;
@@ -58,94 +54,10 @@ async fn connection(stream: TcpStream, router: Router) {
         .header_read_timeout(HEAD_TIME_MAX)
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(
-            TokioIo::new(Patient {
-                stream,
-                deadline: None,
-            }),
+            TokioIo::new(Impatient::new(stream, WRITE_TIME_MAX)),
             TowerToHyperService::new(router),
         );
     if let Err(error) = served.await {
         tracing::debug!(%error, "a connection for flags ended early");
-    }
-}
-
-/// A connection that ends where its peer takes nothing for too long: its place is for others.
-struct Patient<S> {
-    stream: S,
-    /// Since a write has to wait.
-    deadline: Option<Pin<Box<Sleep>>>,
-}
-
-impl<S> Patient<S> {
-    /// What a write came to; too late is an error.
-    fn in_time<T>(
-        &mut self,
-        context: &mut Context<'_>,
-        written: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.deadline = None;
-            return written;
-        }
-        let sleep = || Box::pin(tokio::time::sleep(WRITE_TIME_MAX));
-        let deadline = self.deadline.get_or_insert_with(sleep);
-        ready!(deadline.as_mut().poll(context));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.in_time(context, written)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.stream).poll_flush(context);
-        self.in_time(context, flushed)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let shut = Pin::new(&mut self.stream).poll_shutdown(context);
-        self.in_time(context, shut)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::io::AsyncWriteExt;
-
-    use super::*;
-
-    #[test]
-    fn a_peer_that_takes_nothing_is_cut() {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .start_paused(true)
-            .build()
-            .unwrap();
-        let error = runtime.block_on(async {
-            let (near, _far) = tokio::io::duplex(16);
-            let mut near = Patient {
-                stream: near,
-                deadline: None,
-            };
-            near.write_all(&[0; 64]).await.unwrap_err()
-        });
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 }

@@ -5,6 +5,7 @@
 //! what is known about its health, is shared by all threads ([`Endpoint`], [`Cluster`]); connections belong
 //! to one thread each ([`Pools`]). The control thread resolves names ([`Resolver`]) and checks health
 //! ([`Health`]); who is told something now and then is a [`Receiver`]. It takes parameter structs of its own, which the binary fills from the configuration.
+//! For those who serve on the side there is [`Impatient`].
 
 mod chain;
 
@@ -15,6 +16,7 @@ mod endpoint;
 
 mod health;
 mod http2;
+mod impatient;
 mod io;
 mod pool;
 mod receiver;
@@ -29,6 +31,7 @@ pub use connect::{ConnectError, Connected, connect};
 pub use endpoint::{Endpoint, EndpointConfig, EndpointKey, Protocol};
 pub use health::{Health, HealthCheck, HealthConfig, HealthEvent};
 pub use http2::{Http2Connection, StreamPlace};
+pub use impatient::Impatient;
 pub use io::{Held, Io};
 pub use pool::{Checkout, Http1Connection, Pools, Wanted};
 pub use receiver::{Receiver, ReceiverAnswer, ReceiverError};

@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use plimsoll_upstream::Impatient;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
@@ -32,6 +33,8 @@ const HEAD_BYTES_MAX: usize = 64 << 10;
 const HEAD_TIME_MAX: Duration = Duration::from_secs(60);
 /// How long a body may take to come.
 const BODY_TIME_MAX: Duration = Duration::from_secs(60);
+/// How long a peer may take nothing of what it is sent.
+const WRITE_TIME_MAX: Duration = Duration::from_secs(10);
 /// Before accepting again, if accepting fails (no file descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Where the plain API is.
@@ -110,7 +113,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, served: Arc<Served>) {
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME_MAX)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), answer);
+        .serve_connection(TokioIo::new(Impatient::new(stream, WRITE_TIME_MAX)), answer);
     if let Err(error) = served.await {
         tracing::debug!(%error, %peer, "a connection for queues ended early");
     }
