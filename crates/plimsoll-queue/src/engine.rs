@@ -17,6 +17,7 @@ mod open;
 mod operate;
 #[cfg(test)]
 mod tests;
+mod view;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
@@ -33,6 +34,7 @@ pub use definition::{Definition, Settings};
 pub use message::{DeadReason, Head, Message, Receipt, Received};
 pub use open::OpenError;
 pub use operate::Taken;
+pub use view::{DiskView, EngineView, QueueCounts, QueueView};
 
 /// How much may wait to be written: beyond it whoever publishes is asked to come again.
 const PENDING_MAX: usize = 8 << 20;
@@ -195,6 +197,7 @@ struct Entry {
     queue: Queue,
     /// Those who wait for a message.
     ready: Arc<Notify>,
+    counts: QueueCounts,
 }
 
 struct State {

@@ -230,6 +230,8 @@ impl Engine {
                 entry
                     .queue
                     .on_published(now, Arriving { handle, ..arriving });
+                // What comes from another queue was published before.
+                entry.counts.published += u64::from(replaces.is_none());
                 if entry.queue.has_ready() {
                     entry.ready.notify_one();
                 }

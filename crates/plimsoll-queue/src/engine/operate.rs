@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use super::message::{id_of, key_of};
 use super::{
     CommitError, DEAD_BYTES, DeadReason, Definition, Durable, Engine, EngineEvent, Entry, Head,
-    Message, PENDING_MAX, RESERVE, Receipt, Received, Refused, State, Then, seed_of,
+    Message, PENDING_MAX, QueueCounts, RESERVE, Receipt, Received, Refused, State, Then, seed_of,
 };
 use crate::log::{self, Published, Record, What};
 
@@ -167,6 +167,9 @@ impl Engine {
             let known = entry.queue.duplicate_of(now, key);
             let first = arriving.or_else(|| known.map(|it| self.number_of(it, key).unwrap_or(0)));
             if let Some(sequence) = first {
+                if let Some(entry) = state.entry(number) {
+                    entry.counts.duplicates += 1;
+                }
                 return Ok(Taken {
                     id: id_of(salt, sequence),
                     sequence,
@@ -267,6 +270,7 @@ impl Engine {
             if let Some(entry) = state.entry(number) {
                 let lease = lease.map(|it| it.min(TIME_MAX));
                 entry.queue.receive(now, wanted, lease, &mut deliveries);
+                entry.counts.delivered += deliveries.len() as u64;
             }
             for it in &deliveries {
                 let what = What::Leased {
@@ -386,6 +390,7 @@ impl Engine {
         let entry = state.entry(queue).ok_or(Refused::NotLeased)?;
         let done = entry.queue.on_ack(now, handle, token);
         done.map_err(|_| Refused::NotLeased)?;
+        entry.counts.acknowledged += 1;
         wake(entry);
         self.append_settled(state, queue, handle);
         Ok(state.tell())
@@ -408,6 +413,7 @@ impl Engine {
         let nacked = entry.queue.on_nack(now, handle, token, delay);
         match nacked.map_err(|_| Refused::NotLeased)? {
             Nacked::Returned { due, attempts } => {
+                entry.counts.returned += 1;
                 wake(entry);
                 self.append_returned(&mut state, queue, handle, attempts, due);
             }
@@ -512,6 +518,14 @@ impl Engine {
             for (number, entry) in &mut state.queues {
                 let mut events = Vec::new();
                 entry.queue.on_tick(now, &mut events);
+                for event in &events {
+                    match event {
+                        QueueEvent::Returned { .. } => entry.counts.returned += 1,
+                        QueueEvent::Expired { .. } => entry.counts.expired += 1,
+                        // Counted once it is where dead letters go.
+                        QueueEvent::Dead { .. } => (),
+                    }
+                }
                 wake(entry);
                 let due = entry.queue.next_timeout();
                 next = [next, due].into_iter().flatten().min();
@@ -602,6 +616,9 @@ impl Engine {
             ..message
         };
         self.append_published(state, target, &moved, Some(handle));
+        if let Some(entry) = state.entry(queue) {
+            entry.counts.dead += 1;
+        }
         state.events.push(EngineEvent::Dead {
             queue: name,
             to,
@@ -841,6 +858,7 @@ impl Entry {
             definition,
             queue,
             ready: Arc::new(Notify::new()),
+            counts: QueueCounts::default(),
         }
     }
 }

@@ -17,6 +17,7 @@ use super::*;
 use crate::disk::simulated::Simulated;
 
 mod damage;
+mod view;
 
 /// Segments are small, so that they are used again often.
 const SEGMENT: u64 = 64 << 10;
