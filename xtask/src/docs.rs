@@ -25,7 +25,8 @@ pub(crate) fn check() -> Result<(), Failure> {
     let measure = root.join("crates/plimsoll-measure/src");
     // Its tests are at its end: what is looked at ends there.
     let changes = read(&measure.join("prometheus/changes.rs"))?;
-    let code = changes + &read(&measure.join("prometheus.rs"))?;
+    let queues = read(&measure.join("prometheus/queues.rs"))?;
+    let code = changes + &queues + &read(&measure.join("prometheus.rs"))?;
     let page = read(&root.join("docs/reference/metrics.md"))?;
     problems.extend(differences(
         "metrics.md",

@@ -73,5 +73,6 @@ pub use snapshot::{
 };
 pub use snapshot::{CacheDiskView, CacheStoreView, CacheView};
 pub use snapshot::{EvidenceKind, EvidenceView, SidesView, Strength, SuspectKind, SuspectView};
+pub use snapshot::{QueueView, QueuesDiskView, QueuesView};
 pub use turns::{Held, Turns, TurnsWatch};
 pub use window::{Amount, Level, RECENT_LEVELS, Sum, Window, objective_levels};

@@ -29,7 +29,7 @@ use crate::maintenance::{Maintenance, MaintenanceChange, Maintenances};
 use crate::objective::{Counts, ObjectiveSpec};
 use crate::registry::{Registry, SeriesKey};
 use crate::series::CauseCounts;
-use crate::snapshot::{ApprovalView, FreezeView};
+use crate::snapshot::{ApprovalView, FreezeView, QueuesView};
 use crate::snapshot::{
     CacheStoreView, CacheView, ConfigView, DOES_NOT_FIT, EndpointState, EndpointView, EventView,
     GovernedView, JournalView, MaintenanceView, NotifierView, OverlayView, RouteView, SCHEMA,
@@ -115,6 +115,8 @@ pub struct Inputs {
     pub notifiers: Vec<NotifierView>,
     /// What people were called for and has not ended, by service.
     pub incidents: Vec<IncidentView>,
+    /// Durable queues; `None` where none are configured.
+    pub queues: Option<QueuesView>,
 }
 
 /// What is known of a service now.
@@ -437,6 +439,7 @@ impl Measure {
             journal: inputs.journal.clone(),
             notifiers: inputs.notifiers.clone(),
             incidents: inputs.incidents.clone(),
+            queues: inputs.queues.clone(),
         }
     }
 

@@ -1,12 +1,13 @@
 //! `/metrics`: the counters as Prometheus text (0.0.4) or OpenMetrics (1.0).
 //!
 //! Labels come from the configuration and from closed sets only, so there are as many series as the
-//! registry's bound allows. A sum over causes is the number of requests: each request is in the series of
+//! registry's bound allows; durable queues, which clients may make, have a bound of their own. A sum over causes is the number of requests: each request is in the series of
 //! its one route, or in the one without a route.
 //! Units: seconds, bytes, ratios, as their names say.
 
 mod changes;
 mod exposition;
+mod queues;
 
 use plimsoll_core::{Class, never_count};
 
@@ -68,6 +69,7 @@ pub fn render(
     journeys(&mut out, snapshot);
     journal(&mut out, snapshot);
     changes::render(&mut out, under_guard);
+    queues::render(&mut out, snapshot.queues.as_ref());
     notifiers(&mut out, snapshot);
     about(&mut out, snapshot, process);
     out.finish()

@@ -14,6 +14,7 @@ mod mark;
 mod notifier;
 mod overlay;
 mod protection;
+mod queues;
 mod rollout;
 mod suspect;
 pub mod wire;
@@ -43,6 +44,7 @@ pub use overlay::OverlayView;
 pub use protection::{
     ActionView, ClassView, DOES_NOT_FIT, ProtectionView, REFUSALS, RefusedView, refusing_policy,
 };
+pub use queues::{QueueView, QueuesDiskView, QueuesView};
 pub use rollout::{
     ArmView, RolloutEvidenceView, RolloutPointView, RolloutPriceView, RolloutRunView, RolloutState,
     RolloutStepView, RolloutView,
@@ -104,6 +106,9 @@ pub struct Snapshot {
     /// What people were called for and has not ended, by service.
     #[serde(default)]
     pub incidents: Vec<IncidentView>,
+    /// Durable queues; `null` where none are configured.
+    #[serde(default)]
+    pub queues: Option<QueuesView>,
 }
 
 /// The configuration in force.

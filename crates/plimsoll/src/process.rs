@@ -757,6 +757,7 @@ impl Process {
                 .incidents
                 .incidents()
                 .map_or_else(Vec::new, |it| it.open().map(Incident::view).collect()),
+            queues: self.queues.view(),
         };
         self.measure.snapshot(timestamp, &inputs)
     }

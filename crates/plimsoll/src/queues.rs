@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use plimsoll_config::{Config, QueueConfig, QueueDurability, Queues as Configured};
 use plimsoll_gateway::BindError;
+use plimsoll_measure::{QueueView, QueuesDiskView, QueuesView};
 use plimsoll_policy::queue::Millis;
 use plimsoll_queue::engine::{
-    Definition, Durability, Engine, EngineEvent, EngineOptions, OpenError, Settings,
+    Definition, Durability, Engine, EngineEvent, EngineOptions, EngineView, OpenError, Settings,
 };
 use plimsoll_queue::serve::{QueueService, ServeOptions};
 use plimsoll_upstream::Clock;
@@ -28,6 +29,8 @@ const FOLDER: &str = "queues";
 const TRY_EVERY: Duration = Duration::from_millis(100);
 /// The least time in which what was acknowledged is on disk, where it need not be at once.
 const INTERVAL: Duration = Duration::from_millis(50);
+/// How many queues are shown, and have metrics of their own: those with the most messages.
+const SHOWN_MAX: usize = 200;
 
 /// What of the configuration is about queues.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,6 +60,8 @@ pub(crate) struct Queues {
     service: Option<QueueService>,
     /// Why they are not served.
     failed: Option<String>,
+    /// How they stood at the last tick.
+    shown: QueuesView,
 }
 
 struct Opening {
@@ -83,6 +88,7 @@ impl Queues {
             opening: None,
             service: None,
             failed: None,
+            shown: QueuesView::default(),
         };
         queues.open();
         Ok(queues)
@@ -130,6 +136,7 @@ impl Queues {
 
     fn open(&mut self) {
         self.failed = None;
+        self.shown = QueuesView::default();
         let Some(wanted) = self.wanted.clone() else {
             return;
         };
@@ -195,8 +202,17 @@ impl Queues {
                 self.opening = None;
             }
         }
-        let engine = self.service.as_ref().map(QueueService::engine);
-        engine.map(|it| it.events()).unwrap_or_default()
+        let Some(service) = &self.service else {
+            return Vec::new();
+        };
+        let engine = service.engine();
+        self.shown = shown(engine.view(SHOWN_MAX));
+        engine.events()
+    }
+
+    /// How they stood at the last tick; `None`: none are configured.
+    pub(crate) fn view(&self) -> Option<QueuesView> {
+        self.wanted.as_ref().map(|_| self.shown.clone())
     }
 
     /// Where they are served.
@@ -206,8 +222,10 @@ impl Queues {
 
     /// What somebody should look at.
     pub(crate) fn warning(&self) -> Option<String> {
-        let why = self.failed.as_ref()?;
-        Some(format!("queues are not served: {why}"))
+        match &self.failed {
+            Some(why) => Some(format!("queues are not served: {why}")),
+            None => self.shown.warning(),
+        }
     }
 
     /// All that was taken is on disk, and another process may have them.
@@ -215,6 +233,51 @@ impl Queues {
         self.opening = None;
         self.service = None;
         self.listener = None;
+        self.shown = QueuesView::default();
+    }
+}
+
+/// As it is shown.
+fn shown(view: EngineView) -> QueuesView {
+    let EngineView {
+        now,
+        queues,
+        left_out,
+        disk,
+    } = view;
+    let queues = queues.into_iter().map(|it| {
+        let (figures, counts) = (it.figures, it.counts);
+        let age = |oldest| now.since(oldest).as_secs_f64();
+        QueueView {
+            name: it.name,
+            dead_letters: it.of_dead_letters,
+            paused: figures.paused,
+            ready: figures.ready,
+            delayed: figures.delayed,
+            in_flight: figures.in_flight,
+            bytes: figures.bytes,
+            oldest_age_seconds: figures.oldest.map(age),
+            published_total: counts.published,
+            duplicates_total: counts.duplicates,
+            delivered_total: counts.delivered,
+            acknowledged_total: counts.acknowledged,
+            returned_total: counts.returned,
+            dead_letters_total: counts.dead,
+            expired_total: counts.expired,
+        }
+    });
+    QueuesView {
+        up: disk.failed.is_none(),
+        queues: queues.collect(),
+        left_out: left_out as u64,
+        disk: Some(QueuesDiskView {
+            bytes: disk.bytes,
+            bytes_max: disk.bytes_max,
+            segments_used: disk.segments_used,
+            segments_free: disk.segments_free,
+            full: disk.is_full,
+            failure: disk.failed,
+        }),
     }
 }
 

@@ -2,12 +2,13 @@
 //!
 //! Words, order and marks are those of the console and of `top`. Colour only repeats the mark: `NO_COLOR`, a
 //! pipe and a screen reader lose nothing.
-//! Elsewhere: the pieces of a row (`row`), what protects a service (`protection`), the live screen (`top`).
+//! Elsewhere: the pieces of a row (`row`), what protects a service (`protection`), durable queues (`queues`), the live screen (`top`).
 
 pub(crate) mod look;
 #[cfg(test)]
 pub(crate) mod made_up;
 mod protection;
+mod queues;
 pub(crate) mod row;
 
 use plimsoll_core::{Mode, Timestamp};
@@ -42,6 +43,7 @@ pub(crate) fn render_status(snapshot: &Snapshot, look: Look) -> String {
         lines.push(look.paint(Tone::Quiet, &look.cut(&line)));
     }
     lines.extend(journeys(snapshot, look));
+    lines.extend(queues::queues(snapshot, look));
     let unrouted = &snapshot.unrouted;
     if unrouted.requests_total > 0 {
         let count = figure::count(unrouted.requests_total);

@@ -606,6 +606,7 @@ fn of_services() -> Value {
             ("journeys", list(&any())),
             ("notifiers", list(&any())),
             ("incidents", list(&reference("IncidentInShort"))),
+            ("queues", nullable(any())),
         ]),
     })
 }

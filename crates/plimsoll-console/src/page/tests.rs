@@ -1031,6 +1031,7 @@ pub(super) fn fleet(services: usize) -> Snapshot {
         journal: None,
         notifiers: Vec::new(),
         incidents: Vec::new(),
+        queues: None,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::objective::{ObjectiveSpec, Sli};
 use crate::period::Period;
 use crate::registry::Registry;
 use crate::series::Record;
-use crate::snapshot::CacheStoreView;
+use crate::snapshot::{CacheStoreView, QueueView, QueuesDiskView, QueuesView};
 use plimsoll_core::Mode;
 use serde_json::json;
 
@@ -178,6 +178,98 @@ fn what_is_not_known_of_protections_is_absent() {
     assert_eq!(values(&unlimited, "plimsoll_queue_requests"), [0, 0, 0]);
 }
 
+#[test]
+fn durable_queues_are_there_with_what_became_of_their_messages() {
+    let text = rendered(Format::Prometheus);
+    for line in [
+        "plimsoll_queues_up 1",
+        "plimsoll_queues_disk_bytes 4096",
+        "plimsoll_queues_disk_max_bytes 8192",
+        "plimsoll_queue_labels_dropped 3",
+        r#"plimsoll_queue_messages{queue="mails",state="ready"} 5"#,
+        r#"plimsoll_queue_messages{queue="mails",state="delayed"} 2"#,
+        r#"plimsoll_queue_messages{queue="mails",state="in_flight"} 1"#,
+        r#"plimsoll_queue_bytes{queue="mails"} 700"#,
+        r#"plimsoll_queue_oldest_age_seconds{queue="mails"} 1.5"#,
+        r#"plimsoll_queue_published_total{queue="mails"} 40"#,
+        r#"plimsoll_queue_delivered_total{queue="mails"} 39"#,
+        r#"plimsoll_queue_acknowledged_total{queue="mails"} 30"#,
+        r#"plimsoll_queue_returned_total{queue="mails"} 6"#,
+        r#"plimsoll_queue_dead_letters_total{queue="mails"} 2"#,
+        r#"plimsoll_queue_expired_total{queue="mails"} 4"#,
+        r#"plimsoll_queue_published_total{queue="quote\" slash\\ line\n"} 0"#,
+    ] {
+        assert!(
+            text.lines().any(|found| found == line),
+            "{line}\nis not in\n{text}"
+        );
+    }
+    // Where nothing is ready, nothing has an age.
+    assert_eq!(
+        text.matches("plimsoll_queue_oldest_age_seconds{").count(),
+        1
+    );
+}
+
+#[test]
+fn queues_that_are_not_open_are_down_and_without_any_nothing_is_said() {
+    let rendered = |view: Option<&QueuesView>| {
+        let mut out = Exposition::new(Format::Prometheus);
+        queues::render(&mut out, view);
+        let text = out.finish();
+        let samples = text.lines().filter(|it| !it.starts_with('#'));
+        samples.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(rendered(None), Vec::<String>::new());
+    let opening = QueuesView::default();
+    assert_eq!(rendered(Some(&opening)), ["plimsoll_queues_up 0"]);
+}
+
+#[test]
+fn full_and_failed_queues_are_warned_of() {
+    let mut view = queues();
+    assert_eq!(view.warning(), None);
+    let disk = view.disk.as_mut().unwrap();
+    disk.full = true;
+    let full = view.warning().unwrap();
+    assert!(full.contains("raise queues.disk_max"), "{full}");
+    view.disk.as_mut().unwrap().failure = Some("input/output error".to_owned());
+    let failed = view.warning().unwrap();
+    assert!(failed.ends_with(": input/output error"), "{failed}");
+}
+
+fn queues() -> QueuesView {
+    let mails = QueueView {
+        name: "mails".to_owned(),
+        ready: 5,
+        delayed: 2,
+        in_flight: 1,
+        bytes: 700,
+        oldest_age_seconds: Some(1.5),
+        published_total: 40,
+        delivered_total: 39,
+        acknowledged_total: 30,
+        returned_total: 6,
+        dead_letters_total: 2,
+        expired_total: 4,
+        ..QueueView::default()
+    };
+    let odd = QueueView {
+        name: "quote\" slash\\ line\n".to_owned(),
+        ..QueueView::default()
+    };
+    QueuesView {
+        up: true,
+        disk: Some(QueuesDiskView {
+            bytes: 4_096,
+            bytes_max: 8_192,
+            ..QueuesDiskView::default()
+        }),
+        queues: vec![mails, odd],
+        left_out: 3,
+    }
+}
+
 fn rendered(format: Format) -> String {
     let registry = Arc::new(Registry::new(1, 100));
     let objectives = vec![ObjectiveSpec {
@@ -290,6 +382,7 @@ fn rendered(format: Format) -> String {
             evictions_total: 2,
             ..CacheStoreView::default()
         }),
+        queues: Some(queues()),
         ..Inputs::default()
     };
     let snapshot = measure.snapshot(Timestamp::from_seconds(1_000), &inputs);

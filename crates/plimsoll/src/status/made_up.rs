@@ -170,6 +170,7 @@ pub(crate) fn made_up() -> Snapshot {
         journal: None,
         notifiers: Vec::new(),
         incidents: Vec::new(),
+        queues: None,
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
-use crate::child::{Home, Plimsoll, TIME_MAX, config, wait_until};
+use crate::child::{Home, Plimsoll, TIME_MAX, config, get, wait_until};
 use crate::journal::is;
 use crate::notify::python;
 
@@ -400,4 +400,66 @@ fn a_successor_goes_on_with_the_queues() {
     let taken = ask(address, "POST /queues/work/receive?wait=10s", "").1;
     assert_eq!(taken["messages"][0]["body"], "kept");
     drop(plimsoll);
+}
+
+#[test]
+fn metrics_and_status_say_how_queues_stand_and_what_became_of_messages() {
+    let home = Home::new();
+    let more = "[queue.mails]\nlease = \"10m\"\nattempts_max = 1\n[queue.idle]\n";
+    let (plimsoll, address) = start(&home, more);
+    for body in ["done", "held", "dead", "waits", "waits too"] {
+        assert_eq!(ask(address, "POST /queues/mails/messages", body).0, 201);
+    }
+    let taken = ask(address, "POST /queues/mails/receive?max=3", "").1;
+    let receipts = taken["messages"].as_array().unwrap().iter();
+    let receipts: Vec<&str> = receipts.map(|it| it["receipt"].as_str().unwrap()).collect();
+    let settle = |request: String| ask(address, &request, "").0;
+    let done = format!("DELETE /queues/mails/messages/{}", receipts[0]);
+    assert_eq!(settle(done), 204);
+    let dead = format!("POST /queues/mails/messages/{}/nack", receipts[2]);
+    assert_eq!(settle(dead), 204);
+    let expected = [
+        r#"plimsoll_queue_messages{queue="mails",state="ready"} 2"#,
+        r#"plimsoll_queue_messages{queue="mails",state="in_flight"} 1"#,
+        r#"plimsoll_queue_messages{queue="mails-dead",state="ready"} 1"#,
+        r#"plimsoll_queue_messages{queue="idle",state="ready"} 0"#,
+        r#"plimsoll_queue_published_total{queue="mails"} 5"#,
+        r#"plimsoll_queue_published_total{queue="mails-dead"} 0"#,
+        r#"plimsoll_queue_delivered_total{queue="mails"} 3"#,
+        r#"plimsoll_queue_acknowledged_total{queue="mails"} 1"#,
+        r#"plimsoll_queue_returned_total{queue="mails"} 0"#,
+        r#"plimsoll_queue_dead_letters_total{queue="mails"} 1"#,
+        "plimsoll_queue_labels_dropped 0",
+        "plimsoll_queues_up 1",
+    ];
+    wait_until("metrics say so", || {
+        let text = get(plimsoll.ops(), "/metrics").1;
+        let has = |line: &&str| text.lines().any(|it| it == *line);
+        expected.iter().all(has)
+    });
+    let text = get(plimsoll.ops(), "/metrics").1;
+    for name in [
+        "plimsoll_queue_oldest_age_seconds{queue=\"mails\"} ",
+        "plimsoll_queues_disk_bytes ",
+        "plimsoll_queues_disk_max_bytes ",
+    ] {
+        assert!(text.lines().any(|it| it.starts_with(name)), "{name}{text}");
+    }
+    let said = home.ask(&["status"]);
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    let line = |start: &str| said.lines().any(|it| it.trim_start().starts_with(start));
+    assert!(
+        line("queue mails: 2 ready, 1 in flight, 0 delayed, the oldest for "),
+        "{said}"
+    );
+    assert!(line("queue mails-dead (dead letters): 1 ready"), "{said}");
+    assert!(!said.contains("queue idle"), "{said}");
+    let json = home.ask(&["status", "--json"]).stdout;
+    let json: Value = serde_json::from_slice(&json).unwrap();
+    let shown = json["queues"]["queues"].as_array().unwrap();
+    let shown = shown.iter().find(|it| it["name"] == "mails").unwrap();
+    assert_eq!(
+        (&shown["ready"], &shown["dead_letters"]),
+        (&2.into(), &false.into())
+    );
 }
