@@ -949,9 +949,9 @@ fn what_is_not_in_the_key_does_not_reach_the_service_where_something_stale_is_on
     };
     let first = asked(&plimsoll, "/?page=1 HTTP/1.1\r\n");
     assert!(first.ends_with("\r\n\r\n1"), "{first}");
-    let folder = home.path("state/cache");
     wait_until("it is on disk", || {
-        std::fs::read_dir(&folder).is_ok_and(|files| files.count() == 1)
+        let text = get(plimsoll.ops(), "/metrics").1;
+        metric(&text, "plimsoll_cache_disk_bytes", &[]) > 0.0
     });
     plimsoll.signal(rustix::process::Signal::KILL);
     drop(plimsoll);
