@@ -13,6 +13,7 @@ mod commit;
 mod definition;
 mod image;
 mod message;
+mod moves;
 mod open;
 mod operate;
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod tests;
 mod view;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fmt;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -260,6 +262,12 @@ pub struct Engine {
     wake: Arc<Condvar>,
     /// What is in the names of messages.
     id_salt: u64,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.debug_struct("Engine").finish_non_exhaustive()
+    }
 }
 
 impl Engine {

@@ -39,20 +39,12 @@ pub struct ServeOptions {
 /// Runs an engine until it is dropped: writes its log, passes its time, and answers for it.
 #[derive(Debug)]
 pub struct QueueService {
-    engine: Closing,
+    engine: Arc<Engine>,
     stop_care: Option<mpsc::Sender<()>>,
     stop_serving: Option<oneshot::Sender<()>>,
     care: Option<JoinHandle<()>>,
     log: Option<JoinHandle<()>>,
     serving: Option<JoinHandle<()>>,
-}
-
-struct Closing(Arc<Engine>);
-
-impl std::fmt::Debug for Closing {
-    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        to.write_str("Engine")
-    }
 }
 
 impl QueueService {
@@ -62,7 +54,7 @@ impl QueueService {
     /// There can't be other threads, or the listener can't be used.
     pub fn start(engine: Arc<Engine>, options: Option<ServeOptions>) -> io::Result<Self> {
         let mut service = Self {
-            engine: Closing(Arc::clone(&engine)),
+            engine: Arc::clone(&engine),
             stop_care: None,
             stop_serving: None,
             care: None,
@@ -106,7 +98,7 @@ impl QueueService {
 
     /// The queues.
     pub fn engine(&self) -> &Arc<Engine> {
-        &self.engine.0
+        &self.engine
     }
 }
 
@@ -118,7 +110,7 @@ impl Drop for QueueService {
     fn drop(&mut self) {
         drop(self.stop_serving.take());
         drop(self.stop_care.take());
-        self.engine.0.close();
+        self.engine.close();
         let threads = [self.serving.take(), self.care.take(), self.log.take()];
         for thread in threads.into_iter().flatten() {
             // A thread that panicked was reported where it did.

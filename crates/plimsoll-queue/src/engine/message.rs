@@ -48,8 +48,21 @@ pub struct Head {
 }
 
 impl Head {
-    pub(super) fn is_empty(&self) -> bool {
-        *self == Self::default()
+    /// As it is kept: nothing, where there is nothing to say.
+    pub(super) fn write(&self) -> Vec<u8> {
+        match *self == Self::default() {
+            true => Vec::new(),
+            // Texts by names of text: there is nothing in it that JSON has no form for.
+            false => serde_json::to_vec(self).unwrap_or_default(),
+        }
+    }
+
+    /// As it was kept.
+    pub(super) fn read(text: &[u8]) -> Self {
+        match text {
+            [] => Self::default(),
+            text => serde_json::from_slice(text).unwrap_or_default(),
+        }
     }
 }
 
@@ -146,6 +159,12 @@ pub(super) fn key_of(text: &[u8]) -> u128 {
     let digest = digest::digest(&digest::SHA256, text);
     let half = digest.as_ref().get(..16).and_then(|it| it.try_into().ok());
     u128::from_le_bytes(half.unwrap_or_default())
+}
+
+/// The same in short, where two that have the same do no harm.
+pub(super) fn short_key_of(text: &[u8]) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = key_of(text).to_le_bytes();
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::commit::handles;
 use super::image::{FILES, ImageRead};
-use super::message::key_of;
+use super::message::short_key_of;
 use super::{
     Definition, Engine, EngineEvent, EngineOptions, Entry, State, salt32, seed_of, slots_max,
 };
@@ -49,9 +49,7 @@ pub enum OpenError {
 
 /// A number that another does not tell anything of.
 fn part_of(secret: u64, what: &[u8]) -> u64 {
-    let text = [&secret.to_le_bytes(), what].concat();
-    let [a, b, c, d, e, f, g, h, ..] = key_of(&text).to_le_bytes();
-    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    short_key_of(&[&secret.to_le_bytes(), what].concat())
 }
 
 /// A queue that is being read.

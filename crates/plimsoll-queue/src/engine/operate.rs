@@ -9,15 +9,15 @@ use plimsoll_policy::queue::{
 };
 use tokio::sync::Notify;
 
-use super::message::{id_of, key_of};
+use super::message::{id_of, key_of, short_key_of};
 use super::{
-    CommitError, DEAD_BYTES, DeadReason, Definition, Durable, Engine, EngineEvent, Entry, Head,
-    Message, PENDING_MAX, QueueCounts, RESERVE, Receipt, Received, Refused, State, Then, seed_of,
+    CommitError, DEAD_BYTES, Definition, Durable, Engine, EngineEvent, Entry, Head, Message,
+    PENDING_MAX, QueueCounts, RESERVE, Receipt, Received, Refused, State, Then, seed_of,
 };
 use crate::log::{self, Published, Record, What};
 
 /// How many messages are delivered at once.
-const RECEIVE_MAX: usize = 100;
+pub(super) const RECEIVE_MAX: usize = 100;
 /// How many queues there may be.
 const QUEUES_MAX: usize = 10_000;
 /// How long a message may be out, or wait.
@@ -50,7 +50,11 @@ impl Engine {
         Ok(state.tell())
     }
 
-    fn define_in(&self, state: &mut State, mut definition: Definition) -> Result<u32, Refused> {
+    pub(super) fn define_in(
+        &self,
+        state: &mut State,
+        mut definition: Definition,
+    ) -> Result<u32, Refused> {
         let name = definition.name.clone();
         if !Definition::is_name(&name) {
             return Err(Refused::Invalid(format!(
@@ -139,10 +143,7 @@ impl Engine {
             priority,
             tenant,
         } = message;
-        let text = match head.is_empty() {
-            true => Vec::new(),
-            false => serde_json::to_vec(head).map_err(|it| Refused::Invalid(it.to_string()))?,
-        };
+        let text = head.write();
         let max = usize::try_from(settings.message_bytes_max).unwrap_or(usize::MAX);
         if body.len() > max || text.len() > HEAD_MAX {
             return Err(Refused::Invalid(format!(
@@ -193,10 +194,9 @@ impl Engine {
                 now + delay
             },
             priority: *priority,
-            tenant: tenant.as_deref().map_or(0, |it| {
-                let [a, b, c, d, e, f, g, h, ..] = key_of(it.as_bytes()).to_le_bytes();
-                u64::from_le_bytes([a, b, c, d, e, f, g, h])
-            }),
+            tenant: tenant
+                .as_deref()
+                .map_or(0, |it| short_key_of(it.as_bytes())),
             group,
             dedup,
             head: &text,
@@ -214,7 +214,7 @@ impl Engine {
         if let Some(key) = dedup {
             state.arriving_keys.insert((number, key), id);
         }
-        self.append_published(state, number, &published, None);
+        self.append_published(state, number, &published);
         Ok(Taken {
             id: id_of(salt, id),
             sequence: id,
@@ -228,7 +228,6 @@ impl Engine {
         state: &mut State,
         queue: u32,
         published: &Published<'_>,
-        replaces: Option<Handle>,
     ) {
         let arriving = Arriving {
             handle: Handle(0),
@@ -246,7 +245,7 @@ impl Engine {
             offset,
             room,
             arriving,
-            replaces,
+            replaces: published.replaces.map(|(_, handle)| handle),
         });
     }
 
@@ -314,10 +313,7 @@ impl Engine {
             handle,
             token,
         };
-        let head = match message.head {
-            [] => Head::default(),
-            text => serde_json::from_slice(text).unwrap_or_default(),
-        };
+        let head = Head::read(message.head);
         Ok(Some(Received {
             id: id_of(self.id_salt, message.id),
             receipt,
@@ -331,7 +327,7 @@ impl Engine {
     }
 
     /// The bytes of a record.
-    fn read(&self, handle: Handle) -> io::Result<Vec<u8>> {
+    pub(super) fn read(&self, handle: Handle) -> io::Result<Vec<u8>> {
         let (slot, offset, room) = log::place_of(handle);
         let mut bytes = vec![0; room];
         self.disk.read(slot, offset, &mut bytes)?;
@@ -367,7 +363,7 @@ impl Engine {
         )));
     }
 
-    fn append_settled(&self, state: &mut State, queue: u32, handle: Handle) {
+    pub(super) fn append_settled(&self, state: &mut State, queue: u32, handle: Handle) {
         let what = What::Settled(handle);
         state.append(self.salt32(), &Record { queue, what });
         state.thens.push(Then::Settled(handle));
@@ -426,7 +422,7 @@ impl Engine {
         Ok(())
     }
 
-    fn append_returned(
+    pub(super) fn append_returned(
         &self,
         state: &mut State,
         queue: u32,
@@ -551,82 +547,6 @@ impl Engine {
         next
     }
 
-    /// A message is a dead letter: it goes to the queue of those, with what is known of it.
-    fn bury(&self, queue: u32, handle: Handle, attempts: u32, why: &str) {
-        let bytes = self.read(handle);
-        let mut guard = self.lock();
-        let state = &mut *guard;
-        state.between -= 1;
-        let now = self.now(state);
-        let Some(entry) = state.queues.get(&queue) else {
-            return state.count(handle, false);
-        };
-        let name = entry.definition.name.clone();
-        let to = entry.definition.dead_letters();
-        let bytes = match bytes {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                let why = format!("a message of {name} can't be read for now: {error}");
-                return self.put_back(state, queue, handle, None, why);
-            }
-        };
-        let Some(message) = log::read_published(&bytes, self.salt32()) else {
-            self.append_settled(state, queue, handle);
-            let (slot, offset, _) = log::place_of(handle);
-            return state.events.push(EngineEvent::Lost(format!(
-                "a dead letter of {name} can't be read: segment {slot} at {offset}"
-            )));
-        };
-        let target = match state.names.get(&to) {
-            _ if to == name => Err(Refused::Invalid("they go to their own queue".to_owned())),
-            Some(number) => Ok(*number),
-            None => {
-                let mut definition = Definition::new(&to, now);
-                definition.settings.attempts_max = 0;
-                definition.settings.retention = Duration::from_hours(14 * 24);
-                self.define_in(state, definition)
-            }
-        };
-        let target = target.and_then(|it| self.has_room(state).map(|()| it));
-        let target = match target {
-            Ok(target) => target,
-            Err(refused) => {
-                let why = format!("a dead letter of {name} stays where it is for now: {refused}");
-                return self.put_back(state, queue, handle, Some(&message), why);
-            }
-        };
-        let mut head: Head = match message.head {
-            [] => Head::default(),
-            text => serde_json::from_slice(text).unwrap_or_default(),
-        };
-        let id = id_of(self.id_salt, message.id);
-        head.dead = Some(DeadReason {
-            queue: name.clone(),
-            attempts,
-            at: now.0,
-            why: why.to_owned(),
-            id: id.clone(),
-        });
-        let text = serde_json::to_vec(&head).unwrap_or_default();
-        let moved = Published {
-            due: Millis(0),
-            dedup: None,
-            replaces: Some((queue, handle)),
-            head: &text,
-            ..message
-        };
-        self.append_published(state, target, &moved, Some(handle));
-        if let Some(entry) = state.entry(queue) {
-            entry.counts.dead += 1;
-        }
-        state.events.push(EngineEvent::Dead {
-            queue: name,
-            to,
-            id,
-            attempts,
-        });
-    }
-
     /// The system's time, which may go back.
     pub fn wall(&self) -> Millis {
         (self.clock)()
@@ -635,112 +555,6 @@ impl Engine {
     /// The log's own time.
     pub fn clock(&self) -> Millis {
         self.now(&mut self.lock())
-    }
-
-    /// A message that was taken from its queue stays where it is, and is tried again after the longest wait.
-    fn put_back(
-        &self,
-        state: &mut State,
-        queue: u32,
-        handle: Handle,
-        message: Option<&Published<'_>>,
-        why: String,
-    ) {
-        let now = self.now(state);
-        let Some(entry) = state.queues.get_mut(&queue) else {
-            return state.count(handle, false);
-        };
-        let due = now + entry.definition.settings.backoff_max;
-        let arriving = Arriving {
-            handle,
-            at: message.map_or(now, |it| it.at),
-            due,
-            priority: message.map_or(0, |it| it.priority),
-            tenant: message.map_or(0, |it| it.tenant),
-            group: message.and_then(|it| it.group),
-            dedup: None,
-        };
-        entry.queue.on_published(now, arriving);
-        self.append_returned(state, queue, handle, 0, due);
-        state.events.push(EngineEvent::Lost(why));
-    }
-
-    /// Moves messages that are ready from one queue to another; without one, dead letters back to where they came from. Says how
-    /// many. What comes from nowhere that is still there goes to the end of where it is.
-    ///
-    /// # Errors
-    /// There is no such queue.
-    pub fn redrive(
-        &self,
-        from: &str,
-        to: Option<&str>,
-        max: usize,
-    ) -> Result<(usize, Durable), Refused> {
-        let mut handles = Vec::new();
-        let (source, target) = {
-            let mut state = self.lock();
-            let state = &mut *state;
-            let source = self.number(state, from)?;
-            let target = to.map(|it| self.number(state, it)).transpose()?;
-            self.has_room(state)?;
-            let now = self.now(state);
-            if let Some(entry) = state.entry(source) {
-                entry
-                    .queue
-                    .take_ready(now, max.min(RECEIVE_MAX), &mut handles);
-            }
-            state.between += handles.len();
-            (source, target)
-        };
-        let read: Vec<_> = handles.iter().map(|it| (*it, self.read(*it))).collect();
-        let mut state = self.lock();
-        let state = &mut *state;
-        state.between -= handles.len();
-        let is_over = self.can_write(state);
-        let now = self.now(state);
-        for (handle, bytes) in &read {
-            let bytes = match bytes {
-                Ok(bytes) => bytes,
-                Err(error) => {
-                    let why = format!("a message of {from} can't be read for now: {error}");
-                    self.put_back(state, source, *handle, None, why);
-                    continue;
-                }
-            };
-            let Some(message) = log::read_published(bytes, self.salt32()) else {
-                self.append_settled(state, source, *handle);
-                let text = format!("a message of {from} can't be read");
-                state.events.push(EngineEvent::Lost(text));
-                continue;
-            };
-            let mut head: Head = match message.head {
-                [] => Head::default(),
-                text => serde_json::from_slice(text).unwrap_or_default(),
-            };
-            let of = head.dead.as_ref();
-            let of = of.and_then(|it| state.names.get(&it.queue)).copied();
-            let target = target.or(of);
-            if target.is_some() {
-                head.dead = None;
-            }
-            let target = target.unwrap_or(source);
-            let text = match head.is_empty() {
-                true => Vec::new(),
-                false => serde_json::to_vec(&head).unwrap_or_default(),
-            };
-            // It begins anew, or it would be too old at once.
-            let moved = Published {
-                at: now,
-                due: Millis(0),
-                dedup: None,
-                replaces: Some((source, *handle)),
-                head: &text,
-                ..message
-            };
-            self.append_published(state, target, &moved, Some(*handle));
-        }
-        is_over?;
-        Ok((read.len(), state.tell()))
     }
 
     /// Messages as they are, without a lease.
@@ -821,12 +635,12 @@ impl Engine {
         std::mem::take(&mut self.lock().events)
     }
 
-    fn number(&self, state: &State, name: &str) -> Result<u32, Refused> {
+    pub(super) fn number(&self, state: &State, name: &str) -> Result<u32, Refused> {
         let number = state.names.get(name).copied();
         number.ok_or_else(|| Refused::NoQueue(name.to_owned()))
     }
 
-    fn can_write(&self, state: &State) -> Result<(), Refused> {
+    pub(super) fn can_write(&self, state: &State) -> Result<(), Refused> {
         match (&state.failed, state.closing) {
             (Some(why), _) => Err(CommitError::Disk(Arc::clone(why)).into()),
             (None, true) => Err(CommitError::Closed.into()),
@@ -835,7 +649,7 @@ impl Engine {
     }
 
     /// Whether there is room for more messages; what settles them has some in reserve.
-    fn has_room(&self, state: &State) -> Result<(), Refused> {
+    pub(super) fn has_room(&self, state: &State) -> Result<(), Refused> {
         self.can_write(state)?;
         if state.pending() > PENDING_MAX.min(state.batch_max / 4) {
             return Err(Refused::Full(

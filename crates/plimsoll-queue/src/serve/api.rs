@@ -129,7 +129,6 @@ impl Asked<'_> {
                 told(StatusCode::OK, &json!({ "messages": all }))
             }
             ("POST", [name, "receive"]) => {
-                let (_, _) = engine.look(name)?;
                 let max = self.number("max", 1)?;
                 let lease = self.length("lease")?;
                 let wait = match self.length("wait")? {

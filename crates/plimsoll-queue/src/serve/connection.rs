@@ -1,5 +1,6 @@
 //! Connections: how many, how patient with each, and whom a request is for.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -46,13 +47,9 @@ struct Served {
     engine: Arc<Engine>,
     /// As digests: all of one length, so that comparing tells nothing.
     tokens: Vec<Digest>,
-    options: Kept,
-    requests: AtomicU64,
-}
-
-struct Kept {
-    keys: std::collections::BTreeMap<String, String>,
+    keys: BTreeMap<String, String>,
     creates: bool,
+    requests: AtomicU64,
 }
 
 /// Serves until it is dropped.
@@ -77,7 +74,8 @@ pub(super) async fn serve(engine: Arc<Engine>, options: ServeOptions) {
         sqs: Arc::new(Sqs::new(Arc::clone(&engine), url, region, creates)),
         engine,
         tokens: digests.collect(),
-        options: Kept { keys, creates },
+        keys,
+        creates,
         requests: AtomicU64::new(1),
     });
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
@@ -159,7 +157,7 @@ impl Served {
                 query,
                 headers: &head.headers,
                 body: &body,
-                creates: self.options.creates,
+                creates: self.creates,
             };
             return api::answer(&self.engine, &asked).await;
         }
@@ -188,7 +186,7 @@ impl Served {
         let now = self.engine.wall().0 / 1_000;
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
         let id = format!("{:016x}{number:016x}", self.engine.wall().0);
-        let keys = &self.options.keys;
+        let keys = &self.keys;
         if !keys.is_empty()
             && let Err(error) = verify(&request, |key| keys.get(key).cloned(), now)
         {
